@@ -55,16 +55,37 @@ pub struct Refused {
     pub role: &'static str,
     /// What a membership would mean.
     pub effect: &'static str,
+    /// Whether the members control the server. Then the members of its members are refused, too.
+    pub controls_server: bool,
+}
+
+impl Refused {
+    const fn controls_server(role: &'static str, effect: &'static str) -> Self {
+        Self { role, effect, controls_server: true }
+    }
+
+    const fn not_granted(role: &'static str, effect: &'static str) -> Self {
+        Self { role, effect, controls_server: false }
+    }
 }
 
 /// The roles of which no declared role can be a member.
-pub const REFUSED: [Refused; 5] = [
-    Refused { role: "rds_superuser", effect: "its members are administrators of the server" },
-    Refused { role: "rdsadmin", effect: "it is the superuser of Amazon RDS" },
-    Refused { role: "rds_iam", effect: "`auth = \"iam\"` makes a role a member of it" },
-    Refused { role: "rds_ad", effect: "its members cannot log in with a password" },
-    Refused { role: "pg_database_owner", effect: "PostgreSQL determines its only member" },
+pub const REFUSED: [Refused; 8] = [
+    Refused::controls_server("rds_superuser", "its members are administrators of the server"),
+    Refused::controls_server("rdsadmin", "it is the superuser of Amazon RDS"),
+    Refused::controls_server("pg_execute_server_program", "its members run programs on the server"),
+    Refused::controls_server("pg_read_server_files", "its members read the files of the server"),
+    Refused::controls_server("pg_write_server_files", "its members write the files of the server"),
+    Refused::not_granted("rds_iam", "`auth = \"iam\"` makes a role a member of it"),
+    Refused::not_granted("rds_ad", "its members cannot log in with a password"),
+    Refused::not_granted("pg_database_owner", "PostgreSQL determines its only member"),
 ];
+
+/// Returns whether the members of a predefined role control the server.
+#[must_use]
+pub fn controls_server(role: &RoleName) -> bool {
+    REFUSED.iter().any(|refused| refused.controls_server && refused.role == role.as_str())
+}
 
 /// A name in `memberships` is not allowed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

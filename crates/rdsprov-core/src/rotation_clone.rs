@@ -70,5 +70,10 @@ impl RotationClone {
             Some(name) => Some(RoleName::new_unchecked(name.to_owned())),
             None => Self::name_for(role),
         }
+    /// Returns the role whose clone the rotation function of AWS takes a role for, by its name.
+    #[must_use]
+    pub fn role_for(clone: &RoleName) -> Option<RoleName> {
+        let role = clone.as_str().strip_suffix(SUFFIX).filter(|role| !role.is_empty())?;
+        Some(RoleName::new_unchecked(role))
     }
 }

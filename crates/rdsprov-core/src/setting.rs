@@ -93,23 +93,50 @@ const LOADS_LIBRARY: &str =
 const FINDS_LIBRARY: &str = "it changes which library a function loads";
 const SKIPS_CHECKS: &str =
     "it lets the sessions pass triggers, privileges or the protection of system catalogs";
-const HIDES_SESSIONS: &str = "it changes what pgAudit records about the sessions";
+const HIDES_SESSIONS: &str = "it changes what is logged or recorded about the sessions";
+const USES_DAMAGED_DATA: &str = "it lets the sessions destroy or use damaged data";
+const OF_SUPERUSERS: &str = "PostgreSQL lets only superusers set it";
 
 /// The parameters that definitions cannot set for a role, each with its effect: they change who a
-/// session is, load code into it, lock the role out, or let it pass what protects the data of others.
-/// A name that ends in `*` stands for all parameters that begin so. `docs/reference.md` contains the
-/// same list.
-pub const REFUSED: [(&str, &str); 10] = [
+/// session is, load code into it, lock the role out, let it pass what protects the data of others, or
+/// hide what it does. All parameters of PostgreSQL that only superusers may set are among them. A name
+/// that ends in `*` stands for all parameters that begin so. `docs/reference.md` contains the same
+/// list.
+pub const REFUSED: [(&str, &str); 33] = [
     ("role", CHANGES_USER),
     ("session_authorization", CHANGES_USER),
     ("local_preload_libraries", LOADS_LIBRARY),
     ("session_preload_libraries", LOADS_LIBRARY),
     ("dynamic_library_path", FINDS_LIBRARY),
     ("extension_control_path", FINDS_LIBRARY),
+    // Debian adds it to PostgreSQL.
+    ("extension_destdir", FINDS_LIBRARY),
     ("session_replication_role", SKIPS_CHECKS),
+    ("event_triggers", SKIPS_CHECKS),
     ("lo_compat_privileges", SKIPS_CHECKS),
     ("allow_system_table_mods", SKIPS_CHECKS),
+    ("zero_damaged_pages", USES_DAMAGED_DATA),
+    ("ignore_checksum_failure", USES_DAMAGED_DATA),
+    ("log_*", HIDES_SESSIONS),
+    ("track_*", HIDES_SESSIONS),
+    ("compute_query_id", HIDES_SESSIONS),
+    ("update_process_title", HIDES_SESSIONS),
     ("pgaudit.*", HIDES_SESSIONS),
+    ("pg_stat_statements.*", HIDES_SESSIONS),
+    ("auto_explain.*", HIDES_SESSIONS),
+    ("allow_in_place_tablespaces", OF_SUPERUSERS),
+    ("backtrace_functions", OF_SUPERUSERS),
+    ("commit_delay", OF_SUPERUSERS),
+    ("deadlock_timeout", OF_SUPERUSERS),
+    ("debug_discard_caches", OF_SUPERUSERS),
+    ("jit_dump_bitcode", OF_SUPERUSERS),
+    ("lc_messages", OF_SUPERUSERS),
+    ("max_stack_depth", OF_SUPERUSERS),
+    ("temp_file_limit", OF_SUPERUSERS),
+    ("wal_compression", OF_SUPERUSERS),
+    ("wal_consistency_checking", OF_SUPERUSERS),
+    ("wal_init_zero", OF_SUPERUSERS),
+    ("wal_recycle", OF_SUPERUSERS),
 ];
 
 /// The parameters whose value is a list, of which `ALTER ROLE` quotes each element separately
@@ -137,17 +164,27 @@ impl Parameter {
         if !name.split('.').all(is_word) {
             return Err(ParameterError::NotAParameter { name: brief(name).into_owned() });
         }
-        let lower = name.to_ascii_lowercase();
-        let is_refused = |refused: &str| match refused.strip_suffix('*') {
-            Some(beginning) => lower.starts_with(beginning),
-            None => refused == lower,
-        };
-        match REFUSED.iter().find(|(refused, _)| is_refused(refused)) {
-            Some((_, effect)) => {
-                Err(ParameterError::Refused { name: brief(&lower).into_owned(), effect })
+        let parameter = Self(name.to_ascii_lowercase());
+        match parameter.refused_effect() {
+            Some(effect) => {
+                Err(ParameterError::Refused { name: brief(&parameter.0).into_owned(), effect })
             }
-            None => Ok(Self(lower)),
+            None => Ok(parameter),
         }
+    }
+
+    /// Returns what the parameter does, if it is in [`REFUSED`].
+    fn refused_effect(&self) -> Option<&'static str> {
+        let is_meant = |refused: &str| match refused.strip_suffix('*') {
+            Some(beginning) => self.0.starts_with(beginning),
+            None => refused == self.0,
+        };
+        REFUSED.iter().find(|(refused, _)| is_meant(refused)).map(|(_, effect)| *effect)
+    }
+
+    /// Returns whether definitions cannot set the parameter.
+    pub(crate) fn is_refused(&self) -> bool {
+        self.refused_effect().is_some()
     }
 
     /// Returns a parameter that the catalogs contain.
@@ -236,7 +273,7 @@ mod tests {
     fn reference_lists_the_refused_parameters() {
         let reference = include_str!("../../../docs/reference.md");
         for (name, _) in REFUSED {
-            let upper = name.to_uppercase().replace('*', "log");
+            let upper = name.to_uppercase().replace('*', "X");
             let error = Parameter::new(&upper).unwrap_err();
             assert!(matches!(error, ParameterError::Refused { .. }), "{error}");
             assert!(reference.contains(&format!("| `{name}` |")), "{name}");

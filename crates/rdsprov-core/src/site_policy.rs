@@ -12,9 +12,10 @@ use serde::Deserialize;
 use crate::config::{CaFile, ConfigError, SettingOrigin, TlsMode, reason};
 use crate::error_code::ErrorCode;
 use crate::hint::{Hint, Opt};
-use crate::name::matches_pattern;
+use crate::name::{RoleName, matches_pattern};
 use crate::plan::Hazard;
 use crate::policy::{ApprovalPolicy, Policy};
+use crate::predefined_role::is_grantable;
 use crate::secret_id::SecretId;
 use crate::{hint, text};
 
@@ -94,6 +95,8 @@ struct Environment {
     admin_secrets: Option<Vec<String>>,
     /// The hazards that a run may allow.
     allow: Option<BTreeSet<Hazard>>,
+    /// The roles that `memberships` may name in addition to the predefined ones.
+    memberships: Option<BTreeSet<RoleName>>,
 }
 
 /// The site policy does not allow a run.
@@ -143,6 +146,20 @@ pub enum SitePolicyError {
         environment: String,
         /// The hazard.
         hazard: Hazard,
+    },
+    /// The definitions name a role in `memberships` that the site does not allow.
+    #[error(
+        "{policy} does not allow {group} in `memberships` of role {role} in environment `{environment}`"
+    )]
+    Membership {
+        /// The path of the policy file.
+        policy: String,
+        /// The name of the environment.
+        environment: String,
+        /// The declared role.
+        role: RoleName,
+        /// The role of which it would be a member.
+        group: RoleName,
     },
     /// The TLS mode is weaker than the one that the site requires.
     #[error("{policy} requires the TLS mode {required}, and this run uses {mode}")]
@@ -202,6 +219,9 @@ impl SitePolicyError {
                 "change the definitions so that the plan has no such step, and remove ",
                 (Opt::Allow, hazard)
             ],
+            Self::Membership { group, .. } => hint![format!(
+                "remove {group} from `memberships`, or ask the owners of the policy for `memberships` in its table of the environment"
+            )],
             Self::Tls { required, .. } => hint!["use ", (Opt::Tls, required)],
             Self::CaFile { origin, allowed: Some(CaFile::Path(allowed)), .. } => hint![
                 "remove ",
@@ -345,6 +365,34 @@ impl SitePolicy {
             }
         }
         Ok(())
+    }
+
+    /// Checks the role `group` that `memberships` of a declared role names.
+    ///
+    /// # Errors
+    /// Returns a [`SitePolicyError`] if it is not a predefined role that definitions can always name,
+    /// and a file does not allow it.
+    pub fn check_membership(
+        &self,
+        environment: &str,
+        role: &RoleName,
+        group: &RoleName,
+    ) -> Result<(), SitePolicyError> {
+        if is_grantable(group.as_str()) {
+            return Ok(());
+        }
+        let refuses = |one: &Environment| {
+            one.memberships.as_ref().is_some_and(|allowed| !allowed.contains(group))
+        };
+        match self.of(environment).find(|(_, one)| refuses(one)) {
+            None => Ok(()),
+            Some((path, _)) => Err(SitePolicyError::Membership {
+                policy: path.to_owned(),
+                environment: environment.to_owned(),
+                role: role.clone(),
+                group: group.clone(),
+            }),
+        }
     }
 
     /// Checks the TLS mode of a run.
@@ -577,6 +625,7 @@ mod tests {
         assert!(tls.mode.is_some() && tls.ca_file.is_some() && audit.ledger);
         let prod = &environments["prod"];
         assert!(prod.approval.is_some() && prod.admin_secrets.is_some() && prod.allow.is_some());
+        assert!(prod.memberships.is_some());
     }
 
     #[test]

@@ -9,6 +9,10 @@ application_databases = {
       session_preload_libraries = "x"
       session_replication_role  = "replica"
       "pgaudit.log"             = "none"
+      log_statement             = "none"
+      event_triggers            = "off"
+      zero_damaged_pages        = "on"
+      temp_file_limit           = "-1"
       search_path               = "app"
     }
   }

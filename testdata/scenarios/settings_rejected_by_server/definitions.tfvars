@@ -1,3 +1,3 @@
 application_databases = {
-  shop = { database_name = "shop", username = "shop_owner", settings = { log_statement = "none", work_mem = "a lot", no_such_thing = "1", "shop.tenant" = "it's" } }
+  shop = { database_name = "shop", username = "shop_owner", settings = { work_mem = "a lot", no_such_thing = "1", "shop.tenant" = "it's" } }
 }

@@ -48,7 +48,7 @@ pub(super) const HAZARDS: [Described; 15] = [
     ("hands_over_code", "A new owner gets functions, triggers or defaults of the old one"),
     (
         "reaches_beyond_database",
-        "A role gets a predefined role that is not limited to its database",
+        "A role gets a membership or a routine that is not limited to its database",
     ),
     ("degrades_blue_green", "The green environment of a deployment does not get the change"),
 ];

@@ -291,13 +291,40 @@ fn clone_of_another_application_is_refused() {
     let fixture = Fixture::new(versions()[0]);
     fixture.app("dev", "shop", "shop_owner");
     fixture.app("dev", "other", "shop_owner_clone");
-    let definitions = fixture.definitions(
-        r#"application_databases = {
-    shop  = { database_name = "shop", username = "shop_owner" }
-    other = { database_name = "other", username = "shop_owner_clone" }
-}"#,
+    let shop = r#"shop = { database_name = "shop", username = "shop_owner" }"#;
+    let other = r#"other = { database_name = "other", username = "shop_owner_clone" }"#;
+    let of =
+        |entries: &str| fixture.definitions(&format!("application_databases = {{\n{entries}\n}}"));
+    let both = || of(&format!("{shop}\n{other}"));
+    // No run creates the second role of such a pair, also without `masterarn`: each team could enable
+    // the rotation later.
+    let refuses = |entries: &str, application: &str, of_other: &str| {
+        let before = fixture.catalog_state();
+        let output = run(&fixture, &of(entries), &["apply"], 3);
+        let says = format!(
+            "refused[clone-of-application] {application}: a rotation of role shop_owner that alternates \
+             between users would set the password of role shop_owner_clone, and the other one of the two \
+             belongs to application {of_other}"
+        );
+        assert!(output.contains(&says), "{says}: {output}");
+        assert_eq!(fixture.catalog_state(), before);
+    };
+    refuses(&format!("{shop}\n{other}"), "shop", "other");
+    run(&fixture, &of(shop), &["apply"], 0);
+    refuses(other, "other", "shop");
+    refuses(&format!("{shop}\n{other}"), "other", "shop");
+    fixture.query("ALTER ROLE shop_owner RENAME TO parked");
+    fixture.query("COMMENT ON ROLE parked IS NULL");
+    fixture.query("ALTER DATABASE shop RENAME TO parked");
+    run(&fixture, &of(other), &["apply"], 0);
+    refuses(shop, "shop", "other");
+    // A pair that exists is refused once the secret contains `masterarn`.
+    fixture.query("ALTER ROLE parked RENAME TO shop_owner");
+    fixture.query(
+        "COMMENT ON ROLE shop_owner IS '[managed by rdsprov: environment=dev application=shop build_id=1 name=\"shop_owner\" secret=\"goldenpath/dev/shop/postgres\"]'",
     );
-    // Without `masterarn`, the name means nothing.
+    fixture.query("ALTER DATABASE parked RENAME TO shop");
+    let definitions = both();
     run(&fixture, &definitions, &["apply"], 0);
     run(&fixture, &definitions, &["check"], 0);
     for username in ["shop_owner", "shop_owner_clone"] {
@@ -339,6 +366,57 @@ fn administrators_are_not_clones() {
         fixture.query(&format!("ALTER ROLE shop_owner_clone NO{attribute}"));
     }
     run(&fixture, &definitions, &["check"], 0);
+}
+
+/// The application logs in as the clone. What the clone has in addition to its role is excess, as it is
+/// for the role.
+#[test]
+fn privileges_of_the_clone_are_those_of_its_role() {
+    for major in versions() {
+        let (fixture, definitions) = applied(Fixture::new(major));
+        rotate(&fixture, "shop", ("shop_owner", &password("shop")));
+        rotate(&fixture, "shop_reports", ("shop_reader", &password("shop_reports")));
+        run(&fixture, &definitions, &["apply"], 0);
+        run(&fixture, &definitions, &["check"], 0);
+        let clone = ("shop_reader_clone", format!("{}+", password("shop_reports")));
+        let as_owner = |sql: &str| {
+            fixture.server.sql_as("shop_owner", &password("shop"), "shop", sql).unwrap();
+        };
+        let as_clone = |sql: &str| fixture.server.sql_as(clone.0, &clone.1, "shop", sql).map(drop);
+        as_owner("CREATE TABLE t (a int)");
+        as_owner(
+            "GRANT INSERT, UPDATE ON t TO shop_reader_clone; GRANT CREATE ON SCHEMA public TO shop_reader_clone;
+             GRANT UPDATE (a) ON t TO shop_reader_clone; GRANT CREATE ON DATABASE shop TO shop_reader_clone;
+             ALTER DEFAULT PRIVILEGES GRANT DELETE ON TABLES TO shop_reader_clone",
+        );
+        fixture.query("CREATE ROLE others");
+        fixture.query("ALTER ROLE shop_reader_clone CREATEDB");
+        if major >= 16 {
+            fixture.query("GRANT shop_reader_clone, others TO platform_admin WITH ADMIN OPTION");
+        }
+        fixture.server.master("postgres", "GRANT others TO shop_reader_clone").unwrap();
+        as_clone("INSERT INTO t VALUES (1)").unwrap();
+        let plan = run(&fixture, &definitions, &["check"], 2);
+        // Before PostgreSQL 15, the owner of the database may not grant privileges on `public`.
+        let on_schema = "CREATE on schema public from shop_reader_clone";
+        assert_eq!(plan.contains(on_schema), major >= 15, "PostgreSQL {major}: {plan}");
+        for line in [
+            "CREATE on database shop from shop_reader_clone",
+            "INSERT, UPDATE on all tables of schema public from shop_reader_clone",
+            "UPDATE on column a of table public.t from shop_reader_clone",
+            "DELETE on future tables of shop_owner from shop_reader_clone",
+            "membership of role shop_reader_clone in others",
+            "role shop_reader_clone: NOCREATEDB",
+        ] {
+            assert!(plan.contains(line), "PostgreSQL {major}: {line} is not in {plan}");
+        }
+        run(&fixture, &definitions, &["apply"], 0);
+        run(&fixture, &definitions, &["check"], 0);
+        assert!(as_clone("INSERT INTO t VALUES (1)").is_err());
+        as_clone("SELECT * FROM t").unwrap();
+        let left = "SELECT rolcreatedb, pg_has_role(oid, 'others', 'MEMBER') FROM pg_roles WHERE rolname = 'shop_reader_clone'";
+        assert_eq!(fixture.query(left), "f|f", "PostgreSQL {major}");
+    }
 }
 
 /// A plan for other applications does not read the secret, and keeps what the clone needs.

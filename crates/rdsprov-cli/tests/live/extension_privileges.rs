@@ -128,8 +128,9 @@ fn extensions_that_the_same_run_creates() {
         for (application, role) in [("shop", "shop_owner"), ("workers", "shop_editor")] {
             assert_eq!(call(&fixture, application, role, schedule), Ok("1".to_owned()), "{major}");
         }
-        let run = "SELECT rdsprov_jobs.run()";
-        assert_eq!(call(&fixture, "reports", "shop_reader", run), Ok("3".to_owned()), "{major}");
+        // The owner owns this extension and its objects, so that they are its own functions.
+        assert_eq!(may_use(&fixture, "shop_reader", "rdsprov_jobs", "run()"), "t f", "{major}");
+        assert_eq!(may_use(&fixture, "shop_owner", "rdsprov_jobs", "run()"), "t t", "{major}");
         assert_eq!(may_use(&fixture, "shop_reader", "rdsprov_cron", "schedule(text)"), "f f");
         // PUBLIC may execute this function, so that the role needs no privilege of its own.
         let acl = "SELECT proacl FROM pg_proc WHERE proname = 'version' AND pronamespace = 'rdsprov_cron'::regnamespace";
@@ -250,8 +251,7 @@ fn extension_that_no_entry_creates() {
         call(&fixture, "shop", "shop_owner", create).unwrap();
         expect(&fixture.run(&only_reader(), &APPLY), 0);
         expect(&fixture.run(&only_reader(), &CHECK), 0);
-        let run = "SELECT rdsprov_jobs.run()";
-        assert_eq!(call(&fixture, "reports", "shop_reader", run), Ok("3".to_owned()));
+        assert_eq!(may_use(&fixture, "shop_reader", "rdsprov_jobs", "run()"), "t f", "{major}");
     }
 }
 
@@ -373,5 +373,127 @@ fn extension_that_rds_delegates() {
         fixture.query("REVOKE rds_extension FROM rdsprov_admin CASCADE");
         let text = expect(&fixture.run(&both, &as_delegate(&APPLY)), 3);
         assert!(text.contains("refused[extension-not-trusted] shop: "), "{major}: {text}");
+    }
+}
+
+/// The author of an extension revokes `EXECUTE` from PUBLIC if a routine reaches more than the objects
+/// of its user. The grant must be allowed, also after the run that creates the extension.
+#[test]
+fn routines_that_public_may_not_execute_are_a_hazard() {
+    for fixture in servers(&[Extension::CRON]) {
+        let major = fixture.server.major();
+        let configuration = "[environments.dev]\napproval = \"required\"\n";
+        std::fs::write(fixture.path().join("rdsprov.toml"), configuration).unwrap();
+        let cron = r#""rdsprov_cron""#;
+        let both = definitions(&fixture, cron, "", cron);
+        let approved = |arguments: &[&str], code| {
+            let mut command = fixture.command(&both, &["apply", "--env", "dev"]);
+            let command = command.args(arguments).env("ALLOW_DB_PROVISION", "true");
+            expect(&command.output().unwrap(), code)
+        };
+        let may = |role: &str| may_use(&fixture, role, "rdsprov_cron", "schedule(text)");
+        for code in [4, 3] {
+            let text = approved(&[], code);
+            for says in [
+                "EXECUTE on function rdsprov_cron.schedule(pg_catalog.text) to shop_owner",
+                "EXECUTE on function rdsprov_cron.schedule(pg_catalog.text) to shop_reader",
+                "reaches_beyond_database",
+                "hazards-not-allowed",
+            ] {
+                assert!(text.contains(says), "PostgreSQL {major}: {says} is not in {text}");
+            }
+            assert_eq!(
+                (may("shop_reader"), may("shop_owner")),
+                ("f f".to_owned(), "f f".to_owned())
+            );
+        }
+        approved(&["--allow", "reaches_beyond_database"], 0);
+        assert_eq!((may("shop_reader"), may("shop_owner")), ("t t".to_owned(), "t t".to_owned()));
+        approved(&[], 0);
+    }
+}
+
+/// `dblink_connect_u` connects as any role that the server accepts from itself. No declared role may
+/// execute it, and the rest of the extension is usable.
+#[test]
+fn routines_that_reach_the_server_are_withheld() {
+    for fixture in servers(&[]) {
+        let major = fixture.server.major();
+        let administrator = administer_as_superuser(&fixture);
+        let dblink = r#""dblink""#;
+        let both = definitions(&fixture, dblink, "", dblink);
+        let run = |command: &[&str], code| {
+            expect(&fixture.run(&both, &[command, &administrator].concat()), code)
+        };
+        run(&APPLY, 0);
+        run(&CHECK, 0);
+        let schema = "SELECT extnamespace::regnamespace FROM pg_extension WHERE extname = 'dblink'";
+        let schema = fixture.query_in("shop", schema);
+        let may = |routine: &str| {
+            ["shop_owner", "shop_reader"].map(|role| may_use(&fixture, role, &schema, routine))
+        };
+        assert_eq!(may("dblink_connect(text)"), ["t t", "t t"], "PostgreSQL {major}");
+        let withheld = "dblink_connect_u(text)";
+        assert_eq!(may(withheld), ["t f", "t f"], "PostgreSQL {major}");
+        fixture.query_in(
+            "shop",
+            &format!("GRANT EXECUTE ON FUNCTION {schema}.{withheld} TO shop_reader"),
+        );
+        run(&CHECK, 2);
+        run(&APPLY, 0);
+        assert_eq!(may(withheld), ["t f", "t f"], "PostgreSQL {major}");
+        for extension in ["adminpack", "pg_surgery", "pg_walinspect"] {
+            let refused = definitions(&fixture, &format!("\"{extension}\""), "", "");
+            let text = expect(&fixture.run(&refused, &APPLY), 1);
+            assert!(
+                text.contains(&format!("`{extension}` is not allowed in `extensions`")),
+                "{text}"
+            );
+        }
+    }
+}
+
+/// The owner of a database owns the extensions that PostgreSQL trusts, and can add objects of its own to
+/// them. They stay its own objects: nobody gets privileges on them, and those that it grants are excess.
+#[test]
+fn objects_that_an_owner_adds_to_an_extension() {
+    for fixture in servers(&[Extension::CRON]) {
+        let major = fixture.server.major();
+        let cron = r#""rdsprov_cron""#;
+        let both = definitions(&fixture, cron, "", cron);
+        expect(&fixture.run(&both, &APPLY), 0);
+        let as_owner = |sql: &str| call(&fixture, "shop", "shop_owner", sql).unwrap();
+        as_owner(
+            "CREATE SCHEMA hidden; CREATE TABLE hidden.t AS SELECT 'hidden' AS x;
+             CREATE FUNCTION hidden.run(text) RETURNS text LANGUAGE sql SECURITY DEFINER AS 'SELECT current_user::text';
+             REVOKE EXECUTE ON FUNCTION hidden.run FROM PUBLIC;
+             ALTER EXTENSION rdsprov_cron ADD FUNCTION hidden.run(text);
+             ALTER EXTENSION rdsprov_cron ADD SCHEMA hidden;
+             ALTER EXTENSION rdsprov_cron ADD TABLE hidden.t",
+        );
+        // Nothing is granted by itself.
+        expect(&fixture.run(&both, &CHECK), 0);
+        as_owner(
+            "GRANT USAGE ON SCHEMA hidden TO shop_reader; GRANT EXECUTE ON FUNCTION hidden.run TO shop_reader;
+             GRANT SELECT, INSERT ON hidden.t TO shop_reader",
+        );
+        let run = "SELECT hidden.run('a')";
+        assert_eq!(call(&fixture, "reports", "shop_reader", run), Ok("shop_owner".to_owned()));
+        let text = expect(&fixture.run(&both, &CHECK), 2);
+        for says in [
+            "USAGE on schema hidden from shop_reader",
+            "EXECUTE on function hidden.run(pg_catalog.text) from shop_reader",
+            "SELECT, INSERT on all tables of schema hidden from shop_reader",
+        ] {
+            assert!(text.contains(says), "PostgreSQL {major}: {says} is not in {text}");
+        }
+        expect(&fixture.run(&both, &APPLY), 0);
+        expect(&fixture.run(&both, &CHECK), 0);
+        let held = "SELECT concat_ws(' ', has_schema_privilege('shop_reader', 'hidden', 'USAGE'),
+            has_function_privilege('shop_reader', 'hidden.run(text)', 'EXECUTE'),
+            has_table_privilege('shop_reader', 'hidden.t', 'SELECT'), has_table_privilege('shop_reader', 'hidden.t', 'INSERT'))";
+        assert_eq!(fixture.query_in("shop", held), "f f f f", "PostgreSQL {major}");
+        // Control: what the extension itself contains.
+        assert_eq!(may_use(&fixture, "shop_reader", "rdsprov_cron", "schedule(text)"), "t t");
     }
 }

@@ -98,20 +98,21 @@ fn other_roles_need_the_permission_of_the_site_and_of_the_server() {
         let (fixture, definitions) = Fixture::shop(
             major,
             r#"application_databases = {
-    shop = { database_name = "shop", username = "shop_owner", memberships = ["pg_write_server_files"] }
+    shop = { database_name = "shop", username = "shop_owner", memberships = ["team_role"] }
 }"#,
         );
+        fixture.query("CREATE ROLE team_role");
         let output = run(&fixture, &definitions, "plan", &[], 1);
-        assert!(output.contains("`pg_write_server_files` is not allowed"), "{output}");
-        let config = "[definitions]\nmemberships = [\"pg_write_server_files\"]\n";
+        assert!(output.contains("`team_role` is not allowed"), "{output}");
+        let config = "[definitions]\nmemberships = [\"team_role\"]\n";
         std::fs::write(fixture.path().join("rdsprov.toml"), config).unwrap();
-        let holds = "SELECT pg_has_role('shop_owner', 'pg_write_server_files', 'USAGE')";
+        let holds = "SELECT pg_has_role('shop_owner', 'team_role', 'USAGE')";
         if major < 16 {
             run(&fixture, &definitions, "apply", &[], 0);
         } else {
             let output = run(&fixture, &definitions, "apply", &[], 3);
             assert!(output.contains("refused[admin-option-missing]"), "{output}");
-            fixture.query("GRANT pg_write_server_files TO platform_admin WITH ADMIN OPTION");
+            fixture.query("GRANT team_role TO platform_admin WITH ADMIN OPTION");
             run(&fixture, &definitions, "apply", &[], 0);
         }
         assert_eq!(fixture.query(holds), "t");
@@ -155,7 +156,7 @@ fn group_that_changes_after_the_plan() {
             "GRANT writers TO beyond GRANTED BY team_lead",
             "REVOKE writers FROM beyond GRANTED BY team_lead",
         ),
-        ("ALTER ROLE team_readers BYPASSRLS", "ALTER ROLE team_readers NOBYPASSRLS"),
+        ("ALTER ROLE team_readers CREATEDB", "ALTER ROLE team_readers NOCREATEDB"),
         (
             "ALTER ROLE team_readers RENAME TO parked; CREATE ROLE team_readers; \
              GRANT team_readers TO platform_admin WITH ADMIN OPTION",
@@ -199,3 +200,83 @@ fn group_that_changes_after_the_plan() {
         assert_eq!(fixture.query("SELECT pg_has_role('shop_owner', 'beyond', 'USAGE')"), "t");
     }
 }
+
+/// A team that edits `rdsprov.toml` and its definitions gets neither an administrator nor the role of
+/// another team, also through a group.
+#[test]
+fn administrators_and_roles_of_applications_are_refused() {
+    for major in versions() {
+        let (fixture, definitions) = Fixture::shop(major, OF_SHOP);
+        run(&fixture, &definitions, "apply", &[], 0);
+        expect(&fixture.delegate("dev").output().unwrap(), 0);
+        fixture.app("dev", "wiki", "wiki_owner");
+        for sql in [
+            "CREATE ROLE dba CREATEROLE",
+            "CREATE ROLE sees_all BYPASSRLS",
+            "CREATE ROLE runs_programs IN ROLE pg_execute_server_program",
+            "CREATE ROLE of_master IN ROLE rds_superuser",
+            "CREATE ROLE of_shop IN ROLE shop_owner",
+            "CREATE ROLE of_delegate IN ROLE rdsprov_admin",
+            "CREATE ROLE team_readers",
+        ] {
+            fixture.query(sql);
+        }
+        let groups = [
+            ("shop_owner", "shop_owner, which belongs to application shop"),
+            ("platform_admin", "platform_admin, which is the administrator of this run"),
+            ("rdsprov_admin", "rdsprov_admin, which is a delegate"),
+            ("dba", "dba, which has CREATEROLE"),
+            ("sees_all", "sees_all, which has BYPASSRLS"),
+            (
+                "runs_programs",
+                "runs_programs: it is a member of pg_execute_server_program, which gives control of the server",
+            ),
+            ("of_master", "of_master, which is a member of rds_superuser"),
+            ("of_shop", "of_shop: it is a member of shop_owner, which belongs to application shop"),
+            ("of_delegate", "of_delegate: it is a member of rdsprov_admin, which is a delegate"),
+        ];
+        let wiki = |group: &str| {
+            let config = format!("[definitions]\nmemberships = [\"{group}\"]\n");
+            std::fs::write(fixture.path().join("rdsprov.toml"), config).unwrap();
+            fixture.definitions(&format!(
+                r#"application_databases = {{
+                    wiki = {{ database_name = "wiki", username = "wiki_owner", memberships = ["{group}"] }}
+                }}"#
+            ))
+        };
+        let refuses = |when: &str| {
+            for (group, says) in groups {
+                // Not even the missing power of the administrator protects them.
+                if major >= 16 && group != "platform_admin" {
+                    fixture.query(&format!("GRANT {group} TO platform_admin WITH ADMIN OPTION"));
+                }
+                let definitions = wiki(group);
+                let state = fixture.catalog_state();
+                let output = run(&fixture, &definitions, "apply", &[], 3);
+                let says = format!(
+                    "refused[membership-forbidden] wiki: role wiki_owner cannot be a member of {says}\n"
+                );
+                assert!(output.contains(&says), "PostgreSQL {major}, {when}: {says}: {output}");
+                assert_eq!(fixture.catalog_state(), state, "PostgreSQL {major}: {group}");
+            }
+        };
+        refuses("new role");
+        // Control: a group that is neither.
+        if major >= 16 {
+            fixture.query("GRANT team_readers TO platform_admin WITH ADMIN OPTION");
+        }
+        run(&fixture, &wiki("team_readers"), "apply", &[], 0);
+        refuses("role that exists");
+        // A membership that exists is not accepted either.
+        fixture.query("GRANT of_shop TO wiki_owner");
+        run(&fixture, &wiki("of_shop"), "check", &[], 3);
+        for role in ["rds_superuser", "pg_execute_server_program", "pg_read_server_files"] {
+            let output = run(&fixture, &wiki(role), "apply", &[], 1);
+            assert!(output.contains(&format!("`{role}` is not allowed in `memberships`")));
+        }
+    }
+}
+
+const OF_SHOP: &str = r#"application_databases = {
+    shop = { database_name = "shop", username = "shop_owner" }
+}"#;

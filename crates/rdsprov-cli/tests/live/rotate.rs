@@ -596,6 +596,38 @@ fn secret_of_another_server_is_not_rotated() {
     }
 }
 
+/// The pending version becomes the current one. One that another program has written does not make the
+/// application connect to another host, nor make Secrets Manager alternate between users.
+#[test]
+fn pending_version_of_another_server_is_not_rotated() {
+    let fixture = applied_fixture(versions()[0]);
+    let before = at(&fixture, "AWSCURRENT");
+    let stored = fixture.query("SELECT rolpassword FROM pg_authid WHERE rolname = 'keycloak_user'");
+    for (key, code) in [
+        (r#""host": "evil.example.com""#, "secret-of-other-server"),
+        (r#""port": 6432"#, "secret-of-other-server"),
+        (
+            r#""masterarn": "arn:aws:secretsmanager:eu-west-2:1:secret:x""#,
+            "secret-alternates-users",
+        ),
+        (r#""username": "backstage_user""#, "secret-username-differs"),
+        (r#""dbname": "backstage""#, "secret-database-differs"),
+    ] {
+        let text = format!(r#"{{"password": "Canary-pending-91c4", {key}}}"#);
+        manager(&fixture).put_pending(SECRET, &text).unwrap();
+        let report = expect(&fixture.run(TEAMS, &ROTATE), 3);
+        assert!(report.contains(&format!("refused[{code}] keycloak: ")), "{key}: {report}");
+        assert_eq!(at(&fixture, "AWSCURRENT"), before, "{key}");
+        let now =
+            fixture.query("SELECT rolpassword FROM pg_authid WHERE rolname = 'keycloak_user'");
+        assert_eq!(now, stored, "{key}");
+    }
+    // Control: a pending version for the same server.
+    manager(&fixture).put_pending(SECRET, r#"{"password": "Canary-pending-91c4"}"#).unwrap();
+    expect(&fixture.run(TEAMS, &ROTATE), 0);
+    assert!(logs_in(&fixture, "Canary-pending-91c4"));
+}
+
 /// After the new password was set, another role gets the name, and AWS denies the last step: this role
 /// does not get the current password.
 #[test]

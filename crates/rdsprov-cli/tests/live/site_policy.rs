@@ -272,3 +272,30 @@ fn policy_of_the_machine_applies_in_any_case() {
         "{text}"
     );
 }
+
+/// The site can limit the roles that `rdsprov.toml` permits in `memberships`.
+#[test]
+fn only_memberships_of_the_site_are_allowed() {
+    let site = Site::new();
+    let config = "[definitions]\nmemberships = [\"pg_read_all_data\", \"team\"]\n";
+    fs::write(site.fixture.path().join("rdsprov.toml"), config).unwrap();
+    site.fixture.query("CREATE ROLE team");
+    site.fixture.query("GRANT team TO platform_admin WITH ADMIN OPTION");
+    site.fixture.definitions(
+        r#"application_databases = {
+            shop = { database_name = "shop", username = "shop_owner", memberships = ["pg_monitor", "team"] }
+        }"#,
+    );
+    let path = site.policy.display().to_string();
+    site.refuses(
+        "[environments.dev]\nmemberships = [\"pg_read_all_data\"]",
+        "dev",
+        &[],
+        &format!(
+            "{path} does not allow team in `memberships` of role shop_owner in environment `dev`\n\
+             hint: remove team from `memberships`"
+        ),
+    );
+    fs::write(&site.policy, "[environments.dev]\nmemberships = [\"team\"]").unwrap();
+    expect(&site.apply("dev", &[]).output().unwrap(), 0);
+}

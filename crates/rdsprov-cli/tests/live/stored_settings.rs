@@ -7,6 +7,7 @@ use std::time::Duration;
 use rdsprov_core::config::CaFile;
 use rdsprov_core::plan::{BEGIN_SESSION, Plan, SESSION_SETTINGS, session_settings};
 use rdsprov_core::session::{self, Cancellation, Frontend, Setup};
+use rdsprov_core::setting::Parameter;
 use rdsprov_testkit::{all_versions, versions};
 
 use crate::fixture::{Fixture, expect};
@@ -250,6 +251,19 @@ fn library_that_cannot_be_loaded_is_named() {
             assert_eq!(fixture.catalog_state(), catalog_state, "PostgreSQL {major}");
         }
         converge(&fixture, &definitions, By::Apply);
+    }
+}
+
+/// Definitions can set no parameter that only superusers may set.
+#[test]
+fn every_parameter_of_superusers_is_refused() {
+    for major in all_versions() {
+        let fixture = Fixture::new(major);
+        let settings = fixture.query("SELECT name FROM pg_settings WHERE context = 'superuser'");
+        let accepted: Vec<&str> =
+            settings.lines().filter(|name| Parameter::new(name).is_ok()).collect();
+        assert!(settings.lines().count() > 30, "PostgreSQL {major}: {settings}");
+        assert!(accepted.is_empty(), "PostgreSQL {major}: {accepted:?}");
     }
 }
 

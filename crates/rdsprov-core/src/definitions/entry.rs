@@ -12,11 +12,11 @@ use crate::name::{
     ApplicationName, DatabaseName, DatabasePattern, ExtensionName, NameError, RoleName, SchemaName,
     nearest,
 };
-use crate::predefined_role;
 use crate::privilege::AccessLevel;
 use crate::setting::{MAX_SETTINGS, Parameter, ParameterError, check_length};
 use crate::text::brief;
 use crate::valid_until::ValidUntil;
+use crate::{extension_reach, predefined_role};
 
 /// The keys of an application, in the order of `docs/reference.md`.
 pub const KEYS: [&str; 16] = [
@@ -134,7 +134,7 @@ fn read_explicit_keys(file: &mut File<'_>, rules: &Rules, entry: &Entries<'_>) -
     Defaults {
         access_level: one_of(file, entry, "access_level", &levels),
         schemas: names(file, entry, "schemas", SchemaName::new),
-        extensions: names(file, entry, "extensions", ExtensionName::new),
+        extensions: extensions(file, entry),
         auth: one_of(
             file,
             entry,
@@ -164,6 +164,25 @@ fn names<T>(
         match new(text) {
             Ok(name) => names.push(name),
             Err(error) => file.error(&span, error.code(), error.to_string(), error.hint()),
+        }
+    }
+    Some(names)
+}
+
+/// Reads the extensions that an entry creates or uses.
+fn extensions(file: &mut File<'_>, entry: &Entries<'_>) -> Option<Vec<ExtensionName>> {
+    let mut names = Vec::new();
+    for (text, span) in different_strings(file, entry, "extensions")? {
+        match ExtensionName::new(text) {
+            Err(error) => file.error(&span, error.code(), error.to_string(), error.hint()),
+            Ok(name) => match extension_reach::check(&name) {
+                Err(error) => {
+                    let hint =
+                        "remove it from `extensions`; an administrator can create it by hand";
+                    file.error(&span, ErrorCode::InvalidValue, error.to_string(), hint);
+                }
+                Ok(()) => names.push(name),
+            },
         }
     }
     Some(names)

@@ -65,7 +65,7 @@ pub struct Schema {
     /// Whether the schema belongs to an extension.
     #[serde(default)]
     pub of_extension: bool,
-    /// The extension whose script created the schema, whatever its owner is.
+    /// The extension to which the schema belongs, if an administrator owns one of both.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub extension: Option<ExtensionName>,
     /// The relations in the schema, in groups.
@@ -95,7 +95,8 @@ pub struct Object {
     /// Whether the object belongs to an extension.
     #[serde(default)]
     pub of_extension: bool,
-    /// The extension that the object belongs to, whatever its owner is.
+    /// The extension that the object belongs to, if an administrator owns one of both: the owner of an
+    /// extension can add objects of its own to it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub extension: Option<ExtensionName>,
     /// The ACL of the object (`aclexplode` of its catalog row).

@@ -98,6 +98,11 @@ impl Authority<'_> {
         })
     }
 
+    /// Returns the roles of which a role is a member, directly or through others.
+    pub fn roles_of(&self, role: &RoleName) -> BTreeSet<RoleName> {
+        self.memberships_from(role, |_, _| true)
+    }
+
     /// Returns whether RDS rejects the passwords of the members of a role: it is `rds_iam` or `rds_ad`, or
     /// memberships lead from it to one of them.
     pub fn rejects_passwords(&self, role: &RoleName) -> bool {

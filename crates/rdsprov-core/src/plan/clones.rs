@@ -1,13 +1,16 @@
 //! Plans the clone of a role: the second role between which Secrets Manager alternates.
 //!
 //! The rotation creates the clone and sets its password. The clone has the privileges of the role by
-//! its membership only, and owns what an application creates as the clone.
+//! its membership only, and owns what an application creates as the clone. The application logs in as
+//! the clone, so that what the clone has in addition is revoked like that of the role.
 
 use super::planner::Planner;
+use super::sql::RoleAttribute;
 use super::{Action, Hazard, NoteKind, RefusalKind, Step, sql};
 use crate::desired;
 use crate::name::RoleName;
 use crate::observed::{self, PasswordCheck};
+use crate::probe::RevocationScope;
 use crate::rotation_clone::{CurrentUser, RotationClone};
 use crate::secret_id::SecretId;
 
@@ -16,6 +19,23 @@ impl Planner<'_> {
     pub(super) fn existing_clone(&self, role: &RoleName) -> Option<&RoleName> {
         let clone = &self.observed.clones.get(role)?.name;
         self.observed.roles.contains_key(clone).then_some(clone)
+    }
+
+    /// Returns whether the privileges of a role are managed: it is declared, or the clone of a declared
+    /// role. A clone has the privileges of its role by its membership, and none of its own.
+    pub(super) fn has_managed_privileges(&self, role: &RoleName) -> bool {
+        self.desired.roles.contains_key(role) || self.role_of_clone(role).is_some()
+    }
+
+    /// Returns the declared role whose clone a role is. The role of another application, which the plan
+    /// refuses as a clone, is not one.
+    pub(super) fn role_of_clone(&self, clone: &RoleName) -> Option<&RoleName> {
+        let (role, one) = self.observed.clones.get_key_value(&RotationClone::role_for(clone)?)?;
+        let seen = self.observed.roles.get(clone)?;
+        let is_other = self.desired.roles.contains_key(clone)
+            || *clone == self.observed.administrator.name
+            || seen.marker().is_some();
+        (one.name == *clone && !is_other).then_some(role)
     }
 
     /// Returns whether a role is the clone of another one, or has its name and membership. For a role
@@ -66,9 +86,46 @@ impl Planner<'_> {
             return;
         }
         self.membership_of_clone(name, role, clone, seen, steps);
+        self.excess_of_clone(name, role, (clone, seen), steps);
         if *current == CurrentUser::Clone {
             self.password_of_clone(name, role, (clone, seen), secret);
         }
+    }
+
+    /// Returns the application to which a role belongs: that of the definitions, or that of its marker.
+    fn application_of_role(&self, role: &RoleName) -> Option<String> {
+        let declared = self.desired.roles.get(role).map(|role| role.application.to_string());
+        let marker = || Some(self.observed.roles.get(role)?.marker()?.application);
+        declared.or_else(marker)
+    }
+
+    /// Refuses a role that becomes managed if its name and that of the role of another application are
+    /// those of a role and its clone. Whoever may have the secret of the role rotated would set the
+    /// password of the clone. Returns whether it refused.
+    pub(super) fn refuse_name_of_clone(&mut self, name: &RoleName, role: &desired::Role) -> bool {
+        let seen = self.observed.roles.get(name);
+        if seen.is_some_and(|seen| self.desired.manages(seen.marker().as_ref())) {
+            return false;
+        }
+        let pairs = [
+            RotationClone::role_for(name).map(|of| (of, name.clone())),
+            RotationClone::name_for(name).map(|clone| (name.clone(), clone)),
+        ];
+        for (of, clone) in pairs.into_iter().flatten() {
+            let other = if of == *name { &clone } else { &of };
+            let Some(application) = self.application_of_role(other) else { continue };
+            if application != role.application.as_str() {
+                let kind = RefusalKind::CloneOfApplication {
+                    role: of,
+                    clone,
+                    application,
+                    is_rotated: false,
+                };
+                self.refuse(&role.application, kind);
+                return true;
+            }
+        }
+        false
     }
 
     /// Refuses a clone that an application declares, or that is managed: the rotation would set the
@@ -79,16 +136,13 @@ impl Planner<'_> {
         role: &desired::Role,
         clone: &RoleName,
     ) -> bool {
+        let Some(application) = self.application_of_role(clone) else { return false };
         let declared = self.desired.roles.get(clone).map(|other| &other.application);
-        let marker = self.observed.roles.get(clone).and_then(observed::Role::marker);
-        let recorded = marker.map(|marker| marker.application);
-        let Some(application) = declared.map(ToString::to_string).or(recorded) else {
-            return false;
-        };
         let kind = RefusalKind::CloneOfApplication {
             role: name.clone(),
             clone: clone.clone(),
             application,
+            is_rotated: true,
         };
         for one in [Some(&role.application), declared].into_iter().flatten() {
             if self.desired.is_selected(one) {
@@ -123,6 +177,40 @@ impl Planner<'_> {
         // The rotation grants the membership itself, so that it was revoked, or the role was not
         // created by the rotation.
         steps.push(granted.for_membership_in(name).with_hazards([Hazard::WidensAccess]));
+    }
+
+    /// Revokes what a clone has in addition to its role: other memberships, `ADMIN OPTION` on its role,
+    /// and `CREATEDB`.
+    fn excess_of_clone(
+        &mut self,
+        name: &RoleName,
+        role: &desired::Role,
+        (clone, seen): (&RoleName, &observed::Role),
+        steps: &mut Vec<Step>,
+    ) {
+        for membership in &seen.memberships {
+            let scope = if membership.role != *name {
+                RevocationScope::Membership
+            } else if membership.admin {
+                RevocationScope::AdminOption
+            } else {
+                continue;
+            };
+            self.revoke_from_membership(clone, role, seen, membership, scope, steps);
+        }
+        if !seen.create_database || role.create_database {
+            return;
+        }
+        if !self.can_administer(clone) {
+            self.refuse_without_admin_option(&role.application, clone);
+            return;
+        }
+        let attribute = [RoleAttribute::CreateDatabase(false)];
+        let summary = format!("role {clone}: {}", sql::attributes_sql(&attribute));
+        let statements = [sql::alter_role(clone, &attribute)];
+        let altered =
+            Step::on_role(clone, &role.application, Action::AlterRole, summary, statements);
+        steps.push(altered.with_hazards([Hazard::RevokesAccess]));
     }
 
     /// Reports the password of the secret if it is not known to be that of the clone.

@@ -310,7 +310,7 @@ impl<'a> DatabasePlanner<'a, '_> {
     }
 
     pub(super) fn is_managed(&self, role: &RoleName) -> bool {
-        self.planner.desired.roles.contains_key(role) && role != self.owner
+        self.planner.has_managed_privileges(role) && role != self.owner
     }
 
     /// Returns whether a role is the owner of the database, or `pg_database_owner`, whose only
@@ -351,7 +351,8 @@ impl<'a> DatabasePlanner<'a, '_> {
     }
 
     /// Grants the privileges that the ACL of an object lacks. If `extension` is given, the object
-    /// belongs to this extension: then privileges of PUBLIC suffice.
+    /// belongs to this extension: then privileges of PUBLIC suffice. The author of an extension revokes
+    /// `EXECUTE` from PUBLIC if a routine reaches more than the objects of its user.
     pub(super) fn grants(
         &mut self,
         target: &GrantTarget,
@@ -363,6 +364,9 @@ impl<'a> DatabasePlanner<'a, '_> {
             if extension.is_some() && acl_diff.held_by_public(privileges) {
                 continue;
             }
+            let reaches = extension.is_some() && privileges.contains(&Privilege::Execute);
+            let hazards: Vec<Hazard> =
+                reaches.then_some(Hazard::ReachesBeyondDatabase).into_iter().collect();
             let grantor = self.grantor(owner, acl_diff, privileges);
             let context = self.execution_context(&grantor);
             match extension.filter(|_| context.is_none()) {
@@ -370,7 +374,7 @@ impl<'a> DatabasePlanner<'a, '_> {
                     let summary = granted_words(privileges, target, role);
                     let statement = sql::grant(privileges, target, &Grantee::Role(role.clone()));
                     let context = ExecutionContext::plain(ExecuteAs::Administrator);
-                    self.push(Action::Grant, Some(role), context, summary, statement, &[]);
+                    self.push(Action::Grant, Some(role), context, summary, statement, &hazards);
                 }
                 Some(extension) if role == self.owner => {
                     self.planner.note(NoteKind::ExtensionNotUsable {
@@ -383,7 +387,7 @@ impl<'a> DatabasePlanner<'a, '_> {
                 }
                 _ => {
                     let without_grant = acl_diff.without_grant(privileges);
-                    self.grant(target, &grantor, role, privileges, without_grant);
+                    self.grant(target, &grantor, role, privileges, without_grant, &hazards);
                 }
             }
         }
@@ -433,12 +437,13 @@ impl<'a> DatabasePlanner<'a, '_> {
         role: &RoleName,
         privileges: &Privileges,
         without_grant: WithoutGrant,
+        hazards: &[Hazard],
     ) {
         let summary = granted_words(privileges, target, role);
         let statement = sql::grant(privileges, target, &Grantee::Role(role.clone()));
         match (self.execution_context(owner), without_grant) {
             (Some(context), _) => {
-                self.push(Action::Grant, Some(role), context, summary, statement, &[]);
+                self.push(Action::Grant, Some(role), context, summary, statement, hazards);
             }
             (None, WithoutGrant::Note) => self.planner.note(NoteKind::PrivilegeThroughPublic {
                 role: role.clone(),

@@ -241,7 +241,7 @@ impl<'a> Planner<'a> {
         let mut steps = vec![created.with_hazards(left.map(|_| Hazard::MovesDatabase))];
         let acl = unfinished.map_or(&[] as &[_], |seen| &seen.acl);
         let wanted = database.privileges();
-        let managed = |role: &RoleName| self.desired.roles.contains_key(role);
+        let managed = |role: &RoleName| self.has_managed_privileges(role);
         let acl_diff =
             acl::diff(acl, &DeclaredAcl { wanted: &wanted, managed: &managed, public: None });
         for (role, privileges) in &acl_diff.grant {
@@ -376,7 +376,7 @@ impl<'a> Planner<'a> {
         if !administrator.superuser {
             wanted.insert(administrator.name.clone(), Privileges::from([Privilege::Connect]));
         }
-        let managed = |role: &RoleName| self.desired.roles.contains_key(role) && role != owner;
+        let managed = |role: &RoleName| self.has_managed_privileges(role) && role != owner;
         let declared =
             DeclaredAcl { wanted: &wanted, managed: &managed, public: Some(Privileges::new()) };
         let difference = acl::diff(&acl, &declared);

@@ -41,6 +41,7 @@ explanations! {
     MembershipNotRevocable => "membership-not-revocable",
     RdsIamMissing => "rds-iam-missing",
     MembershipRoleMissing => "membership-role-missing",
+    MembershipForbidden => "membership-forbidden",
     SetPasswordRestricted => "set-password-restricted",
     PasswordAdministrationRestricted => "password-administration-restricted",
     AdministratorDatabase => "administrator-database",

@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::planner::is_public;
 use crate::desired;
+use crate::extension_reach;
 use crate::name::{ExtensionName, RoleName, SchemaName};
 use crate::observed::{AvailableExtension, Contents, Object, Schema};
 use crate::privilege::{Privilege, Privileges};
@@ -71,7 +72,9 @@ impl ExtensionUsers {
 
     /// Returns the privileges of the roles that use the extension of an object.
     pub fn wanted_on_object(&self, object: &Object) -> BTreeMap<RoleName, Privileges> {
-        let extension = object.extension.as_ref().filter(|_| object.is_routine());
+        let extension = object.extension.as_ref().filter(|extension| {
+            object.is_routine() && !extension_reach::is_withheld(extension, &object.identity)
+        });
         let users = extension.into_iter().flat_map(|extension| self.of(extension));
         users.map(|role| (role.clone(), Privileges::from([Privilege::Execute]))).collect()
     }

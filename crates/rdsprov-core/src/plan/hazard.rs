@@ -40,8 +40,9 @@ named_enum! {
         /// privileges: functions with `SECURITY DEFINER`, triggers, rules, views, and expressions that
         /// call functions. The step lists it.
         HandsOverCode,
-        /// A role becomes a member of a predefined role that is not limited to the database of its
-        /// application. The step says what the members can do.
+        /// A role gets what is not limited to the database of its application: it becomes a member of a
+        /// predefined role, and the step says what the members can do, or it gets `EXECUTE` on a routine
+        /// of an extension that PUBLIC may not execute.
         ReachesBeyondDatabase,
         /// A blue/green deployment is in progress, and its green environment does not get the change.
         DegradesBlueGreen,

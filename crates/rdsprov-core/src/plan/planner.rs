@@ -364,9 +364,10 @@ impl<'a> Planner<'a> {
     /// Returns the application of what a role itself does or gets in a database.
     pub fn application_for<'b>(
         &'b self,
-        role: &RoleName,
+        role: &'b RoleName,
         database: &'b desired::Database,
     ) -> &'b ApplicationName {
+        let role = self.role_of_clone(role).unwrap_or(role);
         database
             .access
             .get(role)
@@ -382,10 +383,11 @@ impl<'a> Planner<'a> {
     /// owner can prevent it. A role that is not managed loses nothing before its home has adopted it.
     pub fn application_of_privilege<'b>(
         &'b self,
-        role: Option<&RoleName>,
+        role: Option<&'b RoleName>,
         database: &'b desired::Database,
     ) -> &'b ApplicationName {
         let Some(role) = role else { return &database.application };
+        let role = self.role_of_clone(role).unwrap_or(role);
         let seen = self.observed.roles.get(role);
         let is_managed = seen.is_some_and(|seen| self.desired.manages(seen.marker().as_ref()));
         if is_managed && !database.access.contains_key(role) {

@@ -49,7 +49,7 @@ impl DatabasePlanner<'_, '_> {
             }
             for ((owner, role, privileges, without_grant), groups) in lacking {
                 let target = self.target(kind, schema, &owner, &groups, extent(&groups));
-                self.grant(&target, &owner, &role, &privileges, without_grant);
+                self.grant(&target, &owner, &role, &privileges, without_grant, &[]);
             }
             let mut excess: Vec<(&RoleName, &AclDiff, Vec<&Relations>)> = Vec::new();
             // The place of each change in `excess`: a schema can have very many different ones.

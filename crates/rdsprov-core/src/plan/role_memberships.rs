@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::planner::Planner;
+use super::roles::forbidden_attributes;
 use super::sql::Dependents;
 use super::{Action, ExecuteAs, Executor, Hazard, NoteKind, RefusalKind, Step, sql};
 use crate::desired::{self, Credential};
@@ -47,6 +48,9 @@ impl Planner<'_> {
             self.join_rds_iam(name, role, steps);
         }
         for group in &role.memberships {
+            if !self.may_be_member(name, role, group) {
+                continue;
+            }
             let mut existing = kept.iter().copied().filter(|one| one.role == *group);
             if !existing.clone().any(|one| one.inherit) {
                 self.grant_membership(name, role, group, existing.next(), steps);
@@ -60,6 +64,57 @@ impl Planner<'_> {
                 self.revoke_from_membership(name, role, seen, membership, scope, steps);
             }
         }
+    }
+
+    /// Returns whether a role may be a member of a group, or refuses it: neither the group nor a role
+    /// that it is a member of may be an administrator, or belong to an application. `rdsprov.toml`
+    /// permits names, and not what the server has under them.
+    pub(super) fn may_be_member(
+        &mut self,
+        name: &RoleName,
+        role: &desired::Role,
+        group: &RoleName,
+    ) -> bool {
+        let through = self.authority.roles_of(group);
+        let groups = std::iter::once(group).chain(&through);
+        let Some((reached, reason)) =
+            groups.filter_map(|one| Some((one, self.power_of_group(one)?))).next()
+        else {
+            return true;
+        };
+        let kind = RefusalKind::MembershipForbidden {
+            role: name.clone(),
+            group: group.clone(),
+            through: (reached != group).then(|| reached.clone()),
+            reason,
+        };
+        self.refuse(&role.application, kind);
+        false
+    }
+
+    /// Returns why the role of an application must not be a member of a role, as the end of a sentence
+    /// about the latter.
+    fn power_of_group(&self, group: &RoleName) -> Option<String> {
+        if predefined_role::controls_server(group) {
+            return Some("gives control of the server".to_owned());
+        }
+        if *group == self.observed.administrator.name {
+            return Some("is the administrator of this run".to_owned());
+        }
+        if let Some(declared) = self.desired.roles.get(group) {
+            return Some(format!("belongs to application {}", declared.application));
+        }
+        let seen = self.observed.roles.get(group)?;
+        if self.is_delegate(seen) {
+            return Some("is a delegate".to_owned());
+        }
+        if let Some(marker) = seen.marker() {
+            return Some(format!("belongs to application {}", marker.application));
+        }
+        let forbidden = forbidden_attributes(seen).next();
+        forbidden
+            .map(|(attribute, _)| format!("has {attribute}"))
+            .or_else(|| self.administrator_power(group, seen))
     }
 
     /// Makes a role a member of a predefined role. An `existing` membership without
@@ -157,7 +212,7 @@ impl Planner<'_> {
     }
 
     /// Revokes a membership, or a part of it.
-    fn revoke_from_membership(
+    pub(super) fn revoke_from_membership(
         &mut self,
         name: &RoleName,
         role: &desired::Role,

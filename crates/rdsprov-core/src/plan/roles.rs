@@ -10,12 +10,15 @@ use crate::observed::{self, PasswordCheck, RDS_IAM, RDS_SUPERUSER};
 use crate::secret_id::SecretId;
 use crate::valid_until::ValidUntil;
 
+/// What a role with `CREATEROLE` does, see [`Planner::administrator_power`].
+const HAS_CREATEROLE: &str = "has CREATEROLE";
+
 impl Planner<'_> {
     /// Plans the steps of all declared roles.
     pub(super) fn roles(&mut self) -> Vec<Step> {
         let mut steps = Vec::new();
         for (name, role) in self.desired.selected_roles() {
-            if self.refuse_administrator(name, role) {
+            if self.refuse_administrator(name, role) || self.refuse_name_of_clone(name, role) {
                 continue;
             }
             let is_declared = |other: &RoleName| self.desired.roles.contains_key(other);
@@ -154,7 +157,9 @@ impl Planner<'_> {
             self.join_rds_iam(name, role, steps);
         }
         for group in &role.memberships {
-            self.grant_membership(name, role, group, None, steps);
+            if self.may_be_member(name, role, group) {
+                self.grant_membership(name, role, group, None, steps);
+            }
         }
     }
 
@@ -274,26 +279,42 @@ impl Planner<'_> {
         if is_managed || self.desired.is_delegate(name) {
             return false;
         }
+        let Some(power) = self.administrator_power(name, seen) else { return false };
+        // With CREATEROLE only, it may be the role of an application all the same; a person decides.
+        let fix = (power == HAS_CREATEROLE)
+            .then(|| sql::alter_role(name, &[RoleAttribute::CreateRole(false)]));
+        let kind = RefusalKind::RoleIsAdministrator {
+            role: name.clone(),
+            power: Some(format!("it {power}")),
+        };
+        match fix {
+            Some(fix) => {
+                let executor = self.who_administers(name);
+                self.refuse_with_fix(application, kind, executor, fix);
+            }
+            None => self.refuse(application, kind),
+        }
+        true
+    }
+
+    /// Returns what makes a role an administrator, as the end of a sentence about it; `None` if it is
+    /// not one. Superusers are refused separately.
+    pub(super) fn administrator_power(
+        &self,
+        name: &RoleName,
+        seen: &observed::Role,
+    ) -> Option<String> {
         let owned = [TEMPLATE, LOCK_DATABASE].into_iter().find(|database| {
             let present = self.observed.databases.get(&DatabaseName::new_unchecked(*database));
             present.is_some_and(|present| present.owner == *name)
         });
-        let kind =
-            |power| RefusalKind::RoleIsAdministrator { role: name.clone(), power: Some(power) };
         if let Some(database) = owned {
-            self.refuse(application, kind(format!("it owns database {database}")));
+            Some(format!("owns database {database}"))
         } else if self.authority.leads_to(seen, RDS_SUPERUSER) {
-            self.refuse(application, kind(format!("it is a member of {RDS_SUPERUSER}")));
-        } else if seen.create_role {
-            // It may be the role of an application all the same; a person decides.
-            let executor = self.who_administers(name);
-            let fix = sql::alter_role(name, &[RoleAttribute::CreateRole(false)]);
-            let kind = kind("it has CREATEROLE".to_owned());
-            self.refuse_with_fix(application, kind, executor, fix);
+            Some(format!("is a member of {RDS_SUPERUSER}"))
         } else {
-            return false;
+            seen.create_role.then(|| HAS_CREATEROLE.to_owned())
         }
-        true
     }
 
     /// Refuses a role with attributes that it must not have and that the administrator may not
@@ -304,14 +325,7 @@ impl Planner<'_> {
         application: &ApplicationName,
         seen: &observed::Role,
     ) -> bool {
-        let (held, revoked): (Vec<&str>, Vec<RoleAttribute>) = [
-            (seen.superuser, "SUPERUSER", RoleAttribute::NoSuperuser),
-            (seen.replication, "REPLICATION", RoleAttribute::NoReplication),
-            (seen.bypass_rls, "BYPASSRLS", RoleAttribute::NoBypassRls),
-        ]
-        .into_iter()
-        .filter_map(|(held, attribute, revoked)| held.then_some((attribute, revoked)))
-        .unzip();
+        let (held, revoked): (Vec<&str>, Vec<RoleAttribute>) = forbidden_attributes(seen).unzip();
         if held.is_empty() {
             return false;
         }
@@ -378,6 +392,20 @@ impl Planner<'_> {
             Some(PasswordCheck::Accepted | PasswordCheck::NotChecked) | None => {}
         }
     }
+}
+
+/// Returns the attributes of a role that the role of an application must not have, each with the clause
+/// that removes it.
+pub(super) fn forbidden_attributes(
+    seen: &observed::Role,
+) -> impl Iterator<Item = (&'static str, RoleAttribute)> {
+    [
+        (seen.superuser, "SUPERUSER", RoleAttribute::NoSuperuser),
+        (seen.replication, "REPLICATION", RoleAttribute::NoReplication),
+        (seen.bypass_rls, "BYPASSRLS", RoleAttribute::NoBypassRls),
+    ]
+    .into_iter()
+    .filter_map(|(held, attribute, revoked)| held.then_some((attribute, revoked)))
 }
 
 /// Returns whether the plan changes `VALID UNTIL` of a role.

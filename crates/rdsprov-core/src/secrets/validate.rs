@@ -159,9 +159,13 @@ pub fn foreign_endpoints(
         .collect()
 }
 
+/// Returns the host and port in a secret; those of the server where it contains none.
+pub fn endpoint<'a>(secret: &'a Secret, at: &'a str, at_port: u16) -> (&'a str, u16) {
+    (secret.host.as_deref().unwrap_or(at), secret.port.unwrap_or(at_port))
+}
+
 /// Returns the host and port in a secret, if they are not those of the server.
 pub fn foreign_endpoint(secret: &Secret, at: &str, at_port: u16) -> Option<String> {
-    let host = secret.host.as_deref().unwrap_or(at);
-    let port = secret.port.unwrap_or(at_port);
+    let (host, port) = endpoint(secret, at, at_port);
     (host != at || port != at_port).then(|| format!("{host}:{port}"))
 }

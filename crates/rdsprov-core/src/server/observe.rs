@@ -187,10 +187,11 @@ fn relevant_databases(desired: &Desired, observed: &Observed) -> Vec<DatabaseNam
     databases.map(|(name, _)| name.clone()).chain(template).collect()
 }
 
-/// Returns the declared roles and the orphans, whose privileges are queried.
+/// Returns the declared roles with their clones and the orphans, whose privileges are queried.
 fn relevant_roles(desired: &Desired, observed: &Observed) -> BTreeSet<RoleName> {
+    let clones = observed.clones.values().map(|clone| &clone.name);
     let managed = observed.roles.iter().filter(|(_, seen)| desired.manages(seen.marker().as_ref()));
-    managed.map(|(name, _)| name).chain(desired.roles.keys()).cloned().collect()
+    managed.map(|(name, _)| name).chain(desired.roles.keys()).chain(clones).cloned().collect()
 }
 
 /// Reads the contents of the database of a session, in one snapshot.

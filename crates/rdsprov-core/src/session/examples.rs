@@ -162,6 +162,13 @@ fn session_examples() -> Vec<Error> {
             hazard: Hazard::ChangesOwner,
         }
         .into(),
+        SitePolicyError::Membership {
+            policy: policy_file(),
+            environment: environment(),
+            role: role(),
+            group: RoleName::new_unchecked("pg_read_all_data"),
+        }
+        .into(),
         SitePolicyError::Tls {
             policy: policy_file(),
             required: TlsMode::VerifyFull,

@@ -155,8 +155,8 @@ impl Setup {
     ///
     /// # Errors
     /// Returns [`Error::Template`] if a secret template contains an unknown placeholder,
-    /// [`Error::SitePolicy`] if the site policy does not let a run allow one of the hazards, and
-    /// [`Error::UnknownApplication`] if an application in `only` is not declared.
+    /// [`Error::SitePolicy`] if the site policy does not let a run allow one of the hazards or does not
+    /// allow a membership, and [`Error::UnknownApplication`] if an application in `only` is not declared.
     pub fn desired(
         &self,
         build_id: Option<&str>,
@@ -177,6 +177,11 @@ impl Setup {
         };
         let templates = self.templates();
         let mut desired = Desired::new(definitions, self.environment(), &templates, build_id)?;
+        for (name, role) in &desired.roles {
+            for group in &role.memberships {
+                self.site.check_membership(self.environment(), name, group)?;
+            }
+        }
         desired.may_change_owners = allow.contains(&Hazard::ChangesOwner);
         desired.may_degrade_blue_green = allow.contains(&Hazard::DegradesBlueGreen);
         desired.definitions = Some(self.definitions_sha256.clone());

@@ -298,6 +298,7 @@ class RefusalCode(str, Enum):
     MEMBERSHIP_NOT_REVOCABLE = "membership-not-revocable"
     RDS_IAM_MISSING = "rds-iam-missing"
     MEMBERSHIP_ROLE_MISSING = "membership-role-missing"
+    MEMBERSHIP_FORBIDDEN = "membership-forbidden"
     SET_PASSWORD_RESTRICTED = "set-password-restricted"
     PASSWORD_ADMINISTRATION_RESTRICTED = "password-administration-restricted"
     ADMINISTRATOR_DATABASE = "administrator-database"

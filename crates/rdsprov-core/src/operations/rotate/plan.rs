@@ -10,7 +10,7 @@ use crate::operations::plan::iterations;
 use crate::operations::provisioner::{Locked, Provisioner};
 use crate::plan::rotation::{ActivePassword, Rotation, RotationError, RotationState};
 use crate::plan::{Plan, Refusal, RefusalKind, SecretFindings};
-use crate::secrets::validate::{clone_of, foreign_endpoint, mismatches};
+use crate::secrets::validate::{clone_of, endpoint, foreign_endpoint, mismatches};
 use crate::secrets::{
     Password, RotationOwner, SecretSource, SecretsManager, Stages, Version, VersionsError,
 };
@@ -122,17 +122,35 @@ impl Provisioner {
         let Stages { current: current_id, pending: pending_id, rotation_owner } =
             manager.stages(id).await?;
         let current = manager.version(id, &current_id).await?;
-        if let Some(clone) = clone_of(&self.desired, &rotation.role, &current.secret) {
+        let pending = match &pending_id {
+            Some(version) => Some(manager.version(id, version).await?),
+            None => None,
+        };
+        // Another program may have written the pending version, which becomes the current one.
+        let secrets = pending.iter().map(|version| &version.secret).chain([&current.secret]);
+        let clone =
+            secrets.filter_map(|secret| clone_of(&self.desired, &rotation.role, secret)).next();
+        if let Some(clone) = clone {
             let role = rotation.role.clone();
             let kind =
                 RefusalKind::SecretAlternatesUsers { secret: id.clone(), role, clone: clone.name };
             findings.refusals.push(Refusal::new(&rotation.application, kind));
             return Ok(None);
         }
-        let pending = match &pending_id {
-            Some(version) => Some(manager.version(id, version).await?),
-            None => None,
-        };
+        let server = |secret| endpoint(secret, &self.admin.host, self.admin.port);
+        if let Some(version) = &pending
+            && server(&version.secret) != server(&current.secret)
+        {
+            let (host, port) = server(&version.secret);
+            let kind = RefusalKind::SecretOfOtherServer {
+                secret: id.clone(),
+                version: version.secret.version.clone(),
+                role: rotation.role.clone(),
+                endpoint: format!("{host}:{port}"),
+            };
+            findings.refusals.push(Refusal::new(&rotation.application, kind));
+            return Ok(None);
+        }
         // The minimum length applies to the new password only, not to the one that is replaced.
         let versions = pending.iter().map(|version| (version, self.secrets.minimum_length));
         for (version, minimum_length) in versions.chain([(&current, 0)]) {

@@ -56,6 +56,14 @@ coded_enum! {
         RdsIamMissing { role: RoleName },
         /// A predefined role in `memberships` does not exist on a server of this major version.
         MembershipRoleMissing { role: RoleName, group: RoleName, major: u32 },
+        /// A role in `memberships`, or one that it is a member of, is an administrator or belongs to an
+        /// application.
+        MembershipForbidden {
+            role: RoleName,
+            group: RoleName,
+            through: Option<RoleName>,
+            reason: String,
+        },
         /// `rds.restrict_password_commands` is on, and the administrator is not
         /// a member of `rds_password`.
         SetPasswordRestricted { administrator: RoleName },
@@ -246,8 +254,14 @@ coded_enum! {
         // Rotation between a role and its clone
         /// The secret contains the clone, which does not exist.
         CloneMissing { secret: SecretId, role: RoleName, clone: RoleName },
-        /// The clone is the role of an application, or was one.
-        CloneOfApplication { role: RoleName, clone: RoleName, application: String },
+        /// The clone is the role of an application, or was one. If no rotation uses it yet, `application`
+        /// has the one of both roles that the plan does not create.
+        CloneOfApplication {
+            role: RoleName,
+            clone: RoleName,
+            application: String,
+            is_rotated: bool,
+        },
         /// The server rejects the password of the secret for the clone.
         ClonePasswordWrong { secret: SecretId, role: RoleName, clone: RoleName },
         /// The secret is rotated by alternating between a role and its clone.
@@ -255,8 +269,14 @@ coded_enum! {
         // Rotation
         /// AWS rotates the secret.
         RotatedByAws { secret: SecretId, rotation_owner: String },
-        /// The secret is for another server, and this server accepts none of its passwords.
-        SecretOfOtherServer { secret: SecretId, role: RoleName, endpoint: String },
+        /// The secret is for another server, and this server accepts none of its passwords. Or `version`,
+        /// its pending version, is for another server than its current version.
+        SecretOfOtherServer {
+            secret: SecretId,
+            version: Option<String>,
+            role: RoleName,
+            endpoint: String,
+        },
         /// The marker of the role names another secret or application than the definitions.
         RoleMarkerDiffers { role: RoleName, recorded: String, declared: String },
         /// The role whose password is to be rotated does not exist.

@@ -76,6 +76,12 @@ impl RefusalKind {
             Self::MembershipRoleMissing { role, group, major } => format!(
                 "`memberships` of role {role} names {group}, which this server with PostgreSQL {major} does not have"
             ),
+            Self::MembershipForbidden { role, group, through, reason } => match through {
+                None => format!("role {role} cannot be a member of {group}, which {reason}"),
+                Some(through) => format!(
+                    "role {role} cannot be a member of {group}: it is a member of {through}, which {reason}"
+                ),
+            },
             Self::SetPasswordRestricted { administrator } => format!(
                 "only members of rds_password may change passwords and VALID UNTIL (`rds.restrict_password_commands`), and the administrator {administrator} is not a member"
             ),
@@ -270,7 +276,10 @@ impl RefusalKind {
             Self::CloneMissing { secret, clone, .. } => {
                 format!("secret {secret} contains the clone {clone}, which does not exist")
             }
-            Self::CloneOfApplication { role, clone, application } => format!(
+            Self::CloneOfApplication { role, clone, application, is_rotated: false } => format!(
+                "a rotation of role {role} that alternates between users would set the password of role {clone}, and the other one of the two belongs to application {application}"
+            ),
+            Self::CloneOfApplication { role, clone, application, .. } => format!(
                 "Secrets Manager rotates the password of role {role} by alternating with role {clone}, which belongs to application {application}"
             ),
             Self::ClonePasswordWrong { secret, clone, .. } => format!(
@@ -285,7 +294,13 @@ impl RefusalKind {
             Self::SecretOfOtherRole { secret, other, application } => format!(
                 "secret {secret} is the secret of role {other} of application {application}, as the marker of this role shows"
             ),
-            Self::SecretOfOtherServer { secret, role, endpoint } => format!(
+            Self::SecretOfOtherServer { secret, version: version @ Some(_), endpoint, .. } => {
+                format!(
+                    "secret {secret}{} is for the server at {endpoint}, and its current version is not",
+                    in_version(version.as_ref())
+                )
+            }
+            Self::SecretOfOtherServer { secret, role, endpoint, .. } => format!(
                 "secret {secret} is for the server at {endpoint}, and this server rejects its password for role {role}"
             ),
             Self::RoleMarkerDiffers { role, recorded, declared } => format!(
@@ -376,6 +391,9 @@ impl RefusalKind {
             Self::MembershipRoleMissing { group, .. } => {
                 hint![format!("remove {group} from `memberships`")]
             }
+            Self::MembershipForbidden { group, .. } => hint![format!(
+                "remove {group} from `memberships`; an entry with `database_name` and `access_level` gives a role access to a database"
+            )],
             Self::RdsIamMissing { .. } => hint!["set `auth = \"password\"`"],
             Self::AdministratorDatabase { .. } => {
                 hint![
@@ -433,6 +451,10 @@ impl RefusalKind {
             ],
             Self::SettingRejected { .. } => {
                 hint!["correct the setting in `settings` of the application, or remove it"]
+            }
+            // Definitions cannot declare it, so that only the SQL statement remains.
+            Self::SettingNotResettable { parameter, .. } if parameter.is_refused() => {
+                return Vec::new();
             }
             Self::SettingNotResettable { .. } => {
                 hint!["declare the setting with its value in `settings` of the application"]
@@ -501,6 +523,9 @@ impl RefusalKind {
                 Operation::Apply,
                 ": it sets the password of this role, and the next rotation creates the clone"
             ],
+            Self::CloneOfApplication { is_rotated: false, .. } => {
+                hint!["name another role in `username` of the application"]
+            }
             Self::CloneOfApplication { .. } => hint![
                 "rename one of the roles, or remove `masterarn` from the secret and change its rotation to a single user"
             ],
@@ -533,6 +558,9 @@ impl RefusalKind {
                     hint![format!("drop role {other} first, if it is not needed any more")],
                 ];
             }
+            Self::SecretOfOtherServer { version: Some(version), .. } => hint![format!(
+                "remove the stage AWSPENDING from version {version} with `aws secretsmanager update-secret-version-stage`"
+            )],
             Self::SecretOfOtherServer { .. } => hint![
                 "check that the secret belongs to this server; then run ",
                 Operation::Apply,

@@ -108,7 +108,8 @@ impl Planner<'_> {
             (Some(_), ActivePassword::Neither)
                 if let Some(endpoint) = state.foreign_endpoint.clone() =>
             {
-                RefusalKind::SecretOfOtherServer { secret: secret.clone(), role, endpoint }
+                let (secret, version) = (secret.clone(), None);
+                RefusalKind::SecretOfOtherServer { secret, version, role, endpoint }
             }
             (seen, _) => return may_set_password && seen.is_some(),
         };

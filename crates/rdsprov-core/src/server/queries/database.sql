@@ -1,5 +1,7 @@
 -- Returns the contents of one database as one JSON document that deserializes to `Contents`; relations.sql precedes it.
 -- $1: the declared roles and the orphans.
+-- The owner of an extension can add objects of its own to it, for which declared roles would then get privileges. So
+-- 'extension' is returned only if an administrator owns the object or the extension.
 , groups AS (
   SELECT nspname, json_agg(json_build_object(
     'number', number, 'owner', owner, 'kind', kind, 'of_extension', of_extension,
@@ -53,7 +55,7 @@
     SELECT n.nspname, NULL::json AS groups, NULL::json AS columns, pg_get_userbyid(n.nspowner)::text AS owner, (
         SELECT e.extname::text FROM pg_depend d JOIN pg_extension e ON e.oid = d.refobjid
         WHERE d.classid = 'pg_namespace'::regclass AND d.objid = n.oid AND d.refclassid = 'pg_extension'::regclass
-          AND d.deptype = 'e') AS extension,
+          AND d.deptype = 'e' AND (n.nspowner IN (SELECT oid FROM administrator) OR e.extowner IN (SELECT oid FROM administrator))) AS extension,
       n.nspowner IN (SELECT oid FROM administrator) AND EXISTS (
         SELECT FROM pg_depend d WHERE d.classid = 'pg_namespace'::regclass AND d.objid = n.oid AND d.deptype = 'e') AS of_extension, (
         SELECT coalesce(json_agg(json_build_object(
@@ -126,7 +128,8 @@ SELECT json_build_object(
         SELECT FROM pg_depend d WHERE d.classid = o.class AND d.objid = o.oid AND d.deptype = 'e'),
       'extension', (
         SELECT e.extname FROM pg_depend d JOIN pg_extension e ON e.oid = d.refobjid
-        WHERE d.classid = o.class AND d.objid = o.oid AND d.refclassid = 'pg_extension'::regclass AND d.deptype = 'e'),
+        WHERE d.classid = o.class AND d.objid = o.oid AND d.refclassid = 'pg_extension'::regclass AND d.deptype = 'e'
+          AND (o.owner IN (SELECT oid FROM administrator) OR e.extowner IN (SELECT oid FROM administrator))),
       'schemas', (
         -- By its index: a query on pg_namespace with a condition on two columns would read all of it.
         SELECT coalesce(json_agg(DISTINCT (SELECT n.nspname FROM pg_namespace n WHERE n.oid = x.oid)), '[]')
@@ -149,8 +152,9 @@ SELECT json_build_object(
       -- The routines of an extension that only some roles may execute.
       OR o.kind IN ('function', 'procedure') AND NOT EXISTS (SELECT FROM aclexplode(o.acl) x WHERE x.grantee = 0)
         AND EXISTS (
-          SELECT FROM pg_depend d WHERE d.classid = o.class AND d.objid = o.oid AND d.refclassid = 'pg_extension'::regclass
-            AND d.deptype = 'e'))),
+          SELECT FROM pg_depend d JOIN pg_extension e ON e.oid = d.refobjid
+          WHERE d.classid = o.class AND d.objid = o.oid AND d.refclassid = 'pg_extension'::regclass AND d.deptype = 'e'
+            AND (o.owner IN (SELECT oid FROM administrator) OR e.extowner IN (SELECT oid FROM administrator))))),
   'owned', (
     SELECT coalesce(json_agg(json_build_object(
       'role', pg_get_userbyid(o.owner), 'count', o.count, 'kind', i.type, 'identity', i.identity)
