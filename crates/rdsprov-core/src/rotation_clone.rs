@@ -65,11 +65,9 @@ impl RotationClone {
     /// ```
     #[must_use]
     pub fn other(role: &RoleName) -> Option<RoleName> {
-        match role.as_str().strip_suffix(SUFFIX) {
-            Some("") => None,
-            Some(name) => Some(RoleName::new_unchecked(name.to_owned())),
-            None => Self::name_for(role),
-        }
+        Self::role_for(role).or_else(|| Self::name_for(role))
+    }
+
     /// Returns the role whose clone the rotation function of AWS takes a role for, by its name.
     #[must_use]
     pub fn role_for(clone: &RoleName) -> Option<RoleName> {
