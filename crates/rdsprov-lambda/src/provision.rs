@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use lambda_runtime::Context;
-use rdsprov_core::audit::to_csv;
+use rdsprov_core::audit::{Columns, to_csv};
 use rdsprov_core::config::Config;
 use rdsprov_core::definitions::{SourceText, Syntax};
 use rdsprov_core::diagnostic::Diagnostic;
@@ -327,12 +327,12 @@ impl<'a> RecordsObject<'a> {
     /// Writes the header, so that a run whose records could not be written is not started.
     async fn create(region: Option<String>, uri: &'a ObjectUri) -> Result<Self, Failure> {
         let object = Self { store: session::object_store(region).await?, uri };
-        object.put(&to_csv(&[])).await?;
+        object.put(&to_csv(&[], Columns::Run)).await?;
         Ok(object)
     }
 
     async fn write(&self, outcome: &Outcome) -> Result<(), Failure> {
-        self.put(&to_csv(&outcome.records)).await
+        self.put(&to_csv(&outcome.records, Columns::Run)).await
     }
 
     async fn put(&self, text: &str) -> Result<(), Failure> {

@@ -280,3 +280,29 @@ fn administrators_and_roles_of_applications_are_refused() {
 const OF_SHOP: &str = r#"application_databases = {
     shop = { database_name = "shop", username = "shop_owner" }
 }"#;
+
+/// The members of an adopted role get what it gets, also those that have `ADMIN OPTION` only.
+#[test]
+fn adoption_names_the_members_of_the_role() {
+    for major in versions() {
+        let (fixture, definitions) = Fixture::shop(
+            major,
+            r#"application_databases = {
+  shop         = { database_name = "shop", username = "shop_owner" }
+  shop_reports = { database_name = "shop", username = "shop_reader", access_level = "reader", adopt = true }
+}"#,
+        );
+        let admin_only = match major {
+            16.. => "WITH ADMIN TRUE, INHERIT FALSE, SET FALSE",
+            _ => "WITH ADMIN OPTION",
+        };
+        fixture.query(&format!(
+            "CREATE ROLE shop_reader; GRANT shop_reader TO platform_admin WITH ADMIN OPTION;
+             CREATE ROLE team; CREATE ROLE mallory; CREATE ROLE stranger; CREATE ROLE root SUPERUSER;
+             GRANT shop_reader TO team {admin_only}; GRANT team TO mallory; GRANT shop_reader TO root"
+        ));
+        let text = run(&fixture, &definitions, "plan", &[], 0);
+        let names = "adopt role shop_reader; mallory and team are members of it";
+        assert!(text.contains(names), "PostgreSQL {major}: {text}");
+    }
+}

@@ -4,8 +4,10 @@
 //! others must not forge: the application that is the home of the role, its secret, whether the role
 //! was adopted, and the databases without an owner entry that were adopted for it.
 
+use std::collections::BTreeSet;
+
 use super::planner::{Adoptable, Planner, Takeover};
-use super::{Action, ChangedSecret, Hazard, RefusalKind, Step, sql};
+use super::{Action, ChangedSecret, Hazard, RefusalKind, Step, sql, words};
 use crate::desired::{self, Adoption};
 use crate::marker::Marker;
 use crate::name::RoleName;
@@ -81,7 +83,8 @@ impl Planner<'_> {
             // What the adopted role gets there is visible only in the next plan.
             let widens = self.hides_grants_to(name).then_some(Hazard::WidensAccess);
             let hazards = std::iter::once(Hazard::Adopts).chain(widens);
-            return Some(step(Action::Adopt, format!("role {name}")).with_hazards(hazards));
+            let summary = format!("role {name}{}", self.members_in_words(name));
+            return Some(step(Action::Adopt, summary).with_hazards(hazards));
         };
         let mut changes = Vec::new();
         let mut hazards = Vec::new();
@@ -135,9 +138,10 @@ impl Planner<'_> {
             hazards.push(Hazard::AdoptsFromEnvironment);
             let changes: Vec<String> = changes.iter().map(|change| format!(", {change}")).collect();
             let summary = format!(
-                "role {name} from environment {}{}",
+                "role {name} from environment {}{}{}",
                 recorded.environment,
-                changes.concat()
+                changes.concat(),
+                self.members_in_words(name)
             );
             let mut step = step(Action::Adopt, summary).with_hazards(hazards);
             step.changed_secret = changed_secret;
@@ -150,6 +154,31 @@ impl Planner<'_> {
         let mut step = step(Action::AlterRole, summary).with_hazards(hazards);
         step.changed_secret = changed_secret;
         Some(step)
+    }
+
+    /// Returns the roles that get what an adopted role gets: `; ada and bob are members of it`. A
+    /// membership with `ADMIN OPTION` only is enough, because such a member can give itself the others.
+    fn members_in_words(&self, role: &RoleName) -> String {
+        let roles = &self.observed.roles;
+        let mut members = BTreeSet::new();
+        let mut groups = vec![role];
+        while let Some(group) = groups.pop() {
+            for (name, seen) in roles {
+                let is_member = seen.memberships.iter().any(|one| one.role == *group);
+                if is_member && members.insert(name.clone()) {
+                    groups.push(name);
+                }
+            }
+        }
+        members.retain(|name| {
+            *name != self.observed.administrator.name
+                && !roles.get(name).is_some_and(|one| one.superuser)
+        });
+        match members.len() {
+            0 => String::new(),
+            1 => format!("; {} is a member of it", words::some_of(&members)),
+            _ => format!("; {} are members of it", words::some_of(&members)),
+        }
     }
 
     /// Refuses the secret of a role if the marker of one of the other roles names it: a rotation would
