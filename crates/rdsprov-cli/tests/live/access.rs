@@ -269,3 +269,109 @@ fn unreadable_database_is_reported() {
     );
     assert!(access(&["--role", "pg_monitor"], 1).contains("omits the predefined roles"));
 }
+
+/// Each role that can get privileges is in the report: also with `ADMIN OPTION`, through another role,
+/// and with attributes and predefined roles that need no privileges.
+#[test]
+fn roles_that_can_get_privileges_are_listed() {
+    for major in versions() {
+        let (fixture, definitions) = fixture(major);
+        // (role, how it is made, the roles that it may become, its powers)
+        let options = |options: &str| match major {
+            16.. => format!("WITH ADMIN TRUE, {options}"),
+            _ => "WITH ADMIN OPTION".to_owned(),
+        };
+        let set_nothing = options("INHERIT FALSE, SET FALSE");
+        let inherit_nothing = if major >= 16 { "WITH INHERIT FALSE, SET FALSE" } else { "" };
+        let mut cases = vec![
+            ("a_admin", format!("GRANT shop_owner TO a_admin {set_nothing}"), "shop_owner", ""),
+            ("a_group", "ALTER ROLE a_group NOLOGIN".to_owned(), "", ""),
+            (
+                "a_through",
+                format!("GRANT wiki_owner TO a_group {set_nothing}; GRANT a_group TO a_through"),
+                "wiki_owner",
+                "",
+            ),
+            (
+                "a_of_administrator",
+                format!("GRANT platform_admin TO a_of_administrator {set_nothing}"),
+                "platform_admin",
+                "",
+            ),
+            ("a_bypass", "ALTER ROLE a_bypass BYPASSRLS".to_owned(), "", "BYPASSRLS"),
+            ("a_replica", "ALTER ROLE a_replica REPLICATION".to_owned(), "", "REPLICATION"),
+            (
+                "a_files",
+                "GRANT pg_write_server_files TO a_files".to_owned(),
+                "",
+                "pg_write_server_files",
+            ),
+            (
+                "a_program",
+                "GRANT pg_execute_server_program TO a_program".to_owned(),
+                "",
+                "pg_execute_server_program",
+            ),
+            ("a_super", "GRANT rdsadmin TO a_super".to_owned(), "", "SUPERUSER"),
+        ];
+        if major < 16 {
+            cases.push((
+                "a_creator",
+                "ALTER ROLE a_creator CREATEROLE".to_owned(),
+                "",
+                "CREATEROLE",
+            ));
+        }
+        for (role, ..) in &cases {
+            fixture.query(&format!("CREATE ROLE {role} LOGIN"));
+        }
+        for (_, sql, ..) in &cases {
+            fixture.query(sql);
+        }
+        // These get nothing.
+        fixture.query(&format!(
+            "CREATE ROLE b_group; CREATE ROLE b_member LOGIN; CREATE ROLE b_locked BYPASSRLS;
+             GRANT b_group TO b_member {inherit_nothing}"
+        ));
+        let output = fixture.run(&definitions, &["access", "--env", "dev", "--format", "json"]);
+        expect(&output, 0);
+        let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+        let databases = report["databases"].as_array().unwrap();
+        let database = |name: &str| databases.iter().find(|one| one["database"] == name).unwrap();
+        let named = |database: &Value, role: &str| {
+            database["roles"].as_array().unwrap().iter().find(|one| one["role"] == role).cloned()
+        };
+        for (role, _, becomes, powers) in &cases {
+            if *role == "a_group" {
+                continue;
+            }
+            let found = named(database("wiki"), role).or_else(|| named(database("shop"), role));
+            let found = found.unwrap_or_else(|| panic!("PostgreSQL {major}: no {role}"));
+            let may_become = found["may_become"].to_string() + &found["inherits"].to_string();
+            assert!(may_become.contains(becomes), "PostgreSQL {major}: {found}");
+            assert!(found["powers"].to_string().contains(powers), "PostgreSQL {major}: {found}");
+        }
+        for role in ["b_group", "b_member", "b_locked", "unrelated"] {
+            assert_eq!(named(database("shop"), role), None, "PostgreSQL {major}");
+        }
+        let text = expect(&fixture.run(&definitions, &["access", "--env", "dev"]), 0);
+        assert!(text.contains("a_bypass: not managed; has BYPASSRLS"), "{text}");
+    }
+}
+
+/// The owner of a database can remove its comment. The report still contains the database.
+#[test]
+fn database_without_its_comment_is_reported() {
+    for major in versions() {
+        let (fixture, _) = fixture(major);
+        let definitions = fixture.definitions(
+            r#"application_databases = { shop = { database_name = "shop", username = "shop_owner" } }"#,
+        );
+        let owner = |sql: &str| {
+            fixture.server.sql_as("wiki_owner", &password("wiki"), "wiki", sql).unwrap();
+        };
+        owner("COMMENT ON DATABASE wiki IS NULL");
+        let text = expect(&fixture.run(&definitions, &["access", "--env", "dev"]), 0);
+        assert!(text.contains("database wiki, owner wiki_owner"), "PostgreSQL {major}: {text}");
+    }
+}

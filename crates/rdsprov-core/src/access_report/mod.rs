@@ -3,7 +3,7 @@
 //! The privileges are the results of the functions `has_…_privilege` of PostgreSQL. They include
 //! ownership, grants to the role, grants to roles whose privileges it inherits, and grants to
 //! PUBLIC. Privileges that a role has only after `SET ROLE` are not included: the report lists the
-//! roles that it may set instead. Next to the privileges, the report shows the declared access.
+//! roles that it may become instead. Next to the privileges, the report shows the declared access.
 //!
 //! This module does not know connections: `server` executes the query.
 
@@ -15,6 +15,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::desired::Desired;
+use crate::marker::Marker;
 use crate::name::{ApplicationName, DatabaseName, RoleName, SchemaName};
 use crate::observed::{Grantee, Observed};
 use crate::privilege::{AccessLevel, ObjectKind, Privilege};
@@ -56,8 +57,12 @@ pub struct RoleAccess {
     pub login: bool,
     /// The roles whose privileges the role inherits.
     pub inherits: Vec<RoleName>,
-    /// The roles that the role may set with `SET ROLE` and whose privileges it does not inherit.
+    /// The roles whose privileges it does not inherit, and that it may become: with `SET ROLE`, or after it
+    /// has granted them to itself with `ADMIN OPTION`.
     pub may_become: Vec<RoleName>,
+    /// The attributes and predefined roles, of the role and of those that it may become, that give access
+    /// without privileges in the database: `BYPASSRLS`, `pg_write_server_files`.
+    pub powers: Vec<String>,
     /// The privileges on the database. Without `CONNECT`, the role cannot use the objects in it.
     pub database: Vec<Privilege>,
     /// The privileges by schema. Schemas in which the role has no privileges are omitted.
@@ -117,7 +122,8 @@ pub struct DatabaseReport {
     pub database: DatabaseName,
     /// The owner of the database.
     pub owner: RoleName,
-    /// The application that declares the database, or else the application in its marker.
+    /// The application that declares the database, or else the application in its marker or in that of its
+    /// owner.
     pub application: String,
     /// Whether the definitions declare the database.
     pub declared: bool,
@@ -167,12 +173,14 @@ pub struct AccessReport {
 }
 
 impl AccessReport {
-    /// Returns the databases that the report covers: those with the marker of the environment, and
-    /// the declared databases that exist.
+    /// Returns the databases that the report covers: those with the marker of the environment, those of
+    /// managed owners, which can remove this marker, and the declared databases that exist.
     #[must_use]
     pub fn managed_databases(desired: &Desired, observed: &Observed) -> BTreeSet<DatabaseName> {
         let is_covered = |(name, seen): &(&DatabaseName, &crate::observed::Database)| {
-            desired.databases.contains_key(*name) || desired.manages(seen.marker().as_ref())
+            desired.databases.contains_key(*name)
+                || desired.manages(seen.marker().as_ref())
+                || desired.manages(owner_marker(observed, seen).as_ref())
         };
         observed.databases.iter().filter(is_covered).map(|(name, _)| name.clone()).collect()
     }
@@ -191,7 +199,8 @@ impl AccessReport {
         let databases = access.into_iter().filter_map(|(name, access)| {
             let seen = observed.databases.get(&name)?;
             let entry = desired.databases.get(&name);
-            let marked = seen.marker().map(|marker| marker.application);
+            let marked = seen.marker().or_else(|| owner_marker(observed, seen));
+            let marked = marked.map(|marker| marker.application);
             let (access, unreachable) = match access {
                 Ok(access) => (access, None),
                 Err(reason) => {
@@ -238,6 +247,11 @@ impl AccessReport {
     pub fn to_json(&self) -> Result<String, serde_json::Error> {
         pretty_json(self)
     }
+}
+
+/// Returns the marker of the owner of a database, which only administrators can write.
+fn owner_marker(observed: &Observed, database: &crate::observed::Database) -> Option<Marker> {
+    observed.roles.get(&database.owner).and_then(crate::observed::Role::marker)
 }
 
 fn status(

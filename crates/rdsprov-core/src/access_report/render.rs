@@ -56,11 +56,14 @@ impl RoleReport {
             text.push_str(", NOLOGIN");
         }
         for (words, roles) in
-            [("inherits from", &self.access.inherits), ("may SET ROLE to", &self.access.may_become)]
+            [("inherits from", &self.access.inherits), ("may become", &self.access.may_become)]
         {
             if !roles.is_empty() {
                 let _ = write!(text, "; {words} {}", names(roles));
             }
+        }
+        if !self.access.powers.is_empty() {
+            let _ = write!(text, "; has {}", self.access.powers.join(", "));
         }
         text
     }

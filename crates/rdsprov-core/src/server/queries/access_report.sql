@@ -1,10 +1,11 @@
 -- Returns the privileges of roles in one database as one JSON document that deserializes to `DatabaseAccess`.
--- It contains PUBLIC, and each role that has more privileges than PUBLIC or that may SET ROLE to such a role.
+-- It contains PUBLIC, and each role that has more privileges than PUBLIC, that may become such a role, or that can log in
+-- and has a power: an attribute or a predefined role that gives access without privileges in the database.
 -- Superusers are omitted, because they have all privileges.
 -- The functions has_..._privilege are called once for each group of objects with the same schema, kind, owner and
 -- ACL, because their results are the same for all objects of a group.
 -- $1: the only role to return, or null for all.
-WITH user_schema AS (
+WITH RECURSIVE user_schema AS (
   SELECT oid, nspname, nspowner, nspacl FROM pg_namespace WHERE nspname !~ '^pg_' AND nspname <> 'information_schema'
 ), columns AS (
   SELECT attrelid, array_agg(DISTINCT attacl::text) AS acls
@@ -17,9 +18,6 @@ WITH user_schema AS (
   UNION ALL
   SELECT n.nspname, 'routine', min(p.oid), count(*), p.proowner, p.proacl::text, NULL
   FROM pg_proc p JOIN user_schema n ON n.oid = p.pronamespace GROUP BY 1, p.proowner, p.proacl::text
-), set_option AS (
-  -- The privilege type for pg_has_role that means "may SET ROLE". Before PostgreSQL 16, each member may.
-  SELECT CASE WHEN current_setting('server_version_num')::int >= 160000 THEN 'SET' ELSE 'MEMBER' END AS name
 ), privilege AS MATERIALIZED (
   SELECT * FROM (VALUES
     ('table', 1, 'SELECT', 0), ('table', 2, 'INSERT', 0), ('table', 3, 'UPDATE', 0), ('table', 4, 'DELETE', 0),
@@ -44,12 +42,35 @@ WITH user_schema AS (
   UNION SELECT owner FROM object
   UNION SELECT oid FROM pg_roles
   WHERE rolname IN ('pg_read_all_data', 'pg_write_all_data', 'pg_maintain', 'pg_database_owner')
+), membership AS (
+  -- Before PostgreSQL 16, the member decides about INHERIT, and each member may SET ROLE.
+  SELECT m.member, m.roleid, m.admin_option AND pg_get_userbyid(m.member) <> current_user AS admin,
+    coalesce((to_jsonb(m)->>'inherit_option')::bool, r.rolinherit) AS inherit,
+    coalesce((to_jsonb(m)->>'set_option')::bool, true) AS set
+  FROM pg_auth_members m JOIN pg_roles r ON r.oid = m.member
+), reach AS (
+  -- The roles whose privileges a role has, and whether it may become them: with SET ROLE, or after it has granted them to
+  -- itself with ADMIN OPTION. The administrator may become most roles, so that only SET ROLE counts for it.
+  SELECT r.oid AS role, r.oid AS reached, true AS becomes FROM pg_roles r
+  WHERE NOT r.rolsuper AND r.rolname !~ '^pg_' AND ($1::text IS NULL OR r.rolname = $1)
+  UNION
+  SELECT a.role, m.roleid, m.admin OR a.becomes AND m.set FROM reach a JOIN membership m ON m.member = a.reached
+  WHERE m.admin OR m.inherit OR a.becomes AND m.set
+), power AS (
+  SELECT DISTINCT a.role, x.power FROM reach a JOIN pg_roles r ON r.oid = a.role JOIN pg_roles t ON t.oid = a.reached
+  CROSS JOIN LATERAL (VALUES
+    ('SUPERUSER'::name, t.rolsuper AND a.becomes), ('REPLICATION', t.rolreplication AND a.becomes),
+    ('BYPASSRLS', t.rolbypassrls AND a.becomes),
+    -- Before PostgreSQL 16, it grants each role that is not a superuser to itself.
+    ('CREATEROLE', t.rolcreaterole AND a.becomes AND current_setting('server_version_num')::int < 160000),
+    (t.rolname, t.rolname IN ('pg_read_server_files', 'pg_write_server_files', 'pg_execute_server_program',
+      'rds_superuser', 'rds_replication'))) x(power, held)
+  WHERE x.held AND r.rolcanlogin AND r.rolname <> current_user
 ), subject AS (
   SELECT 0::oid AS oid, NULL::name AS rolname, false AS rolcanlogin
   UNION ALL
   SELECT r.oid, r.rolname, r.rolcanlogin FROM pg_roles r
-  WHERE NOT r.rolsuper AND r.rolname !~ '^pg_' AND ($1::text IS NULL OR r.rolname = $1)
-    AND EXISTS (SELECT FROM privileged_role h, set_option WHERE pg_has_role(r.oid, h.oid, 'USAGE') OR pg_has_role(r.oid, h.oid, set_option.name))
+  WHERE r.oid IN (SELECT role FROM reach WHERE reached IN (SELECT oid FROM privileged_role) UNION SELECT role FROM power)
 ), checked AS (
   SELECT s.oid AS role, o.nspname, o.kind, o.sample, o.count,
     array_agg(p.name ORDER BY p.number) FILTER (WHERE
@@ -92,9 +113,9 @@ WITH user_schema AS (
     'role', s.rolname, 'login', s.rolcanlogin,
     'inherits', (SELECT coalesce(json_agg(g.name ORDER BY g.name), '[]') FROM granted g
       WHERE CASE WHEN s.oid = 0 OR g.oid = s.oid THEN false ELSE pg_has_role(s.oid, g.oid, 'USAGE') END),
-    'may_become', (SELECT coalesce(json_agg(g.name ORDER BY g.name), '[]') FROM granted g, set_option
-      WHERE CASE WHEN s.oid = 0 OR g.oid = s.oid THEN false
-        ELSE NOT pg_has_role(s.oid, g.oid, 'USAGE') AND pg_has_role(s.oid, g.oid, set_option.name) END),
+    'may_become', (SELECT coalesce(json_agg(DISTINCT pg_get_userbyid(a.reached) ORDER BY pg_get_userbyid(a.reached)), '[]')
+      FROM reach a WHERE a.role = s.oid AND a.becomes AND a.reached <> s.oid AND NOT pg_has_role(s.oid, a.reached, 'USAGE')),
+    'powers', (SELECT coalesce(json_agg(p.power ORDER BY p.power), '[]') FROM power p WHERE p.role = s.oid),
     'database', ARRAY(SELECT p FROM unnest(ARRAY['CONNECT', 'TEMPORARY', 'CREATE']) WITH ORDINALITY x(p, number)
       WHERE has_database_privilege(s.oid, current_database(), p) ORDER BY number),
     'schemas', coalesce((SELECT d.document FROM schema_documents d WHERE d.role = s.oid), '{}')) AS document
