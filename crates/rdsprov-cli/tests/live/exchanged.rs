@@ -181,7 +181,7 @@ const CODE: &str = "
     CREATE OPERATOR public.<+> (function = joins, leftarg = int, rightarg = int)";
 
 /// What the old owner does after the plan was made, and how it is undone.
-const ATTACKS: [(&str, &str); 20] = [
+const ATTACKS: [(&str, &str); 24] = [
     // With these, another role adds code after the transfer.
     ("GRANT TRIGGER ON t TO PUBLIC", "REVOKE TRIGGER ON t FROM PUBLIC"),
     ("CREATE SCHEMA planted; GRANT CREATE ON SCHEMA planted TO PUBLIC", "DROP SCHEMA planted"),
@@ -224,6 +224,20 @@ const ATTACKS: [(&str, &str); 20] = [
         "DROP OPERATOR public.<*> (int, int)",
     ),
     ("CREATE VIEW others AS SELECT plain(id) FROM t", "DROP VIEW others"),
+    // Functions of PostgreSQL that execute a text.
+    (
+        "ALTER TABLE t ADD CONSTRAINT tested CHECK (query_to_xml('SELECT total()', true, true, '') IS NOT NULL)",
+        "ALTER TABLE t DROP CONSTRAINT tested",
+    ),
+    (
+        "ALTER TABLE t ALTER price SET DEFAULT length(query_to_xml('SELECT total()', true, true, '')::text)",
+        "ALTER TABLE t ALTER price DROP DEFAULT",
+    ),
+    ("CREATE TABLE more (id others.domain)", "DROP TABLE more"),
+    (
+        "ALTER DATABASE shop SET search_path = others, pg_catalog",
+        "ALTER DATABASE shop RESET search_path",
+    ),
     // The table of the administrator in the same schema.
     (
         "CREATE TRIGGER more BEFORE INSERT ON restored FOR EACH ROW EXECUTE FUNCTION fires()",
@@ -232,8 +246,9 @@ const ATTACKS: [(&str, &str); 20] = [
 ];
 
 /// Changes that concern no code do not stop a transfer.
-const HARMLESS: [&str; 7] = [
+const HARMLESS: [&str; 8] = [
     "CREATE TABLE later (id serial PRIMARY KEY, day date DEFAULT now(), CHECK (id > 0))",
+    "CREATE TABLE with_pairs (pairs pair[], number simple, id uuid DEFAULT gen_random_uuid())",
     "INSERT INTO t VALUES (1, 2)",
     "CREATE INDEX ON t (price)",
     "GRANT SELECT ON t TO PUBLIC",
@@ -250,6 +265,11 @@ fn code_that_the_old_owner_changes() {
         let fixture = fixture(major);
         expect(&fixture.run(&definitions(&fixture, &[SHOP]), &["apply", "--env", "dev"]), 0);
         as_owner(&fixture, "shop", CODE);
+        fixture.query_in(
+            "shop",
+            "CREATE ROLE other; CREATE SCHEMA others; CREATE DOMAIN others.domain AS int;
+             ALTER DOMAIN others.domain OWNER TO other; GRANT USAGE ON SCHEMA others TO PUBLIC",
+        );
         // As after `pg_restore --no-owner`.
         fixture.query_in(
             "shop",

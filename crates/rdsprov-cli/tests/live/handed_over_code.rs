@@ -63,14 +63,14 @@ const CODE: [(&str, &str); 22] = [
     ("event trigger", "watches"),
 ];
 
-fn definitions(fixture: &Fixture, owner: &str) -> String {
+pub fn definitions(fixture: &Fixture, owner: &str) -> String {
     fixture.definitions(&format!(
         "application_databases = {{\n  {owner} = {{ database_name = \"shop\", username = \"{owner}_owner\" }}\n}}\n"
     ))
 }
 
 /// Returns the step that transfers objects, from the plan in JSON.
-fn transfer(fixture: &Fixture, definitions: &str) -> Value {
+pub fn transfer(fixture: &Fixture, definitions: &str) -> Value {
     let plan = ["plan", "--env", "dev", "--allow", "changes_owner", "--format", "json"];
     let output = fixture.run(definitions, &plan);
     let plan: Value = serde_json::from_slice(&output.stdout).unwrap();
@@ -80,7 +80,7 @@ fn transfer(fixture: &Fixture, definitions: &str) -> Value {
     found.unwrap_or_else(|| panic!("no transfer in {plan}"))
 }
 
-fn code_of(step: &Value) -> Vec<(String, String)> {
+pub fn code_of(step: &Value) -> Vec<(String, String)> {
     let code = step["code"].as_array().map(Vec::as_slice).unwrap_or_default();
     let text = |one: &Value, key: &str| one[key].as_str().unwrap().to_owned();
     code.iter().map(|one| (text(one, "kind"), text(one, "name"))).collect()

@@ -24,6 +24,7 @@ mod fixture;
 mod fleet;
 mod foreign_role;
 mod guardrails;
+mod handed_over_attacks;
 mod handed_over_code;
 mod hazards;
 mod hostile_names;

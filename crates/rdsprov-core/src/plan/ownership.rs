@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::acl::with_owner;
 use super::database_planner::DatabasePlanner;
 use super::planner::Planner;
-use super::sql::{self, GrantTarget, SharedObject, Statement};
+use super::sql::{self, GrantTarget, HandedOver, SharedObject, Statement};
 use super::words::{granted_words, revoked_words};
 use super::{
     Action, Executor, Hazard, ManualFix, MembershipOption, NoteKind, Preparation, RefusalKind,
@@ -385,7 +385,8 @@ impl DatabasePlanner<'_, '_> {
             format!("objects of {administrator} in database {}: owner {owner}", self.name);
         let application = &self.database.application;
         let mut statements: Vec<Statement> = objects.iter().map(change).collect();
-        statements.extend(self.verify_code(&administrator, &contents.objects_of_administrator));
+        let verified = &contents.objects_of_administrator;
+        statements.extend(self.verify_code(&administrator, verified, TransferMethod::ObjectByObject));
         let transferred = Step::new(Action::ReassignOwned, application, summary, statements)
             .for_role(&owner)
             .in_database(self.name)
@@ -407,7 +408,8 @@ impl DatabasePlanner<'_, '_> {
         for (obstacle, objects) in untransferable {
             self.refuse_untransferable(from, &to, obstacle, &objects);
         }
-        let mut statements = match self.planner.transfer_method(from) {
+        let method = self.planner.transfer_method(from);
+        let mut statements = match method {
             TransferMethod::ObjectByObject => {
                 self.planner.transfer_administrator_objects(self.name, contents, &to)
             }
@@ -416,7 +418,7 @@ impl DatabasePlanner<'_, '_> {
         if statements.is_empty() {
             return;
         }
-        statements.extend(self.verify_code(from, &contents.ownership_transfer));
+        statements.extend(self.verify_code(from, &contents.ownership_transfer, method));
         let summary = format!("objects of {from} in database {}: owner {to}", self.name);
         let application = &self.database.application;
         let transferred = Step::new(Action::ReassignOwned, application, summary, statements)
@@ -429,9 +431,18 @@ impl DatabasePlanner<'_, '_> {
     }
 
     /// Returns the statement that fails if the transfer has handed over other code than was observed.
-    fn verify_code(&self, from: &RoleName, transfer: &OwnershipTransfer) -> Option<Statement> {
+    fn verify_code(
+        &self,
+        from: &RoleName,
+        transfer: &OwnershipTransfer,
+        method: TransferMethod,
+    ) -> Option<Statement> {
         let observed = transfer.fingerprint.as_deref()?;
-        Some(sql::assert_handed_over(from, self.owner, observed))
+        let what = match method {
+            TransferMethod::ReassignOwned => HandedOver::Database,
+            TransferMethod::ObjectByObject => HandedOver::Objects,
+        };
+        Some(sql::assert_handed_over(from, self.owner, observed, what))
     }
 
     fn refuse_untransferable(

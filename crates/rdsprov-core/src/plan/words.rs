@@ -44,8 +44,16 @@ pub(super) fn counted(code: &[Code]) -> String {
 /// action of it, so that a list that is cut contains it.
 pub(super) fn by_danger(code: &Code) -> (usize, &Code) {
     // Functions and procedures are listed only if they are SECURITY DEFINER.
-    const FIRST: [&str; 6] =
-        ["function", "procedure", "event trigger", "trigger", "rule", "privilege"];
+    const FIRST: [&str; 8] = [
+        "function",
+        "procedure",
+        "event trigger",
+        "subscription",
+        "setting",
+        "trigger",
+        "rule",
+        "privilege",
+    ];
     (FIRST.iter().position(|kind| *kind == code.kind).unwrap_or(FIRST.len()), code)
 }
 

@@ -24,7 +24,7 @@ use super::wait::catalog_lock;
 use crate::config::VerifyPasswords;
 use crate::desired::Desired;
 use crate::name::{DatabaseName, ExtensionName, RoleName, SchemaName, TEMPLATE};
-use crate::observed::{Contents, Database, Observed, UnreadableContents};
+use crate::observed::{Contents, Database, Observed, OwnershipTransfer, UnreadableContents};
 use crate::plan;
 use crate::probe::{Probe, ProbeResult};
 use crate::secret_id::SecretId;
@@ -46,8 +46,16 @@ macro_rules! with_administrators {
 const CLUSTER: &str = with_administrators!("queries/cluster.sql");
 const DATABASE: &str = with_administrators!("queries/relations.sql", "queries/database.sql");
 const NAMES: &str = with_administrators!("queries/relations.sql", "queries/names.sql");
-const HANDED_OVER: &str =
-    concat!(include_str!("queries/handed_over.sql"), include_str!("../plan/sql/fingerprint.sql"));
+const HANDED_OVER_CODE: &str = concat!(
+    include_str!("queries/handed_over.sql"),
+    include_str!("../plan/sql/code.sql"),
+    include_str!("queries/handed_over_code.sql")
+);
+const FINGERPRINT: &str = concat!(
+    include_str!("queries/handed_over.sql"),
+    include_str!("../plan/sql/code.sql"),
+    include_str!("../plan/sql/fingerprint.sql")
+);
 const CURRENT_DATABASE: &str =
     "SELECT oid::text FROM pg_catalog.pg_database WHERE datname = current_database()";
 const TEMPLATE_OBJECTS: &str = with_administrators!("queries/template_objects.sql");
@@ -236,36 +244,64 @@ async fn read_contents(
         let administrator = &observed.administrator.name;
         // What these roles may do follows from the definitions.
         let creators = declared.into_iter().flat_map(|database| &database.creators);
-        let known: Vec<&str> = desired.roles.keys().chain(creators).map(RoleName::as_str).collect();
+        let known = desired.roles.keys().chain(creators).map(RoleName::as_str).collect();
+        let covered = declared.into_iter().flat_map(|database| database.covered_schemas());
+        let covered = covered.map(SchemaName::as_str).collect();
+        let transfer = |from, one_by_one, schemas| Transfer {
+            from,
+            to: new_owner,
+            one_by_one,
+            schemas,
+            known: &known,
+            covered: &covered,
+        };
         if owner != new_owner {
-            let object_by_object = owner == administrator;
-            let all: Option<Vec<&str>> = None;
-            let parameters: [&(dyn ToSql + Sync); 5] =
-                [&owner.as_str(), &new_owner.as_str(), &object_by_object, &all, &known];
-            contents.ownership_transfer = snapshot.query(OWNERSHIP_TRANSFER, &parameters).await?;
-            let parameters = [parameters[0], parameters[2], parameters[3], parameters[1]];
-            contents.ownership_transfer.fingerprint =
-                Some(snapshot.query_text(HANDED_OVER, &parameters).await?);
+            let transfer = transfer(owner, owner == administrator, None);
+            contents.ownership_transfer = transfer.observe(&snapshot).await?;
         }
         let is_creator = declared.is_some_and(|one| one.creators.contains(administrator));
         let owns_objects = contents.owned.iter().any(|owned| owned.role == *administrator);
         if owner != administrator && !is_creator && owns_objects {
             let schemas = declared.and_then(|database| database.owner_schemas());
-            let schemas: Vec<&str> =
-                schemas.into_iter().flatten().map(SchemaName::as_str).collect();
-            let parameters: [&(dyn ToSql + Sync); 5] =
-                [&administrator.as_str(), &new_owner.as_str(), &true, &Some(schemas), &known];
-            contents.objects_of_administrator =
-                snapshot.query(OWNERSHIP_TRANSFER, &parameters).await?;
-            if !contents.objects_of_administrator.administrator_objects.is_empty() {
-                let parameters = [parameters[0], parameters[2], parameters[3], parameters[1]];
-                contents.objects_of_administrator.fingerprint =
-                    Some(snapshot.query_text(HANDED_OVER, &parameters).await?);
-            }
+            let schemas = schemas.into_iter().flatten().map(SchemaName::as_str).collect();
+            let transfer = transfer(administrator, true, Some(schemas));
+            contents.objects_of_administrator = transfer.observe(&snapshot).await?;
         }
     }
     snapshot.close().await?;
     Ok(contents)
+}
+
+/// The objects of a role in one database that get another owner.
+struct Transfer<'a> {
+    from: &'a RoleName,
+    to: &'a RoleName,
+    /// Whether the objects are transferred one by one, and not with `REASSIGN OWNED`.
+    one_by_one: bool,
+    /// The only schemas whose objects are transferred; `None` means all.
+    schemas: Option<Vec<&'a str>>,
+    /// The declared roles and the creators.
+    known: &'a Vec<&'a str>,
+    /// The schemas that an application covers.
+    covered: &'a Vec<&'a str>,
+}
+
+impl Transfer<'_> {
+    async fn observe(&self, snapshot: &Snapshot<'_>) -> Result<OwnershipTransfer, ObserveError> {
+        let (from, to) = (self.from.as_str(), self.to.as_str());
+        let parameters: [&(dyn ToSql + Sync); 4] = [&from, &to, &self.one_by_one, &self.schemas];
+        let mut transfer: OwnershipTransfer =
+            snapshot.query(OWNERSHIP_TRANSFER, &parameters).await?;
+        // A part of the objects that is empty is not transferred.
+        if self.schemas.is_some() && transfer.administrator_objects.is_empty() {
+            return Ok(transfer);
+        }
+        let parameters: [&(dyn ToSql + Sync); 6] =
+            [&from, &self.one_by_one, &self.schemas, &to, &self.known, &self.covered];
+        transfer.code = snapshot.query(HANDED_OVER_CODE, &parameters).await?;
+        transfer.fingerprint = Some(snapshot.query_text(FINGERPRINT, &parameters[..4]).await?);
+        Ok(transfer)
+    }
 }
 
 /// Executes the statement of a probe and rolls it back, to learn whether the administrator may

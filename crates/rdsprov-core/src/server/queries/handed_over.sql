@@ -1,7 +1,8 @@
--- Selects the objects of an owner that a transfer gives to another role. plan/sql/fingerprint.sql follows.
+-- Selects the objects of an owner that a transfer gives to another role. plan/sql/code.sql follows.
 -- $1: the owner, $2: whether the objects are transferred one by one: then, objects of extensions and event triggers are
--- not transferred. $3: the only schemas whose objects are transferred, or null for all. $4: the new owner.
-WITH handed_over AS (
+-- not transferred. $3: the only schemas whose objects are transferred, or null for all. $4: the new owner, which need not
+-- exist yet.
+WITH RECURSIVE handed_over AS (
   SELECT s.classid, s.objid FROM pg_shdepend s CROSS JOIN pg_identify_object(s.classid, s.objid, s.objsubid) i
   WHERE s.dbid = (SELECT oid FROM pg_database WHERE datname = current_database())
     AND s.refclassid = 'pg_authid'::regclass AND s.deptype = 'o'
@@ -9,6 +10,11 @@ WITH handed_over AS (
     AND ($3::text[] IS NULL OR i.schema IN (SELECT quote_ident(name) FROM unnest($3) name))
     AND NOT ($2 AND (s.classid = 'pg_event_trigger'::regclass OR EXISTS (
       SELECT FROM pg_depend d WHERE d.classid = s.classid AND d.objid = s.objid AND d.objsubid = 0 AND d.deptype = 'e')))
+  -- With REASSIGN OWNED, the database with its settings, and its subscriptions. All databases share these catalogs.
+  UNION ALL SELECT 'pg_database'::regclass, d.oid FROM pg_database d WHERE d.datname = current_database() AND NOT $2
+  UNION ALL SELECT 'pg_subscription'::regclass, s.oid FROM pg_subscription s
+  WHERE s.subdbid = (SELECT oid FROM pg_database WHERE datname = current_database())
+    AND pg_get_userbyid(s.subowner) = $1 AND NOT $2
 ), party AS (
   SELECT r.oid FROM pg_roles r WHERE r.rolname IN ($1, $4)
 )

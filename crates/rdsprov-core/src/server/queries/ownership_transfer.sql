@@ -1,8 +1,9 @@
 -- Returns the objects of the owner of a database that gets another owner, as one JSON document that deserializes to
 -- `OwnershipTransfer`. $1: the current owner, $2: the new owner, which need not exist yet, $3: whether the objects are
 -- transferred one by one. In this case, objects of extensions and objects that only a superuser may own are not
--- transferred. $4: the only schemas whose objects are returned, or null for all. $5: the declared roles and the creators. A sequence of a table column is transferred together with the table. Temporary objects are omitted,
--- because PostgreSQL drops them at the end of their session.
+-- transferred. $4: the only schemas whose objects are returned, or null for all. A sequence of a table column is transferred
+-- together with the table. Temporary objects are omitted, because PostgreSQL drops them at the end of their session.
+-- handed_over_code.sql lists the code in these objects.
 WITH new_owner AS (
   SELECT coalesce((SELECT rolname FROM pg_roles WHERE rolname = $2), 'public') AS name
 ), owned AS (
@@ -47,99 +48,8 @@ WITH new_owner AS (
   SELECT kind, identity, '"superuser"' FROM wide_publication
   UNION ALL
   SELECT kind, identity, '"superuser"' FROM superuser_only WHERE NOT $3
-), expression AS (
-  -- What belongs to the objects and can call a function, other than functions and triggers. `schema` is quoted.
-  SELECT 'pg_attrdef'::regclass AS classid, a.oid AS objid, o.schema FROM owned o
-  JOIN pg_attrdef a ON o.classid = 'pg_class'::regclass AND a.adrelid = o.objid
-  UNION ALL SELECT 'pg_constraint'::regclass, c.oid, o.schema FROM owned o
-  JOIN pg_constraint c ON o.classid = 'pg_class'::regclass AND c.conrelid = o.objid
-  UNION ALL SELECT 'pg_constraint'::regclass, c.oid, o.schema FROM owned o
-  JOIN pg_constraint c ON o.classid = 'pg_type'::regclass AND c.contypid = o.objid
-  UNION ALL SELECT 'pg_class'::regclass, x.indexrelid, o.schema FROM owned o
-  JOIN pg_index x ON o.classid = 'pg_class'::regclass AND x.indrelid = o.objid
-  UNION ALL SELECT 'pg_statistic_ext'::regclass, e.oid, o.schema FROM owned o
-  JOIN pg_statistic_ext e ON o.classid = 'pg_class'::regclass AND e.stxrelid = o.objid
-  UNION ALL SELECT 'pg_policy'::regclass, p.oid, o.schema FROM owned o
-  JOIN pg_policy p ON o.classid = 'pg_class'::regclass AND p.polrelid = o.objid
-  -- The view or materialized view instead of its rule _RETURN.
-  UNION ALL SELECT 'pg_class'::regclass, o.objid, o.schema FROM owned o WHERE o.classid = 'pg_class'::regclass
-  UNION ALL SELECT o.classid, o.objid, o.schema FROM owned o
-  WHERE o.classid IN ('pg_type'::regclass, 'pg_operator'::regclass)
-  UNION ALL SELECT o.classid, o.objid, o.schema FROM owned o
-  JOIN pg_proc p ON o.classid = 'pg_proc'::regclass AND p.oid = o.objid WHERE p.prokind = 'a'
-  -- A cast has no owner: it belongs to the owner of one of its types.
-  UNION ALL SELECT 'pg_cast'::regclass, c.oid, NULL FROM pg_cast c
-  WHERE c.oid >= 16384 AND EXISTS (
-    SELECT FROM pg_type t WHERE t.oid IN (c.castsource, c.casttarget)
-      AND t.typowner = (SELECT oid FROM pg_roles WHERE rolname = $1))
-), uses AS (
-  SELECT e.classid, e.objid, e.schema, d.refclassid, d.refobjid FROM expression e
-  JOIN pg_depend d ON d.classid = e.classid AND d.objid = e.objid AND d.objsubid = 0
-  -- Before PostgreSQL 15, the dependencies of a generated column are those of the column.
-  UNION ALL SELECT 'pg_attrdef'::regclass, a.oid, o.schema, d.refclassid, d.refobjid FROM owned o
-  JOIN pg_attrdef a ON o.classid = 'pg_class'::regclass AND a.adrelid = o.objid
-  JOIN pg_depend d ON d.classid = 'pg_class'::regclass AND d.objid = a.adrelid AND d.objsubid = a.adnum
-  UNION ALL SELECT 'pg_class'::regclass, o.objid, o.schema, d.refclassid, d.refobjid FROM owned o
-  JOIN pg_rewrite r ON o.classid = 'pg_class'::regclass AND r.ev_class = o.objid AND r.rulename = '_RETURN'
-  JOIN pg_depend d ON d.classid = 'pg_rewrite'::regclass AND d.objid = r.oid
-), called AS (
-  SELECT u.classid, u.objid, u.schema, p.proowner FROM uses u
-  JOIN pg_proc p ON u.refclassid = 'pg_proc'::regclass AND p.oid = u.refobjid WHERE p.oid >= 16384
-  UNION ALL SELECT u.classid, u.objid, u.schema, p.proowner FROM uses u
-  JOIN pg_operator x ON u.refclassid = 'pg_operator'::regclass AND x.oid = u.refobjid
-  JOIN pg_proc p ON p.oid = x.oprcode WHERE x.oid >= 16384
-  UNION ALL SELECT 'pg_trigger'::regclass, t.oid, o.schema, p.proowner FROM owned o
-  JOIN pg_trigger t ON o.classid = 'pg_class'::regclass AND t.tgrelid = o.objid
-  JOIN pg_proc p ON p.oid = t.tgfoid WHERE NOT t.tgisinternal
-), code AS (
-  -- A role can only replace its own functions, and those of roles that it is a member of. Of the objects of the
-  -- administrator, only the code that others planted counts.
-  SELECT c.classid, c.objid, c.schema FROM called c JOIN pg_roles r ON r.oid = c.proowner
-  WHERE (NOT r.rolsuper OR c.classid = 'pg_trigger'::regclass AND NOT $3) AND NOT ($3 AND r.rolname = $1)
-  UNION SELECT o.classid, o.objid, o.schema FROM owned o
-  JOIN pg_proc p ON o.classid = 'pg_proc'::regclass AND p.oid = o.objid WHERE p.prosecdef AND NOT $3
-  UNION SELECT 'pg_rewrite'::regclass, r.oid, o.schema FROM owned o
-  JOIN pg_rewrite r ON o.classid = 'pg_class'::regclass AND r.ev_class = o.objid
-  WHERE r.rulename <> '_RETURN' AND NOT $3
-  -- Views read relations with the privileges of their owner.
-  UNION SELECT u.classid, u.objid, u.schema FROM uses u
-  JOIN pg_class v ON u.classid = 'pg_class'::regclass AND v.oid = u.objid AND v.relkind IN ('v', 'm')
-  JOIN pg_class c ON u.refclassid = 'pg_class'::regclass AND c.oid = u.refobjid
-  WHERE c.oid >= 16384 AND c.relowner <> v.relowner AND NOT $3
-  UNION SELECT o.classid, o.objid, o.schema FROM owned o WHERE o.classid = 'pg_event_trigger'::regclass AND NOT $3
-), privilege AS (
-  -- With these, a role that no application declares adds code later, which the new owner executes: a trigger, an object
-  -- in a schema of its search_path, or a schema with its name.
-  SELECT r.rolname, 'pg_class'::regclass AS class, x.privilege_type, i.identity FROM owned o
-  JOIN pg_class c ON o.classid = 'pg_class'::regclass AND c.oid = o.objid
-  CROSS JOIN aclexplode(c.relacl) x JOIN pg_roles r ON r.oid = x.grantee CROSS JOIN pg_identify_object(o.classid, o.objid, 0) i
-  WHERE x.privilege_type = 'TRIGGER'
-  UNION ALL
-  SELECT r.rolname, 'pg_namespace'::regclass, x.privilege_type, 'schema ' || quote_ident(n.nspname) FROM pg_namespace n
-  CROSS JOIN aclexplode(n.nspacl) x JOIN pg_roles r ON r.oid = x.grantee
-  WHERE x.privilege_type = 'CREATE' AND (n.nspname = 'public' OR pg_get_userbyid(n.nspowner) IN ($1, $2, 'pg_database_owner'))
-  UNION ALL
-  SELECT r.rolname, 'pg_database'::regclass, x.privilege_type, 'the database' FROM pg_database d
-  CROSS JOIN aclexplode(d.datacl) x JOIN pg_roles r ON r.oid = x.grantee
-  WHERE x.privilege_type = 'CREATE' AND d.datname = current_database() AND pg_get_userbyid(d.datdba) = $1
-), kept AS (
-  SELECT rolname, class, privilege_type, min(identity) AS first, count(DISTINCT identity) - 1 AS others FROM privilege
-  WHERE NOT $3 AND rolname NOT IN ($1, $2, 'pg_database_owner', current_user) AND rolname <> ALL ($5::text[])
-    AND rolname NOT IN (SELECT rolname FROM pg_roles WHERE rolsuper)
-  GROUP BY 1, 2, 3
 )
 SELECT json_build_object(
-  'code', (
-    SELECT coalesce(json_agg(json_build_object('kind', kind, 'schema', schema, 'name', name) ORDER BY kind, name), '[]')
-    FROM (
-      SELECT i.type AS kind, n.nspname AS schema, i.identity AS name
-      FROM code c CROSS JOIN pg_identify_object(c.classid, c.objid, 0) i
-      LEFT JOIN LATERAL (SELECT * FROM pg_namespace n WHERE n.oid = to_regnamespace(c.schema) OFFSET 0) n ON true
-      WHERE i.identity IS NOT NULL
-      UNION ALL
-      SELECT 'privilege', NULL, format('%s of role %s on %s', privilege_type, rolname,
-        first || CASE others WHEN 0 THEN '' ELSE format(' and %s more', others) END)
-      FROM kept) listed),
   'untransferable', (
     SELECT coalesce(json_agg(json_build_object('kind', kind, 'identity', identity, 'obstacle', obstacle)
       ORDER BY kind, identity), '[]') FROM untransferable),

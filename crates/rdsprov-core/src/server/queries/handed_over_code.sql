@@ -1,0 +1,72 @@
+-- Lists the code that a new owner gets, as one JSON document that deserializes to a list of `Code`. handed_over.sql and
+-- plan/sql/code.sql precede it, with $1 to $3. $4: the new owner, which need not exist yet, $5: the declared roles and the
+-- creators, $6: the schemas that an application covers.
+-- Of the objects of the administrator ($2), only the code that other roles planted counts. An administrator writes no such
+-- code for itself, but other roles can own the functions that it calls, and add triggers to its tables.
+, trusted AS (
+  SELECT oid FROM pg_roles WHERE $2 AND (rolsuper OR rolname = $1)
+), code AS (
+  SELECT e.classid, e.objid, e.schema FROM expression e LEFT JOIN pg_proc p ON e.classid = 'pg_proc'::regclass AND p.oid = e.objid
+  WHERE (e.owner IS NULL OR e.owner NOT IN (SELECT oid FROM trusted)) AND (
+    e.classid IN ('pg_trigger'::regclass, 'pg_event_trigger'::regclass, 'pg_subscription'::regclass) OR p.prosecdef
+    OR e.classid = 'pg_rewrite'::regclass AND e.definition->>'rulename' <> '_RETURN')
+  UNION SELECT e.classid, e.objid, e.schema FROM expression e JOIN called c ON c.classid = e.classid AND c.objid = e.objid
+  LEFT JOIN pg_proc p ON e.classid = 'pg_proc'::regclass AND p.oid = e.objid
+  WHERE (p.prokind IS NULL OR p.prokind = 'a')
+    -- The functions of PostgreSQL are trusted as the function of a trigger, but not in its condition.
+    AND NOT (e.owner IN (SELECT oid FROM trusted) AND c.owner IN (SELECT oid FROM trusted)
+      AND (e.classid <> 'pg_trigger'::regclass OR pg_get_userbyid(c.owner) = $1))
+    AND NOT (e.owner IS NULL AND c.owner IN (SELECT oid FROM trusted))
+  -- Views read relations with the privileges of their owner.
+  UNION SELECT e.classid, e.objid, e.schema FROM expression e
+  JOIN pg_depend d ON d.classid = e.classid AND d.objid = e.objid AND d.refclassid = 'pg_class'::regclass
+  JOIN pg_class c ON c.oid = d.refobjid
+  WHERE e.classid = 'pg_rewrite'::regclass AND e.definition->>'rulename' = '_RETURN' AND c.oid >= 16384
+    AND c.relowner <> e.owner AND c.relowner NOT IN (SELECT oid FROM trusted)
+    AND NOT ($2 AND pg_get_userbyid(c.relowner) = $4)
+), privilege AS (
+  -- With these, a role that no application declares adds code later, which the new owner executes: a trigger, an object
+  -- in a schema of its search_path, or a schema with its name. A plan revokes what PUBLIC has on the database, on schema
+  -- public, on covered schemas, and on the objects in these.
+  SELECT x.grantee, 'pg_class'::regclass AS class, x.privilege_type, i.identity, i.schema FROM handed_over h
+  JOIN pg_class c ON h.classid = 'pg_class'::regclass AND c.oid = h.objid
+  CROSS JOIN aclexplode(c.relacl) x CROSS JOIN pg_identify_object(h.classid, h.objid, 0) i
+  WHERE x.privilege_type = 'TRIGGER'
+  UNION ALL
+  SELECT x.grantee, 'pg_namespace'::regclass, x.privilege_type, 'schema ' || quote_ident(n.nspname), quote_ident(n.nspname)
+  FROM pg_namespace n CROSS JOIN aclexplode(n.nspacl) x
+  WHERE x.privilege_type = 'CREATE' AND $3 IS NULL
+    AND (n.nspname = 'public' OR pg_get_userbyid(n.nspowner) IN ($1, $4, 'pg_database_owner'))
+  UNION ALL
+  SELECT x.grantee, 'pg_database'::regclass, x.privilege_type, 'the database', NULL FROM pg_database d
+  CROSS JOIN aclexplode(d.datacl) x
+  WHERE x.privilege_type = 'CREATE' AND $3 IS NULL AND x.grantee <> 0
+    AND d.datname = current_database() AND pg_get_userbyid(d.datdba) = $1
+), kept AS (
+  SELECT coalesce('role ' || r.rolname, 'PUBLIC') AS grantee, p.class, p.privilege_type, min(p.identity) AS first,
+    count(DISTINCT p.identity) - 1 AS others
+  FROM privilege p LEFT JOIN pg_roles r ON r.oid = p.grantee
+  WHERE CASE WHEN p.grantee = 0 THEN p.schema NOT IN (SELECT quote_ident(name) FROM unnest($6::text[]) name)
+      AND (p.class <> 'pg_namespace'::regclass OR p.schema <> 'public')
+    ELSE NOT r.rolsuper AND r.rolname NOT IN ($1, $4, 'pg_database_owner', current_user) AND r.rolname <> ALL ($5::text[]) END
+  GROUP BY 1, 2, 3
+), listed AS (
+  SELECT i.type AS kind, c.schema, i.identity AS name FROM code c
+  LEFT JOIN pg_rewrite w ON c.classid = 'pg_rewrite'::regclass AND w.oid = c.objid AND w.rulename = '_RETURN'
+  CROSS JOIN pg_identify_object(
+    CASE WHEN w.oid IS NULL THEN c.classid ELSE 'pg_class'::regclass END, coalesce(w.ev_class, c.objid), 0) i
+  WHERE i.identity IS NOT NULL
+  -- Partitions, children and types of other roles, which can add code to them at any time.
+  UNION SELECT i.type, o.schema, format('%s of role %s', i.identity, r.rolname) FROM of_others o
+  JOIN pg_roles r ON r.oid = o.owner CROSS JOIN pg_identify_object(o.classid, o.objid, 0) i
+  WHERE r.rolname NOT IN ($1, $4, 'pg_database_owner', current_user) AND r.rolname <> ALL ($5::text[])
+  UNION ALL SELECT 'privilege', NULL, format('%s of %s on %s', privilege_type, grantee,
+    first || CASE others WHEN 0 THEN '' ELSE format(' and %s more', others) END) FROM kept
+  -- A stored value can be in another encoding, in which it cannot be cut.
+  UNION ALL SELECT 'setting', NULL, CASE WHEN octet_length(o.option_value) <= 200
+    THEN format('%s = %s', o.option_name, o.option_value) ELSE o.option_name END
+  FROM handed_over h JOIN pg_db_role_setting s ON h.classid = 'pg_database'::regclass AND s.setdatabase = h.objid
+  CROSS JOIN pg_options_to_table(s.setconfig) o WHERE s.setrole = 0
+)
+SELECT coalesce(json_agg(json_build_object('kind', kind, 'schema', schema, 'name', name) ORDER BY kind, name), '[]')::text
+FROM listed
