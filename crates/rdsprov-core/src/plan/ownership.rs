@@ -386,7 +386,11 @@ impl DatabasePlanner<'_, '_> {
         let application = &self.database.application;
         let mut statements: Vec<Statement> = objects.iter().map(change).collect();
         let verified = &contents.objects_of_administrator;
-        statements.extend(self.verify_code(&administrator, verified, TransferMethod::ObjectByObject));
+        statements.extend(self.verify_code(
+            &administrator,
+            verified,
+            TransferMethod::ObjectByObject,
+        ));
         let transferred = Step::new(Action::ReassignOwned, application, summary, statements)
             .for_role(&owner)
             .in_database(self.name)

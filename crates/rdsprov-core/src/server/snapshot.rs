@@ -143,9 +143,10 @@ impl<'a> Snapshot<'a> {
         session: &'a Session,
         place: impl ToString,
     ) -> Result<Self, ObserveError> {
-        // The owner of a database can lock its catalogs (`VACUUM FULL`).
+        // The owner of a database can lock its catalogs (`VACUUM FULL`). JIT compilation of a long query
+        // takes longer than its execution.
         const BEGIN: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY; \
-            SET LOCAL lock_timeout = '10s'";
+            SET LOCAL lock_timeout = '10s'; SET LOCAL jit = off";
         let snapshot = Self { session, place: place.to_string() };
         snapshot.timed(session.client.batch_execute(BEGIN)).await?;
         Ok(snapshot)

@@ -9,7 +9,8 @@ use super::identity::CHANGED_SINCE_PLAN;
 use crate::name::{RoleName, literal};
 
 /// The query for the fingerprint of the code in some objects. `WITH RECURSIVE handed_over AS (…)`, with the
-/// columns `classid` and `objid` of the objects, and `party AS (…)`, with the OIDs of both owners, precede it. The observation executes the same files.
+/// columns `classid` and `objid` of the objects, and `party AS (…)`, with the OIDs of both owners, precede it.
+/// The observation executes the same files.
 const FINGERPRINT: &str = concat!(include_str!("code.sql"), include_str!("fingerprint.sql"));
 
 /// The parameter in which the transaction keeps the number of the last command that was checked.
@@ -24,11 +25,12 @@ pub enum HandedOver {
     Objects,
 }
 
-/// Fails ([`CHANGED_SINCE_PLAN`]) if the code that the transaction has given to a role since the
-/// last such check is not the code with this fingerprint.
+/// Fails ([`CHANGED_SINCE_PLAN`]) if the code that the transaction has given from one role to another since
+/// the last such check does not have this fingerprint.
 ///
 /// Each object of an owner has a row in `pg_shdepend`. A transfer writes it anew, so `xmin` is the
 /// current transaction and `cmin` the number of the command. The database got its owner before.
+/// JIT compilation of the query would take longer than its execution.
 pub fn assert_handed_over(
     from: &RoleName,
     to: &RoleName,
@@ -46,7 +48,7 @@ pub fn assert_handed_over(
     let lines = FINGERPRINT.lines().map(str::trim).filter(|line| !line.starts_with("--"));
     let query = lines.collect::<Vec<_>>().join(" ");
     let body = format!(
-        "BEGIN IF (WITH RECURSIVE moved AS MATERIALIZED (SELECT s.classid, s.objid, s.dbid FROM pg_shdepend s \
+        "BEGIN PERFORM set_config('jit', 'off', true); IF (WITH RECURSIVE moved AS MATERIALIZED (SELECT s.classid, s.objid, s.dbid FROM pg_shdepend s \
          WHERE s.refclassid = 'pg_authid'::regclass AND s.deptype = 'o' \
          AND s.refobjid = (SELECT oid FROM pg_roles WHERE rolname = {to}) \
          AND s.xmin = pg_current_xact_id()::xid \
