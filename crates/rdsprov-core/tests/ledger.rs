@@ -455,7 +455,7 @@ fn readers_hold_no_lock() {
 
     let (directory, path) = ledger();
     let csv = directory.path().join("audit.csv");
-    CsvWriter::append(&csv).unwrap();
+    CsvWriter::append(&csv, Columns::Run).unwrap();
     for (file, mode) in [(&path, 0o600), (&csv, 0o600)] {
         let lock = file.with_added_extension("lock");
         let found = fs::metadata(&lock).unwrap().permissions().mode() & 0o777;
@@ -464,7 +464,7 @@ fn readers_hold_no_lock() {
     let read_only = [fs::File::open(&path).unwrap(), fs::File::open(&csv).unwrap()];
     read_only.iter().for_each(|file| file.lock().unwrap());
     LedgerWriter::open(&path).unwrap().append(&facts("2"), &[intent(), outcome()]).unwrap();
-    CsvWriter::append(&csv).unwrap().write(&[]).unwrap();
+    CsvWriter::append(&csv, Columns::Run).unwrap().write(&[]).unwrap();
     assert!(verified(&path).is_intact());
 }
 
