@@ -316,7 +316,7 @@ mod tests {
             |observed| member_of(observed, "nested", "pg_read_all_data", "stranger"),
             |observed| {
                 let nested = observed.roles.get_mut(&RoleName::new_unchecked("nested"));
-                nested.unwrap().bypass_rls = true;
+                nested.unwrap().create_database = true;
             },
         ];
         for change in changes {
