@@ -20,7 +20,7 @@ pub struct Administrator {
     /// PostgreSQL allows to superusers only.
     pub rds_superuser: bool,
     /// Whether the role is a member of `rds_extension`, to which Amazon RDS allows the extensions in
-    /// [`Observed::delegated_extensions`].
+    /// [`super::Observed::delegated_extensions`].
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub rds_extension: bool,
 }

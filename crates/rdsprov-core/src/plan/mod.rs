@@ -78,6 +78,7 @@ pub use plan::{
     Deferred, FORMAT_VERSION, Orphan, OrphanKind, Plan, PlannedApplication, SecretFindings,
     Undeclared,
 };
+#[cfg(feature = "postgres")]
 pub(crate) use recorded::Recorded;
 pub use refusal::{
     Executor, ManualFix, Preparation, Refusal, RefusalCode, RefusalKind, Remedy, WordedFix,
