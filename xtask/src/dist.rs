@@ -79,8 +79,7 @@ impl Dist {
 
     /// Builds the static programs for a target, and packs them.
     fn programs(&self, target: &str) -> Result<(), String> {
-        let packages: Vec<&str> =
-            ["rdsprov-cli", "rdsprov-lambda"].into_iter().filter(|name| exists(name)).collect();
+        let packages = ["rdsprov-cli", "rdsprov-lambda"];
         let mut build = vec!["--release", "--locked", "--target", target];
         build.extend(packages.iter().flat_map(|package| ["--package", package]));
         if target.ends_with("-musl") {
@@ -102,21 +101,18 @@ impl Dist {
         let names = ["LICENSE-APACHE", "LICENSE-MIT", "rdsprov"];
         run("tar", &[in_order.as_slice(), &files, &names].concat(), &[])?;
 
-        if packages.contains(&"rdsprov-lambda") {
-            let bootstrap = staged.path().join("bootstrap");
-            let program = built.join("rdsprov-lambda");
-            image::check_is_static(&program)?;
-            self.stage(&program, &bootstrap)?;
-            let zip = format!("{TO}/rdsprov-lambda-{VERSION}-{target}.zip");
-            let bootstrap = bootstrap.display().to_string();
-            // The times in a zip archive are local.
-            run(
-                &self.tools.program("python"),
-                &["-m", "zipfile", "--create", &zip, &bootstrap],
-                &[("TZ", "UTC")],
-            )?;
-        }
-        Ok(())
+        // Lambda starts the program with this name.
+        let program = built.join("bootstrap");
+        image::check_is_static(&program)?;
+        let bootstrap = staged.path().join("bootstrap");
+        self.stage(&program, &bootstrap)?;
+        let zip = format!("{TO}/rdsprov-lambda-{VERSION}-{target}.zip");
+        // The times in a zip archive are local.
+        run(
+            &self.tools.program("python"),
+            &["-m", "zipfile", "--create", &zip, &bootstrap.display().to_string()],
+            &[("TZ", "UTC")],
+        )
     }
 
     /// Copies a file, with the time of the commit.
@@ -240,10 +236,6 @@ impl Dist {
         run("cargo", &[install.as_slice(), &[&root]].concat(), &target)?;
         run(&format!("{root}/bin/rdsprov"), &["--version"], &[])
     }
-}
-
-fn exists(package: &str) -> bool {
-    Path::new("crates").join(package).join("Cargo.toml").exists()
 }
 
 /// Returns the file of a release for this processor with the end of its name.

@@ -65,8 +65,12 @@ fn refused_runs_create_no_configured_files() {
     let named = ["--audit-output", "records/more.csv"];
     let apply = [apply.as_slice(), &named].concat();
     expect(&fixture.command(&definitions, &apply).output().unwrap(), 3);
-    assert_eq!(names(&records), ["audit.csv", "ledger.jsonl", "more.csv"]);
-    for name in names(&records) {
+    let files = ["audit.csv", "ledger.jsonl", "more.csv"];
+    let locks = files.map(|name| format!("{name}.lock"));
+    let mut all = [files.map(str::to_owned), locks].concat();
+    all.sort();
+    assert_eq!(names(&records), all);
+    for name in files {
         let text = fs::read_to_string(records.join(&name)).unwrap();
         assert!(text.lines().last().unwrap().contains("refused"), "{name}: {text}");
     }
@@ -141,6 +145,7 @@ fn configured_records_stay_below_the_directory() {
         fs::write(&configuration, format!("[audit]\n{key} = \"../records\"\n")).unwrap();
         expect(&fixture.run(&definitions, &named), 0);
         fs::remove_file(&absolute).unwrap();
+        fs::remove_file(format!("{absolute}.lock")).unwrap();
     }
 }
 

@@ -245,7 +245,7 @@ impl LedgerWriter {
     /// the group only.
     ///
     /// # Errors
-    /// Returns an error if the file cannot be written or locked, or is not a ledger.
+    /// Returns an error if the file cannot be written, or is not a ledger.
     pub fn open(path: &Path) -> Result<Self, AuditError> {
         let (file, created_directory) = open_with_directory(path)?;
         Self { path: path.to_owned(), created_directory }.checked(file)
@@ -262,7 +262,7 @@ impl LedgerWriter {
 
     /// Returns the writer if the end of the file is that of a ledger.
     fn checked(self, mut file: File) -> Result<Self, AuditError> {
-        let _lock = Lock::take(&file, &self.path)?;
+        // Without the lock: the end of a record that another run is writing is read as a part of a record.
         self.end(&mut file)?;
         Ok(self)
     }

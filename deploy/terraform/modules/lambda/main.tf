@@ -166,7 +166,7 @@ resource "aws_lambda_function" "rotation" {
     security_group_ids = var.security_group_ids
   }
   environment {
-    variables = merge({ RDSPROV_ADMIN_SECRET = var.admin_secret_arn }, var.environment_variables)
+    variables = var.environment_variables
   }
   logging_config {
     log_format = "Text"

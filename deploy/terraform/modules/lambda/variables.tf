@@ -20,7 +20,7 @@ variable "architecture" {
 }
 
 variable "admin_secret_arn" {
-  description = "The ARN of the administrator's secret. Events name it as `admin_secret`; the rotation function reads it from RDSPROV_ADMIN_SECRET."
+  description = "The ARN of the administrator's secret. Events name it as `admin_secret`, and the secrets of alternating users as `masterarn`."
   type        = string
 }
 
