@@ -67,6 +67,7 @@ pub(crate) async fn run(event: ProvisionEvent, context: &Context) -> Result<Valu
         result.errors = failure.errors.iter().map(ErrorResult::from).collect();
     }
     println!("{}", metrics::line(&result, started.elapsed()));
+    let is_pending = result.exit_code == ExitCode::Pending.number();
     let response = result.into_response().map_err(Failure::internal)?;
     match ended {
         Err(failure) if event.on_error == OnError::Raise => {
@@ -74,7 +75,13 @@ pub(crate) async fn run(event: ProvisionEvent, context: &Context) -> Result<Valu
             println!("{response}");
             Err(failure)
         }
-        _ => Ok(response),
+        _ => {
+            if is_pending {
+                // A schedule discards the result: the log contains the difference.
+                println!("{response}");
+            }
+            Ok(response)
+        }
     }
 }
 

@@ -145,7 +145,7 @@ impl SecretsManager {
     ///
     /// # Errors
     /// Returns what is known of it if its tags or the API of RDS cannot be read.
-    pub(super) async fn endpoint(
+    pub(crate) async fn endpoint(
         &self,
         id: &SecretId,
     ) -> Result<DatabaseEndpoint, UnknownEndpoint> {

@@ -64,7 +64,7 @@ variable "log_retention_in_days" {
 }
 
 variable "environment_variables" {
-  description = "Environment variables of both functions, such as RDSPROV_CONNECT_TIMEOUT. Not passwords."
+  description = "Environment variables of both functions, such as RDSPROV_POLICY. Other settings belong in rdsprov.toml of the package or in the event. Not passwords."
   type        = map(string)
   default     = {}
 }

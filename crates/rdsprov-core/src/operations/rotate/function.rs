@@ -312,13 +312,16 @@ impl Rotation<'_> {
     }
 
     /// Returns the master secret, whose server is that of the current version. A secret that RDS
-    /// manages contains no host.
+    /// manages contains no host: RDS knows it. Whoever can write the secret of an application must not
+    /// decide to which server the master user logs in.
     async fn master(&self, current: &Login) -> Result<Login, Error> {
         let id = SecretId(current.secret.master_secret.clone().unwrap_or_default());
         let mut secret = self.function.manager.current_version(&id).await?.secret;
-        if secret.host.is_none() {
-            secret.host = Some(current.host.clone());
-            secret.port = Some(current.port);
+        if secret.host.is_none() && id.is_managed_by_rds() {
+            let endpoint = self.function.manager.endpoint(&id).await;
+            let endpoint = endpoint.map_err(|_| Error::Incomplete { id, key: "host" })?;
+            secret.host = Some(endpoint.host);
+            secret.port = endpoint.port;
         }
         // The initial database of the server can belong to an application.
         secret.dbname = None;
