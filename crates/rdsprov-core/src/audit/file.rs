@@ -100,9 +100,17 @@ fn options(_: u32) -> OpenOptions {
 /// The lock of the CSV file or the ledger, until it is dropped.
 ///
 /// It is the lock (`flock`) of another file beside it, `NAME.lock`, which only those can open who may write
-/// the first file: who can read a file can hold its lock, and so stop each run.
+/// the first file: who can read a file can hold its lock, and so stop each run. In a directory where no file
+/// can be created, it is the lock of the first file.
 pub(super) struct Lock {
-    _file: File,
+    file: File,
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // An error is ignored: closing the file also releases the lock.
+        let _ = self.file.unlock();
+    }
 }
 
 impl Lock {
@@ -114,16 +122,21 @@ impl Lock {
         let failed = |source| AuditError::Io { path: lock_path.clone(), source };
         let lock = match open_existing(&lock_path)? {
             Some(lock) => lock,
-            None => {
-                let lock = create(&lock_path, 0o600)?;
-                share_with_writers(&lock, file).map_err(failed)?;
-                lock
-            }
+            None => match create(&lock_path, 0o600) {
+                Ok(lock) => {
+                    share_with_writers(&lock, file).map_err(failed)?;
+                    lock
+                }
+                Err(AuditError::Io { source, .. }) if is_closed(&source) => {
+                    file.try_clone().map_err(failed)?
+                }
+                Err(error) => return Err(error),
+            },
         };
         let until = Instant::now() + LOCK_TIMEOUT;
         loop {
             match lock.try_lock() {
-                Ok(()) => return Ok(Self { _file: lock }),
+                Ok(()) => return Ok(Self { file: lock }),
                 Err(TryLockError::WouldBlock) if Instant::now() < until => {
                     std::thread::sleep(Duration::from_millis(20));
                 }
@@ -134,6 +147,11 @@ impl Lock {
             }
         }
     }
+}
+
+/// Returns whether no file can be created in a directory.
+fn is_closed(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem)
 }
 
 /// Lets those open a lock file who may write another file.

@@ -384,13 +384,12 @@ impl DatabasePlanner<'_, '_> {
         let summary =
             format!("objects of {administrator} in database {}: owner {owner}", self.name);
         let application = &self.database.application;
-        let mut statements: Vec<Statement> = objects.iter().map(change).collect();
-        let verified = &contents.objects_of_administrator;
-        statements.extend(self.verify_code(
+        let statements = self.verified(
+            objects.iter().map(change).collect(),
             &administrator,
-            verified,
+            &contents.objects_of_administrator,
             TransferMethod::ObjectByObject,
-        ));
+        );
         let transferred = Step::new(Action::ReassignOwned, application, summary, statements)
             .for_role(&owner)
             .in_database(self.name)
@@ -413,7 +412,7 @@ impl DatabasePlanner<'_, '_> {
             self.refuse_untransferable(from, &to, obstacle, &objects);
         }
         let method = self.planner.transfer_method(from);
-        let mut statements = match method {
+        let statements = match method {
             TransferMethod::ObjectByObject => {
                 self.planner.transfer_administrator_objects(self.name, contents, &to)
             }
@@ -422,7 +421,7 @@ impl DatabasePlanner<'_, '_> {
         if statements.is_empty() {
             return;
         }
-        statements.extend(self.verify_code(from, &contents.ownership_transfer, method));
+        let statements = self.verified(statements, from, &contents.ownership_transfer, method);
         let summary = format!("objects of {from} in database {}: owner {to}", self.name);
         let application = &self.database.application;
         let transferred = Step::new(Action::ReassignOwned, application, summary, statements)
@@ -434,19 +433,22 @@ impl DatabasePlanner<'_, '_> {
         self.steps.push(transferred);
     }
 
-    /// Returns the statement that fails if the transfer has handed over other code than was observed.
-    fn verify_code(
+    /// Surrounds the statements of a transfer with those that fail if it has handed over other code than was
+    /// observed.
+    fn verified(
         &self,
+        statements: Vec<Statement>,
         from: &RoleName,
         transfer: &OwnershipTransfer,
         method: TransferMethod,
-    ) -> Option<Statement> {
-        let observed = transfer.fingerprint.as_deref()?;
+    ) -> Vec<Statement> {
+        let Some(observed) = transfer.fingerprint.as_deref() else { return statements };
         let what = match method {
             TransferMethod::ReassignOwned => HandedOver::Database,
             TransferMethod::ObjectByObject => HandedOver::Objects,
         };
-        Some(sql::assert_handed_over(from, self.owner, observed, what))
+        let verify = sql::assert_handed_over(from, self.owner, observed, what);
+        [vec![sql::begin_handing_over()], statements, vec![verify]].concat()
     }
 
     fn refuse_untransferable(

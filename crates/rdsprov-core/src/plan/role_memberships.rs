@@ -177,11 +177,12 @@ impl Planner<'_> {
         other.unwrap_or(&role.application)
     }
 
-    /// Returns whether a managed role got a membership from a role that does not belong to its application,
+    /// Returns whether a managed role, or the clone of one, got a membership from a role that does not belong to its application,
     /// in a group that does not either. From PostgreSQL 16 on, a role with `CREATEROLE` can make each role a
     /// member of the roles that it has created.
     fn is_granted_by_others(
         &self,
+        name: &RoleName,
         role: &desired::Role,
         seen: &observed::Role,
         membership: &Membership,
@@ -192,7 +193,7 @@ impl Planner<'_> {
         };
         let grantor = &membership.grantor;
         let is_superuser = self.observed.roles.get(grantor).is_some_and(|one| one.superuser);
-        self.desired.manages(seen.marker().as_ref())
+        (self.desired.manages(seen.marker().as_ref()) || self.role_of_clone(name).is_some())
             && !is_superuser
             && *grantor != self.observed.administrator.name
             && !is_own(grantor)
@@ -302,7 +303,7 @@ impl Planner<'_> {
             }
             // A refusal would let these others stop the application.
             None if application == role.application
-                && self.is_granted_by_others(role, seen, membership) =>
+                && self.is_granted_by_others(name, role, seen, membership) =>
             {
                 self.note(NoteKind::MembershipByOther {
                     role: name.clone(),

@@ -13,7 +13,7 @@ use futures_util::{StreamExt as _, stream};
 use tracing::Instrument as _;
 
 use super::apply::{ApplyOptions, Completion, Outcome, RunOptions, apply};
-use super::cancellation::Cancellation;
+use super::cancellation::{Cancellation, StopReason};
 use super::error::{Error, Kind};
 use super::files::{DefinitionOptions, config, leaves};
 use super::frontend::Frontend;
@@ -197,8 +197,7 @@ pub async fn apply_fleet<F: FleetFrontend>(
             return Err(Error::Stopped { reason: cancellation.reason(), committed: None });
         }
         // Nothing is left to approve, as for one server: the run was repeated.
-        let is_done =
-            planned.instances.iter().all(|one| one.status == InstanceStatus::NoChange);
+        let is_done = planned.instances.iter().all(|one| one.status == InstanceStatus::NoChange);
         let is_other = |approved: &&String| planned.digest.as_ref() != Some(approved);
         if let Some(approved) = approved.as_ref().filter(is_other).filter(|_| !is_done) {
             let digest = planned.digest.clone().unwrap_or_else(|| "not known".to_owned());
@@ -286,7 +285,10 @@ impl<'a, F: FleetFrontend> FleetRun<'a, F> {
                 let stop = Cancellation::default();
                 let follow = async {
                     self.cancellation.wait().await;
-                    stop.cancel();
+                    match self.cancellation.reason() {
+                        StopReason::Deadline => stop.cancel_at_deadline(),
+                        StopReason::Signal => stop.cancel(),
+                    }
                     std::future::pending::<InstanceReport>().await
                 };
                 let span = tracing::info_span!("instance", name = instance.name);

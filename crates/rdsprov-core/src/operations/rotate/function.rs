@@ -14,6 +14,7 @@ use super::function_error::RotationStepError as Error;
 use super::steps::{NewVersion, StepFailure, create_pending, make_current, new_password_accepted};
 use crate::config::{ConnectTimeout, ConnectTo, ObservationTimeout, StatementTimeout};
 use crate::error_code::ErrorCode;
+use crate::marker::Marker;
 use crate::name::{DatabaseName, LOCK_DATABASE, RoleName, literal};
 use crate::named_enum::named_enum;
 use crate::observed::PasswordCheck;
@@ -306,6 +307,10 @@ impl Rotation<'_> {
             Some(_) if !is_member(&lock.0, clone, of).await.map_err(failed)? => {
                 return Err(Error::NotAClone { role: clone.clone(), of: of.clone() });
             }
+            // The planner of the other application manages it.
+            Some(_) if is_clone && is_managed(&lock.0, role).await.map_err(failed)? => {
+                return Err(Error::NotAClone { role: clone.clone(), of: of.clone() });
+            }
             Some(_) => None,
         };
         self.change(pending, clone_of, identity, &master, lock).await
@@ -461,6 +466,16 @@ async fn is_member(
         literal(of.as_str())
     );
     Ok(session.ask(&query).await?.is_some_and(|count| count != "0"))
+}
+
+/// Returns whether the comment of a role contains a marker: then the role belongs to an application.
+async fn is_managed(session: &Session, role: &RoleName) -> Result<bool, tokio_postgres::Error> {
+    let query = format!(
+        "SELECT shobj_description(oid, 'pg_authid') FROM pg_catalog.pg_roles WHERE rolname = {}",
+        literal(role.as_str())
+    );
+    let comment = session.ask(&query).await?;
+    Ok(comment.is_some_and(|comment| Marker::find(&comment).is_some()))
 }
 
 /// Returns the major version of the server, and the number of SCRAM iterations of new verifiers.

@@ -77,8 +77,11 @@
   JOIN pg_namespace n ON n.oid = o.oprnamespace
   -- A cast has no owner: the owner of one of its types has created it.
   UNION ALL SELECT 'pg_cast'::regclass, c.oid, NULL, NULL, to_jsonb(c), true
-  FROM pg_cast c WHERE c.oid >= 16384 AND (EXISTS (SELECT FROM type t WHERE t.oid IN (c.castsource, c.casttarget))
-    OR EXISTS (SELECT FROM relation r WHERE r.reltype IN (c.castsource, c.casttarget) AND r.reltype <> 0))
+  FROM pg_cast c WHERE c.oid >= 16384 AND c.oid IN (
+    SELECT k.oid FROM type t JOIN pg_cast k ON k.castsource = t.oid
+    UNION SELECT k.oid FROM type t JOIN pg_cast k ON k.casttarget = t.oid
+    UNION SELECT k.oid FROM relation r JOIN pg_cast k ON k.castsource = r.reltype
+    UNION SELECT k.oid FROM relation r JOIN pg_cast k ON k.casttarget = r.reltype)
   UNION ALL SELECT 'pg_event_trigger'::regclass, e.oid, e.evtowner, NULL, to_jsonb(e) - 'evtowner', true
   FROM handed_over h JOIN pg_event_trigger e ON h.classid = 'pg_event_trigger'::regclass AND e.oid = h.objid
   -- The administrator cannot read subconninfo.
@@ -100,10 +103,14 @@
     ELSE p.provolatile <> 'i' OR p.prokind <> 'f' OR p.proowner NOT IN (SELECT oid FROM pg_roles WHERE rolsuper)
       OR p.prolang NOT IN (SELECT oid FROM pg_language WHERE lanname IN ('c', 'internal')) END
 ), called AS (
-  -- Only the stored expression names functions of PostgreSQL: pg_depend does not contain them.
+  -- Only the stored expression names functions of PostgreSQL: pg_depend does not contain them. The body of a function
+  -- is no stored expression, and can contain any text.
   SELECT e.classid, e.objid, p.owner FROM expression e
-  CROSS JOIN LATERAL regexp_matches(e.definition::text, ':(?:funcid|opfuncid|aggfnoid|winfnoid) ([0-9]+)', 'g') f(match)
-  JOIN unsafe p ON p.oid = f.match[1]::oid
+  CROSS JOIN LATERAL regexp_matches(
+    CASE e.classid WHEN 'pg_proc'::regclass THEN concat(e.definition->>'proargdefaults', e.definition->>'prosqlbody')
+      ELSE e.definition::text END,
+    ':(?:funcid|opfuncid|aggfnoid|winfnoid) ([0-9]+)', 'g') f(match)
+  JOIN unsafe p ON p.oid::text = f.match[1]
   UNION SELECT e.classid, e.objid, p.owner FROM expression e
   JOIN pg_depend d ON d.classid = e.classid AND d.objid = e.objid AND d.objsubid = 0
   JOIN unsafe p ON d.refclassid = 'pg_proc'::regclass AND p.oid = d.refobjid

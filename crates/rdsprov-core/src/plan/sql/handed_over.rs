@@ -25,6 +25,19 @@ pub enum HandedOver {
     Objects,
 }
 
+/// Begins a transfer: what the transaction has given to the role before, such as schemas, is not checked.
+pub fn begin_handing_over() -> Statement {
+    Statement::plain(format!("DO {}", literal(&format!("BEGIN {}; END", remember_checked()))))
+}
+
+/// Returns the statement that keeps the number of the last command that has changed an owner.
+fn remember_checked() -> String {
+    format!(
+        "PERFORM set_config('{CHECKED}', (SELECT coalesce(max(s.cmin::text::bigint), -1) FROM pg_shdepend s \
+         WHERE s.xmin = pg_current_xact_id()::xid)::text, true)"
+    )
+}
+
 /// Fails ([`CHANGED_SINCE_PLAN`]) if the code that the transaction has given from one role to another since
 /// the last such check does not have this fingerprint.
 ///
@@ -58,7 +71,8 @@ pub fn assert_handed_over(
          party AS (SELECT oid FROM pg_roles WHERE rolname IN ({from}, {to})) {query}) <> {fingerprint} \
          THEN RAISE EXCEPTION USING ERRCODE = '{CHANGED_SINCE_PLAN}', MESSAGE = \
          format('the code that role %s would get in database %s, or a privilege to add code, is not what was observed', {to}, current_database()); END IF; \
-         PERFORM set_config('{CHECKED}', (SELECT coalesce(max(s.cmin::text::bigint), -1) FROM pg_shdepend s WHERE s.xmin = pg_current_xact_id()::xid)::text, true); END",
+         {remember_checked}; END",
+        remember_checked = remember_checked(),
         from = literal(from.as_str()),
         to = literal(to.as_str()),
         fingerprint = literal(fingerprint)

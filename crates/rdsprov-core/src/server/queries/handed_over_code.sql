@@ -62,8 +62,9 @@
   WHERE r.rolname NOT IN ($1, $4, 'pg_database_owner', current_user) AND r.rolname <> ALL ($5::text[])
   UNION ALL SELECT 'privilege', NULL, format('%s of %s on %s', privilege_type, grantee,
     first || CASE others WHEN 0 THEN '' ELSE format(' and %s more', others) END) FROM kept
-  -- A stored value can be in another encoding, in which it cannot be cut.
-  UNION ALL SELECT 'setting', NULL, CASE WHEN octet_length(o.option_value) <= 200
+  -- A stored value can be in another encoding, in which it cannot be cut. Applications store secrets in parameters of
+  -- their own, whose names contain a dot.
+  UNION ALL SELECT 'setting', NULL, CASE WHEN octet_length(o.option_value) <= 200 AND strpos(o.option_name, '.') = 0
     THEN format('%s = %s', o.option_name, o.option_value) ELSE o.option_name END
   FROM handed_over h JOIN pg_db_role_setting s ON h.classid = 'pg_database'::regclass AND s.setdatabase = h.objid
   CROSS JOIN pg_options_to_table(s.setconfig) o WHERE s.setrole = 0

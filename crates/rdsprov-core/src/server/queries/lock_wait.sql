@@ -9,7 +9,7 @@ WITH awaited AS (
 ), holder AS (
   SELECT DISTINCT unnest(pg_blocking_pids($1)) AS pid
 ), named_holder AS (
-  -- The locks of a prepared transaction have no process id; their virtual transaction id contains its id.
+  -- The locks of a prepared transaction have no process id. One of them is that of its own id.
   SELECT h.pid, p.gid, p.owner, p.prepared
   FROM holder h LEFT JOIN (
     SELECT p.gid, p.owner, p.prepared FROM pg_prepared_xacts p WHERE EXISTS (
@@ -17,7 +17,9 @@ WITH awaited AS (
         ON (l.locktype, l.database, l.relation, l.page, l.tuple, l.virtualxid, l.transactionid, l.classid, l.objid, l.objsubid)
           IS NOT DISTINCT FROM
            (a.locktype, a.database, a.relation, a.page, a.tuple, a.virtualxid, a.transactionid, a.classid, a.objid, a.objsubid)
-      WHERE l.granted AND l.pid IS NULL AND l.virtualtransaction = '-1/' || p.transaction::text)
+      WHERE l.granted AND l.pid IS NULL AND l.virtualtransaction = (
+        SELECT x.virtualtransaction FROM pg_locks x
+        WHERE x.locktype = 'transactionid' AND x.transactionid = p.transaction AND x.pid IS NULL AND x.granted LIMIT 1))
   ) p ON h.pid = 0
 )
 SELECT json_build_object(
