@@ -267,6 +267,14 @@ fn administrators_and_roles_of_applications_are_refused() {
         }
         run(&fixture, &wiki("team_readers"), "apply", &[], 0);
         refuses("role that exists");
+        // A role that a team makes reachable through a predefined role stops no other team.
+        fixture.query("GRANT of_shop TO pg_monitor; GRANT shop_owner TO pg_read_all_stats");
+        if major >= 16 {
+            fixture.query("GRANT pg_monitor TO platform_admin WITH ADMIN OPTION");
+        }
+        let output = run(&fixture, &wiki("pg_monitor"), "plan", &[], 0);
+        assert!(!output.contains("refused["), "PostgreSQL {major}: {output}");
+        fixture.query("REVOKE of_shop FROM pg_monitor; REVOKE shop_owner FROM pg_read_all_stats");
         // A membership that exists is not accepted either.
         fixture.query("GRANT of_shop TO wiki_owner");
         run(&fixture, &wiki("of_shop"), "check", &[], 3);

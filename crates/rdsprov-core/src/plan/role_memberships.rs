@@ -75,8 +75,14 @@ impl Planner<'_> {
         role: &desired::Role,
         group: &RoleName,
     ) -> bool {
+        let is_of_server = |role: &RoleName| {
+            ["pg_", "rds_"].iter().any(|prefix| role.as_str().starts_with(prefix))
+        };
         let through = self.authority.roles_of(group);
-        let groups = std::iter::once(group).chain(&through);
+        // Before PostgreSQL 16, each role can make a predefined role a member of itself. It gives away its
+        // own privileges, and must not stop the members of the predefined role with that.
+        let through = through.iter().filter(|one| !is_of_server(group) || is_of_server(one));
+        let groups = std::iter::once(group).chain(through);
         let Some((reached, reason)) =
             groups.filter_map(|one| Some((one, self.power_of_group(one)?))).next()
         else {
