@@ -170,9 +170,13 @@ impl Planner<'_> {
                 }
             }
         }
+        // The master user has created the role for its delegate.
+        let is_of_rds = |one: &observed::Role| {
+            one.memberships.iter().any(|group| group.role.as_str() == observed::RDS_SUPERUSER)
+        };
         members.retain(|name| {
             *name != self.observed.administrator.name
-                && !roles.get(name).is_some_and(|one| one.superuser)
+                && !roles.get(name).is_some_and(|one| one.superuser || is_of_rds(one))
         });
         match members.len() {
             0 => String::new(),
