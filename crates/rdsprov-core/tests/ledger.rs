@@ -478,7 +478,7 @@ fn group_shares_the_lock() {
     let lock = path.with_added_extension("lock");
     fs::remove_file(&lock).unwrap();
     fs::set_permissions(&path, fs::Permissions::from_mode(0o660)).unwrap();
-    LedgerWriter::open(&path).unwrap();
+    LedgerWriter::open(&path).unwrap().append(&facts("2"), &[intent(), outcome()]).unwrap();
     assert_eq!(fs::metadata(&lock).unwrap().permissions().mode() & 0o777, 0o660);
 }
 

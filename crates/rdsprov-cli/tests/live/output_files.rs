@@ -71,7 +71,7 @@ fn refused_runs_create_no_configured_files() {
     all.sort();
     assert_eq!(names(&records), all);
     for name in files {
-        let text = fs::read_to_string(records.join(&name)).unwrap();
+        let text = fs::read_to_string(records.join(name)).unwrap();
         assert!(text.lines().last().unwrap().contains("refused"), "{name}: {text}");
     }
 }

@@ -347,9 +347,8 @@ fn prepared_transaction_in_the_template_is_named() {
 
         // One that locks a role is named, too.
         fixture.query("ALTER ROLE shop_owner CONNECTION LIMIT 3");
-        fixture.query(
-            "BEGIN; ALTER ROLE shop_owner CONNECTION LIMIT 4; PREPARE TRANSACTION 'held'",
-        );
+        fixture
+            .query("BEGIN; ALTER ROLE shop_owner CONNECTION LIMIT 4; PREPARE TRANSACTION 'held'");
         let text = expect(&fixture.run(&definitions, &APPLY), 1);
         for says in ["the prepared transaction 'held' (role rdsadmin", "ROLLBACK PREPARED 'held'"] {
             assert!(text.contains(says), "PostgreSQL {major}: {says} is not in {text}");

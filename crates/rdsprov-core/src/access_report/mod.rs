@@ -180,7 +180,8 @@ impl AccessReport {
         let is_covered = |(name, seen): &(&DatabaseName, &crate::observed::Database)| {
             desired.databases.contains_key(*name)
                 || desired.manages(seen.marker().as_ref())
-                || desired.manages(owner_marker(observed, seen).as_ref())
+                || !is_plugin_database(desired, name, seen)
+                    && desired.manages(owner_marker(observed, seen).as_ref())
         };
         observed.databases.iter().filter(is_covered).map(|(name, _)| name.clone()).collect()
     }
@@ -247,6 +248,16 @@ impl AccessReport {
     pub fn to_json(&self) -> Result<String, serde_json::Error> {
         pretty_json(self)
     }
+}
+
+/// Returns whether the owner of a database declares it as its plugin database, which the plan closes.
+fn is_plugin_database(
+    desired: &Desired,
+    name: &DatabaseName,
+    database: &crate::observed::Database,
+) -> bool {
+    let owner = desired.roles.get(&database.owner);
+    owner.is_some_and(|owner| owner.plugin_databases.iter().any(|one| one.matches(name)))
 }
 
 /// Returns the marker of the owner of a database, which only administrators can write.
