@@ -294,7 +294,7 @@ def test_size_is_limited() -> None:
         mapping = {"application_databases": {"a": {**SHOP, "schemas": value}}}
         with pytest.raises(ValueError, match="larger than|too deeply"):
             Definitions.from_mapping(mapping)
-    with pytest.raises(rdsprov.UsageError, match="larger than 16 MiB"):
+    with pytest.raises(rdsprov.DefinitionError, match="larger than 16 MiB"):
         Definitions.from_text("#" + "x" * (17 << 20))
 
 
