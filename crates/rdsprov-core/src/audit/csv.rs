@@ -76,6 +76,8 @@ impl CsvWriter {
         created_directory: Option<PathBuf>,
     ) -> Result<Self, AuditError> {
         let mut writer = Self { path: path.to_owned(), columns, file, created_directory };
+        // The lock creates a file, but not beside a file of another program.
+        writer.verify_header()?;
         writer.locked(Self::begin)?;
         Ok(writer)
     }
@@ -93,17 +95,10 @@ impl CsvWriter {
 
     /// Writes the header of an empty file, or else verifies it.
     fn begin(&mut self) -> Result<(), AuditError> {
-        let header = self.columns.header();
-        if self.file.metadata().map_err(|source| self.failed(source))?.len() == 0 {
-            return self.write_whole(&format!("{header}\n"));
+        if self.is_empty()? {
+            return self.write_whole(&format!("{}\n", self.columns.header()));
         }
-        let mut start = vec![0; header.len()];
-        let whole = self.file.read_exact(&mut start).is_ok();
-        let mut next = [0];
-        let has_more = self.file.read_exact(&mut next).is_ok() && next == *b",";
-        if !whole || start != header.as_bytes() || has_more {
-            return Err(AuditError::OtherHeader { path: self.path.clone() });
-        }
+        self.verify_header()?;
         let mut last = [0];
         self.file
             .seek(SeekFrom::End(-1))
@@ -113,6 +108,27 @@ impl CsvWriter {
             // The last row is incomplete, after a crash. It stays, and the next record starts on a
             // new line.
             self.write_whole("\n")?;
+        }
+        Ok(())
+    }
+
+    fn is_empty(&self) -> Result<bool, AuditError> {
+        Ok(self.file.metadata().map_err(|source| self.failed(source))?.len() == 0)
+    }
+
+    /// Verifies the header of a file that is not empty.
+    fn verify_header(&mut self) -> Result<(), AuditError> {
+        if self.is_empty()? {
+            return Ok(());
+        }
+        self.file.rewind().map_err(|source| self.failed(source))?;
+        let header = self.columns.header();
+        let mut start = vec![0; header.len()];
+        let whole = self.file.read_exact(&mut start).is_ok();
+        let mut next = [0];
+        let has_more = self.file.read_exact(&mut next).is_ok() && next == *b",";
+        if !whole || start != header.as_bytes() || has_more {
+            return Err(AuditError::OtherHeader { path: self.path.clone() });
         }
         Ok(())
     }
