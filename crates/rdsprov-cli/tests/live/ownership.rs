@@ -139,6 +139,36 @@ fn administrator_objects_are_transferred() {
     }
 }
 
+/// The transaction gives the schema to the owner, too. The body of a function can contain any text.
+#[test]
+fn objects_in_a_schema_of_the_administrator_are_transferred() {
+    for major in versions() {
+        let fixture = Fixture::new(major);
+        fixture.app("dev", "shop", "shop_owner");
+        let definitions = fixture.definitions(OF_SHOP_OWNER);
+        expect(&fixture.run(&definitions, &APPLY), 0);
+        fixture.query_in(
+            "shop",
+            "CREATE ROLE stranger; CREATE SCHEMA app AUTHORIZATION platform_admin;
+             GRANT CREATE ON SCHEMA app TO stranger;
+             CREATE TABLE app.orders (); ALTER TABLE app.orders OWNER TO platform_admin;
+             CREATE FUNCTION app.total() RETURNS int SECURITY DEFINER LANGUAGE sql AS 'SELECT 1 -- :funcid 99999999999';
+             ALTER FUNCTION app.total() OWNER TO platform_admin",
+        );
+        let definitions = fixture.definitions(
+            r#"application_databases = {
+                shop = { database_name = "shop", username = "shop_owner", schemas = ["public", "app"] }
+            }"#,
+        );
+        expect(&fixture.run(&definitions, &[APPLY.as_slice(), &ALLOWED].concat()), 0);
+        let owned = owned(&fixture, "shop", "shop_owner");
+        for object in ["schema app", "table app.orders", "function app.total()"] {
+            assert!(owned.contains(object), "PostgreSQL {major}: {owned}");
+        }
+        expect(&fixture.run(&definitions, &["check", "--env", "dev"]), 0);
+    }
+}
+
 /// The same with the statements of the refusal, run by a user.
 #[test]
 fn printed_statements_transfer_administrator_objects() {
