@@ -76,7 +76,7 @@ impl CsvWriter {
         created_directory: Option<PathBuf>,
     ) -> Result<Self, AuditError> {
         let mut writer = Self { path: path.to_owned(), columns, file, created_directory };
-        // The lock creates a file, but not beside a file of another program.
+        // First, because the lock creates a file: not in the directory of another program.
         writer.verify_header()?;
         writer.locked(Self::begin)?;
         Ok(writer)

@@ -99,9 +99,9 @@ fn options(_: u32) -> OpenOptions {
 
 /// The lock of the CSV file or the ledger, until it is dropped.
 ///
-/// It is the lock (`flock`) of another file beside it, `NAME.lock`, which only those can open who may write
-/// the first file: who can read a file can hold its lock, and so stop each run. In a directory where no file
-/// can be created, it is the lock of the first file.
+/// It is the lock (`flock`) of another file in the same directory, `NAME.lock`. Only a user that may write the
+/// first file can open it: a user that may only read a file can hold its lock, and so stop each run. In a
+/// directory where no file can be created, it is the lock of the first file.
 pub(super) struct Lock {
     file: File,
 }
@@ -154,7 +154,7 @@ fn is_closed(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem)
 }
 
-/// Lets those open a lock file who may write another file.
+/// Gives a lock file to the users that may write another file.
 #[cfg(unix)]
 fn share_with_writers(lock: &File, file: &File) -> io::Result<()> {
     use std::fs::Permissions;
@@ -163,13 +163,13 @@ fn share_with_writers(lock: &File, file: &File) -> io::Result<()> {
     let found = file.metadata()?;
     let writers = found.mode() & 0o222;
     if writers & 0o022 != 0 {
-        // A user who is no member of the group has created the file: then its owner decides who locks it.
+        // Fails if the user does not belong to this group: then only this user can lock the file.
         let _ = std::os::unix::fs::fchown(lock, None, Some(found.gid()));
     }
     lock.set_permissions(Permissions::from_mode(writers | writers << 1))
 }
 
-/// Lets those open a lock file who may write another file.
+/// Gives a lock file to the users that may write another file.
 #[cfg(not(unix))]
 fn share_with_writers(_: &File, _: &File) -> io::Result<()> {
     Ok(())

@@ -237,7 +237,7 @@ pub(super) fn for_each_line(
 
 fn too_long(line: &str) -> io::Error {
     let mebibytes = MAXIMUM_LINE >> 20;
-    io::Error::other(format!("{line} is longer than {mebibytes} MiB, so that it is no record"))
+    io::Error::other(format!("{line} is longer than {mebibytes} MiB, the maximum of a record"))
 }
 
 impl LedgerWriter {

@@ -218,7 +218,7 @@ pub(super) fn leaves(path: &Path, directory: &Path) -> bool {
             return !found.starts_with(&directory) || !created.components().all(is_below);
         }
         if existing.symlink_metadata().is_ok() {
-            // A link without a target: somebody else can create the target at any time.
+            // A link without a target: another program can create the target at any time.
             return true;
         }
     }

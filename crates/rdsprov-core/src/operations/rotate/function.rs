@@ -317,7 +317,7 @@ impl Rotation<'_> {
     }
 
     /// Returns the master secret, whose server is that of the current version. A secret that RDS
-    /// manages contains no host: RDS knows it. Whoever can write the secret of an application must not
+    /// manages contains no host: RDS knows it. A user that can write the secret of an application must not
     /// decide to which server the master user logs in.
     async fn master(&self, current: &Login) -> Result<Login, Error> {
         let id = SecretId(current.secret.master_secret.clone().unwrap_or_default());
