@@ -96,7 +96,7 @@ pub(super) fn check(command: &mut Command, matches: &ArgMatches) -> Result<(), c
             Some(key) => format!("write `{key}` in [[instances]] or [defaults] of the fleet file"),
             None => "run the command for this instance alone, without --fleet".to_owned(),
         };
-        let message = format!("{given} cannot be used with --fleet\nhint: {place}\n");
+        let message = format!("{given} cannot be used with --fleet\nhint: {place}");
         return Err(command.error(ErrorKind::ArgumentConflict, message));
     }
     Ok(())
