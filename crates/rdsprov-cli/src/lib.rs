@@ -11,7 +11,9 @@ mod audit;
 mod error;
 mod explain;
 mod fleet;
+mod graph;
 mod logging;
+mod man;
 mod output;
 mod plan;
 mod rotate;
@@ -95,6 +97,8 @@ fn command(arguments: &[OsString]) -> Exit {
             },
             CliCommand::Schema { document } => print_schema(*document),
             CliCommand::Explain { code } => explain::run(code.as_deref()),
+            CliCommand::Graph(options) => graph::run(options),
+            CliCommand::Man(options) => man::run(options),
             CliCommand::Completions { shell } => {
                 output::write_stdout(&args::completions(*shell));
                 Ok(Exit::Done)

@@ -127,6 +127,7 @@ pub mod explain;
 pub mod extension_reach;
 pub mod fleet;
 pub mod gate;
+pub mod graph;
 pub mod hint;
 pub mod input_file;
 pub mod marker;

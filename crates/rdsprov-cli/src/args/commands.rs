@@ -4,12 +4,14 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use rdsprov_core::config::{KmsKey, SecretTag};
+use rdsprov_core::graph::GraphFormat;
 
 use super::flags::{
     AdminAuthArg, CommonArgs, OutputArgs, RecordingArgs, RestoredArgs, SelectionArgs, ServerArgs,
 };
 use super::fleet::FleetArgs;
 use super::headings::{COMPATIBILITY, DEFINITIONS, EXECUTION, FLEET, OUTPUT, RECORDS, SECRETS};
+use super::values::{GRAPH_FORMATS, closed_set};
 
 #[derive(Debug, Args)]
 pub struct ValidateArgs {
@@ -189,6 +191,30 @@ pub struct AccessArgs {
     pub actor: Option<String>,
     #[command(flatten)]
     pub output: OutputArgs,
+}
+
+#[derive(Debug, Args)]
+pub struct GraphArgs {
+    #[command(flatten)]
+    pub common: CommonArgs,
+    /// Select the language of the graph
+    #[arg(
+        long,
+        default_value = "mermaid",
+        value_name = "FORMAT",
+        value_parser = closed_set::<GraphFormat>(&GRAPH_FORMATS),
+        help_heading = OUTPUT
+    )]
+    pub format: GraphFormat,
+}
+
+#[derive(Debug, Args)]
+pub struct ManArgs {
+    /// Print the page of this subcommand, such as `plan` or `audit verify`
+    pub command: Vec<String>,
+    /// Write the pages of all commands to this directory
+    #[arg(long, value_name = "DIRECTORY", conflicts_with = "command", help_heading = OUTPUT)]
+    pub out: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

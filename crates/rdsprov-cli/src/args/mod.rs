@@ -30,8 +30,8 @@ use rdsprov_core::schema::Document;
 use rdsprov_core::server::BundledCertificates;
 
 pub use commands::{
-    AccessArgs, ApplyArgs, CheckArgs, DelegateArgs, FindingsFormat, PlanArgs, ReportArgs,
-    RotateArgs, ValidateArgs, VerifyArgs,
+    AccessArgs, ApplyArgs, CheckArgs, DelegateArgs, FindingsFormat, GraphArgs, ManArgs, PlanArgs,
+    ReportArgs, RotateArgs, ValidateArgs, VerifyArgs,
 };
 pub use flags::{AdminAuthArg, CommonArgs, Format, RecordingArgs, ServerArgs};
 pub use fleet::FleetArgs;
@@ -130,6 +130,11 @@ pub enum CliCommand {
         /// Name the code, such as plan-stale
         code: Option<String>,
     },
+    /// Print roles, memberships and databases of the definitions as a graph
+    ///
+    /// Contacts nothing. GitHub and GitLab draw the output in Markdown, in a block of the language
+    /// `mermaid`.
+    Graph(GraphArgs),
     /// Print the JSON Schema of an output or file format
     Schema {
         /// Select the format
@@ -141,6 +146,8 @@ pub enum CliCommand {
         /// Select the shell
         shell: Shell,
     },
+    /// Print the manual page of a command
+    Man(ManArgs),
 }
 
 /// Explains the approval, after the details of the commands that need one.
@@ -235,10 +242,19 @@ impl CliCommand {
             Self::Validate(_)
             | Self::Audit(_)
             | Self::Explain { .. }
+            | Self::Graph(_)
             | Self::Schema { .. }
-            | Self::Completions { .. } => None,
+            | Self::Completions { .. }
+            | Self::Man(_) => None,
         }
     }
+}
+
+/// Returns the command with all its subcommands, and with their names as a user types them.
+pub fn built() -> clap::Command {
+    let mut command = CommandLine::command();
+    command.build();
+    command
 }
 
 /// Returns the environment variable of an option of `apply`, if it has one.
@@ -298,12 +314,6 @@ mod tests {
     fn for_each_command(command: &Command, check: &mut impl FnMut(&Command)) {
         check(command);
         command.get_subcommands().for_each(|one| for_each_command(one, check));
-    }
-
-    fn built() -> Command {
-        let mut command = CommandLine::command();
-        command.build();
-        command
     }
 
     /// Checks the first line of a help text, which ends before the default value.

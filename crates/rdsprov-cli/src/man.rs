@@ -1,0 +1,61 @@
+//! Implements `rdsprov man`.
+
+use clap_mangen::Man;
+use rdsprov_core::error_code::ErrorCode;
+
+use crate::args::{self, ManArgs};
+use crate::error::{CliError, Exit};
+use crate::output;
+
+pub fn run(options: &ManArgs) -> Result<Exit, CliError> {
+    let command = args::built();
+    if let Some(directory) = &options.out {
+        return match clap_mangen::generate_to(command, directory) {
+            Ok(()) => Ok(Exit::Done),
+            Err(error) => Err(CliError::new(
+                Exit::Failed,
+                ErrorCode::OutputIncomplete,
+                format!("the pages cannot be written to {}: {error}", directory.display()),
+            )
+            .with_hint("name an existing directory in which you may create files")),
+        };
+    }
+    let mut page = &command;
+    for name in &options.command {
+        page = page.find_subcommand(name).ok_or_else(|| {
+            let of = page.get_bin_name().unwrap_or_else(|| page.get_name());
+            CliError::usage(format!("`{of}` has no subcommand `{name}`"))
+                .with_hint(format!("run `{of} --help` for a list"))
+        })?;
+    }
+    let mut text = Vec::new();
+    Man::new(page.clone()).render(&mut text).map_err(CliError::internal)?;
+    output::write_stdout(&String::from_utf8_lossy(&text));
+    Ok(Exit::Done)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_command_has_a_page() {
+        let directory = tempfile::tempdir().unwrap();
+        let options = |command: &[&str], out| ManArgs {
+            command: command.iter().map(|word| (*word).to_owned()).collect(),
+            out,
+        };
+        run(&options(&[], Some(directory.path().to_owned()))).unwrap();
+        for (name, option) in
+            [("rdsprov", "log"), ("rdsprov-plan", "detailed"), ("rdsprov-audit-verify", "expect")]
+        {
+            let page = std::fs::read_to_string(directory.path().join(format!("{name}.1"))).unwrap();
+            assert!(page.contains(".TH") && page.contains(option), "{name}: {page}");
+        }
+        let missing = run(&options(&[], Some(directory.path().join("missing")))).unwrap_err();
+        assert_eq!(missing.exit, Exit::Failed);
+        let unknown = run(&options(&["audit", "verfy"], None)).unwrap_err();
+        assert_eq!(unknown.exit, Exit::Usage);
+        assert_eq!(unknown.errors[0].fact, "`rdsprov audit` has no subcommand `verfy`");
+    }
+}
