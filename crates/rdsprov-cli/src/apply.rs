@@ -18,7 +18,9 @@ use rdsprov_core::step_result::StepStatus;
 use rdsprov_core::text::visible;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::args::{AdminAuthArg, ApplyArgs, DelegateArgs, Format, LogFormat, RecordingArgs};
+use crate::args::{
+    AdminAuthArg, ApplyArgs, DelegateArgs, Format, LogFormat, RecordArgs, RecordingArgs,
+};
 use crate::error::{CliError, Exit};
 use crate::output::counted;
 use crate::{output, setup};
@@ -81,6 +83,14 @@ pub async fn delegate(options: &DelegateArgs) -> Result<Exit, CliError> {
 
 /// Returns the options of the core for the flags that all commands with records have.
 pub fn run_options(options: &RecordingArgs) -> session::RunOptions {
+    let mut wanted = record_options(&options.records);
+    wanted.approval = std::env::var("ALLOW_DB_PROVISION").ok();
+    wanted.dry_run = options.dry_run;
+    wanted
+}
+
+/// Returns the options of the core for the flags that concern records.
+pub fn record_options(options: &RecordArgs) -> session::RunOptions {
     let mut wanted = session::RunOptions::default();
     wanted.run_id.clone_from(&options.run_id);
     wanted.audit_output.clone_from(&options.audit_output);
@@ -88,9 +98,7 @@ pub fn run_options(options: &RecordingArgs) -> session::RunOptions {
     wanted.actor.clone_from(&options.actor);
     wanted.approver.clone_from(&options.approver);
     wanted.request_id.clone_from(&options.request_id);
-    wanted.approval = std::env::var("ALLOW_DB_PROVISION").ok();
     wanted.lock_timeout = options.lock_timeout;
-    wanted.dry_run = options.dry_run;
     wanted
 }
 

@@ -8,6 +8,7 @@ mod access;
 mod apply;
 mod args;
 mod audit;
+mod config;
 mod error;
 mod explain;
 mod fleet;
@@ -97,6 +98,7 @@ fn command(arguments: &[OsString]) -> Exit {
             },
             CliCommand::Schema { document } => print_schema(*document),
             CliCommand::Explain { code } => explain::run(code.as_deref()),
+            CliCommand::Config(options) => config::run(options),
             CliCommand::Graph(options) => graph::run(options),
             CliCommand::Man(options) => man::run(options),
             CliCommand::Completions { shell } => {

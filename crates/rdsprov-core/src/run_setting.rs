@@ -7,9 +7,10 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::hint::Opt;
+use crate::hint::{Opt, Wording};
 use crate::named_enum::{named_enum, names};
 use crate::secret_id::SecretId;
+use crate::text::{pretty_json, table, visible};
 
 named_enum! {
     /// What a [`RunSetting`] is. The names, in snake case, are in JSON.
@@ -81,6 +82,24 @@ pub enum ValueSource {
 
 names!(SourceKind);
 
+impl ValueSource {
+    /// Returns the place in a few words, with the spelling of a front end.
+    #[must_use]
+    pub fn in_words(&self, wording: &dyn Wording) -> String {
+        match self {
+            Self::Option(option) => wording.option_name(*option),
+            Self::Variable(name) => name.clone(),
+            Self::Definitions => "definitions".to_owned(),
+            Self::ConfigFile(path) => path.clone(),
+            Self::SitePolicy(path) => format!("site policy {path}"),
+            Self::Secret(id) => format!("secret {id}"),
+            Self::RdsApi(owner) => owner.clone(),
+            Self::AwsSdk => "AWS configuration".to_owned(),
+            Self::Default => "default".to_owned(),
+        }
+    }
+}
+
 /// A value with the place that sets it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RunSetting {
@@ -97,6 +116,83 @@ impl RunSetting {
     /// Creates a setting.
     pub(crate) fn new(name: RunSettingName, value: impl Into<String>, source: ValueSource) -> Self {
         Self { name, value: value.into(), source }
+    }
+}
+
+/// The value of `format_version` in the JSON form; it increases with each incompatible change.
+pub const FORMAT_VERSION: u32 = 1;
+
+/// What a [`SettingInForce`] is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(untagged)]
+#[non_exhaustive]
+pub enum SettingName {
+    /// An option, such as `region`.
+    Option(Opt),
+    /// A key of `rdsprov.toml` without an option, such as `secrets.application`, or `site policy`.
+    Key(String),
+}
+
+impl SettingName {
+    fn in_words(&self, wording: &dyn Wording) -> String {
+        match self {
+            Self::Option(option) => wording.option_name(*option),
+            Self::Key(key) => visible(key),
+        }
+    }
+}
+
+/// A setting of a run with its value and the place that sets it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[non_exhaustive]
+pub struct SettingInForce {
+    /// What is set: the name of an option, or a key of `rdsprov.toml`.
+    pub name: SettingName,
+    /// The value; `null` if it is not set, or if only the source knows it. It is never a password.
+    pub value: Option<String>,
+    /// The place that sets it.
+    #[serde(flatten)]
+    pub source: ValueSource,
+}
+
+/// The settings of a run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[non_exhaustive]
+pub struct SettingsInForce {
+    /// The version of the JSON form, [`FORMAT_VERSION`].
+    pub format_version: u32,
+    /// The settings, in the order of the help.
+    pub settings: Vec<SettingInForce>,
+}
+
+impl SettingsInForce {
+    /// Creates the document.
+    #[cfg(feature = "postgres")]
+    pub(crate) fn new(settings: Vec<SettingInForce>) -> Self {
+        Self { format_version: FORMAT_VERSION, settings }
+    }
+
+    /// Returns the settings as a table: name, value and source, with the spelling of a front end.
+    #[must_use]
+    pub fn to_text(&self, wording: &dyn Wording) -> String {
+        let rows: Vec<[String; 3]> = self
+            .settings
+            .iter()
+            .map(|one| {
+                let value = one.value.as_deref().map_or_else(|| "-".to_owned(), visible);
+                [one.name.in_words(wording), value, visible(&one.source.in_words(wording))]
+            })
+            .collect();
+        table(&rows)
+    }
+
+    /// Returns the settings as indented JSON, whose schema is
+    /// [`Document::Config`](crate::schema::Document::Config).
+    ///
+    /// # Errors
+    /// Never returns an error in practice, because the settings are plain data.
+    pub fn to_json(&self) -> Result<String, serde_json::Error> {
+        pretty_json(self)
     }
 }
 

@@ -17,6 +17,7 @@ use crate::definitions::Definitions;
 use crate::fleet::FleetReport;
 use crate::named_enum::named_enum;
 use crate::plan::{Plan, SavedPlan};
+use crate::run_setting::SettingsInForce;
 
 named_enum! {
     /// A JSON document with a published schema.
@@ -33,6 +34,8 @@ named_enum! {
         Definitions,
         /// The output of `plan --fleet FILE --format json`, and of `check` and `access`.
         Fleet,
+        /// The output of `config --format json`.
+        Config,
     }
 }
 
@@ -56,6 +59,7 @@ impl Document {
             Self::Ledger => generator.into_root_schema_for::<LedgerLine>(),
             Self::Access => generator.into_root_schema_for::<AccessReport>(),
             Self::Definitions => generator.into_root_schema_for::<Definitions>(),
+            Self::Config => generator.into_root_schema_for::<SettingsInForce>(),
             Self::Fleet => generator.into_root_schema_for::<FleetReport>(),
         };
         schema.insert("title".to_owned(), format!("rdsprov {self}").into());

@@ -268,6 +268,11 @@ impl SitePolicy {
         self
     }
 
+    /// Returns the paths of the files.
+    pub fn paths(&self) -> impl Iterator<Item = &str> {
+        self.files.iter().map(|(path, _)| path.as_str())
+    }
+
     /// Checks that each file with environments lists the environment of a run, or all of them.
     ///
     /// # Errors

@@ -143,6 +143,19 @@ fn code(word: &str) -> String {
     format!("{fence}{space}{}{space}{fence}", word.replace('|', "\\|"))
 }
 
+/// Returns rows of cells as lines, in which each column has the width of its longest cell.
+pub(crate) fn table<const N: usize>(rows: &[[String; N]]) -> String {
+    let width = |column: usize| {
+        rows.iter().map(|row| row[column].chars().count()).max().unwrap_or_default()
+    };
+    let widths: Vec<usize> = (0..N).map(width).collect();
+    let line = |row: &[String; N]| {
+        let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}"));
+        cells.collect::<Vec<_>>().join("  ").trim_end().to_owned() + "\n"
+    };
+    rows.iter().map(line).collect()
+}
+
 /// Returns an error of the operating system in words, without its number.
 pub(crate) fn os_reason(error: &io::Error) -> String {
     let text = error.to_string();

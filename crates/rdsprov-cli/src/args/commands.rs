@@ -7,7 +7,8 @@ use rdsprov_core::config::{KmsKey, SecretTag};
 use rdsprov_core::graph::GraphFormat;
 
 use super::flags::{
-    AdminAuthArg, CommonArgs, OutputArgs, RecordingArgs, RestoredArgs, SelectionArgs, ServerArgs,
+    AdminAuthArg, CommonArgs, OutputArgs, RecordArgs, RecordingArgs, RestoredArgs, SelectionArgs,
+    ServerArgs,
 };
 use super::fleet::FleetArgs;
 use super::headings::{COMPATIBILITY, DEFINITIONS, EXECUTION, FLEET, OUTPUT, RECORDS, SECRETS};
@@ -194,6 +195,25 @@ pub struct AccessArgs {
 }
 
 #[derive(Debug, Args)]
+pub struct ConfigArgs {
+    #[command(flatten)]
+    pub common: CommonArgs,
+    #[command(flatten)]
+    pub server: ServerArgs,
+    #[command(flatten)]
+    pub records: RecordArgs,
+    /// Select the output format
+    #[arg(
+        long,
+        value_enum,
+        default_value = "text",
+        value_name = "FORMAT",
+        help_heading = OUTPUT
+    )]
+    pub format: FindingsFormat,
+}
+
+#[derive(Debug, Args)]
 pub struct GraphArgs {
     #[command(flatten)]
     pub common: CommonArgs,
@@ -261,7 +281,7 @@ pub struct ReportArgs {
     pub format: FindingsFormat,
 }
 
-/// Formats of the results of `rdsprov audit`.
+/// Formats of results that are text or JSON only.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum FindingsFormat {
     /// Text for a reader

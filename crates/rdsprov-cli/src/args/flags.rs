@@ -266,6 +266,16 @@ pub struct RecordingArgs {
     /// Skip the confirmation prompt on a terminal
     #[arg(short, long, help_heading = APPROVAL)]
     pub yes: bool,
+    #[command(flatten)]
+    pub records: RecordArgs,
+    /// Show and record the plan without executing it
+    #[arg(long, help_heading = EXECUTION)]
+    pub dry_run: bool,
+}
+
+/// The flags for the records of a run, and for its lock.
+#[derive(Debug, Args)]
+pub struct RecordArgs {
     /// Name the run in records [default: a random id]
     #[arg(long, env = "RDSPROV_RUN_ID", value_name = "ID", help_heading = RECORDS)]
     pub run_id: Option<String>,
@@ -293,9 +303,6 @@ pub struct RecordingArgs {
     /// the lock.
     #[arg(long, env = "RDSPROV_LOCK_TIMEOUT", value_name = "TIME", help_heading = EXECUTION)]
     pub lock_timeout: Option<LockTimeout>,
-    /// Show and record the plan without executing it
-    #[arg(long, help_heading = EXECUTION)]
-    pub dry_run: bool,
 }
 
 /// The flag that the commands with a plan or report have in common.

@@ -30,10 +30,10 @@ use rdsprov_core::schema::Document;
 use rdsprov_core::server::BundledCertificates;
 
 pub use commands::{
-    AccessArgs, ApplyArgs, CheckArgs, DelegateArgs, FindingsFormat, GraphArgs, ManArgs, PlanArgs,
-    ReportArgs, RotateArgs, ValidateArgs, VerifyArgs,
+    AccessArgs, ApplyArgs, CheckArgs, ConfigArgs, DelegateArgs, FindingsFormat, GraphArgs, ManArgs,
+    PlanArgs, ReportArgs, RotateArgs, ValidateArgs, VerifyArgs,
 };
-pub use flags::{AdminAuthArg, CommonArgs, Format, RecordingArgs, ServerArgs};
+pub use flags::{AdminAuthArg, CommonArgs, Format, RecordArgs, RecordingArgs, ServerArgs};
 pub use fleet::FleetArgs;
 use headings::GLOBAL;
 use values::{DOCUMENTS, closed_set};
@@ -130,6 +130,11 @@ pub enum CliCommand {
         /// Name the code, such as plan-stale
         code: Option<String>,
     },
+    /// Print the settings of a run, and the place that sets each
+    ///
+    /// A place is a flag, an environment variable, the definitions, rdsprov.toml, the site policy or
+    /// the default. Contacts nothing: `-` is a value that is not set, or that only this place knows.
+    Config(ConfigArgs),
     /// Print roles, memberships and databases of the definitions as a graph
     ///
     /// Contacts nothing. GitHub and GitLab draw the output in Markdown, in a block of the language
@@ -238,6 +243,7 @@ impl CliCommand {
             | Self::Check(CheckArgs { server, .. })
             | Self::Access(AccessArgs { server, .. })
             | Self::Rotate(RotateArgs { server, .. })
+            | Self::Config(ConfigArgs { server, .. })
             | Self::Delegate(DelegateArgs { server, .. }) => Some(server),
             Self::Validate(_)
             | Self::Audit(_)

@@ -56,13 +56,14 @@ pub(super) const HAZARDS: [Described; 15] = [
 pub(super) const GRAPH_FORMATS: [Described; 2] =
     [("mermaid", "Mermaid, which GitHub and GitLab draw"), ("dot", "DOT, which Graphviz draws")];
 
-pub(super) const DOCUMENTS: [Described; 6] = [
+pub(super) const DOCUMENTS: [Described; 7] = [
     ("plan", "The output of `plan --format json`"),
     ("saved-plan", "The file that `plan --out` writes"),
     ("ledger", "A record of a ledger"),
     ("access", "The output of `access --format json`"),
     ("definitions", "The output of `validate --format json`"),
     ("fleet", "The output of `plan --fleet FILE --format json`"),
+    ("config", "The output of `config --format json`"),
 ];
 
 /// Returns a parser for a type of the core with a closed set of values, which the help text lists.

@@ -88,6 +88,16 @@ fn values<S: Serializer>(
 }
 
 impl Definitions {
+    /// Returns definitions that declare nothing.
+    pub(crate) fn none() -> Self {
+        Self {
+            environment: None,
+            aws_region: None,
+            mode: Mode::Standalone,
+            applications: BTreeMap::new(),
+        }
+    }
+
     /// Allows one application to adopt its role and database, like `adopt = true` in its entry.
     ///
     /// # Errors

@@ -9,7 +9,7 @@ use crate::digest::sha256_json;
 use crate::hint::Neutral;
 use crate::named_enum::named_enum;
 use crate::plan::Plan;
-use crate::text::{pretty_json, visible};
+use crate::text::{pretty_json, table, visible};
 
 /// The version of the JSON form.
 const FORMAT_VERSION: u32 = 1;
@@ -215,19 +215,6 @@ fn digest(instances: &[InstanceReport]) -> Option<String> {
         instances.iter().map(|one| (one.instance.as_str(), one.digest.as_deref())).collect();
     let has_plan = plans.iter().any(|(_, digest)| digest.is_some());
     has_plan.then(|| sha256_json(&(DIGEST_OF, plans)))
-}
-
-/// Returns rows of cells as lines, in which each column has the width of its longest cell.
-fn table<const N: usize>(rows: &[[String; N]]) -> String {
-    let width = |column: usize| {
-        rows.iter().map(|row| row[column].chars().count()).max().unwrap_or_default()
-    };
-    let widths: Vec<usize> = (0..N).map(width).collect();
-    let line = |row: &[String; N]| {
-        let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}"));
-        cells.collect::<Vec<_>>().join("  ").trim_end().to_owned() + "\n"
-    };
-    rows.iter().map(line).collect()
 }
 
 #[cfg(test)]

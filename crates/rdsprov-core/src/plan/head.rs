@@ -57,18 +57,10 @@ impl Plan {
 
     fn source_in_words(&self, source: &ValueSource, wording: &dyn Wording) -> String {
         match source {
-            ValueSource::Option(option) => wording.option_name(*option),
-            ValueSource::Variable(name) => name.clone(),
-            ValueSource::Definitions => "definitions".to_owned(),
-            ValueSource::ConfigFile(path) => path.clone(),
-            ValueSource::SitePolicy(path) => format!("site policy {path}"),
             ValueSource::Secret(id) if self.origin.admin_secret.as_ref() == Some(id) => {
                 "this secret".to_owned()
             }
-            ValueSource::Secret(id) => format!("secret {id}"),
-            ValueSource::RdsApi(owner) => owner.clone(),
-            ValueSource::AwsSdk => "AWS configuration".to_owned(),
-            ValueSource::Default => "default".to_owned(),
+            source => source.in_words(wording),
         }
     }
 }

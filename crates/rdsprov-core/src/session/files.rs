@@ -15,7 +15,7 @@ use crate::site_policy::SitePolicy;
 use crate::text::os_reason;
 
 /// The configuration file that is read if the caller names none.
-const DEFAULT_CONFIG: &str = "rdsprov.toml";
+pub(super) const DEFAULT_CONFIG: &str = "rdsprov.toml";
 
 /// The options for the definitions.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -83,7 +83,10 @@ pub fn config(path: Option<&Path>) -> Result<Config, Error> {
 }
 
 /// The policy file of a machine, which applies if it exists.
-const MACHINE_POLICY: &str = "/etc/rdsprov/policy.toml";
+pub(super) const MACHINE_POLICY: &str = "/etc/rdsprov/policy.toml";
+
+/// The environment variable that names another policy file, which applies as well.
+pub(super) const POLICY_VARIABLE: &str = "RDSPROV_POLICY";
 
 /// Reads and parses a fleet file.
 ///
@@ -103,7 +106,7 @@ pub fn fleet(path: &Path) -> Result<Fleet, Error> {
 /// # Errors
 /// Returns [`Error::ConfigUnreadable`] or [`Error::Config`].
 pub fn site_policy() -> Result<SitePolicy, Error> {
-    let named = std::env::var_os("RDSPROV_POLICY").filter(|path| !path.is_empty());
+    let named = std::env::var_os(POLICY_VARIABLE).filter(|path| !path.is_empty());
     site_policy_of(Path::new(MACHINE_POLICY), named)
 }
 

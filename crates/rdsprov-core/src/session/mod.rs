@@ -20,6 +20,7 @@ mod failure;
 mod files;
 mod fleet;
 mod frontend;
+mod in_force;
 mod left_out;
 mod left_out_reasons;
 mod listener;

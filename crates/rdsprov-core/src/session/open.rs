@@ -140,7 +140,7 @@ pub(super) struct RunAws(OnceCell<aws::AwsConfig>);
 
 impl ServerOptions {
     /// Returns the place that sets the value of an option.
-    fn source(&self, option: Opt) -> ValueSource {
+    pub(super) fn source(&self, option: Opt) -> ValueSource {
         match (self.variables.get(&option), self.of_fleet_file.get(&option)) {
             (_, Some(path)) => ValueSource::ConfigFile(path.clone()),
             (Some(variable), None) => ValueSource::Variable(variable.clone()),
@@ -246,7 +246,11 @@ impl Setup {
     }
 
     /// Returns how the administrator logs in, with the place that sets it.
-    fn login_setting(&self, options: &ServerOptions, login: &AdminCredentials) -> RunSetting {
+    pub(super) fn login_setting(
+        &self,
+        options: &ServerOptions,
+        login: &AdminCredentials,
+    ) -> RunSetting {
         match login {
             AdminCredentials::Secret(id) => {
                 let source = match (&options.admin_secret, &self.config.secrets.admin) {
@@ -323,7 +327,7 @@ impl Setup {
     }
 
     /// Returns the AWS region with the place that sets it; no region if only the AWS SDK can find one.
-    fn region(&self, options: &ServerOptions) -> (Option<String>, ValueSource) {
+    pub(super) fn region(&self, options: &ServerOptions) -> (Option<String>, ValueSource) {
         const VARIABLE: &str = "AWS_REGION";
         let variable = || std::env::var(VARIABLE).ok().filter(|region| !region.is_empty());
         let definitions = || self.definitions().and_then(|one| one.aws_region.clone());
@@ -378,7 +382,10 @@ impl Setup {
         })
     }
 
-    fn login_with_secret(&self, options: &ServerOptions) -> Result<AdminCredentials, Error> {
+    pub(super) fn login_with_secret(
+        &self,
+        options: &ServerOptions,
+    ) -> Result<AdminCredentials, Error> {
         match (&options.admin_user, &options.admin_secret) {
             (None, Some(id)) => Ok(AdminCredentials::Secret(SecretId(id.clone()))),
             (None, None) => {
@@ -439,6 +446,16 @@ pub(super) fn tls(
     site: &SitePolicy,
     options: &ServerOptions,
 ) -> Result<(Tls, Vec<RunSetting>), Error> {
+    let (settings, of_run) = tls_settings(config, site, options)?;
+    Ok((Tls::new(&settings)?, of_run))
+}
+
+/// Combines the settings for TLS, and returns those that a plan shows with their sources.
+pub(super) fn tls_settings(
+    config: &Config,
+    site: &SitePolicy,
+    options: &ServerOptions,
+) -> Result<(TlsSettings, Vec<RunSetting>), Error> {
     system_certificates::check(|name| std::env::var_os(name))?;
     let libpq = TlsSection::from_libpq(|name| std::env::var_os(name));
     let mut settings = TlsSettings::new(options.tls.clone(), libpq, config.tls.clone())?;
@@ -450,17 +467,7 @@ pub(super) fn tls(
         settings.ca_file_origin = Some(SettingOrigin::SitePolicy);
     }
     check_configured_certificates(config, &settings)?;
-    let source = |origin: Option<SettingOrigin>, option: Opt| match origin {
-        None => ValueSource::Default,
-        Some(SettingOrigin::Options) => options.source(option),
-        // Of the variables of libpq, only this one is among the settings.
-        Some(SettingOrigin::Libpq) => ValueSource::Variable("PGSSLROOTCERT".to_owned()),
-        Some(SettingOrigin::ConfigFile) => ValueSource::ConfigFile(config.file_name()),
-        Some(SettingOrigin::SitePolicy) => {
-            ValueSource::SitePolicy(of_site.map(|(path, _)| path.to_owned()).unwrap_or_default())
-        }
-    };
-    let mode = source(settings.mode_origin, Opt::Tls);
+    let mode = tls_source(config, options, settings.mode_origin, Opt::Tls);
     let mut of_run = vec![RunSetting::new(RunSettingName::TlsMode, settings.mode.name(), mode)];
     if settings.mode == TlsMode::VerifyFull
         && let Some(ca_file) = &settings.ca_file
@@ -469,10 +476,33 @@ pub(super) fn tls(
             CaFile::System => "system".to_owned(),
             CaFile::Path(path) => path.display().to_string(),
         };
-        let source = source(settings.ca_file_origin, Opt::CaFile);
+        let source = match of_site {
+            Some((path, _)) => ValueSource::SitePolicy(path.to_owned()),
+            None => tls_source(config, options, settings.ca_file_origin, Opt::CaFile),
+        };
         of_run.push(RunSetting::new(RunSettingName::CaFile, file, source));
     }
-    Ok((Tls::new(&settings)?, of_run))
+    Ok((settings, of_run))
+}
+
+/// Returns the place that sets a setting for TLS, unless the site policy sets it.
+pub(super) fn tls_source(
+    config: &Config,
+    options: &ServerOptions,
+    origin: Option<SettingOrigin>,
+    option: Opt,
+) -> ValueSource {
+    let variable = match option {
+        Opt::ClientCert => "PGSSLCERT",
+        Opt::ClientKey => "PGSSLKEY",
+        _ => "PGSSLROOTCERT",
+    };
+    match origin {
+        None | Some(SettingOrigin::SitePolicy) => ValueSource::Default,
+        Some(SettingOrigin::Options) => options.source(option),
+        Some(SettingOrigin::Libpq) => ValueSource::Variable(variable.to_owned()),
+        Some(SettingOrigin::ConfigFile) => ValueSource::ConfigFile(config.file_name()),
+    }
 }
 
 /// Checks that the files for TLS that `rdsprov.toml` names are below its directory.

@@ -105,7 +105,7 @@ enum DefinitionSource {
 pub struct SetupBuilder {
     config: Config,
     site: SitePolicy,
-    options: DefinitionOptions,
+    pub(super) options: DefinitionOptions,
     source: DefinitionSource,
 }
 
@@ -168,6 +168,17 @@ impl SetupBuilder {
         let sha256 = definitions::sha256(texts);
         self.source = DefinitionSource::Parsed { definitions: Box::new(definitions), sha256 };
         self
+    }
+
+    /// Returns the definitions files that the caller names; none if others name them.
+    pub(super) fn named_files(&self) -> Vec<String> {
+        match &self.source {
+            DefinitionSource::Files(files) | DefinitionSource::FilesBelow { files, .. } => {
+                files.iter().map(|path| path.display().to_string()).collect()
+            }
+            DefinitionSource::Texts(texts) => texts.iter().map(|one| one.path.clone()).collect(),
+            DefinitionSource::Parsed { .. } => Vec::new(),
+        }
     }
 
     /// Returns the files for records that the configuration names.

@@ -1,0 +1,246 @@
+//! The settings of a run, each with its value and the place that sets it.
+//!
+//! Contacts neither AWS nor a server: what only they know has no value here.
+
+use std::path::PathBuf;
+
+use super::apply::RunOptions;
+use super::error::Error;
+use super::files::{DEFAULT_CONFIG, DefinitionOptions, MACHINE_POLICY, POLICY_VARIABLE};
+use super::open::{AdminAuth, Secrets, ServerOptions, tls_settings, tls_source};
+use super::setup::{Setup, SetupBuilder};
+use crate::config::{
+    ConnectTimeout, LockTimeout, ObservationTimeout, StatementTimeout, VerifyPasswords,
+};
+use crate::definitions::Definitions;
+use crate::hint::Opt;
+use crate::operations::AdminCredentials;
+use crate::run_setting::{
+    RunSetting, RunSettingName, SettingInForce, SettingName, SettingsInForce, ValueSource,
+};
+use crate::secret_id::{Stage, Templates};
+
+impl SetupBuilder {
+    /// Returns the settings that a run with these options would have, without starting it.
+    ///
+    /// Definitions are not required, if the options set the environment.
+    ///
+    /// # Errors
+    /// Returns the errors of [`Self::build`] except [`Error::NoDefinitions`], and those of settings that
+    /// contradict each other or the site policy.
+    pub fn settings_in_force(self, options: &RunOptions) -> Result<SettingsInForce, Error> {
+        let (files, given) = (self.named_files(), self.options.clone());
+        let setup = match self.clone().build() {
+            Err(Error::NoDefinitions) => self.parsed(Definitions::none(), &[]).build()?,
+            setup => setup?,
+        };
+        let mut list = List { setup: &setup, server: &options.server, settings: Vec::new() };
+        list.files();
+        list.definitions(&given, files);
+        list.connection()?;
+        list.secrets()?;
+        list.run(options);
+        Ok(SettingsInForce::new(list.settings))
+    }
+}
+
+/// Collects the settings of a run.
+struct List<'a> {
+    setup: &'a Setup,
+    server: &'a ServerOptions,
+    settings: Vec<SettingInForce>,
+}
+
+impl List<'_> {
+    fn push(&mut self, name: SettingName, value: Option<String>, source: ValueSource) {
+        self.settings.push(SettingInForce { name, value, source });
+    }
+
+    fn of_config(&self) -> ValueSource {
+        ValueSource::ConfigFile(self.setup.config.file_name())
+    }
+
+    /// Adds a setting that an option sets, or else `rdsprov.toml`, or else has a default value.
+    fn option<T: ToString>(
+        &mut self,
+        option: Opt,
+        given: Option<T>,
+        configured: Option<T>,
+        default: Option<T>,
+    ) {
+        let (value, source) = match (given, configured) {
+            (Some(given), _) => (Some(given), self.server.source(option)),
+            (None, Some(configured)) => (Some(configured), self.of_config()),
+            (None, None) => (default, ValueSource::Default),
+        };
+        self.push(SettingName::Option(option), value.map(|value| value.to_string()), source);
+    }
+
+    /// Adds a setting that only `rdsprov.toml` sets.
+    fn key<T: ToString>(
+        &mut self,
+        key: impl Into<String>,
+        configured: Option<T>,
+        default: Option<T>,
+    ) {
+        let source = if configured.is_some() { self.of_config() } else { ValueSource::Default };
+        let value = configured.or(default).map(|value| value.to_string());
+        self.push(SettingName::Key(key.into()), value, source);
+    }
+
+    /// Adds a setting that is part of each plan, too.
+    fn of_run(&mut self, option: Opt, setting: &RunSetting) {
+        self.push(SettingName::Option(option), Some(setting.value.clone()), setting.source.clone());
+    }
+
+    fn files(&mut self) {
+        let config = self.setup.config.path.clone();
+        let source = match &config {
+            Some(path) if path != DEFAULT_CONFIG => self.server.source(Opt::Config),
+            _ => ValueSource::Default,
+        };
+        self.push(SettingName::Option(Opt::Config), config, source);
+        for path in self.setup.site.paths() {
+            let source = if path == MACHINE_POLICY {
+                ValueSource::Default
+            } else {
+                ValueSource::Variable(POLICY_VARIABLE.to_owned())
+            };
+            self.push(SettingName::Key("site policy".to_owned()), Some(path.to_owned()), source);
+        }
+    }
+
+    fn definitions(&mut self, given: &DefinitionOptions, files: Vec<String>) {
+        let environment = self.setup.environment().to_owned();
+        let source = match given.environment {
+            Some(_) => self.server.source(Opt::Env),
+            None => ValueSource::Definitions,
+        };
+        self.push(SettingName::Option(Opt::Env), Some(environment), source);
+        let configured = &self.setup.config.definitions;
+        let [files, of_config] = [files, configured.files.clone()].map(|files| list(&files));
+        let (mode, patterns) = (configured.mode, configured.naming_pattern.clone());
+        let (ignored, memberships) = (list(&configured.ignore_keys), list(&configured.memberships));
+        let one_file = configured.one_role_one_file.then_some(true);
+        self.option(Opt::Definitions, files, of_config, None);
+        self.option(Opt::Mode, given.mode, mode, None);
+        self.key("definitions.ignore_keys", ignored, None);
+        self.key("definitions.naming_pattern", patterns, None);
+        self.key("definitions.memberships", memberships, None);
+        self.key("definitions.one_role_one_file", one_file, Some(false));
+    }
+
+    fn connection(&mut self) -> Result<(), Error> {
+        let (setup, server) = (self.setup, self.server);
+        let (config, overrides) = (&setup.config, &server.overrides);
+        // The administrator's secret has the values that no option sets.
+        let of_secret = match setup.login_with_secret(server) {
+            Ok(AdminCredentials::Secret(id)) if server.admin_auth == AdminAuth::Password => {
+                Some(ValueSource::Secret(id))
+            }
+            _ => None,
+        };
+        let address = [
+            (Opt::Host, overrides.host.clone()),
+            (Opt::Port, overrides.port.map(|port| port.to_string())),
+            (Opt::Dbname, overrides.database.clone()),
+        ];
+        for (option, given) in address {
+            let source = match (&given, &of_secret) {
+                (None, Some(secret)) => secret.clone(),
+                (None, None) => ValueSource::Default,
+                (Some(_), _) => server.source(option),
+            };
+            self.push(SettingName::Option(option), given, source);
+        }
+        self.option(Opt::ConnectTo, overrides.connect_to.clone(), config.connect_to.clone(), None);
+        let (tls, of_run) = tls_settings(config, &setup.site, server)?;
+        for setting in &of_run {
+            let is_mode = setting.name == RunSettingName::TlsMode;
+            self.of_run(if is_mode { Opt::Tls } else { Opt::CaFile }, setting);
+        }
+        if let Some(client) = &tls.client {
+            let files = [(Opt::ClientCert, &client.certificate), (Opt::ClientKey, &client.key)];
+            for (option, path) in files {
+                let path = path.display().to_string();
+                let source = tls_source(config, server, tls.client_origin, option);
+                self.push(SettingName::Option(option), Some(path), source);
+            }
+        }
+        let default = Some(ConnectTimeout::default());
+        self.option(
+            Opt::ConnectTimeout,
+            overrides.connect_timeout,
+            config.connect_timeout,
+            default,
+        );
+        let (given, configured) = (overrides.statement_timeout, config.statement_timeout);
+        self.option(Opt::StatementTimeout, given, configured, Some(StatementTimeout::default()));
+        let (given, configured) = (overrides.observation_timeout, config.observation_timeout);
+        self.option(
+            Opt::ObservationTimeout,
+            given,
+            configured,
+            Some(ObservationTimeout::default()),
+        );
+        Ok(())
+    }
+
+    fn secrets(&mut self) -> Result<(), Error> {
+        let (setup, server) = (self.setup, self.server);
+        let section = &setup.config.secrets;
+        let (source, of_source) = match &server.secrets {
+            Secrets::Aws => ("aws".to_owned(), ValueSource::Default),
+            other => (format!("{other:?}"), server.source(Opt::Secrets)),
+        };
+        self.push(SettingName::Option(Opt::Secrets), Some(source), of_source);
+        match server.admin_auth {
+            AdminAuth::Password => {
+                let login = setup.login_with_secret(server)?;
+                self.of_run(Opt::AdminSecret, &setup.login_setting(server, &login));
+            }
+            AdminAuth::Iam => {
+                self.push(
+                    SettingName::Option(Opt::AdminAuth),
+                    Some("iam".to_owned()),
+                    server.source(Opt::AdminAuth),
+                );
+                self.option(Opt::AdminUser, server.admin_user.clone(), None, None);
+            }
+        }
+        let templates = Templates::default();
+        self.key("secrets.application", section.application.clone(), Some(templates.application));
+        let (region, source) = setup.region(server);
+        if matches!(server.secrets, Secrets::Aws) {
+            self.push(SettingName::Option(Opt::Region), region, source);
+            self.option(Opt::SecretStage, server.secret_stage, None, Some(Stage::default()));
+        }
+        let passwords = &setup.config.passwords;
+        let default = Some(VerifyPasswords::default());
+        self.option(Opt::VerifyPasswords, server.verify_passwords, passwords.verify, default);
+        let minimum = Some(passwords.minimum_length).filter(|length| *length > 0);
+        self.key("passwords.minimum_length", minimum, Some(0));
+        Ok(())
+    }
+
+    fn run(&mut self, options: &RunOptions) {
+        let (setup, server) = (self.setup, self.server);
+        let key = format!("environments.{}.approval", setup.environment());
+        let approval = &setup.approval;
+        self.push(SettingName::Key(key), Some(approval.value.clone()), approval.source.clone());
+        self.option(Opt::Allow, list(&server.allow), None, None);
+        self.option(Opt::BuildId, server.build_id.clone(), None, None);
+        let path = |path: &Option<PathBuf>| path.as_ref().map(|path| path.display().to_string());
+        let audit = &setup.config.audit;
+        self.option(Opt::AuditOutput, path(&options.audit_output), path(&audit.output), None);
+        self.option(Opt::AuditLedger, path(&options.audit_ledger), path(&audit.ledger), None);
+        let default = Some(LockTimeout::default());
+        self.option(Opt::LockTimeout, options.lock_timeout, setup.config.lock_timeout, default);
+    }
+}
+
+/// Returns the items as one value, or nothing if there are none.
+fn list<T: ToString>(items: &[T]) -> Option<String> {
+    let items: Vec<String> = items.iter().map(ToString::to_string).collect();
+    (!items.is_empty()).then(|| items.join(", "))
+}
