@@ -70,3 +70,20 @@ fn validate_needs_no_environment() {
     let output_text = expect(&validate(folder, &["-d", "shop.tfvars", "--env", "nowhere"]), 64);
     assert!(output_text.contains("[unknown-environment]: environment `nowhere`"), "{output_text}");
 }
+
+#[test]
+fn graph_shows_what_the_definitions_declare() {
+    let folder = TempDir::new().unwrap();
+    fs::write(folder.path().join("dev.tfvars"), SHOP).unwrap();
+    let graph = |arguments: &[&str]| {
+        let mut command = crate::fixture::program();
+        command.current_dir(folder.path()).args(["graph", "-d", "dev.tfvars"]).args(arguments);
+        command.output().unwrap()
+    };
+    let text = expect(&graph(&[]), 0);
+    assert!(text.starts_with("flowchart LR\n") && text.contains("-->|\"owner\"|"), "{text}");
+    let text = expect(&graph(&["--format", "dot"]), 0);
+    assert!(text.starts_with("digraph ") && text.contains("label=\"shop_user\""), "{text}");
+    fs::write(folder.path().join("dev.tfvars"), SHOP.replace("username", "usrname")).unwrap();
+    expect(&graph(&[]), 1);
+}

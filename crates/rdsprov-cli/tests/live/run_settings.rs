@@ -4,10 +4,12 @@
 use std::fs;
 use std::process::Command;
 
+use rdsprov_core::schema::Document;
 use rdsprov_testkit::versions;
 use serde_json::{Value, json};
 
 use crate::fixture::{Fixture, expect};
+use crate::schema::assert_valid;
 
 const DEFINITIONS: &str = r#"application_databases = {
     shop = { database_name = "shop", username = "shop_owner" }
@@ -148,4 +150,60 @@ fn changed_protection_makes_a_saved_plan_stale() {
         let text = expect(&run(&apply, &verify), 3);
         assert!(text.contains("error[plan-file-changed]"), "{text}");
     }
+}
+
+/// `rdsprov config` contacts nothing: it shows what a run would use, also without definitions.
+#[test]
+fn config_shows_each_setting_and_its_source() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    fs::write(path("dev.tfvars"), format!("environment = \"dev\"\n{DEFINITIONS}")).unwrap();
+    fs::write(
+        path("rdsprov.toml"),
+        "connect_timeout = \"90s\"\n[definitions]\nfiles = [\"dev.tfvars\"]\n[tls]\nmode = \"require\"\n",
+    )
+    .unwrap();
+    fs::write(path("policy.toml"), "[environments.dev]\napproval = \"plan\"\n").unwrap();
+    let config = |arguments: &[&str]| {
+        let mut command = crate::fixture::program();
+        command.current_dir(folder.path()).arg("config").args(arguments);
+        command.env("RDSPROV_POLICY", "policy.toml").env("RDSPROV_HOST", "db.example.com");
+        command.output().unwrap()
+    };
+    let arguments = ["--port", "5433", "--audit-ledger", "a.jsonl", "--format", "json"];
+    let document: Value = serde_json::from_str(&expect(&config(&arguments), 0)).unwrap();
+    assert_valid(Document::Config, &document);
+    let settings = document["settings"].as_array().unwrap();
+    let of = |name: &str| {
+        let mut found = settings.iter().filter(|one| one["name"] == name);
+        let one = found.next().unwrap_or_else(|| panic!("{name} is not in {document:#}"));
+        assert!(found.next().is_none(), "{name} is in {document:#} twice");
+        [&one["value"], &one["source"], &one["location"]].map(|part| part.as_str().unwrap_or("-"))
+    };
+    for (name, expected) in [
+        ("config", ["rdsprov.toml", "default", "-"]),
+        ("site policy", ["policy.toml", "variable", "RDSPROV_POLICY"]),
+        ("env", ["dev", "definitions", "-"]),
+        ("definitions", ["dev.tfvars", "config_file", "rdsprov.toml"]),
+        ("host", ["db.example.com", "variable", "RDSPROV_HOST"]),
+        ("port", ["5433", "option", "port"]),
+        ("dbname", ["-", "secret", "goldenpath/dev/rds/master"]),
+        ("tls", ["require", "config_file", "rdsprov.toml"]),
+        ("connect-timeout", ["90 s", "config_file", "rdsprov.toml"]),
+        ("lock-timeout", ["10 min", "default", "-"]),
+        ("environments.dev.approval", ["plan", "site_policy", "policy.toml"]),
+        ("audit-ledger", ["a.jsonl", "option", "audit-ledger"]),
+    ] {
+        assert_eq!(of(name), expected, "{name}");
+    }
+    let text = expect(&config(&[]), 0);
+    let line = text.lines().find(|line| line.starts_with("--host ")).unwrap();
+    assert_eq!(
+        line.split_whitespace().collect::<Vec<_>>(),
+        ["--host", "db.example.com", "RDSPROV_HOST"]
+    );
+
+    // A setting that a run would refuse is refused.
+    let refused = expect(&config(&["--ca-file", "ca.pem"]), 64);
+    assert!(refused.contains("TLS mode `require` does not verify"), "{refused}");
 }
