@@ -1,5 +1,7 @@
 //! Converts the parsed arguments to the options of `rdsprov_core::session`.
 
+use std::path::{Path, PathBuf};
+
 use rdsprov_core::config::Config;
 use rdsprov_core::definitions::Definitions;
 use rdsprov_core::server::OnServerWait;
@@ -18,23 +20,35 @@ pub fn new(common: &CommonArgs) -> Result<Setup, Error> {
 /// Returns the inputs of a command, for a configuration that is already read. The definitions
 /// are not read yet.
 pub fn builder(common: &CommonArgs, config: Config) -> SetupBuilder {
-    Setup::builder().config(config).options(definition_options(common)).files(&common.definitions)
+    let (files, options) = definition_options(common, &config);
+    Setup::builder().config(config).options(options).files(files)
 }
 
 /// Reads and validates the definitions for `rdsprov validate`, which needs no environment.
 pub fn definitions(common: &CommonArgs) -> Result<Definitions, Error> {
     let config = session::config(common.config.as_deref())?;
-    let options = definition_options(common);
-    let sources = session::read(&common.definitions, &config, &options)?;
+    let (files, options) = definition_options(common, &config);
+    let sources = session::read(&files, &config, &options)?;
     session::parse_for_environment(&config, &sources, &options)
 }
 
-fn definition_options(common: &CommonArgs) -> DefinitionOptions {
+/// Returns the definitions files, and how they are read. If nothing names files, those that Terraform reads in
+/// the working directory are used, and a line on stderr says so.
+fn definition_options(common: &CommonArgs, config: &Config) -> (Vec<PathBuf>, DefinitionOptions) {
+    let mut files = common.definitions.clone();
     let mut options = DefinitionOptions::default();
     options.environment.clone_from(&common.env);
     options.mode = common.mode;
     options.adopt.clone_from(&common.adopt);
-    options
+    if files.is_empty() && config.definitions.files.is_empty() {
+        files = session::find_definitions(Path::new("."));
+        options.found = !files.is_empty();
+    }
+    if options.found {
+        let names: Vec<String> = files.iter().map(|path| path.display().to_string()).collect();
+        output::status(&format!("note: the definitions are read from {}", names.join(", ")));
+    }
+    (files, options)
 }
 
 impl From<&args::ServerArgs> for ServerOptions {

@@ -244,6 +244,7 @@ impl Config {
             } else {
                 RoleFiles::Any
             },
+            one_declaration: false,
             environment: None,
             defaults: self.defaults.clone(),
             environment_defaults: self.environments.iter().map(defaults_of).collect(),

@@ -27,8 +27,8 @@ pub struct CommonArgs {
     pub env: Option<String>,
     /// Read definitions from *.tfvars, *.tfvars.json, *.json or *.toml files
     ///
-    /// Several files are read as one. Without this flag, `[definitions] files` in
-    /// rdsprov.toml names the files.
+    /// Several files are read as one. Without this flag, `[definitions] files` in rdsprov.toml names the
+    /// files, or else they are terraform.tfvars and *.auto.tfvars of the current directory.
     #[arg(
         short,
         long,

@@ -87,3 +87,46 @@ fn graph_shows_what_the_definitions_declare() {
     fs::write(folder.path().join("dev.tfvars"), SHOP.replace("username", "usrname")).unwrap();
     expect(&graph(&[]), 1);
 }
+
+/// Without a name, the files are those that Terraform reads; of several values of a variable, Terraform uses the
+/// last, so that only one file can declare applications.
+#[test]
+fn files_of_terraform_are_found() {
+    let folder = TempDir::new().unwrap();
+    let write = |name: &str, text: &str| fs::write(folder.path().join(name), text).unwrap();
+    let error = expect(&validate(folder.path(), &[]), 64);
+    assert!(error.contains("no-definitions"), "{error}");
+
+    write("terraform.tfvars", "environment = \"dev\"\nvpc = \"10.0.0.0/16\"\n");
+    write("shop.auto.tfvars", SHOP);
+    write("other.tfvars", "application_databases = { oops = {} }");
+    let output = validate(folder.path(), &[]);
+    let text = expect(&output, 0);
+    assert!(text.contains("environment dev") && text.contains("shop: owner"), "{text}");
+    let note = "note: the definitions are read from terraform.tfvars, shop.auto.tfvars\n";
+    assert_eq!(String::from_utf8_lossy(&output.stderr), note);
+
+    write("a.auto.tfvars.json", r#"{"application_databases": {}}"#);
+    let error = expect(&validate(folder.path(), &[]), 1);
+    let says = "a.auto.tfvars.json declares applications, too: Terraform uses only the last file";
+    assert!(error.contains(says), "{error}");
+    let named = ["-d", "a.auto.tfvars.json", "shop.auto.tfvars"];
+    expect(&validate(folder.path(), &named), 0);
+    fs::remove_file(folder.path().join("a.auto.tfvars.json")).unwrap();
+
+    // A file that others name counts, and a link must not lead to the file of another team.
+    write("rdsprov.toml", "[definitions]\nfiles = [\"shop.auto.tfvars\"]\n");
+    let output = validate(folder.path(), &[]);
+    expect(&output, 0);
+    assert_eq!(output.stderr, b"");
+    fs::remove_file(folder.path().join("rdsprov.toml")).unwrap();
+    let outside = TempDir::new().unwrap();
+    fs::write(outside.path().join("secret.tfvars"), SHOP).unwrap();
+    std::os::unix::fs::symlink(
+        outside.path().join("secret.tfvars"),
+        folder.path().join("z.auto.tfvars"),
+    )
+    .unwrap();
+    let error = expect(&validate(folder.path(), &[]), 64);
+    assert!(error.contains("file-outside"), "{error}");
+}

@@ -156,6 +156,9 @@ fn mistakes_in_definitions() {
 
 #[test]
 fn mistakes_in_options() {
+    let empty = Place::new(&[]);
+    insta::assert_snapshot!("no_definitions", empty.run("validate"));
+
     let place = Place::new(&[
         ("terraform.tfvars", DEV),
         ("main.tf", DEV),
@@ -177,7 +180,6 @@ fn mistakes_in_options() {
         ("yaml", "validate -d dev.yaml".to_owned()),
         ("file_misspelt", "validate -d teraform.tfvars".to_owned()),
         ("file_missing", "validate -d zzz.toml".to_owned()),
-        ("no_definitions", "validate".to_owned()),
         ("other_environment", "validate -d terraform.tfvars --env prod".to_owned()),
         ("environment_misspelt", "validate -d terraform.tfvars --env prd".to_owned()),
         ("no_environment", "plan -d nowhere.tfvars --secrets file:.".to_owned()),

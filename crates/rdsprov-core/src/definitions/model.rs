@@ -158,6 +158,20 @@ fn gather(sources: &[SourceText], rules: &Rules) -> Gathered {
         match found {
             Some(ApplicationsKey::Applications(found, node)) => {
                 check_mode(&mut file, &mode, found, node);
+                if let Some((_, first)) = mode.as_ref().filter(|_| rules.one_declaration) {
+                    file.error(
+                        &node.span,
+                        ErrorCode::TerraformIncompatible,
+                        format!(
+                            "{first} declares applications, too: Terraform uses only the last file"
+                        ),
+                        hint![
+                            "name the files with ",
+                            Opt::Definitions,
+                            ", which reads them as one"
+                        ],
+                    );
+                }
                 mode = mode.or(Some((found, file.source.path.clone())));
                 for (application, keys) in
                     applications(&mut file, rules, &defaults, pattern.as_ref(), node)

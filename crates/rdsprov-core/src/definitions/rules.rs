@@ -25,6 +25,8 @@ pub struct Rules {
     pub memberships: Vec<String>,
     /// In how many files the entries of one role may be.
     pub role_files: RoleFiles,
+    /// Whether only one file can declare applications: Terraform merges no variables of several files.
+    pub one_declaration: bool,
     /// The environment that an option names: its defaults apply, and not those of the environment
     /// that the files name.
     pub environment: Option<String>,

@@ -27,6 +27,9 @@ pub struct DefinitionOptions {
     pub mode: Option<Mode>,
     /// The keys of the applications that adopt existing roles and databases.
     pub adopt: Vec<String>,
+    /// Whether the files were found in the working directory: see [`find_definitions`]. They must be below
+    /// it, and only one of them can declare applications.
+    pub found: bool,
 }
 
 /// A configuration file that is read but not parsed.
@@ -131,6 +134,23 @@ fn site_policy_of(machine: &Path, named: Option<OsString>) -> Result<SitePolicy,
     }
 }
 
+/// Returns the files with variables that Terraform itself reads in a directory, in its order:
+/// `terraform.tfvars`, `terraform.tfvars.json`, and then `*.auto.tfvars` and `*.auto.tfvars.json`. There are
+/// none if the directory cannot be read.
+#[must_use]
+pub fn find_definitions(directory: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(directory).into_iter().flatten();
+    let mut names: Vec<String> =
+        entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok()).collect();
+    let is_automatic =
+        |name: &String| name.ends_with(".auto.tfvars") || name.ends_with(".auto.tfvars.json");
+    let first = ["terraform.tfvars", "terraform.tfvars.json"].map(str::to_owned);
+    let first: Vec<String> = first.into_iter().filter(|name| names.contains(name)).collect();
+    names.retain(is_automatic);
+    names.sort();
+    first.into_iter().chain(names).map(PathBuf::from).collect()
+}
+
 /// Reads the definitions files: the given ones, or else those in `rdsprov.toml`.
 ///
 /// # Errors
@@ -158,6 +178,7 @@ pub(super) fn read_within(
     let configured: Vec<PathBuf> = config.definitions.files.iter().map(PathBuf::from).collect();
     // The caller may name any file, but a configuration file only files below its directory: it can
     // come from a repository whose authors may not read the other files of this machine.
+    let below = if options.found { Some(Path::new("")) } else { below };
     let (files, directory) = match files {
         [] => (&configured[..], config.directory.as_deref()),
         given => (given, below),
@@ -256,7 +277,12 @@ fn similar_file(file: &Path) -> Option<String> {
 /// Returns the rules for definitions: options take precedence over `rdsprov.toml`.
 pub(super) fn rules(config: &Config, options: &DefinitionOptions) -> Rules {
     let rules = config.rules();
-    Rules { mode: options.mode.or(rules.mode), environment: options.environment.clone(), ..rules }
+    Rules {
+        mode: options.mode.or(rules.mode),
+        environment: options.environment.clone(),
+        one_declaration: options.found,
+        ..rules
+    }
 }
 
 #[cfg(test)]

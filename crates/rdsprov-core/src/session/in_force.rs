@@ -122,7 +122,8 @@ impl List<'_> {
         let (mode, patterns) = (configured.mode, configured.naming_pattern.clone());
         let (ignored, memberships) = (list(&configured.ignore_keys), list(&configured.memberships));
         let one_file = configured.one_role_one_file.then_some(true);
-        self.option(Opt::Definitions, files, of_config, None);
+        let (files, found) = if given.found { (None, files) } else { (files, None) };
+        self.option(Opt::Definitions, files, of_config, found);
         self.option(Opt::Mode, given.mode, mode, None);
         self.key("definitions.ignore_keys", ignored, None);
         self.key("definitions.naming_pattern", patterns, None);

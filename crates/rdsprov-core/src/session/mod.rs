@@ -47,7 +47,9 @@ pub use error::{Error, Kind};
 pub use examples::error_examples;
 pub use exit_code::ExitCode;
 pub use failure::{Committed, Continuation, NoSpaceForRecords, NotRecorded, StatementFailure};
-pub use files::{ConfigText, DefinitionOptions, config, fleet, read, site_policy};
+pub use files::{
+    ConfigText, DefinitionOptions, config, find_definitions, fleet, read, site_policy,
+};
 pub use fleet::{
     FleetFrontend, FleetOptions, FleetOutcome, apply_fleet, fleet_access, fleet_setups, plan_fleet,
 };
