@@ -45,6 +45,7 @@ mod owners;
 mod ownership;
 mod passwords;
 mod path;
+mod planted_roles;
 mod poolers;
 mod races;
 mod readers;

@@ -103,6 +103,15 @@ pub struct Role {
     /// `None`.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub comment_too_long: bool,
+    /// Up to three roles, other than administrators, through whose `ADMIN OPTION` a role with `CREATEROLE`
+    /// can alter this role and write its comment. Before PostgreSQL 16, each role with `CREATEROLE` is an
+    /// administrator.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub controllers: Vec<RoleName>,
+    /// Whether an administrator has `ADMIN OPTION` on the role. Without one, the role that wrote the
+    /// comment may have been dropped since. Always `true` before PostgreSQL 16, and for a superuser.
+    #[serde(default = "yes", skip_serializing_if = "is_yes")]
+    pub administered: bool,
     /// The roles that the role is a direct member of.
     pub memberships: Vec<Membership>,
     /// The memberships that the role granted. Since PostgreSQL 16 they depend
@@ -129,15 +138,28 @@ impl Role {
         self.memberships.iter().any(counts)
     }
 
-    /// Returns the marker in the comment of the role; `None` if the role is not managed.
+    /// Returns the marker in the comment of the role; `None` if the role is not managed. A comment that
+    /// others than administrators can write contains no marker.
     #[must_use]
     pub fn marker(&self) -> Option<Marker> {
-        Marker::find(self.comment.as_deref()?)
+        if self.controllers.is_empty() { Marker::find(self.comment.as_deref()?) } else { None }
+    }
+
+    /// Returns the marker as far as it concerns other roles and databases; `None` if the role that wrote
+    /// it may have been no administrator.
+    #[must_use]
+    pub fn recorded(&self) -> Option<Marker> {
+        self.marker().filter(|_| self.administered)
     }
 }
 
 pub(super) fn yes() -> bool {
     true
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_yes(value: &bool) -> bool {
+    *value
 }
 
 /// The role whose members log in to Amazon RDS with IAM tokens and not with passwords.

@@ -80,6 +80,7 @@ impl Planner<'_> {
             return;
         };
         if self.refuse_administrator(clone, role)
+            || self.refuse_controlled_by_others(clone, &role.application, seen)
             || self.refuse_other_administrator(clone, &role.application, seen)
             || self.refuse_privileged(clone, &role.application, seen)
         {

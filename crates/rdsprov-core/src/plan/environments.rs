@@ -21,7 +21,7 @@ pub(super) fn mark(
     transactions: &mut [Transaction],
 ) -> Option<NoteKind> {
     // The owner of a database can write its comment; only administrators write those of roles.
-    let markers = observed.roles.values().filter_map(|role| role.marker());
+    let markers = observed.roles.values().filter_map(|role| role.recorded());
     let mut others: BTreeSet<String> =
         markers.map(|Marker { environment, .. }| environment).collect();
     others.remove(&desired.environment);

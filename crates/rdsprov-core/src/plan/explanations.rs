@@ -25,6 +25,7 @@ explanations! {
     RefusalCode, "refusals",
     BlueGreenInProgress => "blue-green-in-progress",
     RoleIsAdministrator => "role-is-administrator",
+    RoleControlledByOthers => "role-controlled-by-others",
     RoleRenamed => "role-renamed",
     RoleNotManaged => "role-not-managed",
     RoleOfOtherEnvironment => "role-of-other-environment",

@@ -240,7 +240,8 @@ impl Planner<'_> {
         seen: &observed::Role,
         adoption: Adoption,
     ) -> Option<Takeover> {
-        if self.refuse_privileged(name, &role.application, seen)
+        if self.refuse_controlled_by_others(name, &role.application, seen)
+            || self.refuse_privileged(name, &role.application, seen)
             || self.refuse_other_administrator(name, &role.application, seen)
         {
             return None;

@@ -5,6 +5,7 @@ use super::planner::Planner;
 use super::sql::{Dependents, RoleAttribute};
 use super::{Action, Executor, Hazard, NoteKind, RefusalKind, Step, sql};
 use crate::desired::{self, Adoption, Credential};
+use crate::marker::Marker;
 use crate::name::{ApplicationName, DatabaseName, LOCK_DATABASE, RoleName, TEMPLATE};
 use crate::observed::{self, PasswordCheck, RDS_IAM, RDS_SUPERUSER};
 use crate::secret_id::SecretId;
@@ -265,6 +266,25 @@ impl Planner<'_> {
             steps.truncate(before);
         }
         self.memberships(name, role, seen, steps);
+    }
+
+    /// Refuses a role that others than administrators can alter. Returns whether it refused.
+    pub(super) fn refuse_controlled_by_others(
+        &mut self,
+        name: &RoleName,
+        application: &ApplicationName,
+        seen: &observed::Role,
+    ) -> bool {
+        let is_controlled = !seen.controllers.is_empty();
+        if is_controlled {
+            let kind = RefusalKind::RoleControlledByOthers {
+                role: name.clone(),
+                controllers: seen.controllers.clone(),
+                has_marker: seen.comment.as_deref().is_some_and(|one| Marker::find(one).is_some()),
+            };
+            self.refuse(application, kind);
+        }
+        is_controlled
     }
 
     /// Refuses a role that is not managed and has the power of an administrator: its password would

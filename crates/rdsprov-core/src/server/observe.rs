@@ -35,7 +35,7 @@ use crate::secrets::validate::clones;
 macro_rules! with_administrators {
     ($($file:literal),+) => {
         concat!(
-            "WITH administrator AS MATERIALIZED (",
+            "WITH RECURSIVE administrator AS MATERIALIZED (",
             include_str!("../plan/sql/administrators.sql"),
             "), ",
             $(include_str!($file)),+

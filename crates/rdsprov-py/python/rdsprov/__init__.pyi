@@ -282,6 +282,7 @@ class Hazard(str, Enum):
 class RefusalCode(str, Enum):
     BLUE_GREEN_IN_PROGRESS = "blue-green-in-progress"
     ROLE_IS_ADMINISTRATOR = "role-is-administrator"
+    ROLE_CONTROLLED_BY_OTHERS = "role-controlled-by-others"
     ROLE_RENAMED = "role-renamed"
     ROLE_NOT_MANAGED = "role-not-managed"
     ROLE_OF_OTHER_ENVIRONMENT = "role-of-other-environment"

@@ -86,6 +86,7 @@ class RefusalCode(_Word):
 
     BLUE_GREEN_IN_PROGRESS = "blue-green-in-progress"
     ROLE_IS_ADMINISTRATOR = "role-is-administrator"
+    ROLE_CONTROLLED_BY_OTHERS = "role-controlled-by-others"
     ROLE_RENAMED = "role-renamed"
     ROLE_NOT_MANAGED = "role-not-managed"
     ROLE_OF_OTHER_ENVIRONMENT = "role-of-other-environment"

@@ -20,6 +20,9 @@ coded_enum! {
         /// The declared role is the role as which rdsprov connects, or another administrator: `power`
         /// says what makes it one.
         RoleIsAdministrator { role: RoleName, power: Option<String> },
+        /// Roles that are not administrators can alter the declared role, or the clone of one, and write its
+        /// comment. `has_marker` says whether the comment contains a marker.
+        RoleControlledByOthers { role: RoleName, controllers: Vec<RoleName>, has_marker: bool },
         /// The role was renamed after rdsprov created it.
         RoleRenamed { role: RoleName, renamed_to: RoleName },
         /// The role exists and has no marker.

@@ -7,7 +7,26 @@
 -- to 4 kB only, and 100 entries of each ACL.
 -- It continues a WITH clause that contains `administrator`, see administrators.sql.
 -- `to_jsonb(m)` makes it possible to read columns that do not exist in all versions.
-comment AS NOT MATERIALIZED (
+author AS MATERIALIZED (
+  -- Whose comments on roles count: those of administrators, of roles that can become the current one, and of the
+  -- delegates that one of these has created.
+  WITH chief AS (
+    SELECT oid FROM administrator UNION
+    SELECT m.member FROM pg_catalog.pg_auth_members m
+    WHERE m.admin_option AND pg_catalog.pg_get_userbyid(m.roleid) = current_user
+  )
+  SELECT oid FROM chief UNION
+  SELECT m.roleid FROM pg_catalog.pg_auth_members m JOIN pg_catalog.pg_roles g ON g.oid = m.grantor
+  WHERE m.admin_option AND g.rolsuper AND m.member IN (SELECT oid FROM chief)
+    AND pg_catalog.shobj_description(m.roleid, 'pg_authid') LIKE '%[managed by rdsprov: % application=rdsprov:administrator %'
+), foreign_power AS (
+  -- From PostgreSQL 16 on, other roles with CREATEROLE can alter a role and write its comment if they, or a role that
+  -- they can become, have ADMIN OPTION on it. Before, each of them is an administrator.
+  SELECT oid FROM pg_catalog.pg_roles
+  WHERE rolcreaterole AND NOT rolsuper AND current_setting('server_version_num')::int >= 160000
+    AND oid NOT IN (SELECT oid FROM author)
+  UNION SELECT m.roleid FROM foreign_power f JOIN pg_catalog.pg_auth_members m ON m.member = f.oid
+), comment AS NOT MATERIALIZED (
   SELECT s.classoid, s.objoid, s.description, CASE WHEN octet_length(s.description) <= 65536
     THEN octet_length(to_json(s.description)::text) ELSE 65537 END AS size
   FROM pg_catalog.pg_shdescription s
@@ -91,8 +110,9 @@ SELECT json_build_object(
       'comment', (
         SELECT s.description FROM comment s
         WHERE s.objoid = r.oid AND s.classoid = 'pg_catalog.pg_authid'::pg_catalog.regclass
-          -- Only roles with CREATEROLE can write it. A delegation needs those of all managed roles.
-          AND s.size <= 65536),
+          -- Only roles with CREATEROLE can write it: before PostgreSQL 16, these are administrators. A delegation needs
+          -- the comments of all managed roles.
+          AND s.size <= CASE WHEN r.rolname = ANY($3::text[]) OR p.administered AND p.controllers = '{}' THEN 65536 ELSE 4096 END),
       'comment_too_long', EXISTS (
         SELECT FROM comment s
         WHERE s.objoid = r.oid AND s.classoid = 'pg_catalog.pg_authid'::pg_catalog.regclass
@@ -110,6 +130,7 @@ SELECT json_build_object(
           'role', pg_catalog.pg_get_userbyid(m.roleid), 'member', pg_catalog.pg_get_userbyid(m.member))
           ORDER BY pg_catalog.pg_get_userbyid(m.roleid), pg_catalog.pg_get_userbyid(m.member)), '[]')
         FROM pg_catalog.pg_auth_members m WHERE m.grantor = r.oid),
+      'controllers', p.controllers, 'administered', p.administered,
       -- The ADMIN OPTION of another role counts only if the administrator inherits the privileges of that role.
       'administrator_has_admin_option', EXISTS (
         SELECT FROM pg_catalog.pg_auth_members m
@@ -117,7 +138,14 @@ SELECT json_build_object(
       'is_member_of_administrator', r.rolname <> current_user AND pg_catalog.pg_has_role(r.oid,
         (SELECT oid FROM pg_catalog.pg_roles WHERE rolname = current_user), 'MEMBER'))
       ORDER BY r.rolname), '{}')
-    FROM pg_catalog.pg_roles r WHERE r.rolname !~ '^pg_' OR r.rolname = ANY($2::text[])),
+    FROM pg_catalog.pg_roles r CROSS JOIN LATERAL (
+      SELECT ARRAY(
+          SELECT DISTINCT pg_catalog.pg_get_userbyid(m.member) FROM pg_catalog.pg_auth_members m
+          WHERE m.roleid = r.oid AND m.admin_option AND m.member IN (SELECT oid FROM foreign_power) ORDER BY 1 LIMIT 3) AS controllers,
+        current_setting('server_version_num')::int < 160000 OR current_setting('is_superuser')::bool OR EXISTS (
+          SELECT FROM pg_catalog.pg_auth_members m
+          WHERE m.roleid = r.oid AND m.admin_option AND m.member IN (SELECT oid FROM author)) AS administered) p
+    WHERE r.rolname !~ '^pg_' OR r.rolname = ANY($2::text[])),
   'databases', (
     SELECT coalesce(json_object_agg(d.datname, json_build_object(
       'oid', d.oid::bigint, 'owner', pg_catalog.pg_get_userbyid(d.datdba),

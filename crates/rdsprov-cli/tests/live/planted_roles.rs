@@ -1,0 +1,187 @@
+//! Attacks of a role with `CREATEROLE` that is not an administrator: from PostgreSQL 16 on, it can write the
+//! comments of the roles that it has created, and give the administrator `ADMIN OPTION` on them.
+
+use rdsprov_testkit::versions;
+
+use crate::fixture::{Fixture, expect};
+
+const SHOP: &str = r#"application_databases = {
+    shop = { database_name = "shop", username = "shop_owner" }
+}"#;
+const APPLY: [&str; 3] = ["apply", "--env", "dev"];
+const CHECK: [&str; 3] = ["check", "--env", "dev"];
+
+/// A server with the role `mgr`, and definitions of one application.
+struct Planted {
+    fixture: Fixture,
+    definitions: String,
+}
+
+impl Planted {
+    fn all() -> impl Iterator<Item = Self> {
+        versions().into_iter().filter(|major| *major >= 16).map(|major| {
+            let (fixture, definitions) = Fixture::shop(major, SHOP);
+            fixture.app("dev", "shop", "shop_owner");
+            let role = "CREATE ROLE mgr LOGIN CREATEROLE PASSWORD 'Canary-mgr'";
+            fixture.query(role);
+            Self { fixture, definitions }
+        })
+    }
+
+    /// Has `mgr` execute statements, one after another.
+    fn mgr(&self, statements: &[&str]) {
+        for sql in statements {
+            self.fixture.server.sql_as("mgr", "Canary-mgr", "postgres", sql).unwrap();
+        }
+    }
+
+    /// Has `mgr` create a role with a marker.
+    fn plant(&self, role: &str, marker: &str) {
+        let comment = format!(
+            "COMMENT ON ROLE {role} IS '[managed by rdsprov: environment=dev build_id=1 {marker}]'"
+        );
+        self.mgr(&[&format!("CREATE ROLE {role} LOGIN"), &comment]);
+    }
+
+    fn run(&self, arguments: &[&str], code: i32) -> String {
+        expect(&self.fixture.run(&self.definitions, arguments), code)
+    }
+}
+
+const SHOP_MARKER: &str =
+    r#"application=shop name="shop_owner" secret="goldenpath/dev/shop/postgres""#;
+
+/// Otherwise, its creator would be the owner of the new database.
+#[test]
+fn role_of_another_creator_is_not_managed_and_not_adopted() {
+    for site in Planted::all() {
+        site.plant("shop_owner", SHOP_MARKER);
+        site.mgr(&["GRANT shop_owner TO platform_admin WITH ADMIN OPTION"]);
+        for arguments in [&APPLY[..], &[&APPLY[..], &["--adopt", "shop"]].concat()] {
+            let text = site.run(arguments, 3);
+            assert!(text.contains("refused[role-controlled-by-others]"), "{text}");
+            assert!(text.contains("through the ADMIN OPTION of role mgr"), "{text}");
+        }
+        assert_eq!(
+            site.fixture.query("SELECT count(*) FROM pg_database WHERE datname = 'shop'"),
+            "0"
+        );
+
+        // As the hint says: without CREATEROLE and the marker, a person can adopt the role.
+        site.fixture.query("ALTER ROLE mgr NOCREATEROLE");
+        site.fixture.query("COMMENT ON ROLE shop_owner IS NULL");
+        let text = site.run(&APPLY, 3);
+        assert!(text.contains("refused[role-not-managed]"), "{text}");
+        let text = site.run(&["plan", "--env", "dev", "--adopt", "shop"], 0);
+        assert!(text.contains("adopts") && text.contains("mgr"), "{text}");
+
+        // The other way of the hint.
+        site.fixture.query("ALTER ROLE mgr CREATEROLE");
+        site.mgr(&["DROP ROLE shop_owner"]);
+        site.run(&APPLY, 0);
+        site.run(&CHECK, 0);
+    }
+}
+
+/// A person gave `mgr` the power over a managed role.
+#[test]
+fn power_over_a_managed_role_is_refused_until_it_ends() {
+    for site in Planted::all() {
+        site.run(&APPLY, 0);
+        site.fixture.query("GRANT shop_owner TO mgr WITH ADMIN OPTION");
+        let text = site.run(&CHECK, 3);
+        assert!(text.contains("refused[role-controlled-by-others]"), "{text}");
+        site.fixture.query("REVOKE shop_owner FROM mgr");
+        site.run(&CHECK, 0);
+    }
+}
+
+/// What a planted marker says about secrets, names and environments stops nobody, also after its author was
+/// dropped.
+#[test]
+fn planted_markers_concern_no_other_application() {
+    for site in Planted::all() {
+        site.run(&APPLY, 0);
+        let before = site.run(&CHECK, 0);
+        let markers = [
+            r#"application=evil name="evil" secret="goldenpath/dev/shop/postgres""#,
+            r#"application=shop name="shop_owner""#,
+            r#"application=evil name="evil" databases=["shop"]"#,
+        ];
+        for (number, marker) in markers.iter().enumerate() {
+            site.plant(&format!("evil{number}"), marker);
+        }
+        assert_eq!(site.run(&CHECK, 0), before);
+
+        // `mgr` creates another role like itself, which plants the same and is dropped.
+        site.mgr(&["CREATE ROLE mgr2 CREATEROLE", "GRANT mgr2 TO mgr"]);
+        for (number, marker) in markers.iter().enumerate() {
+            let role = format!("orphan{number}");
+            let comment = format!(
+                "COMMENT ON ROLE {role} IS '[managed by rdsprov: environment=dev build_id=1 {marker}]'"
+            );
+            let create = format!("SET ROLE mgr2; CREATE ROLE {role} LOGIN; {comment}");
+            site.mgr(&[&create]);
+        }
+        site.mgr(&["DROP ROLE mgr2"]);
+        site.run(&CHECK, 0);
+    }
+}
+
+/// The delegate gets `ADMIN OPTION` on all managed roles.
+#[test]
+fn planted_role_does_not_become_the_delegate() {
+    for site in Planted::all() {
+        site.run(&APPLY, 0);
+        site.plant("evil", r#"application=evil name="evil""#);
+        let secret = r#"{"username": "rdsprov_admin", "password": "Canary-delegate-5b1e"}"#;
+        site.fixture.secret("goldenpath/dev/rds/delegate", secret);
+        let marker = r#"application=rdsprov:administrator name="rdsprov_admin" secret="goldenpath/dev/rds/delegate""#;
+        site.plant("rdsprov_admin", marker);
+        site.mgr(&["GRANT rdsprov_admin TO platform_admin WITH ADMIN OPTION"]);
+        let delegate = || site.fixture.delegate("dev").output().unwrap();
+        let text = expect(&delegate(), 3);
+        assert!(text.contains("refused[role-controlled-by-others]"), "{text}");
+        assert!(!text.contains("admin-option-missing"), "{text}");
+        site.mgr(&["DROP ROLE rdsprov_admin"]);
+        expect(&delegate(), 0);
+        let of_evil = "SELECT count(*) FROM pg_auth_members
+            WHERE roleid = 'evil'::regrole AND member = 'rdsprov_admin'::regrole";
+        assert_eq!(site.fixture.query(of_evil), "0");
+    }
+}
+
+/// The clone of a role is a member of it.
+#[test]
+fn planted_role_does_not_become_a_clone() {
+    for site in Planted::all() {
+        let secret = serde_json::json!({
+            "username": "shop_owner", "password": crate::fixture::password("shop"),
+            "masterarn": "goldenpath/dev/rds/master",
+        });
+        site.fixture.secret("goldenpath/dev/shop/postgres", &secret.to_string());
+        site.run(&APPLY, 0);
+        site.mgr(&[
+            "CREATE ROLE shop_owner_clone LOGIN PASSWORD 'Canary-clone'",
+            "GRANT shop_owner_clone TO platform_admin WITH ADMIN OPTION",
+        ]);
+        let text = site.run(&APPLY, 3);
+        assert!(text.contains("refused[role-controlled-by-others]"), "{text}");
+        let members =
+            "SELECT count(*) FROM pg_auth_members WHERE member = 'shop_owner_clone'::regrole";
+        assert_eq!(site.fixture.query(members), "0");
+    }
+}
+
+/// 1,200 comments of 60 kB take less than a megabyte on the server.
+#[test]
+fn long_comments_of_planted_roles_are_not_read() {
+    for site in Planted::all() {
+        site.run(&APPLY, 0);
+        site.mgr(&["DO $$ BEGIN FOR i IN 1..1200 LOOP
+            EXECUTE format('CREATE ROLE evil%s', i);
+            EXECUTE format('COMMENT ON ROLE evil%s IS %L', i, repeat('x', 60000));
+        END LOOP; END $$"]);
+        site.run(&CHECK, 0);
+    }
+}
