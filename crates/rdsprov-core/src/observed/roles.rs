@@ -109,7 +109,8 @@ pub struct Role {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub controllers: Vec<RoleName>,
     /// Whether an administrator has `ADMIN OPTION` on the role. Without one, the role that wrote the
-    /// comment may have been dropped since. Always `true` before PostgreSQL 16, and for a superuser.
+    /// comment may have been dropped since. Always `true` before PostgreSQL 16, without a comment, and if
+    /// the administrator is a superuser.
     #[serde(default = "yes", skip_serializing_if = "is_yes")]
     pub administered: bool,
     /// The roles that the role is a direct member of.

@@ -142,7 +142,8 @@ SELECT json_build_object(
       SELECT ARRAY(
           SELECT DISTINCT pg_catalog.pg_get_userbyid(m.member) FROM pg_catalog.pg_auth_members m
           WHERE m.roleid = r.oid AND m.admin_option AND m.member IN (SELECT oid FROM foreign_power) ORDER BY 1 LIMIT 3) AS controllers,
-        current_setting('server_version_num')::int < 160000 OR current_setting('is_superuser')::bool OR EXISTS (
+        current_setting('server_version_num')::int < 160000 OR current_setting('is_superuser')::bool
+        OR pg_catalog.shobj_description(r.oid, 'pg_authid') IS NULL OR EXISTS (
           SELECT FROM pg_catalog.pg_auth_members m
           WHERE m.roleid = r.oid AND m.admin_option AND m.member IN (SELECT oid FROM author)) AS administered) p
     WHERE r.rolname !~ '^pg_' OR r.rolname = ANY($2::text[])),
