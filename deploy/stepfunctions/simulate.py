@@ -182,7 +182,7 @@ class World:
         self.running += 1
         self.most_running = max(self.most_running, self.running)
         self.secret_calls += SECRET_CALLS
-        server = self.servers[call.payload["admin_secret"]]
+        server = self.servers[call.payload["instance"]]
         seconds, result, error = respond(server, call.payload)
         seconds += COLD_START if is_cold else 0.0
         self.gb_seconds += seconds * MEMORY_GB
@@ -244,7 +244,7 @@ def respond(server: Server, event: dict[str, Any]) -> tuple[float, Any, TaskFail
         "mode": event["mode"],
         "outcome": "applied" if event["mode"] == "apply" else "as_declared",
         "exit_code": 0,
-        "environment": event["environment"],
+        "environment": "prod",
         "run_id": event["run_id"],
         "server": "db:5432",
         "digest": "sha256:0",
@@ -260,6 +260,8 @@ def value_at(path: str, data: Any, context: Any) -> Any:
         values = [argument(one, data, context) for one in split_arguments(call[2])]
         if call[1] == "JsonMerge" and values[2] is False:
             return {**values[0], **values[1]}
+        if call[1] == "MathAdd":
+            return values[0] + values[1]
         if call[1] == "Format":
             parts = values[0].split("{}")
             if len(parts) != len(values):
@@ -312,7 +314,9 @@ FIELDS = {
              "Retry", "Catch", "Next"},
     "Map": {"Type", "Comment", "ItemReader", "ItemSelector", "MaxConcurrencyPath",
             "ToleratedFailurePercentagePath", "ItemProcessor", "ResultWriter", "Catch", "End"},
-    "Pass": {"Type", "Parameters", "End"},
+    "Choice": {"Type", "Comment", "Choices", "Default"},
+    "Wait": {"Type", "Seconds", "Next"},
+    "Pass": {"Type", "Parameters", "Next", "End"},
     "Fail": {"Type", "Error", "CausePath"},
 }
 
@@ -336,7 +340,7 @@ def execute(world: World, machine: dict[str, Any], data: Any, context: Any) -> P
         while True:
             try:
                 data = yield from OPERATIONS[state["Type"]](world, state, data, context)
-                following = state.get("Next")
+                following = chosen(state, data) if state["Type"] == "Choice" else state.get("Next")
                 break
             except TaskFailed as error:
                 delay = retry_delay(world, state, error, attempts)
@@ -386,6 +390,46 @@ def run_pass(_world: World, state: dict[str, Any], data: Any, context: Any) -> P
     yield
 
 
+def run_wait(_world: World, state: dict[str, Any], data: Any, _context: Any) -> Process:
+    yield Wait(state["Seconds"])
+    return data
+
+
+def run_choice(_world: World, _state: dict[str, Any], data: Any, _context: Any) -> Process:
+    return data
+    yield
+
+
+def chosen(state: dict[str, Any], data: Any) -> str:
+    """Returns the next state of a choice."""
+    for rule in state["Choices"]:
+        if holds({key: value for key, value in rule.items() if key != "Next"}, data):
+            return rule["Next"]
+    return state["Default"]
+
+
+def holds(rule: dict[str, Any], data: Any) -> bool:
+    """Returns whether the condition of a choice rule is true."""
+    if rule.keys() == {"And"}:
+        return all(holds(one, data) for one in rule["And"])
+    path, (operator, operand) = rule["Variable"], next(
+        item for item in rule.items() if item[0] != "Variable")
+    if len(rule) != 2 or operator not in {"IsPresent", "StringMatches", "NumericLessThan"}:
+        raise ValueError(f"the condition {rule} is not implemented")
+    try:
+        value = value_at(path, data, {})
+    except KeyError:
+        if operator == "IsPresent":
+            return operand is False
+        raise
+    if operator == "IsPresent":
+        return operand is True
+    if operator == "NumericLessThan":
+        return value < operand
+    pattern = ".*".join(map(re.escape, operand.split("*")))
+    return isinstance(value, str) and re.fullmatch(pattern, value, re.DOTALL) is not None
+
+
 def run_map(world: World, state: dict[str, Any], data: Any, context: Any) -> Process:
     reader = filled(state["ItemReader"]["Parameters"], data, context)
     text = world.objects[f"{reader['Bucket']}/{reader['Key']}"]
@@ -417,6 +461,8 @@ def run_map(world: World, state: dict[str, Any], data: Any, context: Any) -> Pro
 
 OPERATIONS: dict[str, Callable[[World, dict[str, Any], Any, Any], Process]] = {
     "Task": run_task,
+    "Choice": run_choice,
+    "Wait": run_wait,
     "Pass": run_pass,
     "Map": run_map,
 }
@@ -463,25 +509,24 @@ def world_of(scenario: Scenario) -> tuple[World, dict[str, Any]]:
                 kind = index
                 break
             draw -= share
-        servers[f"{name}/master"] = Server(
+        servers[name] = Server(
             seconds=scenario.median_seconds * spread,
             down=kind == 0,
             refused=kind == 1,
             unreachable_times=1 if kind == 2 else 0,
             out_of_time_times=1 if kind == 3 else 0,
         )
-        event = {"environment": "prod", "definitions": "prod.tfvars",
-                 "admin_secret": f"{name}/master"}
-        lines.append(json.dumps({"name": name, "function": "rdsprov", "event": event}))
+        lines.append(json.dumps({"instance": name}))
     world = World(servers, scenario.lambda_limit)
-    world.objects["platform/instances.jsonl"] = "\n".join(lines)
+    world.objects["definitions/prod/instances.jsonl"] = "\n".join(lines)
     data = {
-        "bucket": "platform",
-        "instances": "instances.jsonl",
-        "results": "results",
+        "function": "rdsprov-prod",
+        "instances": {"bucket": "definitions", "key": "prod/instances.jsonl"},
+        "results": {"bucket": "records", "prefix": "prod/night"},
         "parallel": scenario.parallel,
         "tolerated_failure_percentage": scenario.tolerated,
-        "event": {"mode": scenario.mode, "run_id": "night", "format": "none"},
+        "event": {"mode": scenario.mode, "fleet": "s3://definitions/prod/fleet.toml",
+                  "run_id": "night", "format": "none"},
     }
     return world, data
 
@@ -518,7 +563,7 @@ def simulate(scenario: Scenario, machine: dict[str, Any] | None = None) -> Outco
         world.run(execute(world, machine, data, {"Execution": {"Name": "night"}}))
     except TaskFailed as raised:
         error = raised
-    written = {kind: world.objects.get(f"platform/results/{kind}_0.json", [])
+    written = {kind: world.objects.get(f"records/prod/night/{kind}_0.json", [])
                for kind in ("SUCCEEDED", "FAILED", "PENDING")}
     refused = sum(one["Error"] == "refused" for one in written["FAILED"])
     return Outcome(world, error, len(written["SUCCEEDED"]), refused,

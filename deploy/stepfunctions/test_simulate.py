@@ -28,8 +28,8 @@ class Executions(unittest.TestCase):
         # The Map state, and two states for each instance.
         self.assertEqual(result.world.transitions, 801)
         self.assertLessEqual(result.world.most_running, 50)
-        written = result.world.objects["platform/results/SUCCEEDED_0.json"]
-        self.assertEqual([one["name"] for one in written], [f"db-{n:05}" for n in range(400)])
+        written = result.world.objects["records/prod/night/SUCCEEDED_0.json"]
+        self.assertEqual([one["instance"] for one in written], [f"db-{n:05}" for n in range(400)])
         self.assertEqual(written[0]["result"]["outcome"], "as_declared")
 
     def test_equal_inputs_give_equal_results(self) -> None:
@@ -49,30 +49,43 @@ class Executions(unittest.TestCase):
 
     def test_kinds_of_failures(self) -> None:
         kinds = {"refused": Server(1, refused=True), "down": Server(1, down=True),
-                 "once": Server(1, unreachable_times=1), "slow": Server(1, out_of_time_times=3),
-                 "slower": Server(1, out_of_time_times=4)}
+                 "once": Server(1, unreachable_times=1), "slow": Server(1, out_of_time_times=2),
+                 "slower": Server(1, out_of_time_times=3)}
         world, data = simulate.world_of(replace(SMALL, instances=0, tolerated=100))
         world.servers = kinds
-        lines = [{"name": name, "function": "f",
-                  "event": {"environment": "prod", "admin_secret": name}} for name in kinds]
-        world.objects["platform/instances.jsonl"] = "\n".join(map(json.dumps, lines))
+        lines = [{"instance": name, "approval": "true"} for name in kinds]
+        world.objects["definitions/prod/instances.jsonl"] = "\n".join(map(json.dumps, lines))
         world.run(simulate.execute(world, machine(), data, {}))
-        succeeded = world.objects["platform/results/SUCCEEDED_0.json"]
-        self.assertEqual([one["name"] for one in succeeded], ["once", "slow"])
-        failed = world.objects["platform/results/FAILED_0.json"]
+        succeeded = world.objects["records/prod/night/SUCCEEDED_0.json"]
+        self.assertEqual([one["instance"] for one in succeeded], ["once", "slow"])
+        failed = world.objects["records/prod/night/FAILED_0.json"]
         causes = {one["Cause"].split(":")[0]: (one["Error"], one["Cause"]) for one in failed}
         self.assertEqual(causes["refused"],
                          ("refused", "refused: plan-refused: the plan is refused"))
         self.assertEqual(causes["down"][0], "failed")
         self.assertIn("down: cannot-connect: ", causes["down"][1])
         self.assertIn("slower: interrupted: ", causes["slower"][1])
-        # A refusal is not repeated; a server that is down is tried three times.
-        self.assertEqual(world.invocations, 1 + 3 + 2 + 4 + 4)
+        # A refusal is not repeated; the others are tried up to three times.
+        self.assertEqual(world.invocations, 1 + 3 + 2 + 3 + 3)
+
+    def test_rest_is_not_applied_with_a_digest(self) -> None:
+        world, data = simulate.world_of(replace(SMALL, instances=0, tolerated=100))
+        world.servers = {name: Server(1, out_of_time_times=1) for name in ["digest", "true", "none"]}
+        lines = [{"instance": "digest", "approval": "sha256:0"},
+                 {"instance": "true", "approval": "true"}, {"instance": "none"}]
+        world.objects["definitions/prod/instances.jsonl"] = "\n".join(map(json.dumps, lines))
+        world.run(simulate.execute(world, machine(), data, {}))
+        succeeded = world.objects["records/prod/night/SUCCEEDED_0.json"]
+        self.assertEqual([one["instance"] for one in succeeded], ["true", "none"])
+        failed = world.objects["records/prod/night/FAILED_0.json"]
+        self.assertEqual([one["Cause"] for one in failed],
+                         ["digest: interrupted: stopped before the deadline"])
+        self.assertEqual(world.invocations, 1 + 2 + 2)
 
     def test_too_many_failures_end_the_execution(self) -> None:
         result = simulate.simulate(replace(SMALL, refused=0.2, tolerated=5))
         self.assertEqual(result.error.error, "too-many-failures")
-        self.assertIn("s3://platform/results", result.error.cause)
+        self.assertIn("s3://records/prod/night", result.error.cause)
         # The first failure above the tolerance ends it.
         self.assertEqual(result.refused, 21)
         self.assertGreater(result.pending, 200)
@@ -84,10 +97,11 @@ class Executions(unittest.TestCase):
         world, data = simulate.world_of(replace(SMALL, instances=1))
         seen = []
         processor = machine()["States"]["Instances"]
-        item = {"name": "a", "function": "f", "event": {"mode": "apply", "approval": "sha256:1"}}
+        item = {"instance": "a", "mode": "apply", "approval": "sha256:1"}
         seen = simulate.filled(processor["ItemSelector"], data, {"Map": {"Item": {"Value": item}}})
         self.assertEqual(seen["event"], {"mode": "check", "run_id": "night", "format": "none",
-                                         "approval": "sha256:1"})
+                                         "fleet": "s3://definitions/prod/fleet.toml",
+                                         "instance": "a", "approval": "sha256:1"})
         self.assertEqual(world.invocations, 0)
 
 
@@ -107,6 +121,9 @@ class Language(unittest.TestCase):
         run_state(other)["HeartbeatSeconds"] = 5
         with self.assertRaisesRegex(ValueError, "HeartbeatSeconds"):
             simulate.simulate(SMALL, other)
+        for rule in [{"Not": {}}, {"Variable": "$.a", "IsNull": True}]:
+            with self.assertRaises((ValueError, KeyError)):
+                simulate.holds(rule, {"a": 1})
         for path in ["$.a[0]", "States.UUID()", "States.JsonMerge($.a, $.a, true)"]:
             with self.assertRaises(ValueError):
                 simulate.value_at(path, {"a": {}}, {})
@@ -116,8 +133,7 @@ class Language(unittest.TestCase):
 
         def process() -> simulate.Process:
             yield Wait(5)
-            result = yield Invoke("f", {"admin_secret": "s", "mode": "check",
-                                        "environment": "dev", "run_id": ""})
+            result = yield Invoke("f", {"instance": "s", "mode": "check", "run_id": ""})
             return result["Payload"]["outcome"]
 
         self.assertEqual(world.run(process()), "as_declared")

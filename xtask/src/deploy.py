@@ -88,6 +88,15 @@ def check_chart(kustomized, rendered_file):
         except helm.HelmError:
             continue
         problems.append(f"the chart accepts {key} = {value}")
+    # The rest of a plan whose digest was approved is another plan.
+    for approval, expected in [("true", [3, 64]), ("sha256:0", [3, 4, 64])]:
+        environment = {**example_values()["environment"], "ALLOW_DB_PROVISION": approval}
+        job = objects(render({**example_values(), "environment": environment}))["Job", "rdsprov"]
+        ended = job["spec"]["podFailurePolicy"]["rules"][0]["onExitCodes"]["values"]
+        check(ended == expected, f"with the approval {approval}, the chart ends after {ended}")
+    base = yaml.safe_load(Path("deploy/kubernetes/base/provision.yaml").read_text())
+    ended = base["spec"]["podFailurePolicy"]["rules"][0]["onExitCodes"]["values"]
+    check(ended == [3, 4, 64], f"the Job of the base ends after {ended}")
     # Objects can be left out.
     values = {"provision": {"enabled": False}, "networkPolicy": {"enabled": False}}
     left = objects(render({**example_values(), **values}))
@@ -151,7 +160,7 @@ def check_scripts(template):
                 text=True,
             )
             check(linted.returncode == 0, linted.stdout)
-    instances = [{"name": "shop"}, {"name": "bank"}]
+    instances = ["shop", "bank"]
     for exit_codes, expected in [
         ((0, 0), 0),
         ((0, 2), 2),
@@ -163,7 +172,7 @@ def check_scripts(template):
         ((), 1),
     ]:
         outcomes = [
-            {"instance": one["name"], "exit_code": code}
+            {"instance": one, "exit_code": code, "digest": f"sha256:{one}"}
             for one, code in zip(instances, exit_codes)
         ]
         # Argo Workflows passes values that are JSON either as such or as strings.
@@ -178,9 +187,13 @@ def check_scripts(template):
                 capture_output=True,
                 text=True,
             )
+            approvals = {one["instance"]: one["digest"] for one in outcomes}
             check(
-                report.returncode == expected and "bank" in report.stdout,
-                f"the report of {exit_codes} exits {report.returncode}: {report.stderr}",
+                report.returncode == expected
+                and "bank" in report.stdout
+                and (json.dumps(approvals, separators=(",", ":")) in report.stdout or not outcomes),
+                f"the report of {exit_codes} exits {report.returncode}: {report.stdout}"
+                f"{report.stderr}",
             )
 
 
