@@ -3,6 +3,7 @@
 Arguments: the manifests that kustomize rendered, and the file for those of the chart.
 """
 
+import fnmatch
 import json
 import re
 import subprocess
@@ -207,29 +208,161 @@ def check_compose():
             check(needed in services, f"{name} depends on {needed}, which is not a service")
 
 
+# The statements for objects of S3 and for instances of a fleet, which the command has no policy for.
+OBJECTS = [["s3:GetObject"], ["s3:PutObject"], ["sts:AssumeRole"]]
+
+
 def check_terraform():
-    """Checks the syntax of all files, and that the policies are those of docs/iam.md."""
-    policies = {}
+    """Checks the syntax of all files, the policies, and the alarms."""
+    policies, alarms = {}, {}
     for path in sorted(Path("deploy/terraform").rglob("*.tf")):
         with path.open() as file:
             blocks = hcl2.load(file)
         for block in blocks.get("data", []):
             for name, policy in block.get('"aws_iam_policy_document"', {}).items():
-                found = re.findall(r"secretsmanager:\w+", json.dumps(policy.get("statement")))
-                policies[name.strip('"')] = set(found)
-    read = documented_actions("rdsprov apply")
-    check(policies["read_secrets"] == read, f"read_secrets: {policies['read_secrets']}, not {read}")
-    rotate = documented_actions("rdsprov rotate")
-    ours = policies["read_secrets"] | policies["rotate_secrets"]
-    check(ours == rotate, f"rotate_secrets: {ours}, not {rotate}")
+                found = policy.get("statement", []) + [
+                    dynamic['"statement"']["content"][0] for dynamic in policy.get("dynamic", [])
+                ]
+                actions = [sorted(text.strip('"') for text in one["actions"]) for one in found]
+                policies[name.strip('"')] = sorted(actions)
+        for block in blocks.get("resource", []):
+            for name, alarm in block.get('"aws_cloudwatch_metric_alarm"', {}).items():
+                alarms[name.strip('"')] = alarm
+    key = [["kms:Decrypt"]]
+    expected = sorted(documented("`rdsprov apply`") + OBJECTS + key)
+    check(policies["provision"] == expected, f"Terraform, provision: {policies['provision']}")
+    key = [["kms:Decrypt", "kms:GenerateDataKey"]]
+    expected = sorted(documented("The rotation function") + key)
+    check(policies["rotation"] == expected, f"Terraform, rotation: {policies['rotation']}")
+    errors = {key: str(value).strip('"') for key, value in alarms["errors"].items()}
+    check(
+        (errors["namespace"], errors["metric_name"], errors["statistic"], errors["threshold"])
+        == ("AWS/Lambda", "Errors", "Sum", "0")
+        and errors["for_each"] == "${local.functions}"
+        and "each.value.function_name" in errors["dimensions"],
+        f"Terraform, the alarm on errors: {errors}",
+    )
+    text = Path("deploy/terraform/modules/lambda/errors.tf").read_text()
+    functions = "{ provision = aws_lambda_function.provision }, aws_lambda_function.rotation"
+    check(functions in text, "Terraform: a function has no alarm on its errors")
+    known = metrics()
+    names = Path("deploy/terraform/modules/lambda/drift.tf").read_text()
+    names = re.search(r"for metric in (\[[^]]*\])", names)[1]
+    check(set(json.loads(names)) <= known, f"Terraform: the function writes {known}, not {names}")
 
 
-def documented_actions(command):
-    """Returns the actions of the policy for a command in docs/iam.md."""
-    section = Path("docs/iam.md").read_text().split(f"## `{command}`\n")[1].split("\n## ")[0]
-    policy = json.loads(section.split("```json")[1].split("```")[0])
-    actions = [statement["Action"] for statement in policy["Statement"]]
-    return {one for some in actions for one in ([some] if isinstance(some, str) else some)}
+def metrics():
+    """Returns the names of the metrics that the function writes."""
+    text = Path("crates/rdsprov-lambda/src/metrics.rs").read_text()
+    return set(re.findall(r'\("(\w+)", "\w+"\)', text))
+
+
+def documented(heading):
+    """Returns the actions of each statement in a section of docs/iam.md."""
+    section = Path("docs/iam.md").read_text().split(f"## {heading}\n")[1].split("\n## ")[0]
+    blocks = [block.split("```")[0] for block in section.split("```json\n")[1:]]
+    statements = [one for block in blocks for one in json.loads(block)["Statement"]]
+    return [sorted(texts(one["Action"])) for one in statements]
+
+
+def texts(value):
+    return [value] if isinstance(value, str) else value
+
+
+class Template(yaml.SafeLoader):
+    """Loads a template of CloudFormation, with its functions as objects."""
+
+
+Template.add_multi_constructor(
+    "!",
+    lambda loader, name, node: {
+        name: loader.construct_scalar(node)
+        if isinstance(node, yaml.ScalarNode)
+        else loader.construct_sequence(node, deep=True)
+    },
+)
+
+
+def statements(function):
+    """Returns the statements of a function, with those that depend on a condition."""
+    for one in function["Properties"]["Policies"][0]["Statement"]:
+        yield one["If"][1] if "If" in one else one
+
+
+def check_sam():
+    """Checks the policies and the alarms of the template, and returns its function with its policy."""
+    template = yaml.load(Path("deploy/lambda/template.yaml").read_text(), Template)
+    resources = template["Resources"]
+    functions = {
+        name: one for name, one in resources.items() if one["Type"] == "AWS::Serverless::Function"
+    }
+    expected = {
+        "ProvisionFunction": documented("`rdsprov apply`") + OBJECTS,
+        "RotationFunction": documented("The rotation function"),
+    }
+    check(functions.keys() == expected.keys(), f"SAM: {functions.keys()}")
+    for name, function in functions.items():
+        found = sorted(sorted(texts(one["Action"])) for one in statements(function))
+        check(found == sorted(expected[name]), f"SAM, {name}: {found}")
+    watched = []
+    for name, one in resources.items():
+        if one["Type"] != "AWS::CloudWatch::Alarm":
+            continue
+        alarm = one["Properties"]
+        check(alarm["ComparisonOperator"] == "GreaterThanThreshold", f"SAM, {name}")
+        check(alarm["Threshold"] == 0, f"SAM, {name}: {alarm['Threshold']}")
+        if alarm["Namespace"] == "rdsprov":
+            check(alarm["MetricName"] in metrics(), f"SAM, {name}: {alarm['MetricName']}")
+        elif (alarm["Namespace"], alarm["MetricName"]) == ("AWS/Lambda", "Errors"):
+            check(alarm["Statistic"] == "Sum", f"SAM, {name}: {alarm['Statistic']}")
+            dimension = alarm["Dimensions"][0]
+            check(dimension["Name"] == "FunctionName", f"SAM, {name}: {dimension}")
+            watched.append(dimension["Value"]["Ref"])
+    check(sorted(watched) == sorted(functions), f"SAM: alarms on errors of {watched} only")
+    return functions["ProvisionFunction"]
+
+
+def check_state_machine(function):
+    """Checks that the paths in README.md of the state machine are those that the policies allow."""
+    text = Path("deploy/stepfunctions/README.md").read_text()
+    blocks = [json.loads(block.split("```")[0]) for block in text.split("```json\n")[1:]]
+    execution = next(one for one in blocks if "event" in one)
+    policy = next(one for one in blocks if "Statement" in one)["Statement"]
+    parameters = {
+        "AWS::Partition": "aws",
+        "AWS::Region": "eu-west-2",
+        "AWS::AccountId": "111122223333",
+        "EnvironmentName": "prod",
+        "DefinitionsBucket": execution["instances"]["bucket"],
+        "RecordsBucket": execution["results"]["bucket"],
+    }
+
+    def filled(value):
+        return re.sub(r"\$\{([\w:]+)\}", lambda found: parameters[found[1]], value["Sub"])
+
+    name = filled(function["Properties"]["FunctionName"])
+    ours = "arn:aws:lambda:eu-west-2:111122223333:function:" + name
+    check(execution["function"] == ours, f"the function is {ours}, not {execution['function']}")
+    of_function = {
+        action: filled(one["Resource"])
+        for one in statements(function)
+        for action in texts(one["Action"])
+        if action.startswith("s3:")
+    }
+    of_machine = {
+        action: one["Resource"] for one in policy for action in texts(one["Action"])
+    }
+    bucket, key = execution["instances"].values()
+    results, prefix = execution["results"].values()
+    fleet = execution["event"]["fleet"].replace("s3://", "arn:aws:s3:::")
+    for action, resource, allowed in [
+        ("lambda:InvokeFunction", ours, of_machine),
+        ("s3:GetObject", f"arn:aws:s3:::{bucket}/{key}", of_machine),
+        ("s3:PutObject", f"arn:aws:s3:::{results}/{prefix}/manifest.json", of_machine),
+        ("s3:GetObject", fleet, of_function),
+    ]:
+        allows = fnmatch.fnmatchcase(resource, allowed[action])
+        check(allows, f"{action} on {allowed[action]} does not allow {resource}")
 
 
 if __name__ == "__main__":
@@ -237,6 +370,7 @@ if __name__ == "__main__":
     check_argo()
     check_compose()
     check_terraform()
+    check_state_machine(check_sam())
     for problem in problems:
         print(f"deploy: {problem}", file=sys.stderr)
     sys.exit(1 if problems else 0)

@@ -111,10 +111,11 @@ module "rdsprov" {
   subnet_ids              = var.subnet_ids
   security_group_ids      = [aws_security_group.functions.id]
 
+  alarm_actions = [var.alarm_topic_arn]
+
   drift = {
     schedule_expression = "cron(17 4 * * ? *)"
     event               = local.event
-    alarm_actions       = [var.alarm_topic_arn]
   }
 }
 

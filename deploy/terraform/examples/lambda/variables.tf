@@ -41,6 +41,6 @@ variable "db_subnet_group_name" {
 }
 
 variable "alarm_topic_arn" {
-  description = "The SNS topic for alarms about drift."
+  description = "The SNS topic for alarms about drift and errors."
   type        = string
 }

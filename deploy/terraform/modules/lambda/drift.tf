@@ -53,24 +53,6 @@ resource "aws_cloudwatch_metric_alarm" "drift" {
   threshold           = 0
   comparison_operator = "GreaterThanThreshold"
   treat_missing_data  = "ignore"
-  alarm_actions       = each.value.alarm_actions
-  ok_actions          = each.value.alarm_actions
-}
-
-# A function that cannot run, or has no time left, writes no metrics.
-resource "aws_cloudwatch_metric_alarm" "errors" {
-  for_each            = local.drift
-  alarm_name          = "${var.name}-errors"
-  alarm_description   = "The function ${var.name} has failed."
-  namespace           = "AWS/Lambda"
-  metric_name         = "Errors"
-  dimensions          = { FunctionName = aws_lambda_function.provision.function_name }
-  statistic           = "Sum"
-  period              = 3600
-  evaluation_periods  = 1
-  threshold           = 0
-  comparison_operator = "GreaterThanThreshold"
-  treat_missing_data  = "ignore"
-  alarm_actions       = each.value.alarm_actions
-  ok_actions          = each.value.alarm_actions
+  alarm_actions       = var.alarm_actions
+  ok_actions          = var.alarm_actions
 }

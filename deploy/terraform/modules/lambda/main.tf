@@ -3,6 +3,9 @@
 
 locals {
   rotation = var.rotation ? { rotation = "${var.name}-rotation" } : {}
+  secrets  = concat(var.admin_secret_arn[*], var.application_secret_arns)
+  # Secrets of master users that RDS manages.
+  managed = [for one in var.rotation_masters : one if one.server_arn != null]
 }
 
 data "aws_caller_identity" "current" {}
@@ -19,16 +22,43 @@ data "aws_iam_policy_document" "lambda" {
   }
 }
 
-data "aws_iam_policy_document" "read_secrets" {
+data "aws_iam_policy_document" "provision" {
   statement {
     sid       = "Batch"
     actions   = ["secretsmanager:BatchGetSecretValue"]
     resources = ["*"]
   }
-  statement {
-    sid       = "Read"
-    actions   = ["secretsmanager:GetSecretValue"]
-    resources = concat([var.admin_secret_arn], var.application_secret_arns)
+  dynamic "statement" {
+    for_each = length(local.secrets) > 0 ? [local.secrets] : []
+    content {
+      sid       = "Read"
+      actions   = ["secretsmanager:GetSecretValue"]
+      resources = statement.value
+    }
+  }
+  dynamic "statement" {
+    for_each = length(var.definitions_object_arns) > 0 ? [var.definitions_object_arns] : []
+    content {
+      sid       = "Definitions"
+      actions   = ["s3:GetObject"]
+      resources = statement.value
+    }
+  }
+  dynamic "statement" {
+    for_each = length(var.records_object_arns) > 0 ? [var.records_object_arns] : []
+    content {
+      sid       = "Records"
+      actions   = ["s3:PutObject"]
+      resources = statement.value
+    }
+  }
+  dynamic "statement" {
+    for_each = length(var.instance_role_arns) > 0 ? [var.instance_role_arns] : []
+    content {
+      sid       = "Instances"
+      actions   = ["sts:AssumeRole"]
+      resources = statement.value
+    }
   }
   dynamic "statement" {
     for_each = var.kms_key_arn[*]
@@ -45,22 +75,47 @@ data "aws_iam_policy_document" "read_secrets" {
   }
 }
 
-data "aws_iam_policy_document" "rotate_secrets" {
-  source_policy_documents = [data.aws_iam_policy_document.read_secrets.json]
+data "aws_iam_policy_document" "rotation" {
   statement {
     sid = "Rotate"
     actions = [
       "secretsmanager:DescribeSecret",
+      "secretsmanager:GetSecretValue",
       "secretsmanager:PutSecretValue",
       "secretsmanager:UpdateSecretVersionStage",
     ]
     resources = var.application_secret_arns
   }
   dynamic "statement" {
+    for_each = length(var.rotation_masters) > 0 ? [var.rotation_masters[*].secret_arn] : []
+    content {
+      sid       = "Master"
+      actions   = ["secretsmanager:GetSecretValue"]
+      resources = statement.value
+    }
+  }
+  # RDS knows the host, which the secret that it manages does not contain.
+  dynamic "statement" {
+    for_each = length(local.managed) > 0 ? [local.managed[*].secret_arn] : []
+    content {
+      sid       = "ManagedMaster"
+      actions   = ["secretsmanager:DescribeSecret"]
+      resources = statement.value
+    }
+  }
+  dynamic "statement" {
+    for_each = length(local.managed) > 0 ? [local.managed[*].server_arn] : []
+    content {
+      sid       = "Server"
+      actions   = ["rds:DescribeDBInstances", "rds:DescribeDBClusters"]
+      resources = statement.value
+    }
+  }
+  dynamic "statement" {
     for_each = var.kms_key_arn[*]
     content {
-      sid       = "Encrypt"
-      actions   = ["kms:GenerateDataKey"]
+      sid       = "Key"
+      actions   = ["kms:Decrypt", "kms:GenerateDataKey"]
       resources = [statement.value]
       condition {
         test     = "StringEquals"
@@ -84,9 +139,9 @@ resource "aws_iam_role" "provision" {
 }
 
 resource "aws_iam_role_policy" "provision" {
-  name   = "secrets"
+  name   = "rdsprov"
   role   = aws_iam_role.provision.id
-  policy = data.aws_iam_policy_document.read_secrets.json
+  policy = data.aws_iam_policy_document.provision.json
 }
 
 # Network interfaces in the subnets, and logs.
@@ -137,9 +192,9 @@ resource "aws_iam_role" "rotation" {
 
 resource "aws_iam_role_policy" "rotation" {
   for_each = local.rotation
-  name     = "secrets"
+  name     = "rdsprov"
   role     = aws_iam_role.rotation[each.key].id
-  policy   = data.aws_iam_policy_document.rotate_secrets.json
+  policy   = data.aws_iam_policy_document.rotation.json
 }
 
 resource "aws_iam_role_policy_attachment" "rotation" {

@@ -20,13 +20,32 @@ variable "architecture" {
 }
 
 variable "admin_secret_arn" {
-  description = "The ARN of the administrator's secret. Events name it as `admin_secret`, and the secrets of alternating users as `masterarn`."
+  description = "The ARN of the administrator's secret, which the function that provisions reads. Events name it as `admin_secret`. Null for a fleet whose instances have roles of their own."
   type        = string
+  default     = null
 }
 
 variable "application_secret_arns" {
   description = "The ARNs of the secrets of the applications. `*` is allowed in them."
   type        = list(string)
+}
+
+variable "definitions_object_arns" {
+  description = "The objects of S3 with definitions and fleet files, such as arn:aws:s3:::BUCKET/ENVIRONMENT/*."
+  type        = list(string)
+  default     = []
+}
+
+variable "records_object_arns" {
+  description = "The objects of S3 to which `records` of events writes."
+  type        = list(string)
+  default     = []
+}
+
+variable "instance_role_arns" {
+  description = "The roles in `assume_role` of a fleet file."
+  type        = list(string)
+  default     = []
 }
 
 variable "kms_key_arn" {
@@ -75,12 +94,26 @@ variable "rotation" {
   default     = true
 }
 
+variable "rotation_masters" {
+  description = "The secrets that `masterarn` in secrets of applications names, for alternating users. For a secret that RDS manages, also the ARN of its DB instance or cluster. Empty if each role sets its own password."
+  type = list(object({
+    secret_arn = string
+    server_arn = optional(string)
+  }))
+  default = []
+}
+
 variable "drift" {
-  description = "A schedule expression for EventBridge, the event with which the function reports drift, and what an alarm notifies, such as the ARNs of SNS topics."
+  description = "A schedule expression for EventBridge, and the event with which the function reports drift."
   type = object({
     schedule_expression = string
     event               = any
-    alarm_actions       = optional(list(string), [])
   })
   default = null
+}
+
+variable "alarm_actions" {
+  description = "What an alarm about drift or about an error of a function notifies, such as the ARNs of SNS topics."
+  type        = list(string)
+  default     = []
 }
