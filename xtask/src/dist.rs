@@ -213,17 +213,17 @@ impl Dist {
         Ok(())
     }
 
-    /// Installs the Python module and the command from their sources, as users do. Both compile all
-    /// dependencies once, without optimisation, because only the installation is tried.
+    /// Installs the Python module and the command from their sources, as users do. The development
+    /// profile shares compiled dependencies with the tests: only the installation is tried.
     fn try_sources(&self, files: &[PathBuf]) -> Result<(), String> {
         let directory = tempfile::tempdir().map_err(|error| error.to_string())?;
         let target = std::env::current_dir()
             .map_err(|error| error.to_string())?
-            .join("target/dist-sources")
+            .join("target")
             .display()
             .to_string();
         let target =
-            [("CARGO_TARGET_DIR", target.as_str()), ("CARGO_PROFILE_RELEASE_OPT_LEVEL", "0")];
+            [("CARGO_TARGET_DIR", target.as_str()), ("MATURIN_PEP517_ARGS", "--profile dev")];
         let sdist = format!("rdsprov-{VERSION}.tar.gz");
         let sdist = files.iter().find(|path| path.ends_with(&sdist)).ok_or("no sdist")?;
         let fresh = Environment::empty(&directory.path().join("sdist"))?;
@@ -232,8 +232,8 @@ impl Dist {
         run(&fresh.program("rdsprov"), &["--version"], &[])?;
 
         let root = directory.path().join("command").display().to_string();
-        let install = ["install", "--locked", "--quiet", "--path", "crates/rdsprov-cli", "--root"];
-        run("cargo", &[install.as_slice(), &[&root]].concat(), &target)?;
+        let install = ["install", "--locked", "--quiet", "--debug", "--path", "crates/rdsprov-cli"];
+        run("cargo", &[install.as_slice(), &["--root", &root]].concat(), &target)?;
         run(&format!("{root}/bin/rdsprov"), &["--version"], &[])
     }
 }
