@@ -7,13 +7,17 @@ use rdsprov_core::config::{
     ConnectTimeout, ConnectTo, LockTimeout, StatementTimeout, TlsMode, VerifyPasswords,
 };
 use rdsprov_core::definitions::{Mode as DefinitionsMode, Syntax};
+use rdsprov_core::fleet::OF_AN_INSTANCE;
+use rdsprov_core::hint::Opt;
 use rdsprov_core::operations::RotationStep;
 use rdsprov_core::plan::Hazard;
 use rdsprov_core::secret_id::Stage;
-use rdsprov_core::secrets::ObjectUri;
+use rdsprov_core::secrets::{ObjectPrefix, ObjectUri};
 use serde::de::{DeserializeOwned, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+
+use crate::wording::key;
 
 /// An event, or the reason why it is invalid.
 ///
@@ -98,16 +102,16 @@ pub enum AdminAuth {
     Iam,
 }
 
-/// The definitions of an event.
+/// The definitions or the fleet file of an event.
 #[derive(Debug, Clone)]
-pub enum DefinitionsSource {
+pub enum FileSource {
     /// An object of S3.
     Object(ObjectUri),
     /// A file in the package of the function.
     File(String),
-    /// The definitions themselves, as JSON.
+    /// The content itself, as JSON.
     Inline(Map<String, Value>),
-    /// The text of a definitions file.
+    /// The text of a file.
     Text {
         /// The text.
         text: String,
@@ -122,7 +126,9 @@ pub enum DefinitionsSource {
 #[allow(missing_docs, reason = "`docs/guides/lambda.md` describes the keys")]
 pub struct ProvisionEvent {
     pub mode: Mode,
-    pub definitions: Option<DefinitionsSource>,
+    pub definitions: Option<FileSource>,
+    pub fleet: Option<FileSource>,
+    pub instance: Option<String>,
     #[serde(default, deserialize_with = "parsed_option")]
     pub definitions_mode: Option<DefinitionsMode>,
     pub environment: Option<String>,
@@ -168,7 +174,7 @@ pub struct ProvisionEvent {
     #[serde(default)]
     pub format: Format,
     #[serde(default, deserialize_with = "parsed_option")]
-    pub records: Option<ObjectUri>,
+    pub records: Option<ObjectPrefix>,
     #[serde(default)]
     pub on_error: OnError,
     /// The seconds before the deadline of the invocation at which the run is stopped.
@@ -196,7 +202,13 @@ impl ProvisionEvent {
         if let Some((key, _)) = is_given(Mode::Apply, of_apply) {
             return Err(format!("`{key}` requires the mode `apply`"));
         }
-        Ok(())
+        match (&self.fleet, &self.instance) {
+            (Some(_), None) => {
+                Err("`fleet` requires `instance`, the name of one of them".to_owned())
+            }
+            (None, Some(_)) => Err("`instance` requires `fleet`".to_owned()),
+            _ => Ok(()),
+        }
     }
 }
 
@@ -219,13 +231,37 @@ impl Request {
         if value.get("Step").is_some() {
             return read(value).map(Self::Rotation);
         }
+        let given: Vec<Opt> = OF_AN_INSTANCE
+            .into_iter()
+            .map(|(option, _)| option)
+            .filter(|option| value.get(key(*option)).is_some_and(|value| !value.is_null()))
+            .collect();
         let event: ProvisionEvent = read(value)?;
         event.check()?;
+        if event.fleet.is_some() {
+            check_fleet(&given)?;
+        }
         Ok(Self::Provision(Box::new(event)))
     }
 }
 
-impl<'de> Deserialize<'de> for DefinitionsSource {
+/// Checks that no option is given that concerns one instance: the fleet file decides about it.
+fn check_fleet(given: &[Opt]) -> Result<(), String> {
+    match OF_AN_INSTANCE.into_iter().find(|(option, _)| given.contains(option)) {
+        None => Ok(()),
+        Some((option, place)) => {
+            let place = place.map_or_else(
+                || "invoke the function without `fleet`".to_owned(),
+                |place| {
+                    format!("write `{place}` in the instance or in `defaults` of the fleet file")
+                },
+            );
+            Err(format!("`{}` cannot be used with `fleet`: {place}", key(option)))
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for FileSource {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         #[derive(Deserialize)]
         #[serde(deny_unknown_fields)]
@@ -246,7 +282,8 @@ impl<'de> Deserialize<'de> for DefinitionsSource {
             }
             Value::Object(map) => Ok(Self::Inline(map)),
             _ => Err(D::Error::custom(
-                "`definitions` is an object, `s3://BUCKET/KEY`, or the path of a packaged file",
+                "`definitions` and `fleet` are an object, `s3://BUCKET/KEY`, or the path of a packaged \
+                 file",
             )),
         }
     }
@@ -376,7 +413,22 @@ mod tests {
             (r#"{"mode": "plan", "definitions": {"text": ""}}"#, "missing field `syntax`"),
             (r#"{"mode": "plan", "allow": ["all"]}"#, "unknown hazard"),
             (r#"{"mode": "plan", "role": "a"}"#, "`role` requires the mode `access`"),
-            (r#"{"mode": "check", "records": "s3://abc/a.csv"}"#, "requires the mode `apply`"),
+            (r#"{"mode": "check", "records": "s3://abc/a"}"#, "requires the mode `apply`"),
+            (r#"{"mode": "apply", "records": "s3://abc/../a"}"#, "`s3://BUCKET/PREFIX`"),
+            (r#"{"mode": "plan", "fleet": {}}"#, "`fleet` requires `instance`"),
+            (r#"{"mode": "plan", "instance": "a"}"#, "`instance` requires `fleet`"),
+            (
+                r#"{"mode": "plan", "fleet": {}, "instance": "a", "host": "h"}"#,
+                "`host` cannot be used with `fleet`: write `host` in the instance or in `defaults`",
+            ),
+            (
+                r#"{"mode": "plan", "fleet": {}, "instance": "a", "environment": "dev"}"#,
+                "`environment` cannot be used with `fleet`: write `environment`",
+            ),
+            (
+                r#"{"mode": "plan", "fleet": {}, "instance": "a", "adopt": []}"#,
+                "`adopt` cannot be used with `fleet`: invoke the function without `fleet`",
+            ),
             (r#"{"Step": "dropSecret", "SecretId": "a", "ClientRequestToken": "b"}"#, "dropSecret"),
             (r#"{"Step": "setSecret", "SecretId": "a"}"#, "missing field `ClientRequestToken`"),
         ] {
@@ -390,8 +442,12 @@ mod tests {
         let text = r#"{"mode": "apply", "definitions": {"text": "", "syntax": "hcl"}, "port": 5432,
             "allow": ["changes_owner"], "lock_timeout": "1m", "tls": "require"}"#;
         let Request::Provision(event) = read(text).unwrap() else { panic!("not {text}") };
-        assert!(matches!(event.definitions, Some(DefinitionsSource::Text { .. })));
+        assert!(matches!(event.definitions, Some(FileSource::Text { .. })));
         assert_eq!((event.port, event.allow), (Some(5432), vec![Hazard::ChangesOwner]));
+        // A key without a value is not given, such as one that Step Functions passes on.
+        let text = r#"{"mode": "plan", "fleet": "fleet.toml", "instance": "a", "host": null,
+            "allow": ["adopts"], "tls": "require"}"#;
+        assert!(read(text).is_ok());
         // Secrets Manager can add keys.
         let text = r#"{"Step": "setSecret", "SecretId": "a", "ClientRequestToken": "b", "New": 1}"#;
         assert!(matches!(read(text).unwrap(), Request::Rotation(_)));

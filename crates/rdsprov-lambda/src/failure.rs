@@ -45,15 +45,20 @@ impl From<Error> for Failure {
 
 impl From<ObjectError> for Failure {
     fn from(error: ObjectError) -> Self {
-        let diagnostic = CoreDiagnostic::new(error.code(), &error, error.hints());
-        Self::new(ExitCode::Failed, diagnostic)
+        Error::from(error).into()
+    }
+}
+
+impl Failure {
+    /// Returns the text of all errors.
+    pub(crate) fn text(&self) -> String {
+        diagnostic::labelled(&self.errors, &EventWording)
     }
 }
 
 /// The error type is the code, by which callers such as Step Functions decide.
 impl From<Failure> for Diagnostic {
     fn from(failure: Failure) -> Self {
-        let error_message = diagnostic::labelled(&failure.errors, &EventWording);
-        Self { error_type: failure.code.to_string(), error_message }
+        Self { error_type: failure.code.to_string(), error_message: failure.text() }
     }
 }

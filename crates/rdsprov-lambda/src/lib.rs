@@ -10,6 +10,7 @@ mod failure;
 mod logging;
 mod metrics;
 mod provision;
+mod records;
 mod result;
 mod rotation;
 mod wording;

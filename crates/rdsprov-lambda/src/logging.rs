@@ -1,5 +1,6 @@
 //! Starts logging to stderr, which CloudWatch Logs receives.
 
+use std::fmt::Display;
 use std::io::{self, Write};
 
 use rdsprov_core::text::visible_json;
@@ -31,4 +32,19 @@ pub fn start_logging() {
         .with_writer(|| Escaped)
         .json()
         .init();
+}
+
+/// Writes a line to stdout, which CloudWatch Logs receives.
+///
+/// # Errors
+/// Returns the error of the operating system.
+pub(crate) fn write_line(line: impl Display) -> io::Result<()> {
+    writeln!(io::stdout().lock(), "{line}")
+}
+
+/// Writes a line to stdout. If that fails, the log contains an error instead.
+pub(crate) fn log_line(line: impl Display) {
+    if let Err(error) = write_line(line) {
+        tracing::error!("stdout cannot be written: {error}");
+    }
 }

@@ -47,6 +47,7 @@ pub(crate) fn line(result: &RunResult, duration: Duration) -> String {
         "Failed": is(&[ExitCode::Failed, ExitCode::Partial, ExitCode::Usage]),
         "Refused": is(&[ExitCode::Refused]),
         "Duration": u64::try_from(duration.as_millis()).unwrap_or(u64::MAX),
+        "instance": result.instance,
         "run_id": result.run_id,
         "digest": result.digest,
         "exit_code": result.exit_code,

@@ -5,29 +5,34 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use lambda_runtime::Context;
-use rdsprov_core::audit::{Columns, to_csv};
+use rdsprov_core::audit::Columns;
 use rdsprov_core::config::Config;
 use rdsprov_core::definitions::{SourceText, Syntax};
 use rdsprov_core::diagnostic::Diagnostic;
 use rdsprov_core::error_code::ErrorCode;
+use rdsprov_core::fleet::Fleet;
 use rdsprov_core::name::{DatabaseName, RoleName};
 use rdsprov_core::operations::AccessQuery;
-use rdsprov_core::secrets::{ObjectStore, ObjectUri};
 use rdsprov_core::server::OnServerWait;
 use rdsprov_core::session::{
-    self, Cancellation, Completion, DefinitionOptions, Error, ExitCode, Frontend, Notice, Outcome,
-    RunOptions, ServerOptions, Setup, SetupBuilder,
+    self, ApplyOptions, Cancellation, Completion, DefinitionOptions, Error, ExitCode, FleetOptions,
+    InstanceRun, Outcome, RunOptions, ServerOptions, Setup, SetupBuilder,
 };
 use rdsprov_core::text::visible;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
-use crate::event::{AdminAuth, DefinitionsSource, Format, Mode, OnError, ProvisionEvent};
+use crate::event::{AdminAuth, FileSource, Format, Mode, OnError, ProvisionEvent};
 use crate::failure::Failure;
+use crate::logging::log_line;
 use crate::metrics;
+use crate::records::{LogFrontend, RecordsObjects};
 use crate::result::{Ending, ErrorResult, RunResult};
 
 /// What inline definitions are called in messages.
 const INLINE: &str = "definitions";
+
+/// What an inline fleet file is called in messages.
+const INLINE_FLEET: &str = "fleet";
 
 /// Executes an operation, and returns its result.
 pub(crate) async fn run(event: ProvisionEvent, context: &Context) -> Result<Value, Failure> {
@@ -66,22 +71,21 @@ pub(crate) async fn run(event: ProvisionEvent, context: &Context) -> Result<Valu
         result.end(ending, failure.exit);
         result.errors = failure.errors.iter().map(ErrorResult::from).collect();
     }
-    println!("{}", metrics::line(&result, started.elapsed()));
+    log_line(metrics::line(&result, started.elapsed()));
     let is_pending = result.exit_code == ExitCode::Pending.number();
+    let is_raised = ended.is_err() && event.on_error == OnError::Raise;
+    if is_raised {
+        // The log has a line for each of them already.
+        result.records.clear();
+    }
     let response = result.into_response().map_err(Failure::internal)?;
+    if is_raised || is_pending {
+        // A function error has no result, and a schedule discards the result: the log contains it.
+        log_line(&response);
+    }
     match ended {
-        Err(failure) if event.on_error == OnError::Raise => {
-            // A function error has no result, so that the log contains it.
-            println!("{response}");
-            Err(failure)
-        }
-        _ => {
-            if is_pending {
-                // A schedule discards the result: the log contains the difference.
-                println!("{response}");
-            }
-            Ok(response)
-        }
+        Err(failure) if is_raised => Err(failure),
+        _ => Ok(response),
     }
 }
 
@@ -92,20 +96,18 @@ struct Invocation<'a> {
     cancellation: &'a Cancellation,
 }
 
-/// Logs what a run waits for.
-struct LoggingFrontend;
-
-impl Frontend for LoggingFrontend {
-    fn on_notice(&self, notice: &Notice) {
-        tracing::warn!("{}", visible(&notice.to_string()));
-    }
+/// The inputs of an operation, and the options of its run.
+struct Inputs {
+    setup: SetupBuilder,
+    options: ApplyOptions,
 }
 
 impl Invocation<'_> {
     async fn plan(&self, result: &mut RunResult) -> Result<(), Failure> {
-        let setup = self.setup().await?.build()?;
+        let Inputs { setup, options } = self.inputs(result).await?;
+        let setup = setup.build()?;
         setup.environment().clone_into(&mut result.environment);
-        let options = self.server_options();
+        let options = options.run.server;
         let planned = self
             .in_time(async {
                 let mut run = setup.open(&options).await?;
@@ -130,15 +132,15 @@ impl Invocation<'_> {
     }
 
     async fn access(&self, result: &mut RunResult) -> Result<(), Failure> {
-        let setup = self.setup().await?.build()?;
+        let Inputs { setup, options } = self.inputs(result).await?;
+        let setup = setup.build()?;
         setup.environment().clone_into(&mut result.environment);
         let ProvisionEvent { database, role, actor, format, .. } = self.event;
         let mut query = AccessQuery::default();
         query.database = database.clone().map(DatabaseName::new_unchecked);
         query.role = role.clone().map(RoleName::new_unchecked);
         query.actor.clone_from(actor);
-        let options = self.server_options();
-        let report = self.in_time(setup.access(&options, &query)).await?;
+        let report = self.in_time(setup.access(&options.run.server, &query)).await?;
         result.access = match format {
             Format::Json => Some(serde_json::to_value(&report).map_err(Failure::internal)?),
             Format::Text => Some(report.to_text().into()),
@@ -157,21 +159,16 @@ impl Invocation<'_> {
     }
 
     async fn apply(&self, result: &mut RunResult) -> Result<(), Failure> {
-        let setup = self.setup().await?;
-        let records = match &self.event.records {
-            Some(uri) => Some(RecordsObject::create(self.event.region.clone(), uri).await?),
+        let Inputs { setup, options } = self.inputs(result).await?;
+        let (run, region) = (&options.run, self.event.region.clone());
+        let objects = match &self.event.records {
+            Some(prefix) => Some(RecordsObjects::start(region, prefix, run, self.context).await?),
             None => None,
         };
-        let options = self.apply_options(&result.run_id);
-        let mut outcome =
-            session::apply(setup, &options, &LoggingFrontend, self.cancellation).await;
+        let frontend = LogFrontend::default();
+        let mut outcome = session::apply(setup, &options, &frontend, self.cancellation).await;
         let exit = outcome.exit_code();
-        let is_committed = outcome.committed;
         self.describe(&mut outcome, result).map_err(Failure::internal)?;
-        let written = match &records {
-            Some(object) => object.write(&outcome).await,
-            None => Ok(()),
-        };
         let mut failure = match outcome.result {
             Ok(completion) => {
                 result.end(completion.into(), ExitCode::Done);
@@ -179,17 +176,22 @@ impl Invocation<'_> {
             }
             Err(error) => Some(Failure { exit, ..error.into() }),
         };
-        match (written, records) {
-            (Err(error), _) => {
-                let exit = if is_committed { ExitCode::Partial } else { ExitCode::Failed };
-                match &mut failure {
-                    // The error of the run is more important.
-                    Some(failure) => failure.errors.extend(error.errors),
-                    None => failure = Some(Failure { exit, ..error }),
-                }
+        let mut not_delivered: Vec<Failure> = frontend.into_failure().into_iter().collect();
+        if let Some(objects) = &objects {
+            let columns = if result.instance.is_some() { Columns::Fleet } else { Columns::Run };
+            match objects.end(&outcome.records, columns).await {
+                Ok(uri) => result.records_object = Some(uri.to_string()),
+                Err(error) => not_delivered.push(error),
             }
-            (Ok(()), Some(object)) => result.records_object = Some(object.uri.to_string()),
-            (Ok(()), None) => {}
+        }
+        for error in not_delivered {
+            tracing::error!("{}", error.text());
+            let exit = if outcome.committed { ExitCode::Partial } else { ExitCode::Failed };
+            match &mut failure {
+                // The error of the run is more important.
+                Some(failure) => failure.errors.extend(error.errors),
+                None => failure = Some(Failure { exit, ..error }),
+            }
         }
         failure.map_or(Ok(()), Err)
     }
@@ -224,25 +226,61 @@ impl Invocation<'_> {
         }
     }
 
-    /// Returns the inputs of the operation: `rdsprov.toml` in the package, and the definitions.
-    async fn setup(&self) -> Result<SetupBuilder, Failure> {
-        let mut config = session::config(None)?;
+    /// Returns the inputs of the operation, and the options of its run.
+    async fn inputs(&self, result: &mut RunResult) -> Result<Inputs, Failure> {
+        let event = self.event;
+        let config = session::config(None)?;
+        let run = self.run_options(&result.run_id);
+        let (Some(source), Some(name)) = (&event.fleet, &event.instance) else {
+            let setup = self.setup(config).await?;
+            let mut options = ApplyOptions::default();
+            options.run = run;
+            options.keep_going = event.keep_going;
+            return Ok(Inputs { setup, options });
+        };
+        let mut options = FleetOptions::default();
+        options.run = run;
+        options.config = config;
+        options.keep_going = event.keep_going;
+        let run = match source {
+            FileSource::Object(uri) => {
+                let store = session::object_store(None).await?;
+                let fleet = session::fleet_object(&store, uri).await?;
+                InstanceRun::of_object(&store, &fleet, name, &options).await?
+            }
+            FileSource::File(path) => {
+                InstanceRun::new(&session::packaged_fleet(Path::new(path))?, name, &options)?
+            }
+            FileSource::Text { text, syntax } => {
+                InstanceRun::new(&inline_fleet(text.clone(), *syntax)?, name, &options)?
+            }
+            FileSource::Inline(map) => {
+                InstanceRun::new(&inline_fleet(pretty(map)?, Syntax::Json)?, name, &options)?
+            }
+        };
+        let InstanceRun { setup, options, .. } = run;
+        result.instance = Some(name.clone());
+        result.environment = options.run.environment.clone().unwrap_or_default();
+        result.run_id = options.run.run_id.clone().unwrap_or_default();
+        Ok(Inputs { setup, options })
+    }
+
+    /// Returns the inputs without a fleet: `rdsprov.toml` in the package, and the definitions.
+    async fn setup(&self, mut config: Config) -> Result<SetupBuilder, Failure> {
         let mut texts = None;
         match &self.event.definitions {
             None => {}
-            Some(DefinitionsSource::File(path)) => config = with_packaged(config, path),
-            Some(DefinitionsSource::Object(uri)) => {
-                let maximum = session::maximum_size_of_definitions()?;
+            Some(FileSource::File(path)) => config = with_packaged(config, path),
+            Some(FileSource::Object(uri)) => {
                 let store = session::object_store(self.event.region.clone()).await?;
-                texts = Some(session::read_object(&store, uri, maximum).await?);
+                texts = Some(session::read_object(&store, uri).await?);
             }
-            Some(DefinitionsSource::Text { text, syntax }) => {
+            Some(FileSource::Text { text, syntax }) => {
                 let (path, text) = (INLINE.to_owned(), text.clone());
                 texts = Some(SourceText { path, text, syntax: *syntax });
             }
-            Some(DefinitionsSource::Inline(map)) => {
-                let text = serde_json::to_string_pretty(map).map_err(Failure::internal)?;
-                let path = INLINE.to_owned();
+            Some(FileSource::Inline(map)) => {
+                let (path, text) = (INLINE.to_owned(), pretty(map)?);
                 texts = Some(SourceText { path, text, syntax: Syntax::Json });
             }
         }
@@ -285,7 +323,7 @@ impl Invocation<'_> {
         options
     }
 
-    fn apply_options(&self, run_id: &str) -> session::ApplyOptions {
+    fn run_options(&self, run_id: &str) -> RunOptions {
         let event = self.event;
         let function = &self.context.env_config.function_name;
         let actor = || (!function.is_empty()).then(|| format!("lambda:{function}"));
@@ -299,11 +337,18 @@ impl Invocation<'_> {
         run.approval.clone_from(&event.approval);
         run.lock_timeout = event.lock_timeout;
         run.dry_run = event.dry_run;
-        let mut options = session::ApplyOptions::default();
-        options.run = run;
-        options.keep_going = event.keep_going;
-        options
+        run
     }
+}
+
+/// Returns a fleet file that the event contains. Its files are in the package.
+fn inline_fleet(text: String, syntax: Syntax) -> Result<Fleet, Error> {
+    let path = INLINE_FLEET.to_owned();
+    Fleet::parse(&SourceText { path, text, syntax }).map_err(Error::Fleet)
+}
+
+fn pretty(map: &Map<String, Value>) -> Result<String, Failure> {
+    serde_json::to_string_pretty(map).map_err(Failure::internal)
 }
 
 /// Returns the configuration with another definitions file, which must be in the package: the caller
@@ -321,28 +366,5 @@ impl From<Completion> for Ending {
             Completion::AlreadyApplied => Self::AlreadyApplied,
             Completion::DryRun => Self::DryRun,
         }
-    }
-}
-
-/// The object of S3 that receives the records of a run.
-struct RecordsObject<'a> {
-    store: ObjectStore,
-    uri: &'a ObjectUri,
-}
-
-impl<'a> RecordsObject<'a> {
-    /// Writes the header, so that a run whose records could not be written is not started.
-    async fn create(region: Option<String>, uri: &'a ObjectUri) -> Result<Self, Failure> {
-        let object = Self { store: session::object_store(region).await?, uri };
-        object.put(&to_csv(&[], Columns::Run)).await?;
-        Ok(object)
-    }
-
-    async fn write(&self, outcome: &Outcome) -> Result<(), Failure> {
-        self.put(&to_csv(&outcome.records, Columns::Run)).await
-    }
-
-    async fn put(&self, text: &str) -> Result<(), Failure> {
-        Ok(self.store.put(self.uri, "text/csv", text.as_bytes()).await?)
     }
 }

@@ -77,6 +77,9 @@ pub(crate) struct RunResult {
     pub outcome: Ending,
     pub exit_code: u8,
     pub environment: String,
+    /// The instance of the fleet.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub instance: Option<String>,
     pub run_id: String,
     pub build_id: String,
     pub server: Option<String>,
@@ -109,6 +112,7 @@ impl RunResult {
             outcome: Ending::Failed,
             exit_code: ExitCode::Failed.number(),
             environment,
+            instance: None,
             run_id,
             build_id,
             server: None,

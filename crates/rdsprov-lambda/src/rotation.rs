@@ -10,6 +10,7 @@ use serde_json::json;
 
 use crate::event::RotationEvent;
 use crate::failure::Failure;
+use crate::logging::log_line;
 
 impl From<RotationStepError> for Failure {
     fn from(error: RotationStepError) -> Self {
@@ -34,6 +35,6 @@ pub(crate) async fn run(event: &RotationEvent, context: &Context) -> Result<(), 
         StepEffect::Done => "done",
         StepEffect::AlreadyDone => "already_done",
     };
-    println!("{}", json!({"step": step, "secret_id": secret_id, "effect": effect}));
+    log_line(json!({"step": step, "secret_id": secret_id, "effect": effect}));
     Ok(())
 }

@@ -2,6 +2,15 @@
 
 use rdsprov_core::hint::{Operation, Opt, Wording};
 
+/// Returns the key of the event for an option.
+pub(crate) fn key(option: Opt) -> String {
+    match option {
+        Opt::Env => "environment".to_owned(),
+        Opt::Mode => "definitions_mode".to_owned(),
+        other => other.name().replace('-', "_"),
+    }
+}
+
 /// Spells options as keys of the event, `"region": "eu-west-2"`, and operations as modes.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct EventWording;
@@ -9,8 +18,6 @@ pub(crate) struct EventWording;
 impl Wording for EventWording {
     fn option(&self, option: Opt, value: Option<&str>) -> String {
         let key = match option {
-            Opt::Env => "environment".to_owned(),
-            Opt::Mode => "definitions_mode".to_owned(),
             // These are keys of `rdsprov.toml`, or options of the command only.
             Opt::AuditLedger
             | Opt::AuditOutput
@@ -28,7 +35,7 @@ impl Wording for EventWording {
             | Opt::WithVerifiers => {
                 return format!("the option `{}` of the command", option.name());
             }
-            other => other.name().replace('-', "_"),
+            other => key(other),
         };
         let Some(value) = value else { return format!("the key `{key}` of the event") };
         match option {

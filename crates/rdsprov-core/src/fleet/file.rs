@@ -3,7 +3,7 @@
 //!
 //! All errors are reported at once, each with its line and a hint, as those of definitions files are.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -12,10 +12,11 @@ use serde::{Serialize, Serializer};
 
 use crate::config::{AssumeRole, ConnectTo};
 use crate::definitions::{
-    Auth, DefinitionErrors, Entries, File, Location, Node, SourceText, Span, Syntax, Value, given,
+    Auth, DefinitionErrors, Entries, File, Location, Node, SourceText, Span, Value, given,
     parse_tree,
 };
 use crate::error_code::ErrorCode;
+use crate::hint::Opt;
 use crate::name::{check_environment, nearest};
 use crate::plan::Hazard;
 use crate::text::brief;
@@ -38,6 +39,27 @@ pub const KEYS: [&str; 16] = [
     "admin_user",
     "allow",
     "only",
+];
+
+/// The options of other runs that concern one instance, each with the key of the fleet file that replaces
+/// it.
+pub const OF_AN_INSTANCE: [(Opt, Option<&str>); 16] = [
+    (Opt::Definitions, Some("definitions")),
+    (Opt::Env, Some("environment")),
+    (Opt::Mode, None),
+    (Opt::Adopt, None),
+    (Opt::AdoptFrom, None),
+    (Opt::Only, Some("only")),
+    (Opt::Host, Some("host")),
+    (Opt::Port, Some("port")),
+    (Opt::ConnectTo, Some("connect_to")),
+    (Opt::Dbname, Some("dbname")),
+    (Opt::AdminSecret, Some("admin_secret")),
+    (Opt::AdminAuth, Some("admin_auth")),
+    (Opt::AdminUser, Some("admin_user")),
+    (Opt::Region, Some("region")),
+    (Opt::Out, None),
+    (Opt::WithVerifiers, None),
 ];
 
 /// The key of the list of instances, which each fleet file has.
@@ -108,35 +130,37 @@ fn displayed<T: Display, S: Serializer>(value: &Option<T>, to: S) -> Result<S::O
 }
 
 impl Fleet {
-    /// Parses the text of a fleet file; `path` is that of the file, against whose directory relative
-    /// paths are resolved.
+    /// Parses the text of a fleet file. Relative paths are resolved against the directory of the path of
+    /// the text, which can also be the URI of an object.
     ///
     /// # Errors
     /// Returns all errors of the file.
     ///
     /// ```
+    /// use rdsprov_core::definitions::{SourceText, Syntax};
     /// use rdsprov_core::fleet::Fleet;
     ///
-    /// let fleet = Fleet::from_toml(
-    ///     "fleets/eu.toml",
-    ///     "[[instances]]\nname = \"orders\"\nenvironment = \"dev\"\ndefinitions = [\"orders.tfvars\"]\n",
-    /// )
-    /// .unwrap();
+    /// let text =
+    ///     "[[instances]]\nname = \"orders\"\nenvironment = \"dev\"\ndefinitions = [\"orders.tfvars\"]\n";
+    /// let mut source = SourceText {
+    ///     path: "fleets/eu.toml".to_owned(),
+    ///     text: text.to_owned(),
+    ///     syntax: Syntax::Toml,
+    /// };
+    /// let fleet = Fleet::parse(&source).unwrap();
     /// assert_eq!(fleet.instances[0].definitions, ["fleets/orders.tfvars".as_ref() as &std::path::Path]);
-    /// assert!(Fleet::from_toml("fleet.toml", "[[instance]]\n").is_err());
+    /// source.text = "[[instance]]\n".to_owned();
+    /// assert!(Fleet::parse(&source).is_err());
     /// ```
-    pub fn from_toml(path: &str, text: &str) -> Result<Self, DefinitionErrors> {
-        let source =
-            SourceText { path: path.to_owned(), text: text.to_owned(), syntax: Syntax::Toml };
-        let directory = Path::new(path).parent().unwrap_or(Path::new("")).to_owned();
-        let mut file = File::recognised_by(&source, &[INSTANCES]);
+    pub fn parse(source: &SourceText) -> Result<Self, DefinitionErrors> {
+        let path = source.path.clone();
+        let directory = Path::new(&path).parent().unwrap_or(Path::new("")).to_owned();
+        let mut file = File::recognised_by(source, &[INSTANCES]);
         let root = parse_tree(&mut file, INSTANCES);
         let instances = root.map(|root| instances(&mut file, &root, &directory));
         file.errors.sort_by_key(|error| (error.location.line, error.location.column));
         match instances {
-            Some(instances) if file.error_count() == 0 => {
-                Ok(Self { instances, path: path.to_owned(), directory })
-            }
+            Some(instances) if file.error_count() == 0 => Ok(Self { instances, path, directory }),
             _ => Err(DefinitionErrors::new(file.errors, file.omitted)),
         }
     }
@@ -145,6 +169,9 @@ impl Fleet {
 /// The values of a table: of an instance, or of `[defaults]`.
 #[derive(Default)]
 struct Values {
+    /// The keys that are misspelt: an error says so, so that another one does not say that they are
+    /// missing.
+    misspelt: BTreeSet<&'static str>,
     environment: Option<String>,
     definitions: Option<Vec<PathBuf>>,
     config: Option<PathBuf>,
@@ -176,10 +203,13 @@ fn instances(file: &mut File<'_>, root: &Node, directory: &Path) -> Vec<Instance
             file.error(&key.span, ErrorCode::UnknownKey, message, hint);
         }
     }
-    let defaults = given(&top, DEFAULTS)
+    let mut defaults = given(&top, DEFAULTS)
         .and_then(|(_, node)| file.map("`defaults`", node))
         .map(|table| values(file, &table, "`[defaults]`", &KEYS[1..], directory))
         .unwrap_or_default();
+    if misspelt(&top, &[INSTANCES, DEFAULTS]).contains(&DEFAULTS) {
+        defaults.misspelt.extend(KEYS);
+    }
     let Value::List(items) = &list.value else {
         file.wrong_type("`instances`", list, "a list of tables", "write [[instances]]");
         return Vec::new();
@@ -201,6 +231,11 @@ fn instances(file: &mut File<'_>, root: &Node, directory: &Path) -> Vec<Instance
                 format!("the name `{}` is already given at {}", instance.name, position(&first));
             let hint = "give each instance a name of its own";
             file.error(span("name"), ErrorCode::DuplicateItem, message, hint);
+        }
+        if !(defaults.misspelt.is_empty() && misspelt(&table, &KEYS).is_empty()) {
+            // The server can be that of the misspelt key.
+            found.push(instance);
+            continue;
         }
         let server = instance.server();
         if let Some(first) = servers.insert(server.clone(), instance.name.clone()) {
@@ -266,8 +301,10 @@ fn instance(
         None => "an instance".to_owned(),
     };
     let own = values(file, table, &subject, &KEYS, directory);
+    let is_misspelt = |key| own.misspelt.contains(key) || defaults.misspelt.contains(key);
+    let is_missing = |key| given(table, key).is_none() && !is_misspelt(key);
     let environment = own.environment.or_else(|| defaults.environment.clone());
-    if environment.is_none() && given(table, "environment").is_none() {
+    if environment.is_none() && is_missing("environment") {
         let message = format!("{subject} has no `environment`");
         let hint = "write environment = \"…\" in the instance or in [defaults]";
         file.error(&item.span, ErrorCode::MissingKey, message, hint);
@@ -281,7 +318,7 @@ fn instance(
         }
         None => {
             if let Some((key, _)) = given(table, "external_id")
-                && given(table, "assume_role").is_none()
+                && is_missing("assume_role")
             {
                 let message = format!("{subject} has `external_id` without `assume_role`");
                 let hint = "add assume_role = \"arn:…\", or remove `external_id`";
@@ -310,6 +347,9 @@ fn instance(
 
 fn name<'n>(file: &mut File<'_>, item: &Node, table: &Entries<'n>) -> Option<&'n str> {
     let Some((_, node)) = given(table, "name") else {
+        if misspelt(table, &KEYS).contains("name") {
+            return None;
+        }
         let hint = "write name = \"…\"";
         file.error(&item.span, ErrorCode::MissingKey, "an instance has no `name`", hint);
         return None;
@@ -332,7 +372,7 @@ fn values(
     file: &mut File<'_>,
     table: &Entries<'_>,
     subject: &str,
-    keys: &[&str],
+    keys: &[&'static str],
     directory: &Path,
 ) -> Values {
     for (key, (at, _)) in table {
@@ -363,6 +403,7 @@ fn values(
     let (host, dbname) = (string("host"), string("dbname"));
     let (admin_secret, admin_user) = (string("admin_secret"), string("admin_user"));
     Values {
+        misspelt: misspelt(table, keys),
         environment: environment.map(|(text, _)| text),
         definitions: words(file, "definitions").map(|files| files.into_iter().map(path).collect()),
         config: config.map(path),
@@ -379,6 +420,12 @@ fn values(
         allow: hazards(file, table),
         only: words(file, "only"),
     }
+}
+
+/// Returns the keys that the unknown keys of a table are misspellings of.
+fn misspelt(table: &Entries<'_>, keys: &[&'static str]) -> BTreeSet<&'static str> {
+    let unknown = table.keys().filter(|key| !keys.contains(*key));
+    unknown.filter_map(|key| nearest(key, keys.iter().copied())).collect()
 }
 
 /// Returns a text that is not empty, with its position.

@@ -6,5 +6,5 @@
 mod file;
 mod report;
 
-pub use file::{Fleet, Instance, KEYS};
+pub use file::{Fleet, Instance, KEYS, OF_AN_INSTANCE};
 pub use report::{FleetReport, InstanceError, InstanceReport, InstanceStatus};

@@ -57,7 +57,7 @@ pub(crate) use no_aws as aws;
 #[cfg(all(feature = "postgres", not(feature = "aws")))]
 use no_aws as signer;
 #[cfg(feature = "aws")]
-pub use objects::{ObjectError, ObjectStore, ObjectUri};
+pub use objects::{ObjectError, ObjectPrefix, ObjectStore, ObjectUri};
 pub use password::{Password, PasswordProblem};
 pub use secret::Secret;
 pub use secret_owner::SecretOwner;

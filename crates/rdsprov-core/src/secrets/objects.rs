@@ -84,6 +84,40 @@ impl ObjectUri {
     }
 }
 
+/// The start of the names of objects: `s3://BUCKET` or `s3://BUCKET/PREFIX`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ObjectPrefix(String);
+
+impl FromStr for ObjectPrefix {
+    type Err = String;
+
+    /// Parses `s3://BUCKET/PREFIX`, with or without a slash at its end.
+    ///
+    /// ```
+    /// use rdsprov_core::secrets::ObjectPrefix;
+    /// let prefix: ObjectPrefix = "s3://records/prod/".parse().unwrap();
+    /// assert_eq!(prefix.object("run 7.csv").unwrap().to_string(), "s3://records/prod/run_7.csv");
+    /// ```
+    fn from_str(text: &str) -> Result<Self, String> {
+        let prefix = Self(text.strip_suffix('/').unwrap_or(text).to_owned());
+        prefix.object("x").map_err(|_| "a prefix is `s3://BUCKET/PREFIX`".to_owned())?;
+        Ok(prefix)
+    }
+}
+
+impl ObjectPrefix {
+    /// Returns the object with a name below the prefix. Each character that is not a letter, a digit or
+    /// one of `.`, `_`, `-` and `/` becomes `_`.
+    ///
+    /// # Errors
+    /// Returns the reason why the name is not that of an object: it is too long, or contains `..`.
+    pub fn object(&self, name: &str) -> Result<ObjectUri, String> {
+        let is_kept = |c: char| c.is_ascii_alphanumeric() || "._-/".contains(c);
+        let name: String = name.chars().map(|c| if is_kept(c) { c } else { '_' }).collect();
+        format!("{}/{name}", self.0).parse()
+    }
+}
+
 /// An object cannot be read or written.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -170,20 +204,23 @@ impl ObjectStore {
         }
     }
 
-    /// Writes an object, and replaces the one that exists.
+    /// Creates an object. Returns `false` if the object exists: no object is replaced. A request that
+    /// is repeated after its response was lost can find the object that it has created itself.
     ///
     /// # Errors
     /// Returns [`ObjectError::Unwritable`] if S3 does not accept the object.
-    pub async fn put(
+    pub async fn create(
         &self,
         uri: &ObjectUri,
         content_type: &'static str,
         body: &[u8],
-    ) -> Result<(), ObjectError> {
+    ) -> Result<bool, ObjectError> {
         let unwritable = |reason| ObjectError::Unwritable { uri: uri.clone(), reason };
-        let headers = [("content-type", content_type.to_owned())];
+        let headers =
+            [("content-type", content_type.to_owned()), ("if-none-match", "*".to_owned())];
         match self.send("PUT", uri, &headers, body).await?.map_err(unwritable)? {
-            (200, _) => Ok(()),
+            (200, _) => Ok(true),
+            (412, _) => Ok(false),
             (status, body) => Err(unwritable(error_code(status, &body))),
         }
     }
@@ -218,7 +255,10 @@ impl ObjectStore {
                 body: body.to_vec(),
             };
             let response = request.send(&self.sdk).await;
-            let is_final = matches!(&response, Ok((status, _)) if *status < 500 && *status != 429);
+            // Of two requests that create one object at the same time, one gets the status 409.
+            let is_final = matches!(
+                &response, Ok((status, _)) if *status < 500 && !matches!(status, 409 | 429)
+            );
             if is_final || attempt == ATTEMPTS {
                 return Ok(response);
             }
@@ -252,6 +292,23 @@ mod tests {
             let uri: ObjectUri = uri.parse().unwrap();
             let address = uri.address(sdk).await.unwrap();
             assert_eq!(address, (endpoint.to_owned(), path.to_owned()));
+        }
+    }
+
+    #[test]
+    fn names_below_a_prefix() {
+        for prefix in ["s3://abc", "s3://abc/", "s3://abc/a", "s3://abc/a/"] {
+            let parsed: ObjectPrefix = prefix.parse().unwrap();
+            let expected = format!("{}/r/1.csv", prefix.trim_end_matches('/'));
+            assert_eq!(parsed.object("r/1.csv").unwrap().to_string(), expected);
+            assert_eq!(
+                parsed.object("ü\n?").unwrap().to_string(),
+                expected.replace("r/1.csv", "___")
+            );
+            assert!(parsed.object("../x").is_err() && parsed.object(&"a".repeat(1024)).is_err());
+        }
+        for wrong in ["", "abc", "s3://", "s3://AB", "s3://abc/../a", "/tmp"] {
+            assert!(wrong.parse::<ObjectPrefix>().is_err(), "{wrong}");
         }
     }
 

@@ -6,139 +6,33 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
-use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
 use super::cancellation::Cancellation;
-use super::error::{Error, Kind, no_refusals};
+use super::error::{Error, no_refusals};
 use super::failure::{Committed, Continuation, StatementFailure};
-use super::files::{is_definitions, site_policy};
 use super::frontend::Frontend;
 use super::listener::{RunListener, State};
 use super::notice::Notice;
 use super::open::ServerOptions;
+use super::outcome::outcome_event;
 use super::record_files::ConfiguredFiles;
 use super::records::Records;
+use super::run_options::{ApplyOptions, Completion, PlanSource, RunOptions, read_without_setup};
 use super::setup::{Delegation, Setup, SetupBuilder};
 use super::usage_error::UsageError;
 use crate::audit::{
-    Attribution, Command, Event, EventKind, EventRecorder, FailureCodes, Found, LedgerHead, Record,
-    RunContext, Status,
+    Command, Event, EventKind, EventRecorder, Found, LedgerHead, Record, RunContext,
 };
-use crate::config::{Config, LockTimeout};
+use crate::config::Config;
 use crate::gate::{Approval, GateError};
-use crate::input_file::{self, Input};
 use crate::operations::{Locked, PlanRefused, PlannedApply, Provisioner};
-use crate::plan::{Hazard, Plan, Remainder, SavedPlan, SavedPlanError, Step};
+use crate::plan::{Hazard, Plan, Remainder, SavedPlan, Step};
 use crate::server::{self, LockOptions};
-use crate::site_policy::SitePolicy;
 use crate::step_result::StepResult;
 
 /// The maximum number of plans that one run executes: the second one contains the deferred parts.
 const MAX_PLANS: usize = 2;
-
-/// The options of a run: of `apply`, `delegate` and `rotate`.
-#[derive(Debug, Clone, Default)]
-#[non_exhaustive]
-pub struct RunOptions {
-    /// The options for server, secrets and build id.
-    pub server: ServerOptions,
-    /// The environment of `delegate`. For `apply` and `rotate`, the environment in records of errors
-    /// that occur before the definitions are read.
-    pub environment: Option<String>,
-    /// The run id for records; a random UUID by default.
-    pub run_id: Option<String>,
-    /// The CSV file for records; by default the one in `rdsprov.toml`.
-    pub audit_output: Option<PathBuf>,
-    /// The ledger; by default the one in `rdsprov.toml`.
-    pub audit_ledger: Option<PathBuf>,
-    /// The user who starts the run, for records; by default the user of the operating system.
-    pub actor: Option<String>,
-    /// The user who approved the run, for records.
-    pub approver: Option<String>,
-    /// The change request or ticket of the run, for records.
-    pub request_id: Option<String>,
-    /// The approval: the value of `ALLOW_DB_PROVISION`.
-    pub approval: Option<String>,
-    /// The only plan that may be executed, or any.
-    pub plan_source: PlanSource,
-    /// How long the run waits for the lock of another run; by default the value in `rdsprov.toml`,
-    /// or else 10 minutes.
-    pub lock_timeout: Option<LockTimeout>,
-    /// Whether the run ends before the execution of the plan.
-    pub dry_run: bool,
-    /// The name of the instance in records, if the run is part of a fleet.
-    pub(super) instance: Option<String>,
-    /// The digest over all plans of the fleet, if it was approved.
-    pub(super) fleet_approval: Option<String>,
-}
-
-/// The options of `apply`.
-#[derive(Debug, Clone, Default)]
-#[non_exhaustive]
-pub struct ApplyOptions {
-    /// The options that each run has.
-    pub run: RunOptions,
-    /// Whether the transactions of other databases are executed after one has failed.
-    pub keep_going: bool,
-}
-
-/// The plan that a run may execute.
-#[derive(Debug, Clone, Default)]
-#[non_exhaustive]
-pub enum PlanSource {
-    /// Any plan that the run makes.
-    #[default]
-    Any,
-    /// The saved plan in a file. The run fails if its own plan differs, unless it is the rest of
-    /// this plan: see [`SavedPlan::remainder`].
-    File(PathBuf),
-    /// A plan that this program has made. The run fails as with [`PlanSource::File`], or, before it
-    /// contacts anything, if this plan contains refusals.
-    Plan(Box<Plan>),
-}
-
-impl PlanSource {
-    fn read(&self, site: &SitePolicy) -> Result<Option<SavedPlan>, Error> {
-        match self {
-            Self::Any => Ok(None),
-            Self::Plan(plan) => {
-                no_refusals(plan)?;
-                Ok(Some(SavedPlan::new(plan)?))
-            }
-            Self::File(path) => {
-                let limit = site.plan_limit();
-                let text = input_file::read_text_within(path, Input::SavedPlan, limit.as_ref())
-                    .map_err(|source| Error::PlanUnreadable { path: path.clone(), source })?;
-                let saved = SavedPlan::from_json(&text).map_err(|error| match error {
-                    SavedPlanError::NotAPlan { .. } if is_definitions(path, &text) => {
-                        Error::DefinitionsAsPlan { path: path.display().to_string() }
-                    }
-                    error => Error::PlanFile { path: path.clone(), error },
-                })?;
-                Ok(Some(saved))
-            }
-        }
-    }
-}
-
-/// Reads the saved plan of a run whose inputs are invalid, for a better message.
-fn read_without_setup(source: &PlanSource) -> Result<Option<SavedPlan>, Error> {
-    source.read(&site_policy()?)
-}
-
-/// How a run succeeded.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Completion {
-    /// The plan was executed, and the next plan is empty.
-    Converged,
-    /// The first plan was empty.
-    NothingToDo,
-    /// The first plan was empty, because the saved plan was applied before.
-    AlreadyApplied,
-    /// The run ended before the execution, as the option `dry_run` requires.
-    DryRun,
-}
 
 /// The result of a run, with everything that it recorded.
 #[derive(Debug)]
@@ -237,22 +131,9 @@ pub(super) async fn run_operation<F: Frontend>(
     cancellation: &Cancellation,
     operation: Operation<'_>,
 ) -> Outcome {
-    let context = RunContext {
-        environment: options.environment.clone().unwrap_or_default(),
-        build_id: options.server.build_id.clone().unwrap_or_default(),
-        run_id: options.run_id.clone().unwrap_or_else(|| uuid::Uuid::new_v4().to_string()),
-        attribution: Attribution::detect(
-            options.actor.clone(),
-            options.approver.clone(),
-            options.request_id.clone(),
-        ),
-        instance: options.instance.clone(),
-        fleet_approval: options.fleet_approval.clone(),
-        ..RunContext::default()
-    };
     let (csv, ledger, outside) =
         audit.destinations(options.audit_output.as_ref(), options.audit_ledger.as_ref());
-    let recorder = EventRecorder { context, command: operation.command() };
+    let recorder = EventRecorder { context: options.context(), command: operation.command() };
     let (records, opened) = Records::open(frontend, csv, ledger, recorder.clone());
     let mut progress =
         Progress { recorder, plans: Vec::new(), steps: Vec::new(), committed: false };
@@ -270,21 +151,7 @@ pub(super) async fn run_operation<F: Frontend>(
         },
     };
     let Progress { recorder, committed, .. } = &progress;
-    let succeeded = |status| recorder.outcome(status, "", FailureCodes::default(), false);
-    let outcome = match &result {
-        Ok(Completion::Converged) => succeeded(Status::Success),
-        Ok(Completion::NothingToDo | Completion::AlreadyApplied) => succeeded(Status::NoChange),
-        Ok(Completion::DryRun) => succeeded(Status::DryRun),
-        Err(error) => {
-            let status = match error.kind() {
-                Kind::Refused if !committed || error.is_about_left_out() => Status::Refused,
-                _ => Status::Error,
-            };
-            // The record of the failed step contains the message already.
-            let already_recorded = matches!(error, Error::Statement(_));
-            recorder.outcome(status, &error.to_string(), error.failure_codes(), already_recorded)
-        }
-    };
+    let outcome = outcome_event(recorder, result.as_ref(), *committed);
     if let Err(error) = records.write(&recorder.context, &[outcome]) {
         // If the run failed already, its error is more useful than that of the record.
         result = result.and(Err(error.into()));

@@ -21,6 +21,8 @@ use crate::operations::{PlanRefused, RunError};
 use crate::plan::rotation::RotationError;
 use crate::plan::{Plan, Refusal, SavedPlanError, SlotError};
 use crate::secret_id::TemplateError;
+#[cfg(feature = "aws")]
+use crate::secrets::ObjectError;
 use crate::secrets::{SourceError, TokenError};
 use crate::server::TlsError;
 use crate::site_policy::SitePolicyError;
@@ -117,6 +119,10 @@ pub enum Error {
     /// The source provides no secrets.
     #[error(transparent)]
     Source(#[from] SourceError),
+    /// An object of S3 cannot be read or written.
+    #[cfg(feature = "aws")]
+    #[error(transparent)]
+    Object(#[from] ObjectError),
     /// No IAM token can be created.
     #[error(transparent)]
     Token(#[from] TokenError),
@@ -261,6 +267,8 @@ impl Error {
             Self::TlsSettings(error) => error.code(),
             Self::Tls(error) => error.code(),
             Self::Source(error) => error.code(),
+            #[cfg(feature = "aws")]
+            Self::Object(error) => error.code(),
             Self::Token(error) => error.code(),
             Self::Run(error) => error.code(),
             Self::NoSuchDatabase { .. } => ErrorCode::UnknownDatabase,
@@ -334,6 +342,8 @@ impl Error {
             Self::TlsSettings(error) => return error.hints(),
             Self::Tls(error) => return error.hints(),
             Self::Source(error) => return error.hints(),
+            #[cfg(feature = "aws")]
+            Self::Object(error) => return error.hints(),
             Self::Token(error) => return error.hints(),
             Self::Run(error) => return error.hints(),
             Self::NoSuchDatabase { .. } => "check the name, or declare the database".into(),
@@ -541,6 +551,8 @@ impl Error {
             | Self::NotConverged(_)
             | Self::Stopped { .. }
             | Self::Token(_) => Kind::Failed,
+            #[cfg(feature = "aws")]
+            Self::Object(_) => Kind::Failed,
             // An unknown application is a typo in the options. Other reasons are refusals.
             Self::Rotation(errors) => {
                 let is_typo = |error| matches!(error, &RotationError::UnknownApplication { .. });

@@ -91,7 +91,7 @@ pub(super) const MACHINE_POLICY: &str = "/etc/rdsprov/policy.toml";
 /// The environment variable that names another policy file, which applies as well.
 pub(super) const POLICY_VARIABLE: &str = "RDSPROV_POLICY";
 
-/// Reads and parses a fleet file.
+/// Reads and parses a fleet file: TOML, or JSON in a file `*.json`.
 ///
 /// # Errors
 /// Returns [`Error::ConfigUnreadable`], [`Error::Fleet`] with all errors of the file, or the errors of
@@ -100,7 +100,31 @@ pub fn fleet(path: &Path) -> Result<Fleet, Error> {
     let limit = site_policy()?.configuration_limit();
     let text = input_file::read_text_within(path, Input::Configuration, limit.as_ref())
         .map_err(|source| Error::ConfigUnreadable { path: path.to_owned(), source })?;
-    Fleet::from_toml(&path.display().to_string(), &text).map_err(Error::Fleet)
+    let path = path.display().to_string();
+    let syntax = fleet_syntax(&path);
+    Fleet::parse(&SourceText { path, text, syntax }).map_err(Error::Fleet)
+}
+
+/// Reads and parses a fleet file that must be below the working directory.
+///
+/// # Errors
+/// Returns [`Error::Unreadable`] for a file elsewhere, and the errors of [`fleet`].
+pub fn packaged_fleet(path: &Path) -> Result<Fleet, Error> {
+    if leaves(path, Path::new("")) {
+        return Err(outside(path.display().to_string()));
+    }
+    fleet(path)
+}
+
+/// Returns the error of a file that is not below the directory of the file that names it.
+pub(super) fn outside(path: String) -> Error {
+    let others = DefinitionErrors::new(Vec::new(), 0);
+    Error::Unreadable { files: vec![Unreadable::Outside { path }], others }
+}
+
+/// Returns the syntax of a fleet file with a path.
+pub(super) fn fleet_syntax(path: &str) -> Syntax {
+    Syntax::from_path(path).filter(|syntax| *syntax == Syntax::Json).unwrap_or(Syntax::Toml)
 }
 
 /// Reads the site policy: `/etc/rdsprov/policy.toml` if it exists, and the file that the environment

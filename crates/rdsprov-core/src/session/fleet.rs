@@ -4,70 +4,30 @@
 //! decides only how many instances run at the same time, when no further one is started, and whether an
 //! approval is that of all plans together.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
-use std::num::NonZeroUsize;
 use std::time::Instant;
 
 use futures_util::{StreamExt as _, stream};
 use tracing::Instrument as _;
 
-use super::apply::{ApplyOptions, Completion, Outcome, RunOptions, apply};
+use super::apply::{Outcome, apply};
 use super::cancellation::{Cancellation, StopReason};
 use super::error::{Error, Kind};
-use super::files::{DefinitionOptions, config, leaves};
+use super::fleet_instance::{self, FleetOptions};
 use super::frontend::Frontend;
 use super::notice::Notice;
-use super::open::{AdminAuth, ServerOptions};
+use super::open::ServerOptions;
+use super::outcome::record_failure;
+use super::record_files::ConfiguredFiles;
+use super::run_options::{ApplyOptions, Completion};
 use super::setup::{Setup, SetupBuilder};
-use super::usage_error::UsageError;
 use crate::audit::Record;
-use crate::config::Config;
-use crate::definitions::Auth;
 use crate::fleet::{Fleet, FleetReport, Instance, InstanceReport, InstanceStatus};
 use crate::gate::{Approval, GateError};
-use crate::hint::Opt;
 use crate::operations::AccessQuery;
 use crate::plan::{Plan, Step};
 use crate::step_result::{StepResult, StepStatus};
-
-/// The number of instances that run at the same time by default.
-const PARALLEL: NonZeroUsize = NonZeroUsize::MIN.saturating_add(7);
-
-/// The options for a fleet. Those of `run` apply to each instance, except what the fleet file sets.
-#[derive(Debug, Clone)]
-#[non_exhaustive]
-pub struct FleetOptions {
-    /// The options of each run. An approval by digest is that of all plans together.
-    pub run: RunOptions,
-    /// The configuration of the instances that name no other.
-    pub config: Config,
-    /// See [`ApplyOptions::keep_going`]: it concerns the applications of one instance.
-    pub keep_going: bool,
-    /// The number of instances that run at the same time.
-    pub parallel: NonZeroUsize,
-    /// The number of failures after which no further instance is started; `None` means no limit.
-    pub max_failures: Option<NonZeroUsize>,
-    /// The names of the instances; empty means all.
-    pub only: Vec<String>,
-    /// Whether all instances are planned and [`FleetFrontend::confirm`] is called before the first one is
-    /// changed. An approval by digest always requires it.
-    pub confirm: bool,
-}
-
-impl Default for FleetOptions {
-    fn default() -> Self {
-        Self {
-            run: RunOptions::default(),
-            config: Config::default(),
-            keep_going: false,
-            parallel: PARALLEL,
-            max_failures: None,
-            only: Vec::new(),
-            confirm: false,
-        }
-    }
-}
 
 /// The callbacks of a front end for a fleet.
 pub trait FleetFrontend: Sync {
@@ -129,7 +89,7 @@ pub async fn plan_fleet<F: FleetFrontend>(
     cancellation: &Cancellation,
 ) -> Result<FleetReport, Error> {
     let run = FleetRun::new(fleet, options, frontend, cancellation)?;
-    Ok(run.plans().await)
+    Ok(run.plans().await.0)
 }
 
 /// Makes the access report of each instance.
@@ -190,7 +150,7 @@ pub async fn apply_fleet<F: FleetFrontend>(
         let report = run.side_by_side(async |one, stop| run.apply(one, None, None, stop).await);
         return Ok(FleetOutcome { report: report.await, error: None });
     }
-    let planned = run.plans().await;
+    let (planned, errors) = run.plans().await;
     frontend.on_plans(&planned);
     let gate = async {
         if cancellation.is_cancelled() {
@@ -211,7 +171,15 @@ pub async fn apply_fleet<F: FleetFrontend>(
         }
         Ok(may_continue)
     };
-    match gate.await {
+    let gate = gate.await;
+    for (instance, report) in run.instances.iter().zip(&planned.instances) {
+        let error = errors.get(&instance.name);
+        let is_stopped = gate.as_ref().err().filter(|_| report.plan.is_some());
+        if let Some(error) = error.or(is_stopped) {
+            run.record_failure(instance, approved.as_deref(), error, report.plan.as_ref());
+        }
+    }
+    match gate {
         Ok(true) => {}
         Ok(false) => return Ok(FleetOutcome { report: planned, error: None }),
         Err(error) => return Ok(FleetOutcome { report: planned, error: Some(error) }),
@@ -248,15 +216,13 @@ impl<'a, F: FleetFrontend> FleetRun<'a, F> {
         frontend: &'a F,
         cancellation: &'a Cancellation,
     ) -> Result<Self, Error> {
-        let names = || fleet.instances.iter().map(|one| &one.name);
-        if let Some(name) = options.only.iter().find(|one| names().all(|name| name != *one)) {
-            let known = names().cloned().collect();
-            return Err(UsageError::UnknownInstance { name: name.clone(), known }.into());
+        for name in &options.only {
+            fleet_instance::instance(fleet, name)?;
         }
         let is_selected =
             |one: &&Instance| options.only.is_empty() || options.only.contains(&one.name);
         let instances = fleet.instances.iter().filter(is_selected).collect();
-        let run_id = options.run.run_id.clone().unwrap_or_else(|| uuid::Uuid::new_v4().to_string());
+        let run_id = fleet_instance::run_id(options);
         Ok(Self { fleet, options, frontend, cancellation, instances, run_id })
     }
 
@@ -309,8 +275,10 @@ impl<'a, F: FleetFrontend> FleetRun<'a, F> {
         FleetReport::new(reports.into_iter().map(|(_, report)| report).collect())
     }
 
-    async fn plans(&self) -> FleetReport {
-        self.side_by_side(async |instance, stop| {
+    /// Plans each instance. Also returns the errors of those that could not be planned.
+    async fn plans(&self) -> (FleetReport, BTreeMap<String, Error>) {
+        let errors = RefCell::new(BTreeMap::new());
+        let plan = async |instance: &Instance, stop: &Cancellation| {
             let plan = async {
                 let setup = self.setup(instance)?.build()?;
                 let mut run = setup.open(&self.server_options(instance)).await?;
@@ -329,11 +297,15 @@ impl<'a, F: FleetFrontend> FleetRun<'a, F> {
                     };
                     report.set_plan(plan);
                 }
-                Err(error) => fail(&mut report, &error, false),
+                Err(error) => {
+                    fail(&mut report, &error, false);
+                    errors.borrow_mut().insert(instance.name.clone(), error);
+                }
             }
             report
-        })
-        .await
+        };
+        let report = self.side_by_side(plan).await;
+        (report, errors.into_inner())
     }
 
     /// Applies the plan of one instance. `digest` is that of the plan which was shown before.
@@ -345,25 +317,20 @@ impl<'a, F: FleetFrontend> FleetRun<'a, F> {
         stop: &Cancellation,
     ) -> InstanceReport {
         let mut report = InstanceReport::not_run(&instance.name, &instance.environment);
-        let setup = match self.setup(instance) {
-            Ok(setup) => setup,
-            Err(error) => {
-                fail(&mut report, &error, false);
-                return report;
-            }
-        };
-        let mut options = ApplyOptions::default();
-        options.run = self.options.run.clone();
-        options.run.server = self.server_options(instance);
-        options.run.environment = Some(instance.environment.clone());
-        // The steps of a ledger belong to the intent of their run id, so that each instance has its own.
-        options.run.run_id = Some(format!("{}/{}", self.run_id, instance.name));
-        options.run.instance = Some(instance.name.clone());
+        let mut options =
+            fleet_instance::apply_options(self.fleet, instance, self.options, &self.run_id);
         if let Some(approval) = fleet_approval {
             options.run.approval = digest.map(str::to_owned);
             options.run.fleet_approval = Some(approval.to_owned());
         }
-        options.keep_going = self.options.keep_going;
+        let setup = match self.setup(instance) {
+            Ok(setup) => setup,
+            Err(error) => {
+                self.record_failure(instance, fleet_approval, &error, None);
+                fail(&mut report, &error, false);
+                return report;
+            }
+        };
         let frontend = Confirmed { frontend: self.frontend.instance(&instance.name), digest };
         let Outcome { result, plans, steps, committed, .. } =
             apply(setup, &options, &frontend, stop).await;
@@ -389,42 +356,30 @@ impl<'a, F: FleetFrontend> FleetRun<'a, F> {
         report
     }
 
-    fn setup(&self, instance: &Instance) -> Result<SetupBuilder, Error> {
-        let directory = &self.fleet.directory;
-        let config = match &instance.config {
-            Some(path) if leaves(path, directory) => {
-                return Err(Error::Outside { path: path.clone(), option: Opt::Config });
-            }
-            Some(path) => config(Some(path))?,
-            None => self.options.config.clone(),
+    /// Records that the run of an instance was not started.
+    fn record_failure(
+        &self,
+        instance: &Instance,
+        fleet_approval: Option<&str>,
+        error: &Error,
+        plan: Option<&Plan>,
+    ) {
+        let ApplyOptions { mut run, .. } =
+            fleet_instance::apply_options(self.fleet, instance, self.options, &self.run_id);
+        run.fleet_approval = fleet_approval.map(str::to_owned);
+        let files = match self.setup(instance) {
+            Ok(setup) => setup.configured_files(),
+            Err(_) => ConfiguredFiles::new(&self.options.config),
         };
-        let environment = Some(instance.environment.clone());
-        let options = DefinitionOptions { environment, ..DefinitionOptions::default() };
-        let files = instance.definitions.clone();
-        let setup = Setup::builder().config(config).options(options);
-        Ok(setup.files_below(files, directory.clone()))
+        record_failure(files, error, plan, &run, &self.frontend.instance(&instance.name));
+    }
+
+    fn setup(&self, instance: &Instance) -> Result<SetupBuilder, Error> {
+        fleet_instance::setup(self.fleet, instance, self.options)
     }
 
     fn server_options(&self, instance: &Instance) -> ServerOptions {
-        let mut options = self.options.run.server.clone();
-        options.region.clone_from(&instance.region);
-        options.assume_role.clone_from(&instance.assume_role);
-        options.overrides.host.clone_from(&instance.host);
-        options.overrides.port = instance.port;
-        options.overrides.database.clone_from(&instance.dbname);
-        options.overrides.connect_to.clone_from(&instance.connect_to);
-        options.admin_secret.clone_from(&instance.admin_secret);
-        options.admin_auth = match instance.admin_auth {
-            Some(Auth::Iam) => AdminAuth::Iam,
-            Some(Auth::Password) | None => AdminAuth::Password,
-        };
-        options.admin_user.clone_from(&instance.admin_user);
-        options.allow.extend(instance.allow.iter().copied());
-        options.only.clone_from(&instance.only);
-        let of_file = [Opt::AdminSecret, Opt::AdminUser, Opt::ConnectTo, Opt::Host, Opt::Port];
-        options.of_fleet_file =
-            of_file.into_iter().map(|option| (option, self.fleet.path.clone())).collect();
-        options
+        fleet_instance::server_options(self.fleet, instance, self.options)
     }
 }
 
@@ -481,7 +436,10 @@ impl<F: Frontend> Frontend for Confirmed<'_, F> {
 
 #[cfg(test)]
 mod tests {
+    use std::num::NonZeroUsize;
+
     use super::*;
+    use crate::definitions::{SourceText, Syntax};
 
     fn fleet(count: usize) -> Fleet {
         let one = |number| {
@@ -489,7 +447,9 @@ mod tests {
                 "[[instances]]\nname = \"i{number}\"\nenvironment = \"dev\"\nhost = \"h{number}\"\n"
             )
         };
-        Fleet::from_toml("fleet.toml", &(0..count).map(one).collect::<String>()).unwrap()
+        let text = (0..count).map(one).collect();
+        let path = "fleet.toml".to_owned();
+        Fleet::parse(&SourceText { path, text, syntax: Syntax::Toml }).unwrap()
     }
 
     fn report(instance: &Instance, status: InstanceStatus) -> InstanceReport {

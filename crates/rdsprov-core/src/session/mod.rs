@@ -19,6 +19,7 @@ mod exit_code;
 mod failure;
 mod files;
 mod fleet;
+mod fleet_instance;
 mod frontend;
 mod in_force;
 mod left_out;
@@ -28,18 +29,20 @@ mod notice;
 #[cfg(feature = "aws")]
 mod objects;
 mod open;
+mod outcome;
 mod record_files;
 mod records;
 #[cfg(feature = "aws")]
 mod rotate;
 #[cfg(feature = "aws")]
 mod rotation_function;
+mod run_options;
 mod setup;
 mod system_certificates;
 mod unreadable;
 mod usage_error;
 
-pub use apply::{ApplyOptions, Completion, Outcome, PlanSource, RunOptions, apply, delegate};
+pub use apply::{Outcome, apply, delegate};
 pub use cancellation::{Cancellation, StopReason};
 pub use error::{Error, Kind};
 #[cfg(feature = "aws")]
@@ -48,21 +51,22 @@ pub use examples::error_examples;
 pub use exit_code::ExitCode;
 pub use failure::{Committed, Continuation, NoSpaceForRecords, NotRecorded, StatementFailure};
 pub use files::{
-    ConfigText, DefinitionOptions, config, find_definitions, fleet, read, site_policy,
+    ConfigText, DefinitionOptions, config, find_definitions, fleet, packaged_fleet, read,
+    site_policy,
 };
-pub use fleet::{
-    FleetFrontend, FleetOptions, FleetOutcome, apply_fleet, fleet_access, fleet_setups, plan_fleet,
-};
+pub use fleet::{FleetFrontend, FleetOutcome, apply_fleet, fleet_access, fleet_setups, plan_fleet};
+pub use fleet_instance::{FleetOptions, InstanceRun};
 pub use frontend::Frontend;
 pub use left_out_reasons::LeftOutReasons;
 pub use notice::Notice;
 #[cfg(feature = "aws")]
-pub use objects::{maximum_size_of_definitions, object_store, read_object};
+pub use objects::{fleet_object, object_store, read_object};
 pub use open::{AdminAuth, Secrets, ServerOptions};
 #[cfg(feature = "aws")]
 pub use rotate::rotate;
 #[cfg(feature = "aws")]
 pub use rotation_function::rotation_function;
+pub use run_options::{ApplyOptions, Completion, PlanSource, RunOptions};
 pub use setup::{Delegation, Setup, SetupBuilder, parse_definitions, parse_for_environment};
 pub use unreadable::Unreadable;
 pub use usage_error::UsageError;

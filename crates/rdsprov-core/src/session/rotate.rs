@@ -3,14 +3,13 @@
 
 use std::collections::BTreeSet;
 
-use super::apply::{
-    Completion, Execution, Operation, Outcome, Progress, RunOptions, run_operation,
-};
+use super::apply::{Execution, Operation, Outcome, Progress, run_operation};
 use super::cancellation::Cancellation;
 use super::error::{Error, no_refusals};
 use super::failure::{Continuation, StatementFailure};
 use super::frontend::Frontend;
 use super::open::RunAws;
+use super::run_options::{Completion, RunOptions};
 use super::setup::{Setup, SetupBuilder};
 use super::usage_error::UsageError;
 use crate::gate::Approval;

@@ -1,10 +1,19 @@
 //! The errors of fleet files, each with its line and hint, and the examples in documents.
 
 use super::*;
+use crate::definitions::Syntax;
+
+fn parse(path: &str, text: &str) -> Result<Fleet, DefinitionErrors> {
+    Fleet::parse(&SourceText {
+        path: path.to_owned(),
+        text: text.to_owned(),
+        syntax: Syntax::from_path(path).unwrap(),
+    })
+}
 
 /// Returns the errors of a text as `line:column code message; hint`.
 fn errors(text: &str) -> Vec<String> {
-    let Err(errors) = Fleet::from_toml("fleet.toml", text) else { return Vec::new() };
+    let Err(errors) = parse("fleet.toml", text) else { return Vec::new() };
     let one = |error: &crate::definitions::DefinitionError| {
         let (Location { line, column, .. }, code) = (&error.location, error.code);
         format!("{line}:{column} {code} {}; {}", error.message, error.hint)
@@ -31,7 +40,7 @@ fn all_keys() {
     for key in KEYS {
         assert!(text.contains(&format!("\n{key} = ")), "{key}");
     }
-    let fleet = Fleet::from_toml("dir/fleet.toml", text).unwrap();
+    let fleet = parse("dir/fleet.toml", text).unwrap();
     let [a, b] = fleet.instances.as_slice() else { panic!("{fleet:?}") };
     assert_eq!((a.name.as_str(), a.environment.as_str(), a.port), ("a", "dev", Some(5433)));
     assert_eq!(a.definitions, [Path::new("dir/shop.tfvars")]);
@@ -149,6 +158,55 @@ fn each_error_has_its_line_and_a_hint() {
     assert_eq!(errors("[[instances]]\nhots = 1\n[[instances]]\nport = 0\n").len(), 6);
 }
 
+/// What a misspelt key sets is not reported as missing, too.
+#[test]
+fn misspelt_key_is_one_error() {
+    let two = "[[instances]]\nname = \"a\"\n[[instances]]\nname = \"b\"\nhost = \"h\"\n";
+    for (text, expected) in [
+        (
+            "[[instances]]\nnmae = \"a\"\nenvironment = \"dev\"\n".to_owned(),
+            "2:1 unknown-key an instance has the unknown key `nmae`; write `name`",
+        ),
+        (
+            "[[instances]]\nname = \"a\"\nenviroment = \"dev\"\n".to_owned(),
+            "3:1 unknown-key instance `a` has the unknown key `enviroment`; write `environment`",
+        ),
+        (
+            format!("[defaults]\nenviroment = \"dev\"\n{two}"),
+            "2:1 unknown-key `[defaults]` has the unknown key `enviroment`; write `environment`",
+        ),
+        (
+            format!("[default]\nenvironment = \"dev\"\n{two}"),
+            "1:2 unknown-key the file has the unknown key `default`; use [defaults] and [[instances]]",
+        ),
+        (
+            format!(
+                "{ONE}asume_role = \"arn:aws:iam::111122223333:role/r\"\nexternal_id = \"x\"\n"
+            ),
+            "4:1 unknown-key instance `a` has the unknown key `asume_role`; write `assume_role`",
+        ),
+        (
+            format!("{ONE}hots = \"h\"\n{}", ONE.replace("\"a\"", "\"b\"")),
+            "4:1 unknown-key instance `a` has the unknown key `hots`; write `host`",
+        ),
+    ] {
+        assert_error(&text, expected);
+    }
+}
+
+#[test]
+fn json_has_the_same_keys() {
+    let text =
+        r#"{"defaults": {"environment": "dev"}, "instances": [{"name": "a", "port": 5433}]}"#;
+    let fleet = parse("fleet.json", text).unwrap();
+    assert_eq!(
+        (fleet.instances[0].environment.as_str(), fleet.instances[0].port),
+        ("dev", Some(5433))
+    );
+    let errors = parse("fleet.json", r#"{"instances": [{"name": "a"}]}"#).unwrap_err();
+    assert!(errors.to_string().contains("fleet.json:1:16"), "{errors}");
+}
+
 /// The reference describes each key, and the examples are valid.
 #[test]
 fn documents_and_examples() {
@@ -162,20 +220,20 @@ fn documents_and_examples() {
         assert!(example.contains(&format!("\n{key} = ")), "{key}");
     }
     let path = format!("{ROOT}/deploy/fleet/fleet.toml");
-    for instance in Fleet::from_toml(&path, example).unwrap().instances {
+    for instance in parse(&path, example).unwrap().instances {
         let exists = |file: &PathBuf| assert!(file.is_file(), "{}", file.display());
         instance.definitions.iter().chain(&instance.config).for_each(exists);
     }
     let guide = include_str!("../../../../../docs/guides/fleet.md");
     let example = guide.split("```toml\n").nth(1).unwrap().split("```").next().unwrap();
-    assert_eq!(Fleet::from_toml("fleet.toml", example).unwrap().instances.len(), 3);
+    assert_eq!(parse("fleet.toml", example).unwrap().instances.len(), 3);
 }
 
 /// A file that is not a fleet file can contain a secret.
 #[test]
 fn other_files_are_not_printed() {
     for text in ["password = \"canary\"\n", "{\"password\": \"canary\"}", "canary", "= canary"] {
-        let errors = Fleet::from_toml("fleet.toml", text).unwrap_err();
+        let errors = parse("fleet.toml", text).unwrap_err();
         assert!(!errors.to_string().contains("canary"), "{errors}");
     }
 }

@@ -1,0 +1,56 @@
+//! The record of how a run has ended.
+
+use super::error::{Error, Kind};
+use super::frontend::Frontend;
+use super::record_files::ConfiguredFiles;
+use super::records::Records;
+use super::run_options::{Completion, RunOptions};
+use crate::audit::{Command, Event, EventRecorder, FailureCodes, Status};
+use crate::plan::Plan;
+
+/// Returns the outcome of a run.
+pub(super) fn outcome_event(
+    recorder: &EventRecorder,
+    result: Result<&Completion, &Error>,
+    committed: bool,
+) -> Event {
+    let succeeded = |status| recorder.outcome(status, "", FailureCodes::default(), false);
+    match result {
+        Ok(Completion::Converged) => succeeded(Status::Success),
+        Ok(Completion::NothingToDo | Completion::AlreadyApplied) => succeeded(Status::NoChange),
+        Ok(Completion::DryRun) => succeeded(Status::DryRun),
+        Err(error) => {
+            let status = match error.kind() {
+                Kind::Refused if !committed || error.is_about_left_out() => Status::Refused,
+                _ => Status::Error,
+            };
+            // The record of the failed step contains the message already.
+            let already_recorded = matches!(error, Error::Statement(_));
+            recorder.outcome(status, &error.to_string(), error.failure_codes(), already_recorded)
+        }
+    }
+}
+
+/// Records the failure of a run that was not started, with the plan that was made for it.
+///
+/// A record that cannot be written is no error: the failure of the run is more useful.
+pub(super) fn record_failure<F: Frontend>(
+    files: ConfiguredFiles,
+    error: &Error,
+    plan: Option<&Plan>,
+    options: &RunOptions,
+    frontend: &F,
+) {
+    let mut context = options.context();
+    if let Some(plan) = plan {
+        context.server.clone_from(&plan.origin.server);
+        context.definitions.clone_from(&plan.origin.definitions);
+        context.plan = Some(plan.digest.clone());
+    }
+    let recorder = EventRecorder { context, command: Command::Apply };
+    let (csv, ledger, _) =
+        files.destinations(options.audit_output.as_ref(), options.audit_ledger.as_ref());
+    let (records, _) = Records::open(frontend, csv, ledger, recorder.clone());
+    let event = outcome_event(&recorder, Err(error), false);
+    let _ = records.write(&recorder.context, &[event]);
+}

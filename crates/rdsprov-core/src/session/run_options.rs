@@ -1,0 +1,134 @@
+//! The options of the runs that are recorded, and how such a run succeeds.
+
+use std::path::PathBuf;
+
+use super::error::{Error, no_refusals};
+use super::files::{is_definitions, site_policy};
+use super::open::ServerOptions;
+use crate::audit::{Attribution, RunContext};
+use crate::config::LockTimeout;
+use crate::input_file::{self, Input};
+use crate::plan::{Plan, SavedPlan, SavedPlanError};
+use crate::site_policy::SitePolicy;
+
+/// The options of a run: of `apply`, `delegate` and `rotate`.
+#[derive(Debug, Clone, Default)]
+#[non_exhaustive]
+pub struct RunOptions {
+    /// The options for server, secrets and build id.
+    pub server: ServerOptions,
+    /// The environment of `delegate`. For `apply` and `rotate`, the environment in records of errors
+    /// that occur before the definitions are read.
+    pub environment: Option<String>,
+    /// The run id for records; a random UUID by default.
+    pub run_id: Option<String>,
+    /// The CSV file for records; by default the one in `rdsprov.toml`.
+    pub audit_output: Option<PathBuf>,
+    /// The ledger; by default the one in `rdsprov.toml`.
+    pub audit_ledger: Option<PathBuf>,
+    /// The user who starts the run, for records; by default the user of the operating system.
+    pub actor: Option<String>,
+    /// The user who approved the run, for records.
+    pub approver: Option<String>,
+    /// The change request or ticket of the run, for records.
+    pub request_id: Option<String>,
+    /// The approval: the value of `ALLOW_DB_PROVISION`.
+    pub approval: Option<String>,
+    /// The only plan that may be executed, or any.
+    pub plan_source: PlanSource,
+    /// How long the run waits for the lock of another run; by default the value in `rdsprov.toml`,
+    /// or else 10 minutes.
+    pub lock_timeout: Option<LockTimeout>,
+    /// Whether the run ends before the execution of the plan.
+    pub dry_run: bool,
+    /// The name of the instance in records, if the run is part of a fleet.
+    pub(super) instance: Option<String>,
+    /// The digest over all plans of the fleet, if it was approved.
+    pub(super) fleet_approval: Option<String>,
+}
+
+/// The options of `apply`.
+#[derive(Debug, Clone, Default)]
+#[non_exhaustive]
+pub struct ApplyOptions {
+    /// The options that each run has.
+    pub run: RunOptions,
+    /// Whether the transactions of other databases are executed after one has failed.
+    pub keep_going: bool,
+}
+
+/// The plan that a run may execute.
+#[derive(Debug, Clone, Default)]
+#[non_exhaustive]
+pub enum PlanSource {
+    /// Any plan that the run makes.
+    #[default]
+    Any,
+    /// The saved plan in a file. The run fails if its own plan differs, unless it is the rest of
+    /// this plan: see [`SavedPlan::remainder`].
+    File(PathBuf),
+    /// A plan that this program has made. The run fails as with [`PlanSource::File`], or, before it
+    /// contacts anything, if this plan contains refusals.
+    Plan(Box<Plan>),
+}
+
+impl RunOptions {
+    /// Returns the context of the records before anything is known about the server.
+    pub(super) fn context(&self) -> RunContext {
+        RunContext {
+            environment: self.environment.clone().unwrap_or_default(),
+            build_id: self.server.build_id.clone().unwrap_or_default(),
+            run_id: self.run_id.clone().unwrap_or_else(|| uuid::Uuid::new_v4().to_string()),
+            attribution: Attribution::detect(
+                self.actor.clone(),
+                self.approver.clone(),
+                self.request_id.clone(),
+            ),
+            instance: self.instance.clone(),
+            fleet_approval: self.fleet_approval.clone(),
+            ..RunContext::default()
+        }
+    }
+}
+
+impl PlanSource {
+    pub(super) fn read(&self, site: &SitePolicy) -> Result<Option<SavedPlan>, Error> {
+        match self {
+            Self::Any => Ok(None),
+            Self::Plan(plan) => {
+                no_refusals(plan)?;
+                Ok(Some(SavedPlan::new(plan)?))
+            }
+            Self::File(path) => {
+                let limit = site.plan_limit();
+                let text = input_file::read_text_within(path, Input::SavedPlan, limit.as_ref())
+                    .map_err(|source| Error::PlanUnreadable { path: path.clone(), source })?;
+                let saved = SavedPlan::from_json(&text).map_err(|error| match error {
+                    SavedPlanError::NotAPlan { .. } if is_definitions(path, &text) => {
+                        Error::DefinitionsAsPlan { path: path.display().to_string() }
+                    }
+                    error => Error::PlanFile { path: path.clone(), error },
+                })?;
+                Ok(Some(saved))
+            }
+        }
+    }
+}
+
+/// Reads the saved plan of a run whose inputs are invalid, for a better message.
+pub(super) fn read_without_setup(source: &PlanSource) -> Result<Option<SavedPlan>, Error> {
+    source.read(&site_policy()?)
+}
+
+/// How a run succeeded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Completion {
+    /// The plan was executed, and the next plan is empty.
+    Converged,
+    /// The first plan was empty.
+    NothingToDo,
+    /// The first plan was empty, because the saved plan was applied before.
+    AlreadyApplied,
+    /// The run ended before the execution, as the option `dry_run` requires.
+    DryRun,
+}
