@@ -7,6 +7,7 @@
 
 mod binaries;
 mod blue_green;
+mod bucket;
 mod connection_counter;
 mod data_dir;
 mod denying_catalogs;
@@ -36,6 +37,7 @@ use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::PathBuf;
 
 pub use blue_green::TopologyFunction;
+pub use bucket::Bucket;
 pub use connection_counter::ConnectionCounter;
 pub use denying_catalogs::DenyingCatalogs;
 pub use extensions::Extension;

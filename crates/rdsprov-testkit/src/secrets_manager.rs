@@ -14,7 +14,7 @@ use crate::{Error, cache, io_error, scrub_environment};
 
 /// The lock file of moto and its dependencies.
 const PACKAGES: &str = include_str!("../../../locks/python/moto.txt");
-const REGION: &str = "eu-west-2";
+pub(crate) const REGION: &str = "eu-west-2";
 
 /// A running Secrets Manager. Dropping it stops the process.
 pub struct SecretsManager {
@@ -25,6 +25,15 @@ pub struct SecretsManager {
 
 /// The Python program that starts moto's server.
 const SERVER: &str = include_str!("moto.py");
+
+/// Returns the signature of a request to a service. moto reads the region and the service from it, and
+/// does not verify it.
+pub(crate) fn signature(service: &str) -> String {
+    format!(
+        "AWS4-HMAC-SHA256 Credential=test/20260101/{REGION}/{service}/aws4_request, \
+         SignedHeaders=host, Signature=0"
+    )
+}
 
 /// Returns the Python interpreter of the virtual environment that contains moto.
 fn find() -> Result<PathBuf, Error> {
@@ -76,17 +85,12 @@ impl SecretsManager {
     fn call(&self, operation: &str, request: &Value) -> Result<Value, Error> {
         let failed =
             |output| Error::Program { program: format!("moto_server {operation}"), output };
-        // moto reads the region from the signature and does not verify it.
-        let signature = format!(
-            "AWS4-HMAC-SHA256 Credential=test/20260101/{REGION}/secretsmanager/aws4_request, \
-             SignedHeaders=host, Signature=0"
-        );
         let mut response = self
             .agent
             .post(format!("http://127.0.0.1:{}/", self.port))
             .header("Content-Type", "application/x-amz-json-1.1")
             .header("X-Amz-Target", format!("secretsmanager.{operation}"))
-            .header("Authorization", signature)
+            .header("Authorization", signature("secretsmanager"))
             .send(request.to_string())
             .map_err(|error| failed(error.to_string()))?;
         let body = response.body_mut().read_to_string();

@@ -64,6 +64,11 @@ impl Fixture {
 
     /// Starts the function with other environment variables.
     pub fn function_with(&self, environment: &[(&'static str, String)]) -> Function {
+        self.start(environment, None)
+    }
+
+    /// Starts the function. Its stdout is the log, or a file.
+    pub fn start(&self, environment: &[(&'static str, String)], stdout: Option<File>) -> Function {
         let runtime = LambdaRuntime::start().unwrap();
         let log = tempfile::NamedTempFile::new().unwrap().into_temp_path().keep().unwrap();
         let output = || Stdio::from(File::options().append(true).create(true).open(&log).unwrap());
@@ -74,7 +79,7 @@ impl Fixture {
             .envs(environment.iter().cloned())
             .envs(runtime.environment())
             .stdin(Stdio::null())
-            .stdout(output())
+            .stdout(stdout.map_or_else(output, Stdio::from))
             .stderr(output())
             .spawn()
             .unwrap();
@@ -123,6 +128,13 @@ impl Function {
             std::fs::read_to_string(format!("/proc/{}/status", self.process.id())).unwrap();
         let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
         line.split_whitespace().skip(1).collect::<Vec<_>>().join(" ")
+    }
+
+    /// Returns the records that the function has logged since the last call.
+    pub fn logged_records(&mut self) -> Vec<Value> {
+        let log = self.new_log();
+        let lines = log.lines().filter(|line| line.starts_with(r#"{"record":"#));
+        lines.map(|line| serde_json::from_str::<Value>(line).unwrap()["record"].take()).collect()
     }
 
     /// Returns the last metrics that the function has logged.

@@ -5,8 +5,10 @@
 
 mod documents;
 mod fixture;
+mod fleet;
 mod measure;
 mod objects;
 mod provision;
+mod records;
 mod rotation;
 mod time;
