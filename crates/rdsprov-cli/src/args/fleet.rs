@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::error::ErrorKind;
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, Command};
+use rdsprov_core::fleet::OF_AN_INSTANCE;
 
 use super::headings::FLEET;
 
@@ -49,39 +50,20 @@ pub struct FleetArgs {
     pub max_failures: Option<NonZeroUsize>,
 }
 
-/// The arguments that concern one instance, with the key of the fleet file that replaces each.
-const OF_AN_INSTANCE: [(&str, Option<&str>); 17] = [
-    ("plan", None),
-    ("definitions", Some("definitions")),
-    ("env", Some("environment")),
-    ("mode", None),
-    ("adopt", None),
-    ("adopt_from", None),
-    ("only", Some("only")),
-    ("host", Some("host")),
-    ("port", Some("port")),
-    ("connect_to", Some("connect_to")),
-    ("dbname", Some("dbname")),
-    ("admin_secret", Some("admin_secret")),
-    ("admin_auth", Some("admin_auth")),
-    ("admin_user", Some("admin_user")),
-    ("region", Some("region")),
-    ("out", None),
-    ("with_verifiers", None),
-];
-
 /// Checks that a fleet is not combined with an argument that concerns one instance.
-pub(super) fn check(command: &mut Command, matches: &ArgMatches) -> Result<(), clap::Error> {
+pub(super) fn check(command: &Command, matches: &ArgMatches) -> Result<(), clap::Error> {
     let Some((name, matches)) = matches.subcommand() else { return Ok(()) };
     if !matches!(matches.try_get_one::<PathBuf>("fleet"), Ok(Some(_))) {
         return Ok(());
     }
     let Some(subcommand) = command.find_subcommand(name) else { return Ok(()) };
-    for (id, key) in OF_AN_INSTANCE {
-        let Some(argument) = subcommand.get_arguments().find(|one| one.get_id() == id) else {
+    let options = OF_AN_INSTANCE.map(|(option, key)| (option.name().replace('-', "_"), key));
+    for (id, key) in options.into_iter().chain([("plan".to_owned(), None)]) {
+        let Some(argument) = subcommand.get_arguments().find(|one| one.get_id() == id.as_str())
+        else {
             continue;
         };
-        let given = match matches.value_source(id) {
+        let given = match matches.value_source(&id) {
             Some(ValueSource::CommandLine) => match argument.get_long() {
                 Some(flag) => format!("--{flag}"),
                 None => format!("<{}>", id.to_uppercase()),
@@ -96,8 +78,9 @@ pub(super) fn check(command: &mut Command, matches: &ArgMatches) -> Result<(), c
             Some(key) => format!("write `{key}` in [[instances]] or [defaults] of the fleet file"),
             None => "run the command for this instance alone, without --fleet".to_owned(),
         };
-        let message = format!("{given} cannot be used with --fleet\nhint: {place}");
-        return Err(command.error(ErrorKind::ArgumentConflict, message));
+        let usage = format!("Usage: rdsprov {name} --fleet <FILE> [OPTIONS]");
+        let message = format!("{given} cannot be used with --fleet\nhint: {place}\n\n{usage}\n");
+        return Err(clap::Error::raw(ErrorKind::ArgumentConflict, message));
     }
     Ok(())
 }
@@ -111,9 +94,9 @@ mod tests {
     use crate::args::CommandLine;
 
     fn error(arguments: &[&str]) -> Option<String> {
-        let mut command = CommandLine::command();
+        let command = CommandLine::command();
         let matches = command.clone().try_get_matches_from(arguments).unwrap();
-        let error = check(&mut command, &matches).err()?;
+        let error = check(&command, &matches).err()?;
         assert!(error.use_stderr());
         Some(error.to_string())
     }
@@ -127,6 +110,7 @@ mod tests {
         let host = with(&["--host", "h"]).unwrap();
         assert!(host.contains("--host cannot be used with --fleet"), "{host}");
         assert!(host.contains("hint: write `host` in [[instances]]"), "{host}");
+        assert!(host.ends_with("\n\nUsage: rdsprov apply --fleet <FILE> [OPTIONS]\n"), "{host}");
         assert!(with(&["--env", "dev"]).unwrap().contains("`environment`"));
         assert!(with(&["--adopt", "x"]).unwrap().contains("for this instance alone"));
         assert!(error(&["rdsprov", "apply", "x.plan", "--fleet", "f"]).unwrap().contains("<PLAN>"));
@@ -137,7 +121,7 @@ mod tests {
     #[test]
     fn arguments_and_keys_exist() {
         let command = CommandLine::command();
-        let exists = |id| {
+        let exists = |id: &str| {
             ["plan", "apply"].iter().any(|name| {
                 let command = command.find_subcommand(name).unwrap();
                 command.get_arguments().any(|one| one.get_id() == id)
@@ -147,9 +131,10 @@ mod tests {
         for key in KEYS.iter().filter(|key| !without_flag.contains(key)) {
             assert!(OF_AN_INSTANCE.iter().any(|(_, one)| one == &Some(*key)), "{key}");
         }
-        for (id, key) in OF_AN_INSTANCE {
-            assert!(exists(id), "{id}");
-            assert!(key.is_none_or(|key| KEYS.contains(&key)), "{id}");
+        for (option, key) in OF_AN_INSTANCE {
+            assert!(exists(&option.name().replace('-', "_")), "{option:?}");
+            assert!(key.is_none_or(|key| KEYS.contains(&key)), "{option:?}");
         }
+        assert!(exists("plan"));
     }
 }

@@ -198,10 +198,10 @@ pub fn parse(arguments: &[OsString]) -> Result<Invocation, clap::Error> {
             .into_iter()
             .fold(command, |command, name| command.mut_subcommand(name, without_empty_variables))
     }
-    let mut command = without_empty_variables(CommandLine::command());
+    let command = without_empty_variables(CommandLine::command());
     match command.clone().try_get_matches_from(arguments) {
         Ok(matches) => {
-            fleet::check(&mut command, &matches)?;
+            fleet::check(&command, &matches)?;
             let mut line = CommandLine::from_arg_matches(&matches)?;
             if let Some(server) = line.command.server_mut() {
                 server.variables = from_variables(&matches);

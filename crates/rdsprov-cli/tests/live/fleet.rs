@@ -1,6 +1,7 @@
 //! `--fleet`: one command for several servers side by side.
 
 use std::fmt::Write as _;
+use std::io::Write as _;
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
@@ -309,6 +310,180 @@ fn approval_is_that_of_all_plans() {
     assert_eq!(outcomes(&text), ["db-1 refused", "db-2 applied", "db-3 refused"], "{text}");
 }
 
+/// Returns the rows of a CSV file: the instance, the action and the status of each.
+fn rows(fleet: &Fleet, name: &str) -> Vec<String> {
+    let text = std::fs::read_to_string(fleet.path().join(name)).unwrap_or_default();
+    let row = |line: &str| {
+        let fields: Vec<&str> = line.split(',').collect();
+        format!("{} {} {}", fields[fields.len() - 1], fields[6], fields[7])
+    };
+    text.lines().skip(1).map(row).collect()
+}
+
+/// Returns the outcomes in a ledger: the instance, the status and the code of each.
+fn recorded_outcomes(fleet: &Fleet, name: &str) -> Vec<String> {
+    let text = std::fs::read_to_string(fleet.path().join(name)).unwrap();
+    let records = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let outcome = |record: Value| {
+        assert_valid(Document::Ledger, &record);
+        let text = |key: &str| record[key].as_str().unwrap_or("-").to_owned();
+        (record["event"] == "outcome")
+            .then(|| format!("{} {} {}", text("instance"), text("status"), text("code")))
+    };
+    records.filter_map(outcome).collect()
+}
+
+/// A run that ends before its first change is recorded for each instance, as it is for one server.
+#[test]
+fn instance_that_is_not_changed_has_a_record() {
+    let mut fleet = Fleet::start(2, "prod");
+    fleet.add("down", "prod", &secret_of_no_server());
+    let apply = |fleet: &Fleet, name: &str, approval: &str| {
+        let (csv, ledger) = (format!("{name}.csv"), format!("{name}.jsonl"));
+        let arguments = ["apply", "--audit-output", &csv, "--audit-ledger", &ledger];
+        let output = fleet.command(&arguments).env("ALLOW_DB_PROVISION", approval).output();
+        output.unwrap()
+    };
+    let planned = fleet_digest(&expect(&fleet.run(&["plan"]), 1));
+
+    // The digest is another one: no instance is changed.
+    let other = format!("sha256:{}", "0".repeat(64));
+    let output = apply(&fleet, "stale", &other);
+    expect(&output, 3);
+    let expected =
+        ["db-1 refused plan-stale", "db-2 refused plan-stale", "down error cannot-connect"];
+    assert_eq!(recorded_outcomes(&fleet, "stale.jsonl"), expected);
+    let expected = ["db-1 apply refused", "db-2 apply refused", "down apply error"];
+    assert_eq!(rows(&fleet, "stale.csv"), expected);
+    let printed = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(std::fs::read_to_string(fleet.path().join("stale.csv")).unwrap(), printed);
+    let ledger = std::fs::read_to_string(fleet.path().join("stale.jsonl")).unwrap();
+    let first: Value = serde_json::from_str(ledger.lines().next().unwrap()).unwrap();
+    assert_eq!(first["fleet_approval"], other);
+    let server = format!("localhost:{}", fleet.servers[0].port());
+    assert_eq!(first["server"], server, "{first:#}");
+    assert!(first["plan"].as_str().unwrap().starts_with("sha256:"), "{first:#}");
+
+    // An instance without a plan is not changed; the others are.
+    expect(&apply(&fleet, "approved", &planned), 1);
+    let mut recorded = recorded_outcomes(&fleet, "approved.jsonl");
+    recorded.sort();
+    assert_eq!(recorded, ["db-1 success -", "db-2 success -", "down error cannot-connect"]);
+    let of_down = |row: &&String| row.starts_with("down ");
+    let rows_of_down: Vec<String> =
+        rows(&fleet, "approved.csv").iter().filter(of_down).cloned().collect();
+    assert_eq!(rows_of_down, ["down apply error"]);
+
+    // The same approval again: nothing is left for the others, which is no failure of theirs.
+    expect(&apply(&fleet, "again", &planned), 3);
+    let expected =
+        ["db-1 refused plan-stale", "db-2 refused plan-stale", "down error cannot-connect"];
+    assert_eq!(recorded_outcomes(&fleet, "again.jsonl"), expected);
+
+    // A configuration that is invalid has a record, too.
+    std::fs::remove_file(fleet.path().join("shop.tfvars")).unwrap();
+    expect(&apply(&fleet, "invalid", "true"), 64);
+    assert_eq!(
+        recorded_outcomes(&fleet, "invalid.jsonl").first().map(String::as_str),
+        Some("db-1 error file-unreadable")
+    );
+    let broken =
+        fleet.instances.replacen("admin_secret", "config = \"absent.toml\"\nadmin_secret", 1);
+    fleet.write("fleet.toml", &broken);
+    expect(&apply(&fleet, "config", "true"), 64);
+    assert!(
+        recorded_outcomes(&fleet, "config.jsonl")
+            .contains(&"db-1 error file-unreadable".to_owned())
+    );
+}
+
+/// An approved fleet without remaining changes is repeated without a new approval.
+#[test]
+fn approved_fleet_is_repeated_without_change() {
+    let fleet = Fleet::start(2, "prod");
+    let planned = fleet_digest(&expect(&fleet.run(&["plan"]), 0));
+    let apply = |arguments: &[&str]| {
+        let mut command = fleet.command(&[&["apply"], arguments].concat());
+        command.env("ALLOW_DB_PROVISION", &planned).output().unwrap()
+    };
+    // A dry run plans and records, and needs no approval.
+    for approval in [planned.as_str(), ""] {
+        let mut command = fleet.command(&["apply", "--dry-run", "--audit-output", "dry.csv"]);
+        let output = command.env("ALLOW_DB_PROVISION", approval).output().unwrap();
+        let text = expect(&output, 0);
+        assert_eq!(outcomes(&text), ["db-1 dry run", "db-2 dry run"], "{text}");
+    }
+    assert!(rows(&fleet, "dry.csv").contains(&"db-2 create_role dry_run".to_owned()));
+    assert_eq!(fleet.roles(), ["0", "0"]);
+    let text = expect(&apply(&[]), 0);
+    assert_eq!(outcomes(&text), ["db-1 applied", "db-2 applied"], "{text}");
+    let text = expect(&apply(&["--audit-output", "again.csv"]), 0);
+    assert_eq!(outcomes(&text), ["db-1 no change", "db-2 no change"], "{text}");
+    let again = rows(&fleet, "again.csv");
+    assert!(!again.is_empty() && again.iter().all(|row| row.ends_with(" no_change")), "{again:?}");
+}
+
+/// Runs `apply` on a terminal, with an answer to its question.
+fn apply_on_terminal(fleet: &Fleet, answer: &str) -> Output {
+    let apply = fleet.command(&["apply", "--audit-output", "records.csv"]);
+    let words = [apply.get_program()].into_iter().chain(apply.get_args());
+    let line: Vec<String> = words.map(|word| format!("'{}'", word.to_str().unwrap())).collect();
+    let mut terminal = Command::new("script");
+    terminal.args(["--quiet", "--return", "--command", &line.join(" "), "/dev/null"]);
+    for (name, value) in apply.get_envs() {
+        match value {
+            Some(value) => terminal.env(name, value),
+            None => terminal.env_remove(name),
+        };
+    }
+    terminal.current_dir(fleet.path()).stdin(Stdio::piped()).stdout(Stdio::piped());
+    let run = terminal.stderr(Stdio::piped()).spawn().unwrap();
+    // The answer waits in the terminal until the question.
+    writeln!(run.stdin.as_ref().unwrap(), "{answer}").unwrap();
+    run.wait_with_output().unwrap()
+}
+
+#[test]
+fn user_confirms_all_plans_on_a_terminal() {
+    let fleet = Fleet::start(2, "dev");
+    let output = apply_on_terminal(&fleet, "no");
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(3), "{text}");
+    assert_eq!(text.matches("Apply these plans? Enter \"yes\" to confirm:").count(), 1, "{text}");
+    assert!(text.contains("=== db-1 (dev) ===") && text.contains("=== db-2 (dev) ==="), "{text}");
+    assert!(text.contains("error[not-confirmed]"), "{text}");
+    assert_eq!(fleet.roles(), ["0", "0"]);
+    assert_eq!(rows(&fleet, "records.csv"), ["db-1 apply refused", "db-2 apply refused"]);
+    let output = apply_on_terminal(&fleet, "yes");
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{text}");
+    assert_eq!(fleet.roles(), ["2", "2"]);
+    // Without changes, there is no question.
+    let output = apply_on_terminal(&fleet, "no");
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{text}");
+    assert!(!text.contains("Apply these plans?"), "{text}");
+}
+
+#[test]
+fn records_that_stdout_does_not_take_are_a_failure() {
+    let fleet = Fleet::start(1, "dev");
+    let to = |path: &str, code| {
+        let file = std::fs::File::options().write(true).open(path).unwrap();
+        expect(&fleet.command(&["apply"]).stdout(file).output().unwrap(), code)
+    };
+    let text = to("/dev/full", 4);
+    assert!(
+        text.contains("error[output-incomplete]: all changes were made, but the records"),
+        "{text}"
+    );
+    assert_eq!(fleet.roles(), ["2"]);
+    // Nothing is changed any more, and the output is still incomplete.
+    let text = to("/dev/full", 1);
+    assert_eq!(text.matches("stdout cannot be written").count(), 1, "{text}");
+    to("/dev/null", 0);
+}
+
 #[test]
 fn json_is_one_document() {
     let mut fleet = Fleet::start(2, "dev");
@@ -414,6 +589,7 @@ fn mistakes_are_errors_before_anything_is_contacted() {
     ] {
         let text = expect(&fleet.run(arguments), 64);
         assert!(text.contains(expected), "{arguments:?}: {text}");
+        assert!(text.lines().all(|line| line.len() < 100), "{text}");
     }
     let variable = fleet.command(&["apply"]).env("RDSPROV_HOST", "h").output().unwrap();
     let text = expect(&variable, 64);
