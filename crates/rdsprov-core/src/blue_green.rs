@@ -2,6 +2,8 @@
 //!
 //! This module does not know how the server is asked.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
 /// The beginning of the roles that the nodes of a deployment have. The nodes of a Multi-AZ cluster,
@@ -30,6 +32,25 @@ impl DeploymentNode {
         let is_role = self.role.to_ascii_uppercase().starts_with(ROLE_OF_DEPLOYMENT);
         is_role && !self.status.eq_ignore_ascii_case(COMPLETED)
     }
+}
+
+/// Returns the statuses of the nodes of a deployment that is in progress; empty without such a deployment.
+pub(crate) fn in_progress(nodes: &[DeploymentNode]) -> BTreeSet<&str> {
+    let nodes = nodes.iter().filter(|node| node.is_in_progress());
+    nodes.map(|node| node.status.as_str()).collect()
+}
+
+/// Returns the sentence about a deployment that is in progress.
+pub(crate) fn in_progress_fact(statuses: &[String]) -> String {
+    format!(
+        "the server is in a blue/green deployment (status `{}`), whose green environment does not get changes of roles, databases and privileges",
+        statuses.join("`, `")
+    )
+}
+
+/// Returns the sentence about a server that does not report its deployment.
+pub(crate) fn not_known_fact(reason: &str) -> String {
+    format!("whether the server is in a blue/green deployment is not known: {reason}")
 }
 
 #[cfg(test)]

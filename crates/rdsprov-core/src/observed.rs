@@ -27,7 +27,7 @@ pub use roles::{
     Role,
 };
 
-use crate::blue_green::DeploymentNode;
+use crate::blue_green::{self, DeploymentNode};
 use crate::name::{DatabaseName, ExtensionName, RoleName, SchemaName};
 use crate::probe::ProbeResults;
 use crate::rotation_clone::{CurrentUser, RotationClone};
@@ -154,7 +154,6 @@ impl Observed {
     /// such a deployment.
     #[must_use]
     pub fn blue_green_in_progress(&self) -> BTreeSet<&str> {
-        let nodes = self.blue_green.iter().filter(|node| node.is_in_progress());
-        nodes.map(|node| node.status.as_str()).collect()
+        blue_green::in_progress(&self.blue_green)
     }
 }

@@ -6,6 +6,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::words::listed;
+use crate::blue_green::not_known_fact;
 use crate::name::{ApplicationName, DatabaseName, ExtensionName, RoleName};
 use crate::named_enum::coded_enum;
 use crate::observed::RDS_IAM;
@@ -177,9 +178,7 @@ impl Note {
                     "secret {secret} contains the endpoint {endpoint}, and this server is {server}"
                 )
             }
-            NoteKind::BlueGreenNotChecked { reason } => {
-                format!("whether the server is in a blue/green deployment is not known: {reason}")
-            }
+            NoteKind::BlueGreenNotChecked { reason } => not_known_fact(reason),
             NoteKind::UndeclaredDatabaseUnreadable { database, reason } => format!(
                 "database {database} is not declared and could not be read, so that the plan does not show which privileges remain in it: {reason}"
             ),

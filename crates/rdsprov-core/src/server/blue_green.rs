@@ -24,34 +24,43 @@ struct Functions {
     offers_rds_tools: bool,
 }
 
-/// Asks for the nodes of the deployment: none if the server reports none. If it has a function for them and
-/// does not answer, the reason is observed; it then still warns of changes that it does not replicate.
+/// Observes the nodes of the deployment. If the server has a function for them and does not answer, the
+/// reason is observed; it then still warns of changes that it does not replicate.
 pub(crate) async fn observe(
     admin: &Endpoint,
     admin_session: &Session,
     observed: &mut Observed,
 ) -> Result<(), ObserveError> {
-    let functions = functions(admin_session).await?;
-    let nodes = if functions.aurora {
-        topology(admin_session, AURORA).await
-    } else if observed.admin_database.as_str() == LOCK_DATABASE {
-        if functions.rds { topology(admin_session, RDS).await } else { Ok(Vec::new()) }
-    } else if functions.offers_rds_tools {
-        topology_in_lock_database(admin).await
-    } else {
-        Ok(Vec::new())
-    };
-    match nodes {
+    match nodes(admin, admin_session, &observed.admin_database).await? {
         Ok(nodes) => observed.blue_green = nodes,
         Err(reason) => observed.blue_green_unknown = Some(reason),
     }
     Ok(())
 }
 
+/// Asks for the nodes of the deployment in a session with a database: none if the server reports none. The
+/// inner error is the reason why a function for them does not answer.
+pub(crate) async fn nodes(
+    endpoint: &Endpoint,
+    session: &Session,
+    database: &DatabaseName,
+) -> Result<Result<Vec<DeploymentNode>, String>, ObserveError> {
+    let functions = functions(session).await?;
+    Ok(if functions.aurora {
+        topology(session, AURORA).await
+    } else if database.as_str() == LOCK_DATABASE {
+        if functions.rds { topology(session, RDS).await } else { Ok(Vec::new()) }
+    } else if functions.offers_rds_tools {
+        topology_in_lock_database(endpoint).await
+    } else {
+        Ok(Vec::new())
+    })
+}
+
 /// Asks in the database that contains the extension, if there is one.
-async fn topology_in_lock_database(admin: &Endpoint) -> Result<Vec<DeploymentNode>, String> {
+async fn topology_in_lock_database(endpoint: &Endpoint) -> Result<Vec<DeploymentNode>, String> {
     let database = DatabaseName::new_unchecked(LOCK_DATABASE);
-    let session = admin.connect(&database).await.map_err(|error| error.to_string())?;
+    let session = endpoint.connect(&database).await.map_err(|error| error.to_string())?;
     let functions = functions(&session).await.map_err(|error| error.to_string())?;
     if functions.rds { topology(&session, RDS).await } else { Ok(Vec::new()) }
 }

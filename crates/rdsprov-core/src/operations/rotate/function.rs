@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use super::function_error::RotationStepError as Error;
 use super::steps::{NewVersion, StepFailure, create_pending, make_current, new_password_accepted};
+use crate::blue_green::{in_progress, not_known_fact};
 use crate::config::{ConnectTimeout, ConnectTo, ObservationTimeout, StatementTimeout};
 use crate::error_code::ErrorCode;
 use crate::marker::Marker;
@@ -29,7 +30,8 @@ use crate::server::apply::apply;
 use crate::server::connect::{Credentials, Endpoint, Session};
 use crate::server::lock::{Lock, LockError, LockOptions, lock};
 use crate::server::slots::RunSlots;
-use crate::server::{ExecuteOptions, Platform, Tls, password_check};
+use crate::server::{ExecuteOptions, Platform, Tls, blue_green, password_check};
+use crate::text::visible;
 
 named_enum! {
     /// A step of a rotation, as Secrets Manager requests it.
@@ -345,6 +347,7 @@ impl Rotation<'_> {
         lock: Lock,
     ) -> Result<(), Error> {
         let session = &lock.0;
+        self.check_blue_green(session, executor).await?;
         session.limit_lock_waits().await.map_err(|error| failed(session, &error))?;
         let (server_major, iterations) =
             server_values(session).await.map_err(|error| failed(session, &error))?;
@@ -362,6 +365,27 @@ impl Rotation<'_> {
         let endpoint = self.endpoint(executor);
         let outcome = apply(&plan, &endpoint, &[], &lock, &slots, &options).await;
         StepFailure::of(outcome).map_or(Ok(()), |failure| Err(failure.into()))
+    }
+
+    /// Refuses the change while the server is in a blue/green deployment, as the planner does. If the
+    /// server does not report its deployment, the log says so.
+    async fn check_blue_green(&self, session: &Session, executor: &Login) -> Result<(), Error> {
+        const QUERY: &str = "SELECT pg_catalog.current_database()";
+        let database = session.ask(QUERY).await.map_err(|error| failed(session, &error))?;
+        let database = DatabaseName::new_unchecked(database.unwrap_or_default());
+        let nodes = blue_green::nodes(&self.endpoint(executor), session, &database).await;
+        let nodes = nodes.map_err(|error| StepFailure::from(error.to_string()))?;
+        match nodes.as_deref().map(in_progress) {
+            Ok(statuses) if statuses.is_empty() => Ok(()),
+            Ok(statuses) => {
+                let statuses = statuses.into_iter().map(str::to_owned).collect();
+                Err(Error::BlueGreenInProgress { statuses })
+            }
+            Err(reason) => {
+                tracing::warn!("{}", visible(&not_known_fact(reason)));
+                Ok(())
+            }
+        }
     }
 
     fn inconclusive(&self, login: &Login, reason: &str) -> Error {

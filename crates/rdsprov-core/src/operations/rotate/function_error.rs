@@ -1,6 +1,7 @@
 //! Why a step of a rotation by Secrets Manager has failed.
 
 use super::steps::StepFailure;
+use crate::blue_green::in_progress_fact;
 use crate::diagnostic::Diagnostic;
 use crate::error_code::ErrorCode;
 use crate::hint;
@@ -45,6 +46,8 @@ pub enum RotationStepError {
     Administrator { id: SecretId, role: RoleName },
     #[error("role {role} does not exist")]
     NoRole { role: RoleName },
+    #[error("{}", in_progress_fact(.statuses))]
+    BlueGreenInProgress { statuses: Vec<String> },
     #[error("another run holds the lock of {server}")]
     Locked { server: String },
     #[error("{message}")]
@@ -83,6 +86,7 @@ impl RotationStepError {
             | Self::Administrator { .. } => ErrorCode::InvalidSecret,
             Self::OtherServer { .. } => ErrorCode::ServerMismatch,
             Self::NotAClone { .. } | Self::NoRole { .. } => ErrorCode::UnknownRole,
+            Self::BlueGreenInProgress { .. } => ErrorCode::BlueGreenInProgress,
             Self::Locked { .. } => ErrorCode::LockTimeout,
             Self::Failed { code, .. } => *code,
         }
@@ -122,6 +126,11 @@ impl RotationStepError {
                 "remove `masterarn` from the secret, so that the role sets its own password".into()
             }
             Self::NoRole { .. } => hint!["run ", Operation::Apply, " to create the declared role"],
+            Self::BlueGreenInProgress { .. } => {
+                "complete the switchover, or delete the deployment; Secrets Manager repeats the \
+                 rotation"
+                    .into()
+            }
             Self::Locked { .. } => {
                 "wait until it has ended; Secrets Manager repeats the step".into()
             }

@@ -1,6 +1,7 @@
 //! Every sentence of a refusal: the fact, and the advice that is not an SQL statement.
 
 use super::kind::RefusalKind;
+use crate::blue_green::in_progress_fact;
 use crate::hint;
 use crate::hint::{Hint, Operation, Opt};
 use crate::name::{
@@ -16,10 +17,7 @@ impl RefusalKind {
     #[allow(clippy::too_many_lines, reason = "one arm for each rule")]
     pub(super) fn fact(&self) -> String {
         match self {
-            Self::BlueGreenInProgress { statuses } => format!(
-                "the server is in a blue/green deployment (status `{}`), whose green environment does not get changes of roles, databases and privileges",
-                statuses.join("`, `")
-            ),
+            Self::BlueGreenInProgress { statuses } => in_progress_fact(statuses),
             Self::RoleIsAdministrator { role, power: None } => {
                 format!("role {role} is the administrator, as which rdsprov connects")
             }
