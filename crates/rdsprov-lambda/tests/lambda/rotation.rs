@@ -4,13 +4,15 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use rdsprov_testkit::{HttpProxy, Reply, versions};
+use rdsprov_testkit::{HttpEndpoint, HttpProxy, Reply, TopologyFunction, versions};
 use serde_json::{Value, json};
 
 use crate::fixture::{Fixture, Function, definitions};
 
 const SECRET: &str = "goldenpath/dev/shop/postgres";
 const MASTER: &str = "goldenpath/dev/rds/master";
+/// A master secret that RDS manages.
+const OF_RDS: &str = "rds!db-1";
 const STEPS: [&str; 4] = ["createSecret", "setSecret", "testSecret", "finishSecret"];
 
 /// The call of Secrets Manager that is answered with an error, if there is one.
@@ -27,25 +29,37 @@ struct Rotating {
 
 impl Rotating {
     fn new(major: u32, alternates: bool) -> Self {
+        Self::with(major, alternates.then_some(MASTER), &[])
+    }
+
+    /// Starts the function with more environment variables. The users of a secret with a master secret
+    /// alternate.
+    fn with(major: u32, master: Option<&str>, more: &[(&'static str, String)]) -> Self {
         let fixture = Fixture::new(major);
         let denied = Denied::default();
         let answer = {
             let denied = Arc::clone(&denied);
             move |call: &rdsprov_testkit::Call| {
+                if call.action == "DescribeSecret" && call.parameters["SecretId"] == OF_RDS {
+                    let arn = "arn:aws:rds:eu-west-2:111122223333:db:shop-1";
+                    let tag = json!({"Key": "aws:rds:primaryDBInstanceArn", "Value": arn});
+                    return Some(Reply::Value(json!({"Tags": [tag]})));
+                }
                 let is_denied = *denied.lock().unwrap() == Some(call.action.as_str());
                 is_denied.then(|| Reply::Error("AccessDeniedException", "not allowed".to_owned()))
             }
         };
         let proxy = HttpProxy::start(&fixture.manager, answer).unwrap();
-        let function = fixture.function_with(&proxy.environment());
+        let environment = [proxy.environment(), more.to_vec()].concat();
+        let function = fixture.function_with(&environment);
         let mut rotating = Self { fixture, function, proxy, denied, rotations: 0 };
         let mut secret: Value = serde_json::from_str(&rotating.text("AWSCURRENT")).unwrap();
         secret["engine"] = "postgres".into();
         secret["host"] = rotating.fixture.server.host().into();
         secret["port"] = rotating.fixture.server.port().into();
         secret["dbname"] = "shop".into();
-        if alternates {
-            secret["masterarn"] = MASTER.into();
+        if let Some(master) = master {
+            secret["masterarn"] = master.into();
         }
         rotating.fixture.manager.put(SECRET, &secret.to_string()).unwrap();
         rotating.applied("applied");
@@ -358,4 +372,106 @@ fn secrets_that_contradict_the_rotation_are_refused() {
         rotating.fixture.server.master("postgres", revert).unwrap();
     }
     rotating.all_steps(&version);
+}
+
+/// A role that an application declares has its own secret, also if it is a member of the other role.
+#[test]
+fn managed_role_is_not_a_clone() {
+    let mut rotating = Rotating::new(versions()[0], true);
+    rotating.fixture.query(
+        "CREATE ROLE shop_owner_clone LOGIN PASSWORD 'Canary-managed'; GRANT shop_owner TO shop_owner_clone;
+         DO $$ BEGIN EXECUTE format('COMMENT ON ROLE shop_owner_clone IS %L',
+           shobj_description('shop_owner'::regrole, 'pg_authid')); END $$",
+    );
+    let version = rotating.start();
+    rotating.done("createSecret", &version);
+    assert_eq!(rotating.fails("setSecret", &version), "unknown-role");
+    assert!(rotating.fixture.logs_in("shop_owner_clone", "Canary-managed", "postgres"));
+    // Without the marker, it is the clone of an earlier rotation.
+    rotating.fixture.query("COMMENT ON ROLE shop_owner_clone IS NULL");
+    rotating.all_steps(&version);
+    assert!(!rotating.fixture.logs_in("shop_owner_clone", "Canary-managed", "postgres"));
+}
+
+/// The green environment does not get a new password.
+#[test]
+fn password_is_not_changed_during_a_deployment() {
+    let source = |status| [("BLUE_GREEN_DEPLOYMENT_SOURCE", status)];
+    for major in versions() {
+        for (function, alternates) in [
+            (TopologyFunction::Aurora, false),
+            (TopologyFunction::Aurora, true),
+            (TopologyFunction::Rds, true),
+        ] {
+            let mut rotating = Rotating::new(major, alternates);
+            // The stand-in has the function of Aurora in this database only.
+            let mut secret: Value = serde_json::from_str(&rotating.text("AWSCURRENT")).unwrap();
+            secret["dbname"] = "postgres".into();
+            rotating.fixture.manager.put(SECRET, &secret.to_string()).unwrap();
+            let server = &rotating.fixture.server;
+            server.report_topology(function, &source("AVAILABLE")).unwrap();
+            let version = rotating.start();
+            rotating.done("createSecret", &version);
+            let passwords =
+                "SELECT string_agg(rolname || rolpassword, ',' ORDER BY 1) FROM pg_authid";
+            let before = rotating.fixture.query(passwords);
+            let result = rotating.step("setSecret", &version).unwrap_err();
+            assert_eq!(result["errorType"], "blue-green-in-progress", "{result:#}");
+            let message = result["errorMessage"].as_str().unwrap();
+            assert!(message.contains("(status `AVAILABLE`)"), "{message}");
+            assert!(message.contains("complete the switchover"), "{message}");
+            assert_eq!(rotating.fixture.query(passwords), before);
+
+            let server = &rotating.fixture.server;
+            server.report_topology(function, &source("SWITCHOVER_COMPLETED")).unwrap();
+            rotating.all_steps(&version);
+            // A server that does not answer is reported in the log.
+            let server = &rotating.fixture.server;
+            server.fail_topology(function, "not available").unwrap();
+            let version = rotating.start();
+            rotating.done("createSecret", &version);
+            let event =
+                json!({"Step": "setSecret", "SecretId": SECRET, "ClientRequestToken": version});
+            let result = rotating.function.invoke_within(&event, Duration::from_secs(60));
+            assert_eq!(result, Ok(Value::Null));
+            let log = rotating.function.new_log();
+            assert!(log.contains("in a blue/green deployment is not known: "), "{log}");
+            rotating.all_steps(&version);
+        }
+    }
+}
+
+/// A master secret that RDS manages contains no host: RDS returns it.
+#[test]
+fn host_of_the_master_secret_comes_from_rds() {
+    let answer = Arc::new(Mutex::new((403, String::new())));
+    let api = HttpEndpoint::start({
+        let answer = Arc::clone(&answer);
+        move |_| answer.lock().unwrap().clone()
+    });
+    let api = api.unwrap();
+    let environment = [("AWS_ENDPOINT_URL_RDS", api.url())];
+    let mut rotating = Rotating::with(versions()[0], Some(OF_RDS), &environment);
+    let server = &rotating.fixture.server;
+    let master = json!({"username": "platform_admin", "password": server.master_password()});
+    rotating.fixture.manager.put(OF_RDS, &master.to_string()).unwrap();
+    let endpoint = |host: &str, port: u16| {
+        format!(
+            "<DescribeDBInstancesResponse><DescribeDBInstancesResult><DBInstances><DBInstance><Endpoint>\
+             <Port>{port}</Port><Address>{host}</Address></Endpoint></DBInstance></DBInstances>\
+             </DescribeDBInstancesResult></DescribeDBInstancesResponse>"
+        )
+    };
+    let port = server.port();
+    let version = rotating.start();
+    rotating.done("createSecret", &version);
+    assert_eq!(rotating.fails("setSecret", &version), "invalid-secret");
+    // The secret of an application does not decide to which server the master user logs in.
+    *answer.lock().unwrap() = (200, endpoint("127.0.0.1", port));
+    assert_eq!(rotating.fails("setSecret", &version), "server-mismatch");
+    *answer.lock().unwrap() = (200, endpoint("localhost", port));
+    rotating.all_steps(&version);
+    assert_eq!(rotating.user("AWSCURRENT").0, "shop_owner_clone");
+    let asked = api.take_requests();
+    assert!(asked[0].line.contains("DBInstanceIdentifier=shop-1"), "{:?}", asked[0].line);
 }
