@@ -70,6 +70,42 @@ named_enum! {
     }
 }
 
+/// The spelling in front ends whose options are keys with values: keyword arguments of Python, or JSON.
+impl Opt {
+    /// Returns the key: `ca_file`.
+    #[must_use]
+    pub fn key(self) -> String {
+        match self {
+            Self::Env => "environment".to_owned(),
+            other => other.name().replace('-', "_"),
+        }
+    }
+
+    /// Returns a value as a literal: `["shop"]`, `5432` or `"eu-west-2"`.
+    #[must_use]
+    pub fn literal(self, value: &str) -> String {
+        match self {
+            Self::Adopt | Self::Allow | Self::Only => format!("[{value:?}]"),
+            Self::Port => value.to_owned(),
+            _ => format!("{value:?}"),
+        }
+    }
+
+    /// Names an option that only the command has.
+    #[must_use]
+    pub fn of_command(self) -> String {
+        format!("the option `{}` of the command", self.name())
+    }
+}
+
+impl Operation {
+    /// Names an operation that only the command has.
+    #[must_use]
+    pub fn of_command(self) -> String {
+        format!("the command `rdsprov {}`", self.name())
+    }
+}
+
 /// A part of a hint.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

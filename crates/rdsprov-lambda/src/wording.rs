@@ -5,9 +5,9 @@ use rdsprov_core::hint::{Operation, Opt, Wording};
 /// Returns the key of the event for an option.
 pub(crate) fn key(option: Opt) -> String {
     match option {
-        Opt::Env => "environment".to_owned(),
+        // `mode` is the operation.
         Opt::Mode => "definitions_mode".to_owned(),
-        other => other.name().replace('-', "_"),
+        other => other.key(),
     }
 }
 
@@ -17,7 +17,7 @@ pub(crate) struct EventWording;
 
 impl Wording for EventWording {
     fn option(&self, option: Opt, value: Option<&str>) -> String {
-        let key = match option {
+        match option {
             // These are keys of `rdsprov.toml`, or options of the command only.
             Opt::AuditLedger
             | Opt::AuditOutput
@@ -32,16 +32,13 @@ impl Wording for EventWording {
             | Opt::Secrets
             | Opt::To
             | Opt::ToSecret
-            | Opt::WithVerifiers => {
-                return format!("the option `{}` of the command", option.name());
-            }
-            other => key(other),
-        };
-        let Some(value) = value else { return format!("the key `{key}` of the event") };
-        match option {
-            Opt::Adopt | Opt::Allow | Opt::Only => format!("`\"{key}\": [{value:?}]`"),
-            Opt::Port => format!("`\"{key}\": {value}`"),
-            _ => format!("`\"{key}\": {value:?}`"),
+            | Opt::WithVerifiers => return option.of_command(),
+            _ => {}
+        }
+        let key = key(option);
+        match value {
+            None => format!("the key `{key}` of the event"),
+            Some(value) => format!("`\"{key}\": {}`", option.literal(value)),
         }
     }
 
@@ -50,7 +47,7 @@ impl Wording for EventWording {
             Operation::Access | Operation::Apply | Operation::Check | Operation::Plan => {
                 format!("the mode `{}`", operation.name())
             }
-            other => format!("the command `rdsprov {}`", other.name()),
+            other => other.of_command(),
         }
     }
 }

@@ -9,8 +9,7 @@ pub struct PythonWording;
 
 impl Wording for PythonWording {
     fn option(&self, option: Opt, value: Option<&str>) -> String {
-        let keyword = match option {
-            Opt::Env => "environment".to_owned(),
+        match option {
             // Definitions are an object, made of files.
             Opt::Definitions => return "`rdsprov.Definitions.from_path(...)`".to_owned(),
             // Only the command has these.
@@ -20,25 +19,17 @@ impl Wording for PythonWording {
             | Opt::SecretTags
             | Opt::To
             | Opt::ToSecret
-            | Opt::WithVerifiers => {
-                return format!("the option `{}` of the command", option.name());
-            }
-            other => other.name().replace('-', "_"),
-        };
-        let Some(value) = value else { return format!("`{keyword}=`") };
-        match option {
-            Opt::Adopt | Opt::Allow | Opt::Only => format!("`{keyword}=[{value:?}]`"),
-            Opt::Port => format!("`{keyword}={value}`"),
-            _ => format!("`{keyword}={value:?}`"),
+            | Opt::WithVerifiers => return option.of_command(),
+            _ => {}
         }
+        let value = value.map(|value| option.literal(value)).unwrap_or_default();
+        format!("`{}={value}`", option.key())
     }
 
     fn operation(&self, operation: Operation) -> String {
         match operation {
             // Only the command has these.
-            Operation::Delegate | Operation::Rotate => {
-                format!("the command `rdsprov {}`", operation.name())
-            }
+            Operation::Delegate | Operation::Rotate => operation.of_command(),
             other => format!("`rdsprov.{}(...)`", other.name()),
         }
     }
