@@ -182,3 +182,45 @@ impl RunResult {
         serde_json::to_value(self)
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test")]
+mod tests {
+    use rdsprov_core::audit::Status;
+
+    use super::*;
+
+    #[test]
+    fn response_is_never_larger_than_lambda_allows() {
+        let record = Record {
+            timestamp: String::new(),
+            environment: String::new(),
+            build_id: String::new(),
+            run_id: String::new(),
+            database: String::new(),
+            username: String::new(),
+            action: String::new(),
+            status: Status::Success,
+            duration_ms: 0,
+            message: "x".repeat(1000),
+            instance: None,
+        };
+        let response = |records: usize, plan: usize| {
+            let empty = || String::new();
+            let mut result = RunResult::new(Mode::Apply, empty(), empty(), empty());
+            result.records = vec![record.clone(); records];
+            result.plan = Some("x".repeat(plan).into());
+            let response = result.into_response().unwrap();
+            assert!(response.to_string().len() <= MAXIMUM_SIZE);
+            response
+        };
+        let all = response(1000, 1000);
+        assert_eq!((all["records"].as_array().unwrap().len(), all.get("left_out")), (1000, None));
+        let without_plan = response(1000, MAXIMUM_SIZE);
+        assert_eq!(without_plan["left_out"], serde_json::json!(["plan"]));
+        assert_eq!(without_plan["records"].as_array().unwrap().len(), 1000);
+        let without_both = response(6000, 1);
+        assert_eq!(without_both["left_out"], serde_json::json!(["plan", "records"]));
+        assert_eq!(without_both.get("records"), None);
+    }
+}

@@ -28,8 +28,8 @@ use crate::plan::{Differences, Hazard, SavedPlanError, SlotError, Stale};
 use crate::secret_id::{SecretId, TemplateError};
 use crate::secrets::scram::NoRandomness;
 use crate::secrets::{
-    CredentialSource, CredentialSources, PasswordProblem, SecretError, SecretOwner, SourceError,
-    TokenError,
+    CredentialSource, CredentialSources, ObjectError, ObjectUri, PasswordProblem, SecretError,
+    SecretOwner, SourceError, TokenError,
 };
 use crate::server::{
     ConnectError, FailedStep, FailureCause, LockHolder, LockWait, ObserveError, Pooler,
@@ -49,6 +49,7 @@ pub fn error_examples() -> Vec<Error> {
         })
     }));
     examples.extend(sources().map(Error::Source));
+    examples.extend(objects().into_iter().map(Error::Object));
     examples.extend(connections().into_iter().map(|error| Error::Run(error.into())));
     examples.extend(run_examples());
     examples.extend(gates().map(Error::Gate));
@@ -390,6 +391,18 @@ fn secrets() -> Vec<SecretError> {
         SecretError::InvalidResponse { id: id.clone(), region: text("eu-wst-2") },
         SecretError::Unreadable { id, reason: reason() },
     ]
+}
+
+fn objects() -> Vec<ObjectError> {
+    let uri = "s3://platform/dev.tfvars".parse::<ObjectUri>();
+    let errors = |uri: ObjectUri| {
+        let (read, write) = ("NoSuchKey".to_owned(), "AccessDenied".to_owned());
+        [
+            ObjectError::Unreadable { uri: uri.clone(), reason: read },
+            ObjectError::Unwritable { uri, reason: write },
+        ]
+    };
+    uri.into_iter().flat_map(errors).collect()
 }
 
 fn sources() -> [SourceError; 14] {
