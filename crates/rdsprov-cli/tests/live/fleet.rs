@@ -374,7 +374,7 @@ fn instance_that_is_not_changed_has_a_record() {
         rows(&fleet, "approved.csv").iter().filter(of_down).cloned().collect();
     assert_eq!(rows_of_down, ["down apply error"]);
 
-    // The same approval again: nothing is left for the others, which is no failure of theirs.
+    // The same approval again is stale, because the plans of the others are now empty.
     expect(&apply(&fleet, "again", &planned), 3);
     let expected =
         ["db-1 refused plan-stale", "db-2 refused plan-stale", "down error cannot-connect"];

@@ -131,7 +131,8 @@ pub async fn fleet_access<F: FleetFrontend>(
 /// Changes each instance to its desired state, and records its run.
 ///
 /// If the approval is a digest, all instances are planned first, and nothing is changed unless it is the
-/// digest over all plans. Each instance then has the approval of exactly its plan.
+/// digest over all plans. Each instance then has the approval of exactly its plan. An instance that is
+/// not changed also has a record of the reason.
 ///
 /// # Errors
 /// Returns [`UsageError::UnknownInstance`] or [`GateError::InvalidApproval`].

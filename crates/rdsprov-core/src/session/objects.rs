@@ -65,7 +65,7 @@ impl InstanceRun {
         let mut config = options.config.clone();
         let mut definitions = instance.definitions.clone();
         if let Some(path) = &instance.config {
-            let uri = below(path, &fleet.directory)?;
+            let uri = below(path)?;
             let text = read_text(store, &uri, Input::Configuration).await?;
             config = Config::from_toml(&uri.to_string(), &text)?;
             let files = std::mem::take(&mut config.definitions.files);
@@ -77,7 +77,7 @@ impl InstanceRun {
         }
         let mut texts = Vec::new();
         for path in &definitions {
-            texts.push(read_object(store, &below(path, &fleet.directory)?).await?);
+            texts.push(read_object(store, &below(path)?).await?);
         }
         let setup = fleet_instance::setup_with(instance, config);
         let setup = if texts.is_empty() { setup } else { setup.texts(texts) };
@@ -87,12 +87,11 @@ impl InstanceRun {
     }
 }
 
-/// Returns the object that a fleet file names, which must be below the prefix of the fleet file.
-fn below(path: &Path, directory: &Path) -> Result<ObjectUri, Error> {
+/// Returns the object that a fleet file names. Its path begins with the prefix of the fleet file, unless it
+/// is absolute; the type of a URI allows neither that nor a `..`, with which the path could leave the prefix.
+fn below(path: &Path) -> Result<ObjectUri, Error> {
     let text = path.display().to_string();
-    // The type of a URI allows no `..`, with which the path could leave the prefix.
-    let uri = text.parse().ok().filter(|_| path.starts_with(directory));
-    uri.ok_or_else(|| outside(text))
+    text.parse().map_err(|_| outside(text))
 }
 
 async fn read_text(store: &ObjectStore, uri: &ObjectUri, input: Input) -> Result<String, Error> {
