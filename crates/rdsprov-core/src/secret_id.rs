@@ -76,6 +76,12 @@ impl SecretId {
         std::iter::once(name).chain(without_suffix.map(|(name, _)| name))
     }
 
+    /// Returns whether two ids are of one account and one region. A name is of those of the caller.
+    pub(crate) fn is_beside(&self, other: &Self) -> bool {
+        let account = |id: &Self| id.in_arn().map(|(account, _)| account.to_owned());
+        account(self).is_none_or(|of_self| account(other) == Some(of_self))
+    }
+
     /// Returns the parts of an ARN: those up to the account, and the name after `secret:`.
     fn in_arn(&self) -> Option<(&str, &str)> {
         let (account, name) = self.0.strip_prefix("arn:")?.split_once(":secret:")?;

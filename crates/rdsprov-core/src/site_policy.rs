@@ -118,6 +118,15 @@ pub enum SitePolicyError {
         /// The patterns of the allowed ids.
         allowed: Vec<String>,
     },
+    /// The secret of an application names a master secret that is the administrator's secret of no
+    /// environment.
+    #[error("{policy} does not allow the administrator's secret {} in any environment", text::visible(&.secret.0))]
+    MasterSecret {
+        /// The path of the policy file.
+        policy: String,
+        /// The id of the secret.
+        secret: SecretId,
+    },
     /// The file has rules for environments, and none for this one.
     #[error("{policy} does not list environment `{environment}`")]
     Environment {
@@ -211,6 +220,11 @@ impl SitePolicyError {
                 " and ",
                 Opt::AdminSecret
             ],
+            Self::MasterSecret { .. } => {
+                "correct `masterarn` in the secret of the application, or ask the owners of the policy \
+                 for `admin_secrets` in its table of the environment"
+                    .into()
+            }
             Self::Environment { .. } => {
                 hint!["check ", Opt::Env, ", or ask the owners of the policy"]
             }
@@ -345,6 +359,39 @@ impl SitePolicy {
             if !allowed.iter().any(|pattern| matches_pattern(pattern, &secret.0)) {
                 let secret = secret.clone();
                 return Err(SitePolicyError::AdminSecret { policy, environment, secret, allowed });
+            }
+        }
+        Ok(())
+    }
+
+    /// Checks the master secret that the secret of an application names. A rotation function has no
+    /// environment, so that the secret must be that of any one. An ARN stands for its name if it is of the
+    /// account and the region of the secret `rotated`.
+    ///
+    /// # Errors
+    /// Returns a [`SitePolicyError`] if a file limits the secrets of administrators, and does not allow it.
+    pub(crate) fn check_master_secret(
+        &self,
+        secret: &SecretId,
+        rotated: &SecretId,
+    ) -> Result<(), SitePolicyError> {
+        let names: Vec<&str> = secret.possible_names().collect();
+        let names = if secret.is_beside(rotated) { names.as_slice() } else { &[] };
+        for (path, file) in &self.files {
+            let limits = || {
+                let tables = file.environments.iter();
+                tables.filter_map(|(name, one)| Some((name, one.admin_secrets.as_ref()?)))
+            };
+            let allows = |(environment, patterns): (&String, &Vec<String>)| {
+                patterns.iter().any(|pattern| {
+                    let pattern = pattern.replace("{environment}", environment);
+                    let ids = names.iter().copied().chain([secret.0.as_str()]);
+                    ids.into_iter().any(|id| matches_pattern(&pattern, id))
+                })
+            };
+            if limits().next().is_some() && !limits().any(allows) {
+                let (policy, secret) = (path.clone(), secret.clone());
+                return Err(SitePolicyError::MasterSecret { policy, secret });
             }
         }
         Ok(())
@@ -524,6 +571,26 @@ mod tests {
         assert!(check("x/dev/rds").is_err() && check("y/x/prod/rds").is_err());
         assert!(policy.check_admin_secret("prod", None).is_err());
         assert_eq!(policy.check_admin_secret("dev", None), Ok(()));
+    }
+
+    #[test]
+    fn master_secret_is_that_of_an_environment() {
+        let policy = policy(
+            "[environments.\"*\"]\nadmin_secrets = [\"x/{environment}/rds\"]\n[environments.dev]\n\
+             [environments.qa]\nadmin_secrets = [\"qa\", \"arn:aws:secretsmanager:eu-west-2:1:secret:own-*\"]",
+        );
+        let arn = |account: &str, name: &str| {
+            format!("arn:aws:secretsmanager:eu-west-2:{account}:secret:{name}-AbCdEf")
+        };
+        let allows = |id: &str| {
+            let (id, rotated) = (SecretId(id.to_owned()), SecretId(arn("1", "shop")));
+            policy.check_master_secret(&id, &rotated).is_ok()
+        };
+        assert!(allows("x/prod/rds") && allows("qa") && !allows("shop"));
+        assert!(allows(&arn("1", "x/prod/rds")) && allows(&arn("1", "qa")) && allows(&arn("1", "own")));
+        assert!(!allows(&arn("2", "x/prod/rds")) && !allows(&arn("2", "own")));
+        let (id, rotated) = (SecretId("shop".to_owned()), SecretId("shop".to_owned()));
+        assert!(SitePolicy::default().check_master_secret(&id, &rotated).is_ok());
     }
 
     #[test]

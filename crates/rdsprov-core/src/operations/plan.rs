@@ -1,14 +1,12 @@
 //! Plans a connected run: observes the server, executes the probes, and compares.
 
-use std::num::NonZeroU32;
-
 use super::error::RunError;
 use super::provisioner::Provisioner;
 use crate::config::VerifyPasswords;
 use crate::hint::Wording;
 use crate::observed::Observed;
 use crate::plan::{Plan, SecretFindings, SlotError};
-use crate::secrets::scram::{ACCEPTED_ITERATIONS, ITERATIONS};
+use crate::secrets::scram::accepted_iterations;
 use crate::server::observe::observe;
 use crate::server::slots::RunSlots;
 
@@ -45,7 +43,7 @@ impl Planned<'_> {
         RunSlots {
             secrets: self.run.secrets.valid(),
             build_id,
-            iterations: iterations(&self.observed),
+            iterations: accepted_iterations(self.observed.passwords.scram_iterations),
         }
     }
 }
@@ -74,12 +72,4 @@ impl Provisioner {
         let (observed, plan) = self.resolve_probes(observed, plan).await?;
         Ok(Planned { run: self, observed, plan })
     }
-}
-
-/// Returns the number of SCRAM iterations of new verifiers: the one that the server is set to, if it
-/// is acceptable.
-pub(super) fn iterations(observed: &Observed) -> NonZeroU32 {
-    let of_server = observed.passwords.scram_iterations;
-    let accepted = of_server.filter(|number| ACCEPTED_ITERATIONS.contains(number));
-    accepted.and_then(NonZeroU32::new).unwrap_or(ITERATIONS)
 }

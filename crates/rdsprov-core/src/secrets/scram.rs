@@ -19,8 +19,15 @@ use super::Password;
 pub const ITERATIONS: NonZeroU32 = NonZeroU32::new(4096).unwrap();
 
 /// The numbers of iterations that are used: with fewer, a password can be guessed from its verifier
-/// or from a login, and with more, a login takes too long.
-pub const ACCEPTED_ITERATIONS: RangeInclusive<u32> = ITERATIONS.get()..=1_000_000;
+/// or from a login, and `postgres-protocol`, the client, rejects logins with more.
+pub const ACCEPTED_ITERATIONS: RangeInclusive<u32> = ITERATIONS.get()..=100_000;
+
+
+/// Returns the number of iterations of new verifiers: that of the server, if it is accepted.
+pub(crate) fn accepted_iterations(of_server: Option<u32>) -> NonZeroU32 {
+    let accepted = of_server.filter(|number| ACCEPTED_ITERATIONS.contains(number));
+    accepted.and_then(NonZeroU32::new).unwrap_or(ITERATIONS)
+}
 
 const KEY: usize = 32;
 const SALT: usize = 16;

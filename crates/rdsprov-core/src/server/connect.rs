@@ -68,8 +68,8 @@ pub struct Session {
     pub client: Client,
     received: Arc<Mutex<Received>>,
     connection: JoinHandle<()>,
-    /// Whether the server has requested authentication.
-    pub(crate) auth_requested: bool,
+    /// Whether the login has proved the password of the role.
+    pub(crate) password_proved: bool,
     /// The process id in the key for cancel requests, if the server has sent a key.
     key: Option<i32>,
     /// Whether a connection pooler keeps the session of the server when this one ends.
@@ -162,6 +162,13 @@ impl Endpoint {
         Self { connect_timeout: self.connect_timeout.after_an_answer(), ..self.clone() }
     }
 
+    /// Returns whether the server of a session is proved to be the expected one: by its certificate, or
+    /// because it knows the verifier of the password of the role.
+    pub(crate) fn is_proved_by(&self, session: &Session) -> bool {
+        let is_verified = matches!(self.tls.0, Protection::Rustls { peer: Peer::Verified, .. });
+        is_verified || session.password_proved
+    }
+
     /// Connects to a database and overrides the settings of the database and the role.
     ///
     /// # Errors
@@ -230,7 +237,7 @@ impl Endpoint {
                 let cause = RejectionCause::NotPostgres;
                 self.unreachable(database, problem.to_string(), Some(cause))
             }
-            None => self.guarded(database, error),
+            None => self.guarded(database, error, session.password_proved),
         }
     }
 
@@ -279,14 +286,17 @@ impl Endpoint {
             .password(password.expose())
             .dbname(database.as_str())
             .application_name("rdsprov");
+        let login = Arc::<Login>::default();
         let rejected = |error: tokio_postgres::Error| match TlsProblem::from_error(&error) {
             Some(problem) => {
                 ConnectError::Tls { host: self.host.clone(), port: self.port, problem }
             }
-            None => self.guarded(database, &error),
+            None => {
+                let password_proved = login.password_proved.load(Ordering::Relaxed);
+                self.guarded(database, &error, password_proved)
+            }
         };
         let received = Arc::default();
-        let login = Arc::<Login>::default();
         let answers = match &self.credentials {
             Credentials::Password(_) => Answers::Scram,
             Credentials::Token(_) => Answers::ScramOrCleartext,
@@ -330,7 +340,7 @@ impl Endpoint {
             client,
             received,
             connection,
-            auth_requested: login.auth_requested.load(Ordering::Relaxed),
+            password_proved: login.password_proved.load(Ordering::Relaxed),
             key: login.process_id.get().copied(),
             in_recovery: false,
             is_pooled: false,
@@ -373,10 +383,15 @@ impl Endpoint {
 
     /// Returns the error of a connection that the guard of the stream, the server or the network has
     /// ended.
-    fn guarded(&self, database: &DatabaseName, error: &tokio_postgres::Error) -> ConnectError {
+    fn guarded(
+        &self,
+        database: &DatabaseName,
+        error: &tokio_postgres::Error,
+        password_proved: bool,
+    ) -> ConnectError {
         let (host, port, user) = (self.host.clone(), self.port, self.user.clone());
         let request = match StreamProblem::from_error(error) {
-            None => return self.rejected(database, error),
+            None => return self.rejected(database, error, password_proved),
             Some(StreamProblem::Cleartext) => {
                 return ConnectError::CleartextPasswordRequested { host, port, user };
             }
@@ -420,10 +435,16 @@ impl Endpoint {
             reason,
             code: None,
             cause,
+            password_proved: false,
         }
     }
 
-    fn rejected(&self, database: &DatabaseName, error: &tokio_postgres::Error) -> ConnectError {
+    fn rejected(
+        &self,
+        database: &DatabaseName,
+        error: &tokio_postgres::Error,
+        password_proved: bool,
+    ) -> ConnectError {
         ConnectError::Rejected {
             host: self.host.clone(),
             port: self.port,
@@ -432,6 +453,7 @@ impl Endpoint {
             cause: rejection_cause(error.code(), &describe_error(error), self.tls.identity()),
             reason: describe_error(error),
             code: error.code().cloned(),
+            password_proved,
         }
     }
 

@@ -131,6 +131,8 @@ pub enum ConnectError {
         code: Option<SqlState>,
         /// What is known about the cause beyond the SQLSTATE.
         cause: Option<RejectionCause>,
+        /// Whether the server had accepted the password before, in a complete SCRAM exchange.
+        password_proved: bool,
     },
 }
 

@@ -1,9 +1,9 @@
 //! Checks whether the password of a secret is the password of its role, by logging in as the role.
 //!
 //! If the administrator is a superuser, it may read `pg_authid`, and the stored verifiers are
-//! compared instead. Only SQLSTATE 28P01 means that the password is wrong. Each other error
-//! either proves that it is correct, because PostgreSQL reports the error after
-//! authentication, or proves nothing.
+//! compared instead. A complete SCRAM exchange proves that the password is correct, also if
+//! PostgreSQL rejects the login after it. SQLSTATE 28P01 means that the password is wrong. Each other
+//! error proves nothing.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -41,6 +41,9 @@ struct Candidate<'a> {
 
 /// Checks the password of each role of the selected applications, by a login as the role that its
 /// secret names: the role itself or its clone. Roles that cannot log in are left out.
+///
+/// A role can store a weak verifier for itself. If the server is proved to be the expected one, its request for
+/// a weak answer shows such a verifier, and counts as a wrong password.
 pub(crate) async fn check_passwords(
     admin: &Endpoint,
     admin_session: &Session,
@@ -75,7 +78,13 @@ pub(crate) async fn check_passwords(
                     let databases = login_databases(desired, observed, name);
                     let target = admin.as_role(user.clone(), password.clone());
                     let platform = Platform::of(observed);
-                    (name.clone(), log_in(&target, &databases, platform, unanswered).await)
+                    let result = match log_in(&target, &databases, platform, unanswered).await {
+                        LoginResult::WeakVerifier(_) if admin.is_proved_by(admin_session) => {
+                            PasswordCheck::WrongPassword
+                        }
+                        result => result.into(),
+                    };
+                    (name.clone(), result)
                 })
                 .buffered(CONNECTIONS)
                 .collect()
@@ -137,7 +146,7 @@ pub(crate) async fn login(
     databases: &[DatabaseName],
     platform: Platform,
 ) -> PasswordCheck {
-    log_in(target, databases, platform, &AtomicUsize::new(0)).await
+    log_in(target, databases, platform, &AtomicUsize::new(0)).await.into()
 }
 
 /// Like [`login`], with the number of logins to databases of applications that have no response, or none
@@ -147,7 +156,7 @@ async fn log_in(
     databases: &[DatabaseName],
     platform: Platform,
     unanswered: &AtomicUsize,
-) -> PasswordCheck {
+) -> LoginResult {
     let one_more = |number: usize| (number < MAX_UNANSWERED).then_some(number + 1);
     let mut first = None;
     for (number, database) in databases.iter().enumerate() {
@@ -166,13 +175,35 @@ async fn log_in(
             Err(error) => rejected(&error, platform),
         };
         match result {
-            PasswordCheck::Inconclusive(reason) => {
+            LoginResult::Inconclusive(reason) => {
                 first.get_or_insert(reason);
             }
             result => return result,
         }
     }
-    PasswordCheck::Inconclusive(first.unwrap_or_default())
+    LoginResult::Inconclusive(first.unwrap_or_default())
+}
+
+/// What a login shows of a password.
+enum LoginResult {
+    Accepted,
+    WrongPassword,
+    /// The server asked for an MD5 hash, or for a SCRAM proof with a number of iterations that is not
+    /// accepted, for this reason. Nothing was sent.
+    WeakVerifier(String),
+    Inconclusive(String),
+}
+
+impl From<LoginResult> for PasswordCheck {
+    fn from(result: LoginResult) -> Self {
+        match result {
+            LoginResult::Accepted => Self::Accepted,
+            LoginResult::WrongPassword => Self::WrongPassword,
+            LoginResult::WeakVerifier(reason) | LoginResult::Inconclusive(reason) => {
+                Self::Inconclusive(reason)
+            }
+        }
+    }
 }
 
 fn is_silent(error: &ConnectError) -> bool {
@@ -181,39 +212,31 @@ fn is_silent(error: &ConnectError) -> bool {
 }
 
 /// Interprets a login that the server accepted.
-async fn accepted(session: Session, platform: Platform) -> PasswordCheck {
-    let auth_requested = session.auth_requested;
+async fn accepted(session: Session, platform: Platform) -> LoginResult {
+    let password_proved = session.password_proved;
     session.end().await;
-    if auth_requested {
-        PasswordCheck::Accepted
+    if password_proved {
+        LoginResult::Accepted
     } else {
-        PasswordCheck::Inconclusive(password_not_requested(platform))
+        LoginResult::Inconclusive(password_not_requested(platform))
     }
 }
 
 /// Interprets a login that failed.
-fn rejected(error: &ConnectError, platform: Platform) -> PasswordCheck {
-    let ConnectError::Rejected { code: Some(code), reason, cause, .. } = error else {
+fn rejected(error: &ConnectError, platform: Platform) -> LoginResult {
+    let ConnectError::Rejected { code: Some(code), reason, cause, password_proved, .. } = error
+    else {
         let hints = error.hints_on(platform).into_iter().map(|hint| format!("; {hint}"));
-        return PasswordCheck::Inconclusive(
-            std::iter::once(error.to_string()).chain(hints).collect(),
-        );
+        let reason = std::iter::once(error.to_string()).chain(hints).collect();
+        return match error {
+            ConnectError::WeakAuthenticationRequested { .. } => LoginResult::WeakVerifier(reason),
+            _ => LoginResult::Inconclusive(reason),
+        };
     };
-    // PostgreSQL reports these errors about the role or the database after it
-    // has verified the password.
-    const AFTER_AUTHENTICATION: [&SqlState; 3] = [
-        &SqlState::INSUFFICIENT_PRIVILEGE,
-        &SqlState::INVALID_CATALOG_NAME,
-        &SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE,
-    ];
-    // PostgreSQL checks the limits of a role and of a database after authentication, and the limit
-    // of the server before it.
-    let limit_after_authentication = *code == SqlState::TOO_MANY_CONNECTIONS
-        && (reason.starts_with("too many connections for") || reason.contains("reserved"));
-    if *code == SqlState::INVALID_PASSWORD {
-        PasswordCheck::WrongPassword
-    } else if AFTER_AUTHENTICATION.contains(&code) || limit_after_authentication {
-        PasswordCheck::Accepted
+    if *password_proved {
+        LoginResult::Accepted
+    } else if *code == SqlState::INVALID_PASSWORD {
+        LoginResult::WrongPassword
     } else {
         let advice = match cause {
             Some(RejectionCause::CertificateWithheld) => {
@@ -236,7 +259,7 @@ fn rejected(error: &ConnectError, platform: Platform) -> PasswordCheck {
             )
             | None => advice(code, reason, platform),
         };
-        PasswordCheck::Inconclusive(format!("{reason}; {advice}"))
+        LoginResult::Inconclusive(format!("{reason}; {advice}"))
     }
 }
 

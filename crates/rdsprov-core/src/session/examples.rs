@@ -155,6 +155,11 @@ fn session_examples() -> Vec<Error> {
             allowed: Vec::new(),
         }
         .into(),
+        SitePolicyError::MasterSecret {
+            policy: policy_file(),
+            secret: SecretId(text("goldenpath/dev/wiki/postgres")),
+        }
+        .into(),
         SitePolicyError::Environment { policy: policy_file(), environment: environment() }.into(),
         SitePolicyError::IamToken { policy: policy_file(), environment: environment() }.into(),
         SitePolicyError::Hazard {
@@ -436,6 +441,7 @@ fn connections() -> Vec<ConnectError> {
         reason: text("some reason"),
         code,
         cause,
+        password_proved: false,
     };
     let mut errors = vec![
         ConnectError::TokenWithoutTls { host: host() },

@@ -14,7 +14,8 @@ use crate::secrets::{SecretsManager, aws};
 /// # Errors
 /// Returns an [`Error`] if a setting is invalid, or if the AWS region is not known.
 pub async fn rotation_function(config: &Config) -> Result<RotationFunction, Error> {
-    let (tls, _) = tls(config, &site_policy()?, &ServerOptions::default())?;
+    let site = site_policy()?;
+    let (tls, _) = tls(config, &site, &ServerOptions::default())?;
     let connect_timeout = config.connect_timeout.unwrap_or_default();
     let sources = credential_sources::detect();
     let aws = aws::configuration(config.aws_region.clone(), sources, None, connect_timeout).await;
@@ -25,5 +26,6 @@ pub async fn rotation_function(config: &Config) -> Result<RotationFunction, Erro
         connect_timeout,
         statement_timeout: config.statement_timeout.unwrap_or_default(),
         minimum_length: config.passwords.minimum_length,
+        site,
     })
 }

@@ -5,6 +5,10 @@
 //! out what is already done. The secret alone says what to change: a role that sets its own password,
 //! or, with `masterarn`, the other one of a role and its clone, whose password the role of the master
 //! secret sets.
+//!
+//! The users that can write the secret of an application are not administrators. So all logins of a rotation
+//! go to the server to which the role of the master secret logs in, and neither the role nor its clone may be
+//! an administrator.
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
@@ -24,13 +28,14 @@ use crate::plan::rotation::PasswordChange;
 use crate::plan::{Plan, PrivilegedAttribute, RoleIdentity};
 use crate::rotation_clone::RotationClone;
 use crate::secret_id::SecretId;
-use crate::secrets::scram::{ACCEPTED_ITERATIONS, ITERATIONS};
+use crate::secrets::scram::accepted_iterations;
 use crate::secrets::{Described, Secret, SecretError, SecretsManager, Version, VersionsError};
 use crate::server::apply::apply;
 use crate::server::connect::{Credentials, Endpoint, Session};
 use crate::server::lock::{Lock, LockError, LockOptions, lock};
 use crate::server::slots::RunSlots;
 use crate::server::{ExecuteOptions, Platform, Tls, blue_green, password_check};
+use crate::site_policy::SitePolicy;
 use crate::text::visible;
 
 named_enum! {
@@ -60,10 +65,6 @@ const CURRENT: &str = "AWSCURRENT";
 const PENDING: &str = "AWSPENDING";
 const PREVIOUS: &str = "AWSPREVIOUS";
 
-/// The attributes of administrators, whose passwords no secret of an application may change.
-const ADMINISTRATORS: [PrivilegedAttribute; 2] =
-    [PrivilegedAttribute::Superuser, PrivilegedAttribute::CreateRole];
-
 /// How long a step waits for the lock of the server: an invocation has little time.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(20);
 
@@ -76,6 +77,8 @@ pub struct RotationFunction {
     pub(crate) statement_timeout: StatementTimeout,
     /// The minimum length of new passwords.
     pub(crate) minimum_length: usize,
+    /// What the owners of the site require.
+    pub(crate) site: SitePolicy,
 }
 
 impl RotationFunction {
@@ -92,7 +95,7 @@ impl RotationFunction {
         version: &str,
     ) -> Result<StepEffect, Error> {
         let described = self.manager.describe(id).await?;
-        if described.rotation_enabled == Some(false) {
+        if described.rotation_enabled != Some(true) {
             return Err(Error::NotEnabled { id: id.clone() });
         }
         if described.has_stage(version, CURRENT) {
@@ -108,10 +111,7 @@ impl RotationFunction {
             RotationStep::CreateSecret => rotation.create().await,
             RotationStep::SetSecret => rotation.set().await,
             RotationStep::TestSecret => rotation.test().await,
-            RotationStep::FinishSecret => {
-                make_current(&self.manager, id, current_id, version).await?;
-                Ok(StepEffect::Done)
-            }
+            RotationStep::FinishSecret => rotation.finish().await,
         }
     }
 }
@@ -132,6 +132,23 @@ struct Login {
     role: RoleName,
     host: String,
     port: u16,
+    /// The address to which the connections go instead of the host. It is that of the master secret, and
+    /// never that of the secret of an application.
+    connect_to: Option<ConnectTo>,
+}
+
+/// The versions of a rotation, which are checked against each other.
+struct Versions {
+    pending: Login,
+    current: Login,
+    alternation: Option<Alternation>,
+}
+
+/// The rotation of a role and its clone.
+struct Alternation {
+    /// The role whose password does not change.
+    other: RoleName,
+    master: Login,
 }
 
 impl Login {
@@ -140,7 +157,7 @@ impl Login {
         let role = secret.username.clone().ok_or_else(|| missing("username"))?;
         let host = secret.host.clone().ok_or_else(|| missing("host"))?;
         let port = secret.port.unwrap_or(DEFAULT_PORT);
-        Ok(Self { role: RoleName::new_unchecked(role), host, port, secret })
+        Ok(Self { role: RoleName::new_unchecked(role), host, port, connect_to: None, secret })
     }
 
     fn server(&self) -> String {
@@ -185,6 +202,9 @@ impl Rotation<'_> {
         if current.secret.master_secret.is_none() {
             return Ok((current.role.clone(), None));
         }
+        if RoleName::new(current.role.as_str()).is_err() {
+            return Err(self.administrator(&current.role));
+        }
         let no_clone = || Error::NoClone { id: self.id.clone(), role: current.role.clone() };
         let next = RotationClone::other(&current.role).ok_or_else(no_clone)?;
         Ok((next, Some(current.role.clone())))
@@ -208,32 +228,47 @@ impl Rotation<'_> {
         Ok(StepEffect::Done)
     }
 
-    /// Returns the pending version, after checking that it is for this rotation, the current one, and
-    /// the other role of an alternating rotation.
-    async fn pending(&self) -> Result<(Login, Login, Option<RoleName>), Error> {
-        let pending = Login::new(self.version(self.version).await?.secret)?;
-        let current = Login::new(self.version(self.current_id).await?.secret)?;
+    /// Returns the pending and the current version, after checking that both are for this rotation, and
+    /// what an alternating rotation needs in addition.
+    async fn versions(&self) -> Result<Versions, Error> {
+        let mut pending = Login::new(self.version(self.version).await?.secret)?;
+        let mut current = Login::new(self.version(self.current_id).await?.secret)?;
         let (role, other) = self.roles(&current)?;
         pending.check(&role, &current)?;
-        Ok((pending, current, other))
+        let Some(other) = other else {
+            return Ok(Versions { pending, current, alternation: None });
+        };
+        let master = self.master(&current).await?;
+        pending.connect_to.clone_from(&master.connect_to);
+        current.connect_to.clone_from(&master.connect_to);
+        Ok(Versions { pending, current, alternation: Some(Alternation { other, master }) })
     }
 
     async fn set(&self) -> Result<StepEffect, Error> {
-        let (pending, current, other) = self.pending().await?;
+        let Versions { pending, current, alternation } = self.versions().await?;
         if self.log_in(&pending).await == PasswordCheck::Accepted {
             return Ok(StepEffect::AlreadyDone);
         }
-        match other {
+        match alternation {
             None => self.set_own(&pending, current).await,
-            Some(other) => self.set_as_master(&pending, &current, other).await,
+            Some(alternation) => self.set_as_master(&pending, &current, alternation).await,
         }?;
         Ok(StepEffect::Done)
     }
 
     async fn test(&self) -> Result<StepEffect, Error> {
-        let (pending, ..) = self.pending().await?;
+        let Versions { pending, .. } = self.versions().await?;
         let result = self.log_in(&pending).await;
         new_password_accepted(&pending.role, result)?;
+        Ok(StepEffect::Done)
+    }
+
+    /// Makes the pending version the current one, if the server accepts its password: an invocation does not
+    /// show that the other steps were executed.
+    async fn finish(&self) -> Result<StepEffect, Error> {
+        self.test().await?;
+        let manager = &self.function.manager;
+        make_current(manager, self.id, self.current_id, self.version).await?;
         Ok(StepEffect::Done)
     }
 
@@ -271,7 +306,7 @@ impl Rotation<'_> {
         &self,
         pending: &Login,
         current: &Login,
-        other: RoleName,
+        Alternation { other, master }: Alternation,
     ) -> Result<(), Error> {
         match self.log_in(current).await {
             PasswordCheck::Accepted => {}
@@ -281,7 +316,6 @@ impl Rotation<'_> {
                 return Err(Error::NoPasswordAccepted { id, role });
             }
         }
-        let master = self.master(current).await?;
         let session = self.connect(&master).await?;
         let options = LockOptions {
             timeout: LOCK_TIMEOUT,
@@ -294,18 +328,17 @@ impl Rotation<'_> {
         })?;
         let role = &pending.role;
         let failed = |error| failed(&lock.0, &error);
+        for role in [role, &other] {
+            if is_administrator(&lock.0, role).await.map_err(failed)? {
+                return Err(self.administrator(role));
+            }
+        }
         let identity = identity(&lock.0, role).await.map_err(failed)?;
         let is_clone = RotationClone::name_for(&other).as_ref() == Some(role);
         let (clone, of) = if is_clone { (role, &other) } else { (&other, role) };
         let clone_of = match &identity {
             None if is_clone => Some(other.clone()),
             None => return Err(Error::NoRole { role: role.clone() }),
-            // The secret of an application must not lead to the password of an administrator.
-            Some(identity)
-                if ADMINISTRATORS.iter().any(|one| identity.attributes.contains(one)) =>
-            {
-                return Err(Error::Administrator { id: self.id.clone(), role: role.clone() });
-            }
             Some(_) if !is_member(&lock.0, clone, of).await.map_err(failed)? => {
                 return Err(Error::NotAClone { role: clone.clone(), of: of.clone() });
             }
@@ -323,6 +356,7 @@ impl Rotation<'_> {
     /// decide to which server the master user logs in.
     async fn master(&self, current: &Login) -> Result<Login, Error> {
         let id = SecretId(current.secret.master_secret.clone().unwrap_or_default());
+        self.function.site.check_master_secret(&id, self.id)?;
         let mut secret = self.function.manager.current_version(&id).await?.secret;
         if secret.host.is_none() && id.is_managed_by_rds() {
             let endpoint = self.function.manager.endpoint(&id).await;
@@ -332,7 +366,8 @@ impl Rotation<'_> {
         }
         // The initial database of the server can belong to an application.
         secret.dbname = None;
-        let master = Login::new(secret)?;
+        let connect_to = secret.connect_to.take();
+        let master = Login { connect_to, ..Login::new(secret)? };
         master.check_server(current)?;
         Ok(master)
     }
@@ -388,6 +423,10 @@ impl Rotation<'_> {
         }
     }
 
+    fn administrator(&self, role: &RoleName) -> Error {
+        Error::Administrator { id: self.id.clone(), role: role.clone() }
+    }
+
     fn inconclusive(&self, login: &Login, reason: &str) -> Error {
         let version = login.secret.version.as_deref().unwrap_or_default();
         let role = &login.role;
@@ -406,7 +445,7 @@ impl Rotation<'_> {
             user: login.role.clone(),
             credentials: Credentials::Password(login.secret.password.clone()),
             tls: function.tls.clone(),
-            connect_to: function.connect_to.clone().or(login.secret.connect_to.clone()),
+            connect_to: function.connect_to.clone().or(login.connect_to.clone()),
             connect_timeout: function.connect_timeout,
             statement_timeout: function.statement_timeout,
             // A rotation does not observe the server.
@@ -477,6 +516,18 @@ async fn identity(
     }))
 }
 
+/// Returns whether a role is an administrator, or can become one: the secret of an application must not
+/// lead to the privileges of such a role.
+async fn is_administrator(session: &Session, role: &RoleName) -> Result<bool, tokio_postgres::Error> {
+    let query = format!(
+        "SELECT EXISTS (SELECT FROM pg_catalog.pg_roles a WHERE pg_catalog.pg_has_role(r.oid, a.oid, 'MEMBER') \
+         AND (a.rolsuper OR a.rolcreaterole OR a.rolname IN ('rds_superuser', session_user))) \
+         FROM pg_catalog.pg_roles r WHERE r.rolname = {}",
+        literal(role.as_str())
+    );
+    Ok(session.ask(&query).await?.as_deref() == Some("t"))
+}
+
 async fn is_member(
     session: &Session,
     member: &RoleName,
@@ -509,6 +560,5 @@ async fn server_values(session: &Session) -> Result<(u32, NonZeroU32), tokio_pos
     let row = session.ask(QUERY).await?.unwrap_or_default();
     let mut values = row.split(' ').map(|value| value.parse::<u32>().ok());
     let major = values.next().flatten().unwrap_or_default() / 10_000;
-    let iterations = values.next().flatten().filter(|number| ACCEPTED_ITERATIONS.contains(number));
-    Ok((major, iterations.and_then(NonZeroU32::new).unwrap_or(ITERATIONS)))
+    Ok((major, accepted_iterations(values.next().flatten())))
 }

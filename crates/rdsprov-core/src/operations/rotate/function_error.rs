@@ -10,6 +10,7 @@ use crate::name::RoleName;
 use crate::secret_id::SecretId;
 use crate::secrets::{SecretError, SourceError, VersionsError};
 use crate::server::{ConnectError, FailureCause};
+use crate::site_policy::SitePolicyError;
 
 /// A step of a rotation by Secrets Manager has failed.
 #[derive(Debug, thiserror::Error)]
@@ -22,6 +23,8 @@ pub enum RotationStepError {
     Secret(#[from] SecretError),
     #[error(transparent)]
     Connect(#[from] ConnectError),
+    #[error(transparent)]
+    SitePolicy(#[from] SitePolicyError),
     #[error("automatic rotation of secret {id} is not enabled")]
     NotEnabled { id: SecretId },
     #[error("version {version} of secret {id} is not AWSPENDING")]
@@ -42,7 +45,7 @@ pub enum RotationStepError {
     NoClone { id: SecretId, role: RoleName },
     #[error("role {role} exists and is not a member of role {of}, whose clone it would be")]
     NotAClone { role: RoleName, of: RoleName },
-    #[error("role {role} of secret {id} is an administrator: it has CREATEROLE or SUPERUSER")]
+    #[error("role {role} of secret {id} is an administrator, can become one, or has a reserved name")]
     Administrator { id: SecretId, role: RoleName },
     #[error("role {role} does not exist")]
     NoRole { role: RoleName },
@@ -78,6 +81,7 @@ impl RotationStepError {
             Self::Source(error) => error.code(),
             Self::Secret(error) => error.code(),
             Self::Connect(error) => error.code(),
+            Self::SitePolicy(error) => error.code(),
             Self::NotEnabled { .. } | Self::NotPending { .. } => ErrorCode::RotationNotStarted,
             Self::NoPasswordAccepted { .. } => ErrorCode::RotationLoginFailed,
             Self::Incomplete { .. }
@@ -99,6 +103,7 @@ impl RotationStepError {
             Self::Source(error) => return error.hints(),
             Self::Secret(error) => return error.hints(),
             Self::Connect(error) => return error.hints(),
+            Self::SitePolicy(error) => return error.hints(),
             Self::NotEnabled { .. } => "enable it with `aws secretsmanager rotate-secret`".into(),
             Self::NotPending { .. } => {
                 "have Secrets Manager invoke the function: `aws secretsmanager rotate-secret`"

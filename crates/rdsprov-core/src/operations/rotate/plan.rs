@@ -6,10 +6,10 @@ use std::num::NonZeroU32;
 use crate::name::DatabaseName;
 use crate::observed::{Observed, PasswordCheck};
 use crate::operations::error::RunError;
-use crate::operations::plan::iterations;
 use crate::operations::provisioner::{Locked, Provisioner};
 use crate::plan::rotation::{ActivePassword, Rotation, RotationError, RotationState};
 use crate::plan::{Plan, Refusal, RefusalKind, SecretFindings};
+use crate::secrets::scram::accepted_iterations;
 use crate::secrets::validate::{clone_of, endpoint, foreign_endpoint, mismatches};
 use crate::secrets::{
     Password, RotationOwner, SecretSource, SecretsManager, Stages, Version, VersionsError,
@@ -101,7 +101,7 @@ impl Locked<'_> {
             Plan::for_rotation(&run.desired, observed, findings.clone(), &states)
         };
         let (observed, plan) = run.resolve_probes(observed, plan).await?;
-        let iterations = iterations(&observed);
+        let iterations = accepted_iterations(observed.passwords.scram_iterations);
         Ok(PlannedRotation { run, lock: &self.lock, plan, candidates, iterations })
     }
 }

@@ -86,19 +86,20 @@ pub const BEGIN_SESSION: [&str; 4] = [
     "SET ROLE NONE",
 ];
 
-/// The parameters that keep the value that is stored for the database or the role: the program
-/// reports how the server hashes a cleartext password, and sends verifiers.
-const KEPT: [&str; 2] = ["password_encryption", "scram_iterations"];
+/// The parameter that keeps the value that is stored for the database or the role: the program reports
+/// how the server hashes a cleartext password, and sends verifiers.
+const KEPT: &str = "password_encryption";
 
 /// Returns the query that sets all [`SESSION_SETTINGS`] that the server has and that the
 /// administrator may set. It returns one row with their number.
 ///
 /// Each other parameter that every role may set, and that is stored for the database or the role, gets
 /// the default of PostgreSQL. The owner of a database can store values with which a query on the
-/// catalogs takes hours, such as `enable_hashjoin = off`, and `RESET` would return to them.
+/// catalogs takes hours, such as `enable_hashjoin = off`, or verifiers with which no role can log in, such as
+/// `scram_iterations = 200000`, and `RESET` would return to them.
 #[must_use]
 pub fn session_settings() -> String {
-    let kept = KEPT.map(literal).join(", ");
+    let kept = literal(KEPT);
     let rows = SESSION_SETTINGS.iter().map(|setting| {
         let replaces = setting.replaces.map_or_else(|| "NULL".to_owned(), literal);
         format!("({}, {}, {replaces})", literal(setting.name), literal(setting.value))
@@ -108,7 +109,7 @@ pub fn session_settings() -> String {
         "SELECT count(set_config(s.name, coalesce(v.value, s.boot_val), false)) AS rdsprov_settings \
          FROM pg_settings s LEFT JOIN (VALUES {rows}) v(name, value, replaces) ON v.name = s.name \
          WHERE s.setting <> coalesce(v.value, s.boot_val) \
-         AND CASE WHEN v.name IS NULL THEN s.context = 'user' AND s.name NOT IN ({kept}) \
+         AND CASE WHEN v.name IS NULL THEN s.context = 'user' AND s.name <> {kept} \
          AND s.source IN ('database', 'user', 'database user') \
          ELSE s.setting = coalesce(v.replaces, s.setting) AND (s.context = 'user' \
          OR s.context = 'superuser' AND current_setting('is_superuser') = 'on') END"
