@@ -67,12 +67,16 @@ pub struct RunContext {
     pub attribution: Attribution,
     /// The server, as `host:port`.
     pub server: Option<String>,
+    /// The system identifier of the server: after a failover or behind a tunnel, `server` can lead to another
+    /// one. Absent if the server does not show it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub system_identifier: Option<String>,
     /// The SHA-256 of the definitions files in their order, as `sha256:…`.
     pub definitions: Option<String>,
     /// The digest of the current plan.
     pub plan: Option<String>,
-    /// How the run was approved: `sha256:…` if this digest was approved, `true` if any plan was,
-    /// and `not_required` if the environment requires no approval and none was given.
+    /// How the run was approved: `sha256:…` if this digest was approved, `true` if any plan was, `null` if
+    /// the digest of another plan was, and `not_required` if the environment requires no approval and none was given.
     #[serde(default)]
     pub approval: Option<String>,
     /// The hazards that the caller has allowed by name.

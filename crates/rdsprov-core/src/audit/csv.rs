@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 
-use super::file::{Lock, open_existing, open_with_directory, release, reserve};
+use super::file::{Lock, Patience, open_existing, open_with_directory, release, reserve};
 use super::{AuditError, Record};
 use crate::text::visible;
 
@@ -47,6 +47,7 @@ pub struct CsvWriter {
     columns: Columns,
     file: File,
     created_directory: Option<PathBuf>,
+    patience: Patience,
 }
 
 impl CsvWriter {
@@ -57,16 +58,29 @@ impl CsvWriter {
     /// Returns an error if the file cannot be written, is not a regular file, or starts with another
     /// header.
     pub fn append(path: &Path, columns: Columns) -> Result<Self, AuditError> {
+        Self::append_with(path, columns, &Patience::default())
+    }
+
+    /// Opens a file as [`CsvWriter::append`] does, and waits for other processes with this patience.
+    pub(crate) fn append_with(
+        path: &Path,
+        columns: Columns,
+        patience: &Patience,
+    ) -> Result<Self, AuditError> {
         let (file, created_directory) = open_with_directory(path)?;
-        Self::new(path, columns, file, created_directory)
+        Self::new(path, columns, file, created_directory, patience)
     }
 
     /// Opens an existing file to append to, and returns `None` if it does not exist.
     ///
     /// # Errors
     /// Returns the errors of [`CsvWriter::append`].
-    pub fn append_existing(path: &Path, columns: Columns) -> Result<Option<Self>, AuditError> {
-        open_existing(path)?.map(|file| Self::new(path, columns, file, None)).transpose()
+    pub(crate) fn append_existing(
+        path: &Path,
+        columns: Columns,
+        patience: &Patience,
+    ) -> Result<Option<Self>, AuditError> {
+        open_existing(path)?.map(|file| Self::new(path, columns, file, None, patience)).transpose()
     }
 
     fn new(
@@ -74,8 +88,10 @@ impl CsvWriter {
         columns: Columns,
         file: File,
         created_directory: Option<PathBuf>,
+        patience: &Patience,
     ) -> Result<Self, AuditError> {
-        let mut writer = Self { path: path.to_owned(), columns, file, created_directory };
+        let (path, patience) = (path.to_owned(), patience.clone());
+        let mut writer = Self { path, columns, file, created_directory, patience };
         // First, because the lock creates a file: not in the directory of another program.
         writer.verify_header()?;
         writer.locked(Self::begin)?;
@@ -176,7 +192,7 @@ impl CsvWriter {
         &mut self,
         operation: impl FnOnce(&mut Self) -> Result<T, AuditError>,
     ) -> Result<T, AuditError> {
-        let _lock = Lock::take(&self.file, &self.path)?;
+        let _lock = Lock::take(&self.file, &self.path, &self.patience)?;
         operation(self)
     }
 

@@ -1,14 +1,19 @@
 //! What the CSV file and the ledger have in common: creation, the lock, and reserved space.
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{File, Metadata, OpenOptions, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use super::AuditError;
 
 /// How long a process waits for the lock of another process.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The same for a run that is to end soon.
+const SHORT_LOCK_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Creates the directory of a file with its parents, and returns it if it was missing.
 fn create_directory(path: &Path) -> io::Result<Option<PathBuf>> {
@@ -50,15 +55,10 @@ pub(super) fn open_existing(path: &Path) -> Result<Option<File>, AuditError> {
 
 /// Opens a file as [`open`] does. A missing file is created, for the user and the group only.
 pub(super) fn open_or_create(path: &Path) -> Result<File, AuditError> {
-    create(path, 0o640)
-}
-
-/// Opens a file as [`open`] does. A missing file is created with these permissions.
-fn create(path: &Path, mode: u32) -> Result<File, AuditError> {
     if let Some(file) = open_existing(path)? {
         return Ok(file);
     }
-    match options(mode).create_new(true).open(path) {
+    match options(0o640).create_new(true).open(path) {
         // Another run has created it.
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => open(path),
         Err(source) => Err(AuditError::Io { path: path.to_owned(), source }),
@@ -97,11 +97,32 @@ fn options(_: u32) -> OpenOptions {
     options
 }
 
+/// How long a process waits for locks of other processes.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Patience {
+    /// Whether the run is to end soon.
+    is_short: Arc<AtomicBool>,
+}
+
+impl Patience {
+    /// Shortens the current wait and all later ones.
+    pub(crate) fn shorten(&self) {
+        self.is_short.store(true, Ordering::Relaxed);
+    }
+
+    fn limit(&self) -> Duration {
+        if self.is_short.load(Ordering::Relaxed) { SHORT_LOCK_TIMEOUT } else { LOCK_TIMEOUT }
+    }
+}
+
 /// The lock of the CSV file or the ledger, until it is dropped.
 ///
 /// It is the lock (`flock`) of another file in the same directory, `NAME.lock`. Only a user that may write the
-/// first file can open it: a user that may only read a file can hold its lock, and so stop each run. In a
-/// directory where no file can be created, it is the lock of the first file.
+/// first file can open it: a user that may only read a file can hold its lock, and so stop each run.
+///
+/// In a directory that users share, each of them can create `NAME.lock`. So it counts only if it is a regular
+/// file of the owner of the first file, or of root. Otherwise the lock is that of the first file, also in a
+/// directory where no file can be created.
 pub(super) struct Lock {
     file: File,
 }
@@ -114,30 +135,18 @@ impl Drop for Lock {
 }
 
 impl Lock {
-    /// Takes the lock of an open file. Waits up to 30 seconds for another process.
-    pub(super) fn take(file: &File, path: &Path) -> Result<Self, AuditError> {
+    /// Takes the lock of an open file. Waits for another process, by default up to 30 seconds.
+    pub(super) fn take(file: &File, path: &Path, patience: &Patience) -> Result<Self, AuditError> {
         let mut name = path.as_os_str().to_owned();
         name.push(".lock");
         let lock_path = PathBuf::from(name);
         let failed = |source| AuditError::Io { path: lock_path.clone(), source };
-        let lock = match open_existing(&lock_path)? {
-            Some(lock) => lock,
-            None => match create(&lock_path, 0o600) {
-                Ok(lock) => {
-                    share_with_writers(&lock, file).map_err(failed)?;
-                    lock
-                }
-                Err(AuditError::Io { source, .. }) if is_closed(&source) => {
-                    file.try_clone().map_err(failed)?
-                }
-                Err(error) => return Err(error),
-            },
-        };
-        let until = Instant::now() + LOCK_TIMEOUT;
-        loop {
+        let since = Instant::now();
+        let is_over = |limit: Duration| since.elapsed() >= limit.min(patience.limit());
+        let wait = |lock: File, limit: Duration| loop {
             match lock.try_lock() {
                 Ok(()) => return Ok(Self { file: lock }),
-                Err(TryLockError::WouldBlock) if Instant::now() < until => {
+                Err(TryLockError::WouldBlock) if !is_over(limit) => {
                     std::thread::sleep(Duration::from_millis(20));
                 }
                 Err(TryLockError::WouldBlock) => {
@@ -145,8 +154,89 @@ impl Lock {
                 }
                 Err(TryLockError::Error(source)) => return Err(failed(source)),
             }
+        };
+        loop {
+            if let Some(lock) = lock_file(&lock_path, file)? {
+                return wait(lock, LOCK_TIMEOUT);
+            }
+            let own = file.try_clone().map_err(failed)?;
+            let can_create = can_own_lock(&file.metadata().map_err(failed)?);
+            // The other writers have the lock of the file itself for a moment only, and a user that may only
+            // read the file must not prevent that the lock file is created.
+            let limit = if can_create { SHORT_LOCK_TIMEOUT } else { LOCK_TIMEOUT };
+            let own = match wait(own, limit) {
+                Err(AuditError::Locked { .. }) if can_create => None,
+                own => Some(own?),
+            };
+            if lock_file(&lock_path, file)?.is_some()
+                || can_create && create_lock_file(&lock_path, file)?
+            {
+                continue;
+            }
+            return match own {
+                Some(own) => Ok(own),
+                None => wait(file.try_clone().map_err(failed)?, LOCK_TIMEOUT),
+            };
         }
     }
+}
+
+/// Opens the lock file of a file, if it is one that counts.
+fn lock_file(lock_path: &Path, file: &File) -> Result<Option<File>, AuditError> {
+    let failed = |source| AuditError::Io { path: lock_path.to_owned(), source };
+    let of_file = file.metadata().map_err(failed)?;
+    let counts = |found: &Metadata| found.is_file() && is_of_owner(found, &of_file);
+    match lock_path.symlink_metadata() {
+        Ok(found) if counts(&found) => {}
+        Ok(_) => return Ok(None),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(failed(error)),
+    }
+    let Some(lock) = open_existing(lock_path)? else { return Ok(None) };
+    let found = lock.metadata().map_err(failed)?;
+    Ok(counts(&found).then_some(lock))
+}
+
+/// Creates the lock file of a file. Returns whether it is new.
+fn create_lock_file(lock_path: &Path, file: &File) -> Result<bool, AuditError> {
+    let failed = |source| AuditError::Io { path: lock_path.to_owned(), source };
+    match options(0o600).create_new(true).open(lock_path) {
+        Ok(lock) => share_with_writers(&lock, file).map(|()| true).map_err(failed),
+        // Another user has created something else with this name.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+        Err(error) if is_closed(&error) => Ok(false),
+        Err(error) => Err(failed(error)),
+    }
+}
+
+/// Returns whether a file belongs to root or to the owner of another file. A hard link could be one to a file
+/// of the owner that other users can open.
+#[cfg(unix)]
+fn is_of_owner(found: &Metadata, of_file: &Metadata) -> bool {
+    use std::os::unix::fs::MetadataExt as _;
+
+    found.nlink() == 1 && [0, of_file.uid()].contains(&found.uid())
+}
+
+/// Returns whether a file belongs to root or to the owner of another file.
+#[cfg(not(unix))]
+fn is_of_owner(_: &Metadata, _: &Metadata) -> bool {
+    true
+}
+
+/// Returns whether a lock file that this process creates counts for all users that may write a file.
+#[cfg(unix)]
+fn can_own_lock(of_file: &Metadata) -> bool {
+    use std::os::unix::fs::MetadataExt as _;
+
+    let user = rustix::process::geteuid();
+    user.is_root() || user.as_raw() == of_file.uid()
+}
+
+/// Returns whether a lock file that this process creates counts for all users that may write a file.
+#[cfg(not(unix))]
+fn can_own_lock(_: &Metadata) -> bool {
+    true
 }
 
 /// Returns whether no file can be created in a directory.

@@ -35,6 +35,7 @@ pub struct UnrecordedIntent {
     pub ended: bool,
     environment: String,
     server: Option<String>,
+    system_identifier: Option<String>,
     command: Option<String>,
 }
 
@@ -42,8 +43,14 @@ impl UnrecordedIntent {
     /// Returns whether a run can record what it finds: the intent is for the same command,
     /// environment and server.
     fn concerns(&self, context: &RunContext, command: Command) -> bool {
+        let same_system = match (&self.system_identifier, &context.system_identifier) {
+            (Some(of_intent), Some(of_run)) => of_intent == of_run,
+            // Earlier versions did not record it.
+            _ => true,
+        };
         self.environment == context.environment
             && self.server == context.server
+            && same_system
             && self.command.as_deref().unwrap_or(Command::default().name()) == command.name()
     }
 }
@@ -66,6 +73,7 @@ pub(super) struct Recovery {
 struct Details {
     environment: String,
     server: Option<String>,
+    system_identifier: Option<String>,
     definitions: Option<String>,
     command: Option<String>,
     transactions: Vec<TransactionSteps>,
@@ -138,6 +146,7 @@ impl Intents {
                     ended: false,
                     environment: details.environment,
                     server: details.server,
+                    system_identifier: details.system_identifier,
                     command: details.command,
                 };
                 let missing = MissingSteps::new(steps);

@@ -19,7 +19,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::event::milliseconds;
-use super::file::{self, Lock, open_with_directory, release, reserve};
+use super::file::{self, Lock, Patience, open_with_directory, release, reserve};
 use super::{
     AnnouncedStep, AuditError, Command, Event, EventKind, FailureCodes, Found, RunContext, Status,
 };
@@ -152,6 +152,7 @@ pub struct LedgerHead {
 pub struct LedgerWriter {
     path: PathBuf,
     created_directory: Option<PathBuf>,
+    patience: Patience,
 }
 
 impl Entry {
@@ -248,7 +249,8 @@ impl LedgerWriter {
     /// Returns an error if the file cannot be written, or is not a ledger.
     pub fn open(path: &Path) -> Result<Self, AuditError> {
         let (file, created_directory) = open_with_directory(path)?;
-        Self { path: path.to_owned(), created_directory }.checked(file)
+        let patience = Patience::default();
+        Self { path: path.to_owned(), created_directory, patience }.checked(file)
     }
 
     /// Opens an existing ledger to append to, and returns `None` if it does not exist.
@@ -256,7 +258,8 @@ impl LedgerWriter {
     /// # Errors
     /// Returns the errors of [`LedgerWriter::open`].
     pub fn open_existing(path: &Path) -> Result<Option<Self>, AuditError> {
-        let ledger = Self { path: path.to_owned(), created_directory: None };
+        let patience = Patience::default();
+        let ledger = Self { path: path.to_owned(), created_directory: None, patience };
         file::open_existing(path)?.map(|file| ledger.checked(file)).transpose()
     }
 
@@ -270,6 +273,11 @@ impl LedgerWriter {
     /// Returns the directory of the file once, if [`LedgerWriter::open`] has created it.
     pub fn take_created_directory(&mut self) -> Option<PathBuf> {
         self.created_directory.take()
+    }
+
+    /// Sets how long the writer waits for other processes.
+    pub(crate) fn with_patience(self, patience: &Patience) -> Self {
+        Self { patience: patience.clone(), ..self }
     }
 
     /// Returns the path of the file.
@@ -373,7 +381,7 @@ impl LedgerWriter {
     fn open_locked(&self) -> Result<(File, Lock), AuditError> {
         // The file may have been moved away: a new one starts again.
         let file = file::open_or_create(&self.path)?;
-        let lock = Lock::take(&file, &self.path)?;
+        let lock = Lock::take(&file, &self.path, &self.patience)?;
         Ok((file, lock))
     }
 

@@ -25,6 +25,7 @@ pub use error::AuditError;
 pub use event::{
     AnnouncedStep, Command, Event, EventKind, FailureCodes, Found, RefusedApplication,
 };
+pub(crate) use file::Patience;
 pub use event_recorder::EventRecorder;
 pub use intents::UnrecordedIntent;
 pub use ledger::{Entry, LedgerHead, LedgerLine, LedgerWriter, RecordBody};

@@ -100,7 +100,7 @@ pub async fn apply(
             }
             Scope::Cluster => false,
         };
-        ended = ended || !is_left_out && listener.before(transaction).is_break();
+        ended = ended || !is_left_out && listener.before(transaction).await.is_break();
         let executed = if ended || is_left_out {
             Executed::nothing(transaction)
         } else {
@@ -118,7 +118,7 @@ pub async fn apply(
                 StepResult { status, duration, at }
             })
             .collect();
-        ended |= listener.after(&transaction.steps, &results).is_break();
+        ended |= listener.after(&transaction.steps, &results).await.is_break();
         outcome.steps.extend(results);
         if let (Scope::NewDatabase(name), Some(oid)) = (&transaction.scope, executed.oid) {
             oids.insert(name.clone(), oid);
@@ -156,7 +156,7 @@ pub async fn apply(
 
 /// Returns the outcome of a plan whose execution could not start, because an action that precedes
 /// the first statement failed.
-pub(crate) fn outcome_not_started(
+pub(crate) async fn outcome_not_started(
     plan: &Plan,
     action: Action,
     message: &str,
@@ -176,7 +176,7 @@ pub(crate) fn outcome_not_started(
         });
         let results: Vec<StepResult> = results.collect();
         // The run ends anyway.
-        let _ = options.listener.unwrap_or(&()).after(&transaction.steps, &results);
+        let _ = options.listener.unwrap_or(&()).after(&transaction.steps, &results).await;
         outcome.steps.extend(results);
     }
     outcome

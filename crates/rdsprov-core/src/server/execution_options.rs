@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
+use std::pin::Pin;
 
 use super::stop::Stop;
 use super::wait::StatementWait;
@@ -22,17 +23,20 @@ pub enum Fault {
 /// can inject a [`Fault`].
 pub type Interrupt<'a> = dyn Fn(&str) -> ControlFlow<Fault> + Sync + 'a;
 
+/// Whether a run goes on.
+pub type ListenerFuture<'a> = Pin<Box<dyn Future<Output = ControlFlow<()>> + Send + 'a>>;
+
 /// What an execution calls, so that the caller can record and show its progress.
 pub trait Listener: Sync {
     /// Called before each transaction with its steps. `Break` ends the run before the transaction.
-    fn before(&self, _transaction: &Transaction) -> ControlFlow<()> {
-        ControlFlow::Continue(())
+    fn before<'a>(&'a self, _transaction: &'a Transaction) -> ListenerFuture<'a> {
+        Box::pin(std::future::ready(ControlFlow::Continue(())))
     }
 
     /// Called with the results of each transaction, also of those that were not executed. `Break`
     /// ends the run before the next transaction.
-    fn after(&self, _steps: &[Step], _results: &[StepResult]) -> ControlFlow<()> {
-        ControlFlow::Continue(())
+    fn after<'a>(&'a self, _steps: &'a [Step], _results: &'a [StepResult]) -> ListenerFuture<'a> {
+        Box::pin(std::future::ready(ControlFlow::Continue(())))
     }
 
     /// Called once for a statement that is executed for longer than 5 seconds.

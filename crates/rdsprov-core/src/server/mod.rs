@@ -32,7 +32,7 @@ mod writer;
 pub use apply::{ExecutionOutcome, FailedStep};
 pub(crate) use connect_error::Platform;
 pub use connect_error::{ConnectError, Pooler, RejectionCause, WeakRequest};
-pub use execution_options::{ExecuteOptions, Listener};
+pub use execution_options::{ExecuteOptions, Listener, ListenerFuture};
 #[cfg(feature = "test-faults")]
 #[doc(hidden)]
 pub use execution_options::{Fault, Interrupt};

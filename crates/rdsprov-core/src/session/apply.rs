@@ -134,11 +134,16 @@ pub(super) async fn run_operation<F: Frontend>(
     let (csv, ledger, outside) =
         audit.destinations(options.audit_output.as_ref(), options.audit_ledger.as_ref());
     let recorder = EventRecorder { context: options.context(), command: operation.command() };
-    let (records, opened) = Records::open(frontend, csv, ledger, recorder.clone());
+    let (records, opened) =
+        Records::open(frontend, cancellation, csv, ledger, recorder.clone()).await;
     let mut progress =
         Progress { recorder, plans: Vec::new(), steps: Vec::new(), committed: false };
     let execution = Execution { options, frontend, records: &records, cancellation, operation };
-    let mut result = match opened.map_err(Error::from).and(outside) {
+    let opened = opened.map_err(|error| match cancellation.is_cancelled() {
+        true => Error::Stopped { reason: cancellation.reason(), committed: None },
+        false => error.into(),
+    });
+    let mut result = match opened.and(outside) {
         Err(error) => Err(error),
         Ok(()) => tokio::select! {
             biased;
@@ -152,11 +157,11 @@ pub(super) async fn run_operation<F: Frontend>(
     };
     let Progress { recorder, committed, .. } = &progress;
     let outcome = outcome_event(recorder, result.as_ref(), *committed);
-    if let Err(error) = records.write(&recorder.context, &[outcome]) {
+    if let Err(error) = records.write(&recorder.context, &[outcome]).await {
         // If the run failed already, its error is more useful than that of the record.
         result = result.and(Err(error.into()));
     }
-    let (records, ledger_head) = records.into_all();
+    let (records, ledger_head) = records.into_all().await;
     let Progress { recorder, plans, steps, committed } = progress;
     Outcome { result, recorder, plans, steps, committed, records, ledger_head }
 }
@@ -216,7 +221,7 @@ impl<F: Frontend> Execution<'_, F> {
         let mut planned = run.plan().await?;
         let plan = planned.plan();
         self.show(progress, plan);
-        self.recover(progress, plan)?;
+        self.recover(progress, plan).await?;
         let whole = plan.digest.clone();
         let allowed: BTreeSet<Hazard> = options.server.allow.iter().copied().collect();
         let gate = (&setup.policy, &allowed);
@@ -227,7 +232,7 @@ impl<F: Frontend> Execution<'_, F> {
             None => Remainder::Whole,
         };
         if options.dry_run {
-            self.record(progress, &progress.recorder.dry_run(plan))?;
+            self.record(progress, &progress.recorder.dry_run(plan)).await?;
             return Ok(Completion::DryRun);
         }
         let approval = match (&saved, remainder) {
@@ -240,10 +245,16 @@ impl<F: Frontend> Execution<'_, F> {
             // Who approved the whole plan has approved its part.
             _ => approval.of_remainder(&whole, &plan.digest),
         };
+        if let Approval::Digest(digest) = &approval
+            && *digest != plan.digest
+            && saved.as_ref().is_none_or(|saved| saved.digest != *digest)
+        {
+            progress.recorder.context.approval = None;
+        }
         setup.policy.check(plan, &approval, &allowed)?;
-        self.records.create()?;
+        self.records.create().await?;
         if plan.is_empty() {
-            self.record(progress, &progress.recorder.no_change(plan))?;
+            self.record(progress, &progress.recorder.no_change(plan)).await?;
             return Ok(match remainder {
                 Remainder::Nothing => Completion::AlreadyApplied,
                 Remainder::Whole | Remainder::Part { .. } => Completion::NothingToDo,
@@ -264,7 +275,7 @@ impl<F: Frontend> Execution<'_, F> {
             }
             let next = planned.plan();
             if next.is_empty() && next.refusals.is_empty() {
-                self.record(progress, &progress.recorder.no_change(&plan))?;
+                self.record(progress, &progress.recorder.no_change(&plan)).await?;
                 return left_out.result(refusals).map(|()| Completion::Converged);
             }
             self.show(progress, next);
@@ -290,12 +301,17 @@ impl<F: Frontend> Execution<'_, F> {
         matches!(self.operation, Operation::Apply { keep_going: true })
     }
 
-    pub(super) fn record(&self, progress: &Progress, events: &[Event]) -> Result<(), Error> {
-        Ok(self.records.write(&progress.recorder.context, events)?)
+    pub(super) async fn record(
+        &self,
+        progress: &Progress,
+        events: &[Event],
+    ) -> Result<(), Error> {
+        Ok(self.records.write(&progress.recorder.context, events).await?)
     }
 
     pub(super) fn show(&self, progress: &mut Progress, plan: &Plan) {
         progress.recorder.context.plan = Some(plan.digest.clone());
+        progress.recorder.context.system_identifier.clone_from(&plan.origin.system_identifier);
         progress.plans.push(plan.clone());
         self.frontend.on_plan(plan);
     }
@@ -323,7 +339,7 @@ impl<F: Frontend> Execution<'_, F> {
         if outcome.error.is_none() {
             return Ok(plan);
         }
-        self.record(progress, &progress.recorder.no_change(&plan))?;
+        self.record(progress, &progress.recorder.no_change(&plan)).await?;
         Err(self.failure(outcome, committed, progress))
     }
 
@@ -391,11 +407,11 @@ impl<F: Frontend> Execution<'_, F> {
 
     /// Records what the current plan shows about steps whose results an earlier run has not
     /// recorded.
-    pub(super) fn recover(&self, progress: &Progress, plan: &Plan) -> Result<(), Error> {
+    pub(super) async fn recover(&self, progress: &Progress, plan: &Plan) -> Result<(), Error> {
         let recorder = &progress.recorder;
-        for intent in self.records.unrecorded(&recorder.context)? {
+        for intent in self.records.unrecorded(&recorder.context).await? {
             let events = recorder.recovered(plan, &intent);
-            self.record(progress, &events)?;
+            self.record(progress, &events).await?;
             let is_done = |event: &&Event| {
                 matches!(event.kind, EventKind::Recovered { found: Found::Done, .. })
             };
@@ -419,9 +435,9 @@ impl<F: Frontend> Execution<'_, F> {
         ) -> Result<server::ExecutionOutcome, PlanRefused>,
     ) -> Result<(server::ExecutionOutcome, Committed), Error> {
         let intent = progress.recorder.intent(plan);
-        if let Err(not_written) = self.records.write(&progress.recorder.context, &[intent]) {
+        if let Err(not_written) = self.records.write(&progress.recorder.context, &[intent]).await {
             // The other file contains the intent: there, the steps need a result.
-            let _ = self.record(progress, &progress.recorder.not_run(plan));
+            let _ = self.record(progress, &progress.recorder.not_run(plan)).await;
             return Err(not_written.into());
         }
         let listener = RunListener {

@@ -177,7 +177,8 @@ pub async fn apply_fleet<F: FleetFrontend>(
         let error = errors.get(&instance.name);
         let is_stopped = gate.as_ref().err().filter(|_| report.plan.is_some());
         if let Some(error) = error.or(is_stopped) {
-            run.record_failure(instance, approved.as_deref(), error, report.plan.as_ref());
+            let plan = report.plan.as_ref();
+            run.record_failure(instance, approved.as_deref(), error, plan).await;
         }
     }
     match gate {
@@ -185,6 +186,8 @@ pub async fn apply_fleet<F: FleetFrontend>(
         Ok(false) => return Ok(FleetOutcome { report: planned, error: None }),
         Err(error) => return Ok(FleetOutcome { report: planned, error: Some(error) }),
     }
+    // A digest of other plans approves nothing, also if nothing is left to do.
+    let approved = approved.filter(|approved| planned.digest.as_ref() == Some(approved));
     let plans: BTreeMap<String, InstanceReport> =
         planned.instances.into_iter().map(|one| (one.instance.clone(), one)).collect();
     let report = run.side_by_side(async |instance, stop| match plans.get(&instance.name) {
@@ -327,7 +330,7 @@ impl<'a, F: FleetFrontend> FleetRun<'a, F> {
         let setup = match self.setup(instance) {
             Ok(setup) => setup,
             Err(error) => {
-                self.record_failure(instance, fleet_approval, &error, None);
+                self.record_failure(instance, fleet_approval, &error, None).await;
                 fail(&mut report, &error, false);
                 return report;
             }
@@ -358,7 +361,7 @@ impl<'a, F: FleetFrontend> FleetRun<'a, F> {
     }
 
     /// Records that the run of an instance was not started.
-    fn record_failure(
+    async fn record_failure(
         &self,
         instance: &Instance,
         fleet_approval: Option<&str>,
@@ -372,7 +375,8 @@ impl<'a, F: FleetFrontend> FleetRun<'a, F> {
             Ok(setup) => setup.configured_files(),
             Err(_) => ConfiguredFiles::new(&self.options.config),
         };
-        record_failure(files, error, plan, &run, &self.frontend.instance(&instance.name));
+        let frontend = self.frontend.instance(&instance.name);
+        record_failure(files, error, plan, &run, &frontend, self.cancellation).await;
     }
 
     fn setup(&self, instance: &Instance) -> Result<SetupBuilder, Error> {

@@ -13,7 +13,7 @@ use crate::Timestamp;
 use crate::audit::{AuditError, Event, EventRecorder, FailureCodes, Status};
 use crate::plan::{Plan, Step, Transaction};
 use crate::server::wait::{place, step_words};
-use crate::server::{Listener, StatementWait};
+use crate::server::{Listener, ListenerFuture, StatementWait};
 use crate::step_result::{StepResult, StepStatus};
 
 /// The space for an error message and for the outcome of the run, in bytes.
@@ -63,8 +63,8 @@ impl<F> RunListener<'_, F> {
     }
 }
 
-impl<F: Frontend> Listener for RunListener<'_, F> {
-    fn before(&self, transaction: &Transaction) -> ControlFlow<()> {
+impl<F: Frontend> RunListener<'_, F> {
+    async fn reserve(&self, transaction: &Transaction) -> ControlFlow<()> {
         let place = place(&transaction.scope);
         self.state().place.clone_from(&place);
         // An error message contains the statement that failed, and quotes are escaped in JSON. The
@@ -72,7 +72,8 @@ impl<F: Frontend> Listener for RunListener<'_, F> {
         let statements = transaction.steps.iter().flat_map(|step| &step.statements);
         let longest = statements.map(|one| one.redacted().len()).max().unwrap_or_default() as u64;
         let more = SPACE_FOR_MESSAGES + 4 * longest;
-        match self.records.reserve(&self.recorder.context, &self.expected(transaction), more) {
+        let expected = self.expected(transaction);
+        match self.records.reserve(&self.recorder.context, expected, more).await {
             Ok(()) => ControlFlow::Continue(()),
             Err(error) => {
                 self.state().failure.get_or_insert(Failure::NoSpace { error, place });
@@ -81,33 +82,48 @@ impl<F: Frontend> Listener for RunListener<'_, F> {
         }
     }
 
-    fn after(&self, steps: &[Step], results: &[StepResult]) -> ControlFlow<()> {
+    async fn record(&self, steps: &[Step], results: &[StepResult]) -> ControlFlow<()> {
         let events = self.recorder.results(steps, results);
-        let written = self.records.write(&self.recorder.context, &events);
-        let mut state = self.state();
-        state.steps.extend(steps.iter().cloned().zip(results.iter().cloned()));
-        let flow = match written {
-            Ok(()) => ControlFlow::Continue(()),
-            Err(not_written) => {
-                let is_committed = |result: &StepResult| result.status == StepStatus::Success;
-                let both = steps.iter().zip(results);
-                let changes: Vec<String> = both
-                    .filter(|(_, result)| is_committed(result))
-                    .map(|(step, _)| step_words(step))
-                    .collect();
-                let place = state.place.clone();
-                // Changes that were not recorded are more important than an earlier failure.
-                if state.failure.is_none() || !changes.is_empty() {
-                    state.failure = Some(Failure::NotWritten { not_written, place, changes });
-                }
-                ControlFlow::Break(())
-            }
-        };
-        drop(state);
+        let written = self.records.write(&self.recorder.context, &events).await;
+        let flow = self.recorded(steps, results, written);
         for (step, result) in steps.iter().zip(results) {
             self.frontend.on_step(step, result);
         }
         flow
+    }
+
+    /// Keeps the results of steps, and whether their records were written.
+    fn recorded(
+        &self,
+        steps: &[Step],
+        results: &[StepResult],
+        written: Result<(), NotWritten>,
+    ) -> ControlFlow<()> {
+        let mut state = self.state();
+        state.steps.extend(steps.iter().cloned().zip(results.iter().cloned()));
+        let Err(not_written) = written else { return ControlFlow::Continue(()) };
+        let is_committed = |result: &StepResult| result.status == StepStatus::Success;
+        let both = steps.iter().zip(results);
+        let changes: Vec<String> = both
+            .filter(|(_, result)| is_committed(result))
+            .map(|(step, _)| step_words(step))
+            .collect();
+        let place = state.place.clone();
+        // Changes that were not recorded are more important than an earlier failure.
+        if state.failure.is_none() || !changes.is_empty() {
+            state.failure = Some(Failure::NotWritten { not_written, place, changes });
+        }
+        ControlFlow::Break(())
+    }
+}
+
+impl<F: Frontend> Listener for RunListener<'_, F> {
+    fn before<'a>(&'a self, transaction: &'a Transaction) -> ListenerFuture<'a> {
+        Box::pin(self.reserve(transaction))
+    }
+
+    fn after<'a>(&'a self, steps: &'a [Step], results: &'a [StepResult]) -> ListenerFuture<'a> {
+        Box::pin(self.record(steps, results))
     }
 
     fn waiting(&self, wait: &StatementWait) {

@@ -1,5 +1,6 @@
 //! The record of how a run has ended.
 
+use super::cancellation::Cancellation;
 use super::error::{Error, Kind};
 use super::frontend::Frontend;
 use super::record_files::ConfiguredFiles;
@@ -34,12 +35,13 @@ pub(super) fn outcome_event(
 /// Records the failure of a run that was not started, with the plan that was made for it.
 ///
 /// A record that cannot be written is no error: the failure of the run is more useful.
-pub(super) fn record_failure<F: Frontend>(
+pub(super) async fn record_failure<F: Frontend>(
     files: ConfiguredFiles,
     error: &Error,
     plan: Option<&Plan>,
     options: &RunOptions,
     frontend: &F,
+    cancellation: &Cancellation,
 ) {
     let mut context = options.context();
     if let Some(plan) = plan {
@@ -50,7 +52,7 @@ pub(super) fn record_failure<F: Frontend>(
     let recorder = EventRecorder { context, command: Command::Apply };
     let (csv, ledger, _) =
         files.destinations(options.audit_output.as_ref(), options.audit_ledger.as_ref());
-    let (records, _) = Records::open(frontend, csv, ledger, recorder.clone());
+    let (records, _) = Records::open(frontend, cancellation, csv, ledger, recorder.clone()).await;
     let event = outcome_event(&recorder, Err(error), false);
-    let _ = records.write(&recorder.context, &[event]);
+    let _ = records.write(&recorder.context, &[event]).await;
 }

@@ -1,16 +1,17 @@
 //! Writes the events of a run to the ledger and the CSV file, if they are configured, and then
 //! passes them to the front end.
 
-use std::path::PathBuf;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::cancellation::Cancellation;
 use super::error::Error;
 use super::frontend::Frontend;
 use super::notice::Notice;
 use super::record_files::Destination;
 use crate::audit::{
     AuditError, Columns, Command, CsvWriter, Event, EventKind, EventRecorder, FailureCodes,
-    LedgerHead, LedgerWriter, Record, RunContext, Status, UnrecordedIntent,
+    LedgerHead, LedgerWriter, Patience, Record, RunContext, Status, UnrecordedIntent,
 };
 use crate::error_code::ErrorCode;
 
@@ -30,14 +31,20 @@ impl From<NotWritten> for Error {
 }
 
 /// The destinations of the records of a run.
+///
+/// To write a file can take long: another process can have its lock, and a ledger can be large. So another
+/// thread does it, because the instances of a fleet share one.
 pub(super) struct Records<'a, F> {
     frontend: &'a F,
-    state: Mutex<State>,
+    cancellation: &'a Cancellation,
+    patience: Patience,
+    state: Arc<Mutex<State>>,
 }
 
 #[derive(Default)]
 struct State {
     ledger: Option<LedgerWriter>,
+    patience: Patience,
     /// The files that do not exist yet.
     missing: Missing,
     head: Option<LedgerHead>,
@@ -62,37 +69,18 @@ struct Missing {
 impl<'a, F: Frontend> Records<'a, F> {
     /// Opens the files, and also returns the records if this fails: an error with one file is
     /// recorded in the other.
-    pub(super) fn open(
+    pub(super) async fn open(
         frontend: &'a F,
+        cancellation: &'a Cancellation,
         csv: Option<Destination>,
         ledger: Option<Destination>,
         EventRecorder { context, command }: EventRecorder,
     ) -> (Self, Result<(), AuditError>) {
-        let mut state = State { context, command, ..State::default() };
-        let columns = state.columns();
-        let open = || {
-            match ledger {
-                Some(Destination::Option(path)) => state.ledger = Some(LedgerWriter::open(&path)?),
-                Some(Destination::Config(path)) => {
-                    state.ledger = LedgerWriter::open_existing(&path)?;
-                    state.missing.ledger = state.ledger.is_none().then_some(path);
-                }
-                None => {}
-            }
-            match csv {
-                Some(Destination::Option(path)) => {
-                    state.csv = Some(CsvWriter::append(&path, columns)?)
-                }
-                Some(Destination::Config(path)) => {
-                    state.csv = CsvWriter::append_existing(&path, columns)?;
-                    state.missing.csv = state.csv.is_none().then_some(path);
-                }
-                None => {}
-            }
-            Ok(())
-        };
-        let opened = open();
-        let records = Self { frontend, state: Mutex::new(state) };
+        let patience = Patience::default();
+        let state = State { context, command, patience: patience.clone(), ..State::default() };
+        let records =
+            Self { frontend, cancellation, patience, state: Arc::new(Mutex::new(state)) };
+        let opened = records.in_background(|state| state.open(csv, ledger)).await;
         records.report_directories();
         (records, opened)
     }
@@ -105,17 +93,8 @@ impl<'a, F: Frontend> Records<'a, F> {
 
     /// Creates the files that `rdsprov.toml` names and that do not exist yet, with their directories.
     /// The caller has checked the gates.
-    pub(super) fn create(&self) -> Result<(), AuditError> {
-        let create = |state: &mut State| {
-            if let Some(path) = state.missing.ledger.take() {
-                state.ledger = Some(LedgerWriter::open(&path)?);
-            }
-            if let Some(path) = state.missing.csv.take() {
-                state.csv = Some(CsvWriter::append(&path, state.columns())?);
-            }
-            Ok(())
-        };
-        let created = create(&mut self.state());
+    pub(super) async fn create(&self) -> Result<(), AuditError> {
+        let created = self.in_background(State::create).await;
         self.report_directories();
         created
     }
@@ -135,9 +114,16 @@ impl<'a, F: Frontend> Records<'a, F> {
 
     /// Writes events to each file and passes them to the front end, also if a file cannot be
     /// written. The front end is last, because its callback can fail.
-    pub(super) fn write(&self, context: &RunContext, events: &[Event]) -> Result<(), NotWritten> {
+    pub(super) async fn write(
+        &self,
+        context: &RunContext,
+        events: &[Event],
+    ) -> Result<(), NotWritten> {
         let rows: Vec<Record> = events.iter().filter_map(|event| event.row(context)).collect();
-        let written = self.state().write(context, events, &rows);
+        let written = {
+            let (context, events, rows) = (context.clone(), events.to_vec(), rows.clone());
+            self.in_background(move |state| state.write(&context, &events, &rows)).await
+        };
         // An empty list of events still makes the front end print the CSV header.
         if !rows.is_empty() || events.is_empty() {
             self.frontend.on_records(&rows);
@@ -146,41 +132,38 @@ impl<'a, F: Frontend> Records<'a, F> {
     }
 
     /// Makes sure that each file has space for events, and for `more` bytes.
-    pub(super) fn reserve(
+    pub(super) async fn reserve(
         &self,
         context: &RunContext,
-        events: &[Event],
+        events: Vec<Event>,
         more: u64,
     ) -> Result<(), AuditError> {
-        let mut state = self.state();
-        state.has_reserved = true;
-        if let Some(ledger) = &state.ledger {
-            ledger.reserve(context, events, more)?;
-        }
-        if let Some(csv) = &mut state.csv {
-            let rows: Vec<Record> = events.iter().filter_map(|event| event.row(context)).collect();
-            csv.reserve(&rows, more)?;
-        }
-        Ok(())
+        let context = context.clone();
+        self.in_background(move |state| state.reserve(&context, &events, more)).await
     }
 
     /// Returns the intents of earlier runs whose steps have no result in the ledger.
-    pub(super) fn unrecorded(
+    pub(super) async fn unrecorded(
         &self,
         context: &RunContext,
     ) -> Result<Vec<UnrecordedIntent>, AuditError> {
-        let state = self.state();
-        let Some(ledger) = &state.ledger else { return Ok(Vec::new()) };
-        ledger
-            .unrecorded(context, state.command)
-            .map_err(|source| AuditError::Io { path: ledger.path().to_owned(), source })
+        let context = context.clone();
+        self.in_background(move |state| {
+            let Some(ledger) = &state.ledger else { return Ok(Vec::new()) };
+            ledger
+                .unrecorded(&context, state.command)
+                .map_err(|source| AuditError::Io { path: ledger.path().to_owned(), source })
+        })
+        .await
     }
 
     /// Returns all CSV rows and the last record of the ledger.
-    pub(super) fn into_all(self) -> (Vec<Record>, Option<LedgerHead>) {
-        let mut state = self.state();
-        state.release();
-        (std::mem::take(&mut state.all), state.head.take())
+    pub(super) async fn into_all(self) -> (Vec<Record>, Option<LedgerHead>) {
+        self.in_background(|state| {
+            state.release();
+            (std::mem::take(&mut state.all), state.head.take())
+        })
+        .await
     }
 }
 
@@ -188,9 +171,92 @@ impl<F> Records<'_, F> {
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    /// Executes an operation on the files in another thread. It waits for other processes only for a short
+    /// time after a cancellation.
+    async fn in_background<T: Send + 'static>(
+        &self,
+        operation: impl FnOnce(&mut State) -> T + Send + 'static,
+    ) -> T {
+        let state = Arc::clone(&self.state);
+        let mut task = tokio::task::spawn_blocking(move || {
+            operation(&mut state.lock().unwrap_or_else(PoisonError::into_inner))
+        });
+        let result = tokio::select! {
+            biased;
+            result = &mut task => result,
+            () = self.cancellation.wait() => {
+                self.patience.shorten();
+                task.await
+            }
+        };
+        result.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
+    }
 }
 
 impl State {
+    fn open(
+        &mut self,
+        csv: Option<Destination>,
+        ledger: Option<Destination>,
+    ) -> Result<(), AuditError> {
+        match ledger {
+            Some(Destination::Option(path)) => self.open_ledger(&path)?,
+            Some(Destination::Config(path)) => {
+                let ledger = LedgerWriter::open_existing(&path)?;
+                self.ledger = ledger.map(|ledger| ledger.with_patience(&self.patience));
+                self.missing.ledger = self.ledger.is_none().then_some(path);
+            }
+            None => {}
+        }
+        match csv {
+            Some(Destination::Option(path)) => self.open_csv(&path)?,
+            Some(Destination::Config(path)) => {
+                self.csv = CsvWriter::append_existing(&path, self.columns(), &self.patience)?;
+                self.missing.csv = self.csv.is_none().then_some(path);
+            }
+            None => {}
+        }
+        Ok(())
+    }
+
+    fn create(&mut self) -> Result<(), AuditError> {
+        if let Some(path) = self.missing.ledger.take() {
+            self.open_ledger(&path)?;
+        }
+        if let Some(path) = self.missing.csv.take() {
+            self.open_csv(&path)?;
+        }
+        Ok(())
+    }
+
+    fn open_ledger(&mut self, path: &Path) -> Result<(), AuditError> {
+        self.ledger = Some(LedgerWriter::open(path)?.with_patience(&self.patience));
+        Ok(())
+    }
+
+    fn open_csv(&mut self, path: &Path) -> Result<(), AuditError> {
+        self.csv = Some(CsvWriter::append_with(path, self.columns(), &self.patience)?);
+        Ok(())
+    }
+
+    fn reserve(
+        &mut self,
+        context: &RunContext,
+        events: &[Event],
+        more: u64,
+    ) -> Result<(), AuditError> {
+        self.has_reserved = true;
+        if let Some(ledger) = &self.ledger {
+            ledger.reserve(context, events, more)?;
+        }
+        if let Some(csv) = &mut self.csv {
+            let rows: Vec<Record> = events.iter().filter_map(|event| event.row(context)).collect();
+            csv.reserve(&rows, more)?;
+        }
+        Ok(())
+    }
+
     fn columns(&self) -> Columns {
         if self.context.instance.is_some() { Columns::Fleet } else { Columns::Run }
     }
@@ -245,6 +311,8 @@ impl State {
 impl<F> Drop for Records<'_, F> {
     /// Records an outcome after a panic, or if the front end drops the future of the run.
     fn drop(&mut self) {
+        // The thread of the caller waits.
+        self.patience.shorten();
         let mut state = self.state();
         if state.ended {
             state.release();

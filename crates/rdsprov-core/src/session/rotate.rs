@@ -70,18 +70,18 @@ impl<F: Frontend> Execution<'_, F> {
         let planned = run.plan_rotation(&rotations).await?;
         let plan = planned.plan().clone();
         self.show(progress, &plan);
-        self.recover(progress, &plan)?;
+        self.recover(progress, &plan).await?;
         no_refusals(&plan)?;
         if let Some(saved) = saved {
             saved.check_current(&plan)?;
         }
         if options.dry_run {
-            self.record(progress, &progress.recorder.dry_run(&plan))?;
+            self.record(progress, &progress.recorder.dry_run(&plan)).await?;
             return Ok(Completion::DryRun);
         }
         let allowed = server.allow.iter().copied().collect();
         setup.policy.check(&plan, approval, &allowed)?;
-        self.records.create()?;
+        self.records.create().await?;
         if !self.frontend.confirm(&plan).await {
             return Err(Error::NotConfirmed);
         }

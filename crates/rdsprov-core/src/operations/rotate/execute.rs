@@ -73,7 +73,7 @@ impl PlannedRotation<'_> {
                 continue;
             };
             let mut steps = transaction.steps.clone();
-            ended = ended || outcome.error.is_some() || listener.before(transaction).is_break();
+            ended = ended || outcome.error.is_some() || listener.before(transaction).await.is_break();
             let results = if ended {
                 steps.iter().map(|_| step_result(StepStatus::NotRun, Duration::ZERO)).collect()
             } else {
@@ -81,7 +81,7 @@ impl PlannedRotation<'_> {
                 let rotation_run = RotationRun { planned: &self, manager, candidate, allowed };
                 rotation_run.run(transaction, &mut steps, options.stop.clone(), &mut outcome).await
             };
-            ended |= listener.after(&steps, &results).is_break();
+            ended |= listener.after(&steps, &results).await.is_break();
             outcome.steps.extend(results);
         }
         Ok(outcome)
