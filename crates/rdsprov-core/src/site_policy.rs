@@ -587,7 +587,9 @@ mod tests {
             policy.check_master_secret(&id, &rotated).is_ok()
         };
         assert!(allows("x/prod/rds") && allows("qa") && !allows("shop"));
-        assert!(allows(&arn("1", "x/prod/rds")) && allows(&arn("1", "qa")) && allows(&arn("1", "own")));
+        assert!(
+            allows(&arn("1", "x/prod/rds")) && allows(&arn("1", "qa")) && allows(&arn("1", "own"))
+        );
         assert!(!allows(&arn("2", "x/prod/rds")) && !allows(&arn("2", "own")));
         let (id, rotated) = (SecretId("shop".to_owned()), SecretId("shop".to_owned()));
         assert!(SitePolicy::default().check_master_secret(&id, &rotated).is_ok());

@@ -468,6 +468,60 @@ fn readers_hold_no_lock() {
     assert!(verified(&path).is_intact());
 }
 
+/// In a directory that users share, each of them can create `NAME.lock`.
+#[cfg(unix)]
+#[test]
+fn lock_of_another_user_does_not_count() {
+    use std::os::unix::fs::{chown, symlink};
+
+    let (directory, path) = ledger();
+    let csv = directory.path().join("audit.csv");
+    CsvWriter::append(&csv, Columns::Run).unwrap();
+    let other = directory.path().join("other");
+    let held = fs::File::create(&other).unwrap();
+    held.lock().unwrap();
+    let append = |kind: &str| {
+        let written =
+            LedgerWriter::open(&path).unwrap().append(&facts("2"), &[intent(), outcome()]);
+        assert!(written.is_ok(), "{kind}: {written:?}");
+        let written = CsvWriter::append(&csv, Columns::Run).and_then(|mut csv| csv.write(&[]));
+        assert!(written.is_ok(), "{kind}: {written:?}");
+    };
+    let locks = [&path, &csv].map(|file| file.with_added_extension("lock"));
+    let each = |create: &dyn Fn(&Path)| {
+        for lock in &locks {
+            if fs::remove_file(lock).is_err() {
+                fs::remove_dir(lock).unwrap();
+            }
+            create(lock);
+        }
+    };
+    each(&|lock| symlink(&other, lock).unwrap());
+    append("symbolic link");
+    each(&|lock| fs::hard_link(&other, lock).unwrap());
+    append("hard link");
+    each(&|lock| fs::create_dir(lock).unwrap());
+    append("directory");
+    each(&|lock| {
+        let made = std::process::Command::new("mkfifo").arg(lock).status().unwrap();
+        assert!(made.success());
+    });
+    append("FIFO");
+    // Only root can give a file away.
+    let foreign = std::cell::RefCell::new(Vec::new());
+    let is_root = std::cell::Cell::new(true);
+    each(&|lock| {
+        let file = fs::File::create(lock).unwrap();
+        is_root.set(chown(lock, Some(65_534), None).is_ok());
+        if is_root.get() {
+            file.lock().unwrap();
+        }
+        foreign.borrow_mut().push(file);
+    });
+    append("file of another user");
+    assert!(verified(&path).is_intact());
+}
+
 /// The writers of a file that a group writes share its lock.
 #[cfg(unix)]
 #[test]

@@ -21,7 +21,17 @@ pub use event::{Event, ProvisionEvent, Request, RotationEvent};
 pub use failure::Failure;
 use lambda_runtime::LambdaEvent;
 pub use logging::start_logging;
+use rdsprov_core::text::visible_json;
 use serde_json::Value;
+use serde_json::value::RawValue;
+
+/// Returns the JSON text of a response, in which no character is hidden: it contains names of the server.
+///
+/// # Errors
+/// Returns a [`Failure`] if JSON cannot represent the response.
+pub fn visible_response(response: Value) -> Result<Box<RawValue>, Failure> {
+    RawValue::from_string(visible_json(response.to_string())).map_err(Failure::internal)
+}
 
 /// Handles an event.
 ///

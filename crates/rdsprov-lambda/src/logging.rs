@@ -34,12 +34,12 @@ pub fn start_logging() {
         .init();
 }
 
-/// Writes a line to stdout, which CloudWatch Logs receives.
+/// Writes a line of JSON to stdout, which CloudWatch Logs receives. No character in it is hidden.
 ///
 /// # Errors
 /// Returns the error of the operating system.
 pub(crate) fn write_line(line: impl Display) -> io::Result<()> {
-    writeln!(io::stdout().lock(), "{line}")
+    writeln!(io::stdout().lock(), "{}", visible_json(line.to_string()))
 }
 
 /// Writes a line to stdout. If that fails, the log contains an error instead.

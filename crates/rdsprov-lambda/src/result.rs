@@ -8,6 +8,7 @@ use rdsprov_core::error_code::ErrorCode;
 use rdsprov_core::plan::{Hazard, Plan};
 use rdsprov_core::session::ExitCode;
 use rdsprov_core::step_result::StepStatus;
+use rdsprov_core::text::visible_json;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -167,8 +168,9 @@ impl RunResult {
 
     /// Returns the response, without what makes it too large.
     pub(crate) fn into_response(mut self) -> serde_json::Result<Value> {
-        let is_too_large =
-            |result: &Self| serde_json::to_string(result).map(|text| text.len() > MAXIMUM_SIZE);
+        let is_too_large = |result: &Self| {
+            serde_json::to_string(result).map(|text| visible_json(text).len() > MAXIMUM_SIZE)
+        };
         if is_too_large(&self)? && self.plan.take().is_some() {
             self.left_out.push("plan");
         }

@@ -141,7 +141,10 @@ fn object<'py>(
         let key = string(key, path)?;
         budget.spend(key.len())?;
         let value = convert(&value, &format!("{path}.{key}"), depth + 1, budget)?;
-        map.insert(key, value);
+        let label = format!("{path} contains the key {key:?} twice");
+        if map.insert(key, value).is_some() {
+            return Err(PyValueError::new_err(label));
+        }
     }
     Ok(Value::Object(map))
 }

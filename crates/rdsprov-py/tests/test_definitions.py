@@ -5,11 +5,11 @@ from __future__ import annotations
 import enum
 import os
 import pickle
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType, SimpleNamespace
-from typing import NamedTuple, Optional
+from typing import Any, NamedTuple, Optional
 
 import attrs
 import pydantic
@@ -333,3 +333,31 @@ def test_valid_files_equal_their_data(file: Path) -> None:
     )
     assert again.applications == read.applications
     assert pickle.loads(pickle.dumps(read)) == read
+
+
+class Repeating(Mapping[str, object]):
+    """A mapping whose `items` contain a key twice."""
+
+    def __init__(self, *items: tuple[str, object]) -> None:
+        self.pairs = list(items)
+
+    def __getitem__(self, key: str) -> object:
+        return dict(self.pairs)[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(dict(self.pairs))
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+    def items(self) -> Any:
+        return self.pairs
+
+
+def test_a_key_is_not_read_twice() -> None:
+    for wrong in (
+        Repeating(("shop", SHOP), ("shop", {**SHOP, "username": "another"})),
+        {"shop": Repeating(("database_name", "a"), ("username", "b"), ("username", "c"))},
+    ):
+        with pytest.raises(ValueError, match="twice"):
+            Definitions.from_mapping({"application_databases": wrong})

@@ -27,8 +27,9 @@ type InvocationResult = Result<Value, Value>;
 pub struct LambdaRuntime {
     address: SocketAddr,
     events: Sender<Event>,
-    results: Receiver<InvocationResult>,
+    results: Receiver<(InvocationResult, String)>,
     invocations: u64,
+    text: String,
 }
 
 impl LambdaRuntime {
@@ -50,7 +51,7 @@ impl LambdaRuntime {
                 std::thread::spawn(move || serve(stream, &queue, &sender));
             }
         });
-        Ok(Self { address, events, results, invocations: 0 })
+        Ok(Self { address, events, results, invocations: 0, text: String::new() })
     }
 
     /// Returns the environment variables that a function needs.
@@ -79,17 +80,26 @@ impl LambdaRuntime {
         let deadline = SystemTime::now() + time;
         let event = Event { id, body: event.to_owned(), deadline };
         self.events.send(event).map_err(|_| failed("the runtime API has ended"))?;
-        self.results.recv_timeout(time + Duration::from_secs(60)).map_err(|error| match error {
+        let received = self.results.recv_timeout(time + Duration::from_secs(60));
+        let (result, text) = received.map_err(|error| match error {
             RecvTimeoutError::Timeout => failed("no result"),
             RecvTimeoutError::Disconnected => failed("the runtime API has ended"),
-        })
+        })?;
+        self.text = text;
+        Ok(result)
+    }
+
+    /// Returns the text of the last result, as the function has sent it.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        &self.text
     }
 }
 
 fn serve(
     mut client: TcpStream,
     queue: &Mutex<Receiver<Event>>,
-    results: &Sender<InvocationResult>,
+    results: &Sender<(InvocationResult, String)>,
 ) -> io::Result<()> {
     let mut reader = BufReader::new(client.try_clone()?);
     // The function keeps its connection.
@@ -131,7 +141,8 @@ fn serve(
                 let value = serde_json::from_slice(&body).unwrap_or(Value::Null);
                 let result = if kind == Some("response") { Ok(value) } else { Err(value) };
                 write!(client, "HTTP/1.1 202 Accepted\r\ncontent-length: 0\r\n\r\n")?;
-                results.send(result).map_err(io::Error::other)?;
+                let text = String::from_utf8_lossy(&body).into_owned();
+                results.send((result, text)).map_err(io::Error::other)?;
             }
             _ => write!(client, "HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n")?,
         }

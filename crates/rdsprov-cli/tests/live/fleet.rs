@@ -1,7 +1,7 @@
 //! `--fleet`: one command for several servers side by side.
 
 use std::fmt::Write as _;
-use std::io::Write as _;
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
@@ -266,7 +266,18 @@ fn approval_is_that_of_all_plans() {
     for record in intents {
         assert_eq!(record["fleet_approval"], planned.as_str());
         assert_eq!(record["approval"], record["plan"]);
+        assert!(record["system_identifier"].is_string(), "{record:#}");
     }
+    // Nothing is left to do: the digest of other plans is not recorded as an approval.
+    let foreign = format!("sha256:{}", "0".repeat(64));
+    expect(&apply(&foreign, &[]), 0);
+    let text = std::fs::read_to_string(fleet.path().join("l.jsonl")).unwrap();
+    assert!(text.len() > ledger.len());
+    for line in text[ledger.len()..].lines() {
+        let record = serde_json::from_str::<Value>(line).unwrap();
+        assert_eq!((&record["approval"], record.get("fleet_approval")), (&Value::Null, None));
+    }
+    expect(&apply(&fleet_digest(&expect(&fleet.run(&["plan"]), 0)), &[]), 0);
 
     // An instance without a plan is part of the approved set, and is not changed by it.
     for server in &fleet.servers {
@@ -544,6 +555,36 @@ fn a_signal_stops_all_instances() {
     let ledger = std::fs::read_to_string(fleet.path().join("ledger.jsonl")).unwrap();
     assert_eq!(ledger.matches(r#""event":"outcome""#).count(), 2, "{ledger}");
     assert_eq!(fleet.roles(), ["0", "0", "0"]);
+}
+
+/// An instance that waits for the lock of its ledger does not keep the others waiting, and a signal ends the
+/// wait.
+#[test]
+fn locked_ledger_keeps_its_instance_waiting_only() {
+    let mut fleet =
+        Fleet { servers: Vec::new(), directory: TempDir::new().unwrap(), instances: String::new() };
+    fleet.write("shop.tfvars", DEFINITIONS);
+    fleet.write("ca.pem", "");
+    fleet.add("stuck", "dev", &secret_of_no_server());
+    fleet.instances = fleet.instances.replace("\n\n", "\nconfig = \"stuck/rdsprov.toml\"\n\n");
+    fleet.add("free", "dev", &secret_of_no_server());
+    fleet.write("stuck/rdsprov.toml", "[audit]\nledger = \"ledger.jsonl\"\n");
+    fleet.write("stuck/ledger.jsonl", "");
+    fleet.write("stuck/ledger.jsonl.lock", "");
+    let lock = std::fs::File::open(fleet.path().join("stuck/ledger.jsonl.lock")).unwrap();
+    lock.lock().unwrap();
+    let mut command = program();
+    command.current_dir(fleet.path()).args(["apply", "--fleet", "fleet.toml"]);
+    command.args(["--secrets", "file:."]).stdout(Stdio::null()).stderr(Stdio::piped());
+    let mut run = command.spawn().unwrap();
+    let mut lines = BufReader::new(run.stderr.take().unwrap()).lines().map(Result::unwrap);
+    let first = lines.find(|line| line.contains("free") || line.contains("stuck")).unwrap();
+    assert!(first.contains("free"), "{first}");
+    Command::new("kill").args(["-TERM", &run.id().to_string()]).status().unwrap();
+    let rest: Vec<String> = lines.collect();
+    assert!(rest.iter().any(|line| line.contains("stuck")), "{rest:#?}");
+    assert_eq!(run.wait().unwrap().code(), Some(1), "{rest:#?}");
+    assert_eq!(std::fs::read_to_string(fleet.path().join("stuck/ledger.jsonl")).unwrap(), "");
 }
 
 /// A program that runs the instances itself, such as a state machine, reads them from the command.

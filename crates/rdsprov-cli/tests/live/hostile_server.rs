@@ -1,9 +1,12 @@
 //! Servers that ask for a weak answer, that send without end, or that send nothing.
 
+use std::num::NonZeroU32;
 use std::process::{Command, Output};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use rdsprov_core::secrets::Password;
+use rdsprov_core::secrets::scram::Verifier;
 use rdsprov_testkit::{FakeServer, Misbehaviour, versions};
 use tempfile::TempDir;
 
@@ -50,7 +53,7 @@ fn weak_requests_are_not_answered() {
             Misbehaviour::AskScram(1),
             "weak-authentication-requested",
             "the server asks for a SCRAM proof with 1 iterations\n\
-             hint: set `scram_iterations` to a number from 4096 to 1000000 on the server",
+             hint: set `scram_iterations` to a number from 4096 to 100000 on the server",
         ),
         (Misbehaviour::AskScram(4095), "weak-authentication-requested", "with 4095 iterations"),
         // The client would compute for minutes.
@@ -142,27 +145,51 @@ fn server_with_weak_verifiers() {
         }
         let scram = format!("ALTER ROLE platform_admin PASSWORD '{master}'");
         fixture.query(&scram);
-        // The password of an application is not guessed from a check of it either.
-        let app = password("keycloak");
-        fixture.query(&format!(
-            "SET password_encryption = 'md5'; ALTER ROLE keycloak_user PASSWORD '{app}'"
-        ));
-        let plan = expect(&fixture.run("teams/standalone.tfvars", &["plan"]), 0);
-        let says = "could not be checked and is not changed: cannot connect to localhost:";
-        assert!(plan.contains(says) && plan.contains("an MD5 hash of the password"), "{plan}");
-        assert_no_secret(&plan);
+        // A role that stores a weak verifier for itself keeps no password that is not the one of the secret.
+        let old = "Canary-leaked-password";
+        let verifier = |number: u32| {
+            let number = NonZeroU32::new(number).unwrap();
+            let old = Password::new(old.to_owned()).unwrap();
+            format!("ALTER ROLE keycloak_user PASSWORD '{}'", Verifier::new(&old, number).unwrap())
+        };
+        let md5 =
+            format!("SET password_encryption = md5; ALTER ROLE keycloak_user PASSWORD '{old}'");
+        for store in [md5, verifier(1), verifier(200_000)] {
+            fixture.query(&format!("ALTER ROLE keycloak_user PASSWORD '{old}'"));
+            fixture.server.sql_as("keycloak_user", old, "keycloak", &store).unwrap();
+            let text = expect(&fixture.run("teams/standalone.tfvars", &["check"]), 2);
+            assert!(text.contains("set_password role keycloak_user"), "{major}: {text}");
+            let text = expect(&fixture.run("teams/standalone.tfvars", &["apply"]), 0);
+            assert_no_secret(&text);
+            assert!(fixture.server.sql_as("keycloak_user", old, "keycloak", "SELECT 1").is_err());
+            expect(&fixture.run("teams/standalone.tfvars", &["check"]), 0);
+        }
 
-        // A number of iterations outside of the limits is not used for new verifiers.
-        for number in ["1", "4095", "1000001", "2000000"] {
-            if major < 16 {
-                continue;
-            }
-            fixture.query(&format!("ALTER ROLE platform_admin SET scram_iterations = {number}"));
+        // The number of iterations is that of the server, within the limits. Stored values do not count.
+        if major < 16 {
+            continue;
+        }
+        let set = |alter: &str, iterations: &str| {
+            fixture.query(alter);
+            fixture.query("SELECT pg_reload_conf()");
             fixture.query("ALTER ROLE backstage_user PASSWORD 'another'");
             expect(&fixture.run("teams/standalone.tfvars", &["apply"]), 0);
             let stored = "SELECT split_part(split_part(rolpassword, '$', 2), ':', 1)
                 FROM pg_authid WHERE rolname = 'backstage_user'";
-            assert_eq!(fixture.query(stored), "4096", "PostgreSQL {major}: {number}");
+            assert_eq!(fixture.query(stored), iterations, "PostgreSQL {major}: {alter}");
+            expect(&fixture.run("teams/standalone.tfvars", &["check"]), 0);
+        };
+        set("ALTER DATABASE platform SET scram_iterations = 200000", "4096");
+        set("ALTER DATABASE platform SET scram_iterations = 20000", "4096");
+        set("ALTER ROLE platform_admin SET scram_iterations = 20000", "4096");
+        fixture.query(
+            "ALTER DATABASE platform RESET scram_iterations;
+             ALTER ROLE platform_admin RESET scram_iterations",
+        );
+        for (number, iterations) in
+            [("1", "4096"), ("4095", "4096"), ("100000", "100000"), ("100001", "4096")]
+        {
+            set(&format!("ALTER SYSTEM SET scram_iterations = {number}"), iterations);
         }
     }
 }

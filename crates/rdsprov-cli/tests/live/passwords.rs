@@ -502,3 +502,23 @@ fn password_that_the_server_refuses_is_named() {
         expect(&fixture.run(&definitions, &["apply", "--env", "dev"]), 0);
     }
 }
+
+/// An error after a login without a password (`trust`) proves no password.
+#[test]
+fn error_without_a_password_proves_nothing() {
+    for major in versions() {
+        let fixture = Fixture::new(major);
+        fixture.app("dev", "keycloak", "keycloak_user");
+        fixture.app("dev", "backstage", "backstage_user");
+        expect(&fixture.run(TEAMS, &["apply"]), 0);
+        let rules = fixture.server.data_directory().join("pg_hba.conf");
+        let text = std::fs::read_to_string(&rules).unwrap();
+        std::fs::write(&rules, format!("hostssl all keycloak_user all trust\n{text}")).unwrap();
+        fixture.query("SELECT pg_reload_conf(); REVOKE CONNECT ON DATABASE platform FROM PUBLIC");
+        fixture.query("ALTER ROLE keycloak_user PASSWORD 'another'");
+        let denied = fixture.server.sql_as("keycloak_user", "none", "platform", "SELECT 1");
+        assert!(denied.unwrap_err().to_string().contains("permission denied for database"));
+        let text = expect(&fixture.run(TEAMS, &["plan"]), 0);
+        assert!(text.contains("could not be checked and is not changed"), "{major}: {text}");
+    }
+}

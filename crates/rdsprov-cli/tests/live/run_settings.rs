@@ -123,7 +123,8 @@ fn changed_protection_makes_a_saved_plan_stale() {
     };
     expect(&run(&["plan", "--out", "plan.json"], &verify), 0);
     let apply = ["apply", "plan.json", "--dry-run"];
-    let changed = "the TLS mode or the approval policy has changed";
+    let changed =
+        "the TLS mode, the CA file, the address of the server or the approval policy has changed";
     let text = expect(&run(&apply, &["--tls", "require"]), 3);
     assert!(text.contains("error[plan-stale]") && text.contains(changed), "{text}");
     for (configuration, code) in [
@@ -138,12 +139,22 @@ fn changed_protection_makes_a_saved_plan_stale() {
     fs::copy(&ca_file, site.fixture.path().join("own.pem")).unwrap();
     expect(&run(&apply, &["--ca-file", "own.pem"]), 0);
 
+    // Its certificates decide which server is believed.
+    let other = rdsprov_testkit::Server::start(site.fixture.server.major()).unwrap();
+    let certificates = [&ca_file, &other.ca_file().display().to_string()];
+    let certificates = certificates.map(|file| fs::read_to_string(file).unwrap());
+    assert_ne!(certificates[0], certificates[1]);
+    fs::write(site.fixture.path().join("own.pem"), certificates.concat()).unwrap();
+    let text = expect(&run(&apply, &["--ca-file", "own.pem"]), 3);
+    assert!(text.contains("error[plan-stale]") && text.contains(changed), "{text}");
+
     // Neither value can be edited.
     let path = site.fixture.path().join("plan.json");
     let saved = fs::read_to_string(&path).unwrap();
     for (from, to) in [
         ("\"tls_mode\": \"verify-full\"", "\"tls_mode\": \"require\""),
         ("\"approval\": \"none\"", "\"approval\": \"required\""),
+        ("\"ca_certificates\": \"sha256:", "\"ca_certificates\": \"sha256:0"),
     ] {
         assert!(saved.contains(from), "{saved}");
         fs::write(&path, saved.replace(from, to)).unwrap();

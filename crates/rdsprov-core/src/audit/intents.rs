@@ -225,3 +225,44 @@ impl LedgerWriter {
         Ok(open.into_iter().filter(|intent| intent.concerns(context, command)).collect())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Another server can answer at the same address: a tunnel, or a server that was created anew.
+    #[test]
+    fn intent_concerns_one_system() {
+        let intent = |system: &str| {
+            let mut intents = Intents::default();
+            let link = Link {
+                sequence: 1,
+                run_id: "one".to_owned(),
+                event: "intent".to_owned(),
+                previous: None,
+                hash: String::new(),
+            };
+            let text = format!(
+                r#"{{"environment": "dev", "server": "db:5432", {system} "transactions": [{{"steps":
+                [{{"action": "create_role", "application": "shop", "summary": "role shop_owner"}}]}}]}}"#
+            );
+            intents.record(1, &link, text.as_bytes());
+            intents.end().0.remove(0)
+        };
+        let context = |system: Option<&str>| RunContext {
+            environment: "dev".to_owned(),
+            server: Some("db:5432".to_owned()),
+            system_identifier: system.map(str::to_owned),
+            ..RunContext::default()
+        };
+        let (of_one, of_unknown) = (intent(r#""system_identifier": "1","#), intent(""));
+        for (intent, system, expected) in [
+            (&of_one, Some("1"), true),
+            (&of_one, Some("2"), false),
+            (&of_one, None, true),
+            (&of_unknown, Some("2"), true),
+        ] {
+            assert_eq!(intent.concerns(&context(system), Command::default()), expected);
+        }
+    }
+}

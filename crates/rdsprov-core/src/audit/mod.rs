@@ -25,8 +25,8 @@ pub use error::AuditError;
 pub use event::{
     AnnouncedStep, Command, Event, EventKind, FailureCodes, Found, RefusedApplication,
 };
-pub(crate) use file::Patience;
 pub use event_recorder::EventRecorder;
+pub(crate) use file::Patience;
 pub use intents::UnrecordedIntent;
 pub use ledger::{Entry, LedgerHead, LedgerLine, LedgerWriter, RecordBody};
 pub use record::{Record, Status};

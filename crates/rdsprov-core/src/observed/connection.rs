@@ -19,6 +19,9 @@ pub struct Connection {
     /// How the run reached the server, with the place that sets each value. Empty for a state that
     /// was written by hand.
     pub settings: Vec<RunSetting>,
+    /// `sha256:…` of the certificates in the CA file, or `system`, if the server was verified with one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ca_certificates: Option<String>,
     /// Whether the server is in recovery: a reader or a standby, on which no probe is executed.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub in_recovery: bool,

@@ -69,7 +69,8 @@ impl PlannedApply<'_> {
         if let Err(error) = planned.run.secrets.create_new().await {
             let message = error.to_string();
             let plan = planned.plan();
-            let mut outcome = outcome_not_started(plan, Action::CreateSecret, &message, options).await;
+            let mut outcome =
+                outcome_not_started(plan, Action::CreateSecret, &message, options).await;
             outcome.hint = Some(Hint::joined(&error.hints()));
             return Ok(outcome);
         }

@@ -232,6 +232,7 @@ impl Provisioner {
         observed.connection.in_recovery = self.admin_session.in_recovery;
         observed.connection.admin_secret.clone_from(&self.admin_secret);
         observed.connection.settings.clone_from(&self.settings);
+        observed.connection.ca_certificates = self.admin.tls.ca_certificates().map(str::to_owned);
     }
 
     /// Returns the host and the port of the server, each with the place that sets it.

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::config::TlsMode;
 use crate::desired::{self, Desired};
 use crate::name::{ApplicationName, RoleName};
 use crate::observed::{Connection, Observed};
@@ -16,7 +17,8 @@ use crate::secret_id::SecretId;
 /// The digest of the plan covers them: two servers never have plans with the same digest, and an
 /// approval of a plan is for its TLS mode and its approval policy. The places that set these values are
 /// not in the digest, but in [`Plan::run_settings`](super::Plan::run_settings): the same value from
-/// another place means the same. Nor is the path of the CA file, which differs between machines.
+/// another place means the same. Nor are the path of the CA file, which differs between machines, and the
+/// address of a server whose certificate is verified.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Origin {
     /// The server, as `host:port`; `null` for a plan that was made without a server.
@@ -33,6 +35,14 @@ pub struct Origin {
     pub aws_region: Option<String>,
     /// The TLS mode; `null` for a plan that was made without a server.
     pub tls_mode: Option<String>,
+    /// `sha256:…` of the certificates in the CA file, or `system`; absent without a CA file, and in a TLS
+    /// mode that verifies no server.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ca_certificates: Option<String>,
+    /// The address to which connections go instead of the host, in a TLS mode that verifies no server: then
+    /// it decides which server is believed. Absent otherwise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub connect_to: Option<String>,
     /// The approval policy of the environment; `null` for a plan that was made without a run.
     pub approval: Option<String>,
     /// The id of the secret of each role that the plan covers and that has a password.
@@ -49,18 +59,28 @@ impl Origin {
         let secret_of = |(name, role): (&RoleName, &desired::Role)| {
             Some((name.clone(), role.secret()?.clone()))
         };
-        let Connection { server, system_identifier, admin_secret, settings, in_recovery: _ } =
-            observed.connection.clone();
+        let Connection {
+            server,
+            system_identifier,
+            admin_secret,
+            settings,
+            ca_certificates,
+            in_recovery: _,
+        } = observed.connection.clone();
         let value_of = |name| {
             settings.iter().find(|one| one.name == name).map(|setting| setting.value.clone())
         };
+        let tls_mode = value_of(RunSettingName::TlsMode);
+        let is_verified = tls_mode.as_deref() == Some(TlsMode::VerifyFull.name());
         Self {
             server,
             system_identifier,
             administrator: observed.administrator.name.clone(),
             admin_secret,
             aws_region: value_of(RunSettingName::AwsRegion),
-            tls_mode: value_of(RunSettingName::TlsMode),
+            tls_mode,
+            ca_certificates,
+            connect_to: value_of(RunSettingName::ConnectTo).filter(|_| !is_verified),
             approval: desired.approval.as_ref().map(|one| one.value.clone()),
             secrets: desired.selected_roles().filter_map(secret_of).collect(),
             definitions: desired.definitions.clone(),

@@ -431,6 +431,8 @@ impl SavedPlan {
             objects: administrator.into_iter().chain(objects).collect(),
             definitions_differ: self.origin.definitions != plan.origin.definitions,
             protections_differ: self.origin.tls_mode != plan.origin.tls_mode
+                || self.origin.ca_certificates != plan.origin.ca_certificates
+                || self.origin.connect_to != plan.origin.connect_to
                 || self.origin.approval != plan.origin.approval,
             secrets_differ: self.origin.administrator != plan.origin.administrator
                 || self.origin.admin_secret != plan.origin.admin_secret
@@ -516,7 +518,10 @@ impl fmt::Display for Differences {
             writeln!(f, "  the administrator, the id of a secret or the AWS region has changed")?;
         }
         if self.protections_differ {
-            writeln!(f, "  the TLS mode or the approval policy has changed")?;
+            writeln!(
+                f,
+                "  the TLS mode, the CA file, the address of the server or the approval policy has changed"
+            )?;
         }
         if same_steps {
             writeln!(f, "  the steps are the same")?;

@@ -22,7 +22,6 @@ pub const ITERATIONS: NonZeroU32 = NonZeroU32::new(4096).unwrap();
 /// or from a login, and `postgres-protocol`, the client, rejects logins with more.
 pub const ACCEPTED_ITERATIONS: RangeInclusive<u32> = ITERATIONS.get()..=100_000;
 
-
 /// Returns the number of iterations of new verifiers: that of the server, if it is accepted.
 pub(crate) fn accepted_iterations(of_server: Option<u32>) -> NonZeroU32 {
     let accepted = of_server.filter(|number| ACCEPTED_ITERATIONS.contains(number));

@@ -301,11 +301,7 @@ impl<F: Frontend> Execution<'_, F> {
         matches!(self.operation, Operation::Apply { keep_going: true })
     }
 
-    pub(super) async fn record(
-        &self,
-        progress: &Progress,
-        events: &[Event],
-    ) -> Result<(), Error> {
+    pub(super) async fn record(&self, progress: &Progress, events: &[Event]) -> Result<(), Error> {
         Ok(self.records.write(&progress.recorder.context, events).await?)
     }
 

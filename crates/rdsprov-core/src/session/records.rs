@@ -78,8 +78,7 @@ impl<'a, F: Frontend> Records<'a, F> {
     ) -> (Self, Result<(), AuditError>) {
         let patience = Patience::default();
         let state = State { context, command, patience: patience.clone(), ..State::default() };
-        let records =
-            Self { frontend, cancellation, patience, state: Arc::new(Mutex::new(state)) };
+        let records = Self { frontend, cancellation, patience, state: Arc::new(Mutex::new(state)) };
         let opened = records.in_background(|state| state.open(csv, ledger)).await;
         records.report_directories();
         (records, opened)

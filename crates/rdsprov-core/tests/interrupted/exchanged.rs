@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Mutex;
 
 use rdsprov_core::plan::{Scope, Transaction};
-use rdsprov_core::server::{ExecuteOptions, ExecutionOutcome, Listener};
+use rdsprov_core::server::{ExecuteOptions, ExecutionOutcome, Listener, ListenerFuture};
 use rdsprov_testkit::{Server, versions};
 
 use crate::{applied, open, site, superuser};
@@ -54,12 +54,12 @@ impl Attack<'_> {
 }
 
 impl Listener for Attack<'_> {
-    fn before(&self, transaction: &Transaction) -> ControlFlow<()> {
+    fn before<'a>(&'a self, transaction: &'a Transaction) -> ListenerFuture<'a> {
         if self.moment == Moment::BeforeDatabase && matches!(transaction.scope, Scope::Database(_))
         {
             self.execute();
         }
-        ControlFlow::Continue(())
+        Box::pin(std::future::ready(ControlFlow::Continue(())))
     }
 }
 

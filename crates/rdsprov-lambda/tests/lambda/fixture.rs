@@ -114,6 +114,11 @@ impl Function {
         result
     }
 
+    /// Returns the text of the last result.
+    pub fn text(&self) -> &str {
+        self.runtime.text()
+    }
+
     /// Returns what the function has logged since the last call.
     pub fn new_log(&mut self) -> String {
         let log = std::fs::read_to_string(&self.log).unwrap();

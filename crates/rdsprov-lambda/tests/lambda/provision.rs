@@ -173,3 +173,23 @@ fn packaged_definitions_are_read() {
     assert_eq!(of_package["digest"], of_event["digest"]);
     raised(function.invoke(&json!({"mode": "plan"})), "no-definitions");
 }
+
+/// Names of objects are written by their owners: the response and the log contain no hidden character.
+#[test]
+fn hidden_characters_are_escaped() {
+    let fixture = Fixture::new(versions()[0]);
+    let mut function = fixture.function();
+    ended(function.invoke(&event("apply", json!({}))), "applied", 0);
+    let name = "e\u{202e}gpj\u{2028}";
+    let grant = format!(
+        "CREATE SCHEMA \"{name}\"; CREATE TABLE public.\"{name}\" (a int);
+         GRANT INSERT ON public.\"{name}\" TO reports_reader"
+    );
+    fixture.server.sql_as("shop_owner", &password("shop"), "shop", &grant).unwrap();
+    let found = ended(function.invoke(&event("check", json!({}))), "drift", 2);
+    assert!(found["plan"].to_string().contains(name), "{found:#}");
+    for text in [function.text().to_owned(), function.new_log()] {
+        assert!(text.contains("e\\u202egpj\\u2028"), "{text}");
+        assert!(!text.contains(['\u{202e}', '\u{2028}']), "{text}");
+    }
+}

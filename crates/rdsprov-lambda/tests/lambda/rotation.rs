@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use rdsprov_testkit::{HttpEndpoint, HttpProxy, Reply, TopologyFunction, versions};
+use rdsprov_testkit::{HttpEndpoint, HttpProxy, Reply, Server, TopologyFunction, versions};
 use serde_json::{Value, json};
 
 use crate::fixture::{Fixture, Function, definitions};
@@ -88,6 +88,22 @@ impl Rotating {
         self.fixture.logs_in(role, password, "shop")
     }
 
+    /// Writes a new current version, as a user that may write this secret only.
+    fn write(&self, username: &str, password: &str, key: &str, value: Value) {
+        let (host, port) = (self.fixture.server.host(), self.fixture.server.port());
+        let mut secret =
+            json!({"username": username, "password": password, "host": host, "port": port});
+        secret["masterarn"] = MASTER.into();
+        secret[key] = value;
+        self.fixture.manager.put(SECRET, &secret.to_string()).unwrap();
+    }
+
+    /// Returns the roles with the names of clones.
+    fn clones(&self) -> String {
+        self.fixture
+            .query("SELECT string_agg(rolname, ' ') FROM pg_roles WHERE rolname ~ '_clone$'")
+    }
+
     fn start(&mut self) -> String {
         self.rotations += 1;
         let version = format!("00000000-0000-4000-8000-{:012}", self.rotations);
@@ -133,11 +149,16 @@ impl Rotating {
     }
 
     #[track_caller]
-    fn all_steps(&mut self, version: &str) {
+    fn all_steps_without_login(&mut self, version: &str) {
         for step in STEPS {
             self.done(step, version);
         }
         assert_eq!(self.fixture.manager.version(SECRET).unwrap(), version);
+    }
+
+    #[track_caller]
+    fn all_steps(&mut self, version: &str) {
+        self.all_steps_without_login(version);
         assert!(self.logs_in(&self.user("AWSCURRENT")));
     }
 
@@ -474,4 +495,143 @@ fn host_of_the_master_secret_comes_from_rds() {
     assert_eq!(rotating.user("AWSCURRENT").0, "shop_owner_clone");
     let asked = api.take_requests();
     assert!(asked[0].line.contains("DBInstanceIdentifier=shop-1"), "{:?}", asked[0].line);
+}
+
+/// The secret of an application names another server, on which its author knows the password of the role:
+/// no login goes there, and the master user changes nothing.
+#[test]
+fn secret_of_an_application_chooses_no_server() {
+    for major in versions() {
+        let mut rotating = Rotating::new(major, true);
+        let config = rotating.fixture.package.path().join("rdsprov.toml");
+        std::fs::write(config, "[tls]\nmode = \"require\"\n").unwrap();
+        let other = Server::start(major).unwrap();
+        let guess = "Guess-of-the-attacker-1";
+        let create = format!("CREATE ROLE wiki_owner LOGIN PASSWORD '{guess}'");
+        other.superuser("postgres", &create).unwrap();
+        rotating.fixture.query("CREATE ROLE wiki_owner LOGIN PASSWORD 'Canary-wiki'");
+        let address = format!("127.0.0.1:{}", other.port());
+        rotating.write("wiki_owner", guess, "connect_to", address.into());
+        let mark = other.log().len();
+        let version = rotating.start();
+        rotating.done("createSecret", &version);
+        for step in ["setSecret", "testSecret", "finishSecret"] {
+            assert_eq!(rotating.fails(step, &version), "rotation-login-failed", "{step}");
+        }
+        assert_eq!(rotating.clones(), "");
+        assert!(!other.log()[mark..].contains("wiki_owner"), "a login went to the other server");
+        // All logins go where those of the master user go.
+        let host = rotating.fixture.server.host();
+        let port = rotating.fixture.server.port();
+        let mut master: Value =
+            serde_json::from_str(&rotating.fixture.manager.get(MASTER).unwrap()).unwrap();
+        master["host"] = "db.example.com".into();
+        master["connect_to"] = format!("{host}:{port}").into();
+        rotating.fixture.manager.put(MASTER, &master.to_string()).unwrap();
+        rotating.write("wiki_owner", "Canary-wiki", "host", "db.example.com".into());
+        let version = rotating.start();
+        rotating.all_steps_without_login(&version);
+        assert_eq!(rotating.clones(), "wiki_owner_clone");
+    }
+}
+
+/// The secret of an application never leads to an administrator, also with a password that is right.
+#[test]
+fn administrators_get_no_clone() {
+    for major in versions() {
+        let mut rotating = Rotating::new(major, true);
+        rotating.fixture.query(
+            "CREATE ROLE helper LOGIN PASSWORD 'Canary-h'; GRANT rds_superuser TO helper;
+             CREATE ROLE creator CREATEROLE; CREATE ROLE member LOGIN PASSWORD 'Canary-m';
+             GRANT creator TO member; CREATE ROLE root LOGIN SUPERUSER PASSWORD 'Canary-r'",
+        );
+        let master = rotating.fixture.server.master_password().to_owned();
+        for (role, password) in [
+            ("platform_admin", master.as_str()),
+            ("helper", "Canary-h"),
+            ("member", "Canary-m"),
+            ("root", "Canary-r"),
+        ] {
+            rotating.write(role, password, "dbname", "postgres".into());
+            let version = rotating.start();
+            rotating.done("createSecret", &version);
+            assert_eq!(rotating.fails("setSecret", &version), "invalid-secret", "{role}");
+        }
+        for role in ["rds_superuser", "rdsadmin", "pg_monitor"] {
+            rotating.write(role, "Canary-none", "dbname", "postgres".into());
+            let version = rotating.start();
+            assert_eq!(rotating.fails("createSecret", &version), "invalid-secret", "{role}");
+        }
+        assert_eq!(rotating.clones(), "");
+    }
+}
+
+/// The site policy limits the secrets of administrators, also those that the secret of an application names.
+#[test]
+fn master_secret_must_be_allowed_by_the_site() {
+    let directory = tempfile::TempDir::new().unwrap();
+    let policy = directory.path().join("policy.toml");
+    let allow = |pattern: &str| {
+        let table = format!("[environments.\"*\"]\nadmin_secrets = [\"{pattern}\"]\n");
+        std::fs::write(&policy, table).unwrap();
+    };
+    allow("goldenpath/{environment}/rds/*");
+    let variable = [("RDSPROV_POLICY", policy.display().to_string())];
+    let mut rotating = Rotating::with(versions()[0], Some(MASTER), &variable);
+    rotating.rotate();
+    allow("goldenpath/{environment}/rds/another");
+    let version = rotating.start();
+    rotating.done("createSecret", &version);
+    assert_eq!(rotating.fails("setSecret", &version), "site-policy-violated");
+    allow("goldenpath/{environment}/rds/master");
+    rotating.all_steps(&version);
+}
+
+/// A version that is pending without a rotation, as a user can write one, is not rotated.
+#[test]
+fn rotation_must_be_enabled() {
+    let mut rotating = Rotating::new(versions()[0], false);
+    let before = rotating.text("AWSCURRENT");
+    let text = before.replace(&rotating.user("AWSCURRENT").1, "Canary-short");
+    rotating.fixture.manager.put_pending(SECRET, &text).unwrap();
+    let described = rotating.fixture.manager.describe(SECRET).unwrap();
+    let stages = described["VersionIdsToStages"].as_object().unwrap();
+    let is_pending = |(_, stages): &(&String, &Value)| stages[0] == "AWSPENDING";
+    let version = stages.iter().find(is_pending).unwrap().0.clone();
+    for step in STEPS {
+        assert_eq!(rotating.fails(step, &version), "rotation-not-started", "{step}");
+    }
+    assert_eq!(rotating.text("AWSCURRENT"), before);
+}
+
+/// A password becomes the current one only if the server accepts it, whatever was invoked before.
+#[test]
+fn rotation_is_finished_with_an_accepted_password_only() {
+    for alternates in [false, true] {
+        let mut rotating = Rotating::new(versions()[0], alternates);
+        let current = rotating.user("AWSCURRENT");
+        let version = rotating.start();
+        rotating.done("createSecret", &version);
+        assert_eq!(rotating.fails("finishSecret", &version), "rotation-login-failed");
+        assert_eq!(rotating.user("AWSCURRENT"), current);
+        rotating.all_steps(&version);
+    }
+}
+
+/// The owner of the database decides nothing about the passwords of other roles.
+#[test]
+fn iterations_are_those_of_the_server() {
+    for major in versions().into_iter().filter(|major| *major >= 16) {
+        let mut rotating = Rotating::new(major, false);
+        let stored = "SELECT split_part(split_part(rolpassword, '$', 2), ':', 1)
+            FROM pg_authid WHERE rolname = 'shop_owner'";
+        rotating.fixture.query("ALTER DATABASE shop SET scram_iterations = 200000");
+        rotating.rotate();
+        assert_eq!(rotating.fixture.query(stored), "4096");
+        rotating.fixture.query("ALTER SYSTEM SET scram_iterations = 10000");
+        rotating.fixture.query("SELECT pg_reload_conf()");
+        rotating.rotate();
+        assert_eq!(rotating.fixture.query(stored), "10000");
+        rotating.applied("no_change");
+    }
 }

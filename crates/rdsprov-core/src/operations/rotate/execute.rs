@@ -73,7 +73,8 @@ impl PlannedRotation<'_> {
                 continue;
             };
             let mut steps = transaction.steps.clone();
-            ended = ended || outcome.error.is_some() || listener.before(transaction).await.is_break();
+            ended =
+                ended || outcome.error.is_some() || listener.before(transaction).await.is_break();
             let results = if ended {
                 steps.iter().map(|_| step_result(StepStatus::NotRun, Duration::ZERO)).collect()
             } else {

@@ -518,7 +518,10 @@ async fn identity(
 
 /// Returns whether a role is an administrator, or can become one: the secret of an application must not
 /// lead to the privileges of such a role.
-async fn is_administrator(session: &Session, role: &RoleName) -> Result<bool, tokio_postgres::Error> {
+async fn is_administrator(
+    session: &Session,
+    role: &RoleName,
+) -> Result<bool, tokio_postgres::Error> {
     let query = format!(
         "SELECT EXISTS (SELECT FROM pg_catalog.pg_roles a WHERE pg_catalog.pg_has_role(r.oid, a.oid, 'MEMBER') \
          AND (a.rolsuper OR a.rolcreaterole OR a.rolname IN ('rds_superuser', session_user))) \

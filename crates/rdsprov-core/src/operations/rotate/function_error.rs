@@ -45,7 +45,9 @@ pub enum RotationStepError {
     NoClone { id: SecretId, role: RoleName },
     #[error("role {role} exists and is not a member of role {of}, whose clone it would be")]
     NotAClone { role: RoleName, of: RoleName },
-    #[error("role {role} of secret {id} is an administrator, can become one, or has a reserved name")]
+    #[error(
+        "role {role} of secret {id} is an administrator, can become one, or has a reserved name"
+    )]
     Administrator { id: SecretId, role: RoleName },
     #[error("role {role} does not exist")]
     NoRole { role: RoleName },

@@ -77,6 +77,8 @@ impl Plan {
                 administrator: executor.clone(),
                 admin_secret: None,
                 tls_mode: None,
+                ca_certificates: None,
+                connect_to: None,
                 approval: None,
                 aws_region: None,
                 secrets: BTreeMap::from([(role.clone(), secret.clone())]),

@@ -32,7 +32,13 @@ pub(super) enum Protection {
     /// Connections without TLS, which are allowed to loopback addresses only.
     Disabled,
     /// Connections with TLS, which the connector sets up.
-    Rustls { connector: MakeRustlsConnect, identity: Identity, peer: Peer },
+    Rustls {
+        connector: MakeRustlsConnect,
+        identity: Identity,
+        peer: Peer,
+        /// See [`Tls::ca_certificates`].
+        ca_certificates: Option<String>,
+    },
 }
 
 /// Whether the identity of the server is verified.
@@ -62,11 +68,13 @@ impl Tls {
     /// Returns a [`TlsError`] if a file cannot be used or rustls rejects the configuration.
     pub fn new(settings: &TlsSettings) -> Result<Self, TlsError> {
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let mut ca_certificates = None;
         let (verifier, peer): (Arc<dyn ServerCertVerifier>, Peer) = match settings.mode {
             TlsMode::Disable => return Ok(Self(Protection::Disabled)),
             TlsMode::Require => (Arc::new(AnyCertificate(provider.clone())), Peer::Unverified),
             TlsMode::VerifyFull => {
                 let roots = Roots::load(settings.ca_file.as_ref())?;
+                ca_certificates = roots.of_ca_file();
                 (Arc::new(VerifyFull::new(roots, provider.clone())?), Peer::Verified)
             }
         };
@@ -77,7 +85,7 @@ impl Tls {
             .with_custom_certificate_verifier(verifier);
         let anonymous = MakeRustlsConnect::new(builder.clone().with_no_client_auth());
         let Some(client) = &settings.client else {
-            return Ok(Self::rustls(anonymous, Identity::None, peer));
+            return Ok(Self::rustls(anonymous, Identity::None, peer, ca_certificates));
         };
         let (chain, key) = client::load(client)?;
         let config = builder.with_client_auth_cert(chain, key).map_err(|error| match error {
@@ -89,21 +97,42 @@ impl Tls {
             }
             other => TlsError::ClientKey { path: client.key.clone(), reason: other.to_string() },
         })?;
-        Ok(Self::rustls(MakeRustlsConnect::new(config), Identity::Sent { anonymous }, peer))
+        let identity = Identity::Sent { anonymous };
+        Ok(Self::rustls(MakeRustlsConnect::new(config), identity, peer, ca_certificates))
     }
 
-    fn rustls(connector: MakeRustlsConnect, identity: Identity, peer: Peer) -> Self {
-        Self(Protection::Rustls { connector, identity, peer })
+    fn rustls(
+        connector: MakeRustlsConnect,
+        identity: Identity,
+        peer: Peer,
+        ca_certificates: Option<String>,
+    ) -> Self {
+        Self(Protection::Rustls { connector, identity, peer, ca_certificates })
     }
 
     /// Returns the protection for another role, without the client
     /// certificate of the administrator.
     pub(super) fn for_another_role(&self) -> Self {
         match &self.0 {
-            Protection::Rustls { identity: Identity::Sent { anonymous }, peer, .. } => {
-                Self::rustls(anonymous.clone(), Identity::Withheld, *peer)
+            Protection::Rustls {
+                identity: Identity::Sent { anonymous },
+                peer,
+                ca_certificates,
+                ..
+            } => {
+                let ca_certificates = ca_certificates.clone();
+                Self::rustls(anonymous.clone(), Identity::Withheld, *peer, ca_certificates)
             }
             _ => self.clone(),
+        }
+    }
+
+    /// Returns `sha256:…` of the certificates in the CA file, or `system`; `None` without a CA file or a
+    /// verification.
+    pub(crate) fn ca_certificates(&self) -> Option<&str> {
+        match &self.0 {
+            Protection::Disabled => None,
+            Protection::Rustls { ca_certificates, .. } => ca_certificates.as_deref(),
         }
     }
 

@@ -1,6 +1,7 @@
 //! Loads the trusted root certificates: those of the system, those of Amazon that the program
 //! contains, and those of a CA file.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::path::Path;
 
@@ -13,6 +14,7 @@ use super::certificate::{CertificateDetails, not_after};
 use super::error::{TlsError, pem_reason};
 use super::problem::TrustedCas;
 use crate::config::CaFile;
+use crate::digest::sha256;
 use crate::input_file::{self, Input};
 use crate::text::os_reason;
 
@@ -146,6 +148,19 @@ impl Roots {
             roots.add(certificate, now).map_err(|Unusable| TlsError::Carried)?;
         }
         Ok(roots)
+    }
+
+    /// Returns which certificates the CA file contains, in any order: `sha256:…` of them, or `system`.
+    pub(super) fn of_ca_file(&self) -> Option<String> {
+        match &self.trusted {
+            TrustedCas::Default => None,
+            TrustedCas::System => Some("system".to_owned()),
+            TrustedCas::File(_) => {
+                let hashes: BTreeSet<String> =
+                    self.from_file.iter().map(|one| sha256(one)).collect();
+                Some(sha256(hashes.into_iter().collect::<String>().as_bytes()))
+            }
+        }
     }
 
     fn add(
