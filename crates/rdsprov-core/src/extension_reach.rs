@@ -21,6 +21,36 @@ const WITHHELD: [(&str, &str); 1] = [
     ("dblink", "dblink_connect_u"),
 ];
 
+/// The extensions of PostgreSQL that it trusts. PUBLIC may execute each of their routines, so that no server
+/// is asked about them.
+const OPEN: [&str; 25] = [
+    "bool_plperl",
+    "btree_gin",
+    "btree_gist",
+    "citext",
+    "cube",
+    "dict_int",
+    "fuzzystrmatch",
+    "hstore",
+    "intarray",
+    "isn",
+    "jsonb_plperl",
+    "lo",
+    "ltree",
+    "pg_trgm",
+    "pgcrypto",
+    "plperl",
+    "plpgsql",
+    "pltcl",
+    "seg",
+    "tablefunc",
+    "tcn",
+    "tsm_system_rows",
+    "tsm_system_time",
+    "unaccent",
+    "uuid-ossp",
+];
+
 /// Definitions cannot name an extension.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{extension}` is not allowed in `extensions`: {effect}")]
@@ -46,9 +76,18 @@ pub fn check(extension: &ExtensionName) -> Result<(), ExtensionError> {
 /// the routine as SQL text, with its schema and the types of its arguments.
 #[must_use]
 pub fn is_withheld(extension: &ExtensionName, identity: &str) -> bool {
-    WITHHELD.iter().any(|(of, routine)| {
-        *of == extension.as_str() && identity.contains(&format!(".{routine}("))
-    })
+    withheld(extension).any(|routine| identity.contains(&format!(".{routine}(")))
+}
+
+/// Returns the names of the routines of an extension that no declared role may execute.
+pub fn withheld(extension: &ExtensionName) -> impl Iterator<Item = &'static str> {
+    WITHHELD.iter().filter(|(of, _)| *of == extension.as_str()).map(|(_, routine)| *routine)
+}
+
+/// Returns whether PUBLIC may execute all routines of an extension of PostgreSQL.
+#[must_use]
+pub fn is_open(extension: &ExtensionName) -> bool {
+    OPEN.contains(&extension.as_str())
 }
 
 #[cfg(test)]

@@ -45,6 +45,9 @@ pub enum Probe {
     /// Grants the administrator the privileges that PUBLIC has not on the schemas and routines of
     /// extensions. Those that do not exist are created first; if they cannot be, nothing is denied.
     GrantOnExtensions(ExtensionProbe),
+    /// Creates extensions, and fails if PUBLIC may not execute a routine of the last one that a declared
+    /// role may execute.
+    ExecuteAsPublic(ExtensionProbe),
 }
 
 /// A revocation of a membership, or of its `ADMIN OPTION` only.
@@ -88,7 +91,9 @@ impl Probe {
     #[must_use]
     pub fn database(&self) -> Option<&DatabaseName> {
         match self {
-            Self::CreateExtensions(probe) | Self::GrantOnExtensions(probe) => Some(&probe.database),
+            Self::CreateExtensions(probe)
+            | Self::GrantOnExtensions(probe)
+            | Self::ExecuteAsPublic(probe) => Some(&probe.database),
             Self::CreateRole
             | Self::CreateDatabase
             | Self::GrantRole(_)

@@ -377,40 +377,75 @@ fn extension_that_rds_delegates() {
 }
 
 /// The author of an extension revokes `EXECUTE` from PUBLIC if a routine reaches more than the objects
-/// of its user. The grant must be allowed, also after the run that creates the extension.
+/// of its user. The grant must be allowed, also by the run that creates the extension: before something is
+/// committed.
 #[test]
 fn routines_that_public_may_not_execute_are_a_hazard() {
-    for fixture in servers(&[Extension::CRON]) {
+    for fixture in servers(&[Extension::CRON, Extension::JOBS]) {
         let major = fixture.server.major();
-        let configuration = "[environments.dev]\napproval = \"required\"\n";
-        std::fs::write(fixture.path().join("rdsprov.toml"), configuration).unwrap();
         let cron = r#""rdsprov_cron""#;
+        let jobs = r#""rdsprov_jobs""#;
         let both = definitions(&fixture, cron, "", cron);
-        let approved = |arguments: &[&str], code| {
-            let mut command = fixture.command(&both, &["apply", "--env", "dev"]);
-            let command = command.args(arguments).env("ALLOW_DB_PROVISION", "true");
-            expect(&command.output().unwrap(), code)
-        };
         let may = |role: &str| may_use(&fixture, role, "rdsprov_cron", "schedule(text)");
-        for code in [4, 3] {
-            let text = approved(&[], code);
-            for says in [
-                "EXECUTE on function rdsprov_cron.schedule(pg_catalog.text) to shop_owner",
-                "EXECUTE on function rdsprov_cron.schedule(pg_catalog.text) to shop_reader",
-                "reaches_beyond_database",
-                "hazards-not-allowed",
-            ] {
-                assert!(text.contains(says), "PostgreSQL {major}: {says} is not in {text}");
-            }
-            assert_eq!(
-                (may("shop_reader"), may("shop_owner")),
-                ("f f".to_owned(), "f f".to_owned())
-            );
+        let before = fixture.catalog_state();
+        let text = approved(&fixture, &both, &[], 3);
+        for says in [
+            "create_extension extension rdsprov_cron in database shop; shop_owner and shop_reader may get EXECUTE on its routines: PUBLIC may not execute rdsprov_cron.schedule(text) (42501)",
+            "reaches_beyond_database",
+            "hazards-not-allowed",
+        ] {
+            assert!(text.contains(says), "PostgreSQL {major}: {says} is not in {text}");
         }
-        approved(&["--allow", "reaches_beyond_database"], 0);
+        assert_eq!(fixture.catalog_state(), before, "PostgreSQL {major}");
+        let allow = ["--allow", "reaches_beyond_database"];
+        approved(&fixture, &both, &allow, 0);
         assert_eq!((may("shop_reader"), may("shop_owner")), ("t t".to_owned(), "t t".to_owned()));
-        approved(&[], 0);
+        approved(&fixture, &both, &[], 0);
+
+        // The owner of the database owns the routines of this extension, and no other role gets them.
+        let owned = r#""rdsprov_cron", "rdsprov_jobs""#;
+        approved(&fixture, &definitions(&fixture, owned, jobs, cron), &[], 0);
+        assert_eq!(may_use(&fixture, "shop_editor", "rdsprov_jobs", "run()"), "t f", "{major}");
+        // The extension exists, so that the grant itself is the hazard.
+        let editor = definitions(&fixture, owned, owned, cron);
+        let text = approved(&fixture, &editor, &[], 3);
+        let says = "EXECUTE on function rdsprov_cron.schedule(pg_catalog.text) to shop_editor";
+        assert!(text.contains(says), "PostgreSQL {major}: {text}");
+        approved(&fixture, &editor, &allow, 0);
     }
+}
+
+/// PUBLIC may execute each routine of the extensions that PostgreSQL trusts, which needs no probe: a delegate
+/// may not create them in the template.
+#[test]
+fn extensions_that_postgresql_trusts_are_no_hazard() {
+    for fixture in servers(&[]) {
+        let major = fixture.server.major();
+        expect(&fixture.run(&definitions(&fixture, "", "", ""), &APPLY), 0);
+        expect(&fixture.delegate("dev").output().unwrap(), 0);
+        let trusted = fixture.query(
+            "SELECT string_agg(DISTINCT quote_ident(name), ',') FROM pg_available_extension_versions
+             WHERE trusted AND name !~ '^rdsprov_' AND name !~ 'plperl|pltcl|plpython'",
+        );
+        let names: Vec<String> =
+            trusted.split(',').map(|name| format!("\"{}\"", name.trim_matches('"'))).collect();
+        assert!(names.len() > 20, "PostgreSQL {major}: {trusted}");
+        let all = definitions(&fixture, &names.join(", "), "", &names.join(", "));
+        let text = approved(&fixture, &all, &["--admin-secret", DELEGATE_SECRET], 0);
+        assert!(text.contains("create_extension extension citext"), "PostgreSQL {major}: {text}");
+        let closed = "SELECT count(*) FROM pg_proc p JOIN pg_depend d ON d.objid = p.oid AND d.classid = 'pg_proc'::regclass
+            WHERE d.deptype = 'e' AND NOT has_function_privilege('public', p.oid, 'EXECUTE')";
+        assert_eq!(fixture.query_in("shop", closed), "0", "PostgreSQL {major}");
+    }
+}
+
+/// Applies definitions in an environment in which hazards must be allowed.
+fn approved(fixture: &Fixture, definitions: &str, arguments: &[&str], code: i32) -> String {
+    let configuration = "[environments.dev]\napproval = \"required\"\n";
+    std::fs::write(fixture.path().join("rdsprov.toml"), configuration).unwrap();
+    let mut command = fixture.command(definitions, &["apply", "--env", "dev"]);
+    let command = command.args(arguments).env("ALLOW_DB_PROVISION", "true");
+    expect(&command.output().unwrap(), code)
 }
 
 /// `dblink_connect_u` connects as any role that the server accepts from itself. No declared role may

@@ -41,7 +41,7 @@ pub(super) struct DatabasePlanner<'a, 'b> {
 /// Whether the compared database exists before the plan is applied.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Existence {
-    /// The plan creates the database, so that its steps have no hazards.
+    /// The plan creates the database, so that its steps have no hazards but those that reach beyond it.
     New,
     /// The database exists.
     Present,
@@ -260,7 +260,8 @@ impl<'a> DatabasePlanner<'a, '_> {
         statement: Statement,
         hazards: &[Hazard],
     ) {
-        let hazards = if self.is_new() { &[] } else { hazards };
+        let hazards = hazards.iter().copied();
+        let hazards = hazards.filter(|one| !self.is_new() || *one == Hazard::ReachesBeyondDatabase);
         let ExecutionContext { execute_as, temporary_memberships, temporary_usage } = context;
         let application = &self.application(role);
         let step = Step::new(action, application, summary, [statement])
@@ -268,7 +269,7 @@ impl<'a> DatabasePlanner<'a, '_> {
             .in_database(self.name)
             .executed_as(execute_as)
             .with_memberships(temporary_memberships)
-            .with_hazards(hazards.iter().copied());
+            .with_hazards(hazards);
         self.steps.push(Step { temporary_usage, ..step });
     }
 

@@ -3,9 +3,10 @@
 
 use std::collections::BTreeSet;
 
-use super::RefusalKind;
 use super::database_planner::DatabasePlanner;
-use crate::name::{DatabaseName, ExtensionName, TEMPLATE};
+use super::{RefusalKind, words};
+use crate::extension_reach;
+use crate::name::{DatabaseName, ExtensionName, RoleName, TEMPLATE};
 use crate::observed::Contents;
 use crate::probe::{ExtensionProbe, Probe};
 
@@ -53,6 +54,61 @@ impl DatabasePlanner<'_, '_> {
             };
             for application in applications {
                 self.planner.refuse(application, kind.clone());
+            }
+        }
+    }
+
+    /// Returns the roles that may get `EXECUTE` on routines of an extension which PUBLIC may not execute,
+    /// in words, if the plan creates the extension: so its first plan contains the hazard, before something
+    /// is committed. The server is asked whether the extension has such routines; if it cannot tell, it may
+    /// have some.
+    pub(super) fn later_reach(&mut self, extension: &ExtensionName) -> Option<String> {
+        let available = self.planner.observed.extensions.get(extension)?;
+        // If its script is not executed as a superuser, the owner of the database owns its routines, and no
+        // other role gets a privilege on them.
+        if !available.superuser || extension_reach::is_open(extension) {
+            return None;
+        }
+        let users = self.later_users(extension);
+        if users.is_empty() {
+            return None;
+        }
+        let mut extensions = Vec::new();
+        self.in_order_of_creation(extension, &mut extensions);
+        let database = DatabaseName::new_unchecked(TEMPLATE);
+        let probe = Probe::ExecuteAsPublic(ExtensionProbe { database, extensions });
+        let reason = self.planner.check_probe(probe).err()?;
+        let users = words::some_of(&users);
+        Some(format!("; {users} may get EXECUTE on its routines: {reason}"))
+    }
+
+    /// Returns the roles of selected applications that will use an extension.
+    fn later_users(&self, extension: &ExtensionName) -> BTreeSet<RoleName> {
+        let uses = |extensions: &BTreeSet<ExtensionName>| {
+            extensions.iter().any(|one| {
+                let mut required = Vec::new();
+                self.in_order_of_creation(one, &mut required);
+                required.contains(extension)
+            })
+        };
+        let users = self.database.access.iter().filter(|(_, access)| {
+            self.planner.desired.is_selected(&access.application) && uses(&access.extensions)
+        });
+        users.map(|(role, _)| role.clone()).collect()
+    }
+
+    /// Adds an extension after those that it requires.
+    fn in_order_of_creation(&self, extension: &ExtensionName, found: &mut Vec<ExtensionName>) {
+        let mut open = vec![(extension, false)];
+        let mut seen = BTreeSet::new();
+        while let Some((name, complete)) = open.pop() {
+            if complete {
+                found.push(name.clone());
+            } else if seen.insert(name) {
+                open.push((name, true));
+                let available = self.planner.observed.extensions.get(name);
+                let required = available.into_iter().flat_map(|one| &one.requires);
+                open.extend(required.map(|one| (one, false)));
             }
         }
     }

@@ -6,7 +6,8 @@ use super::database_planner::DatabasePlanner;
 use super::extension_schemas::{EXTENSIONS, schema_of_extensions};
 use super::planner::is_public;
 use super::{
-    Action, Executor, ManualFix, MembershipOption, Preparation, RefusalKind, Remedy, Step, sql,
+    Action, Executor, Hazard, ManualFix, MembershipOption, Preparation, RefusalKind, Remedy, Step,
+    sql,
 };
 use crate::name::{DatabaseName, ExtensionName, SchemaName, TEMPLATE};
 use crate::observed::{AvailableExtension, Contents, Grantee};
@@ -163,9 +164,12 @@ impl DatabasePlanner<'_, '_> {
 
     /// Creates an extension as the owner.
     fn extension_of_owner(&mut self, missing: Missing<'_>, schema: Option<&SchemaName>) {
-        let summary = self.extension_words(missing);
+        let reach = self.later_reach(missing.name);
+        let hazards: Vec<Hazard> = reach.iter().map(|_| Hazard::ReachesBeyondDatabase).collect();
+        let summary = format!("{}{}", self.extension_words(missing), reach.unwrap_or_default());
         let statement = sql::create_extension(missing.name, schema);
-        self.step(Action::CreateExtension, Some(self.owner), self.owner, summary, statement, &[]);
+        let (action, owner) = (Action::CreateExtension, self.owner);
+        self.step(action, Some(owner), owner, summary, statement, &hazards);
     }
 
     /// Creates an extension as the administrator, or one that such an extension requires: in a schema
@@ -232,7 +236,10 @@ impl DatabasePlanner<'_, '_> {
         let clause = available.schema.is_none().then_some(&target);
         statements.push(sql::create_extension(name, clause));
         let place = if is_extensions { format!(", schema {target}") } else { String::new() };
-        let summary = format!("{}{place}", self.extension_words(missing));
+        let reach = self.later_reach(name);
+        let hazard = reach.as_ref().map(|_| Hazard::ReachesBeyondDatabase);
+        let reach = reach.unwrap_or_default();
+        let summary = format!("{}{place}{reach}", self.extension_words(missing));
         let application = self.application(Some(self.owner));
         // A member of `rds_extension` needs the privilege CREATE on the database.
         let is_delegated =
@@ -245,6 +252,7 @@ impl DatabasePlanner<'_, '_> {
         let step = Step::new(Action::CreateExtension, &application, summary, statements)
             .for_role(self.owner)
             .in_database(self.name)
+            .with_hazards(hazard)
             .with_memberships(owner);
         self.steps.push(step);
         Some(created)

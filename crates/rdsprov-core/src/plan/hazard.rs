@@ -42,7 +42,7 @@ named_enum! {
         HandsOverCode,
         /// A role gets what is not limited to the database of its application: it becomes a member of a
         /// predefined role, and the step says what the members can do, or it gets `EXECUTE` on a routine
-        /// of an extension that PUBLIC may not execute.
+        /// of an extension that PUBLIC may not execute; or the plan creates such an extension for it.
         ReachesBeyondDatabase,
         /// A blue/green deployment is in progress, and its green environment does not get the change.
         DegradesBlueGreen,

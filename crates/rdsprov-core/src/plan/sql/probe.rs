@@ -4,6 +4,7 @@ use super::{
     IfExists, assert_scripts_meet_no_objects_of_others, extension_creation, membership_revocation,
     parameter_change,
 };
+use crate::extension_reach;
 use crate::name::{DatabaseName, literal};
 use crate::probe::{ExtensionProbe, Probe};
 
@@ -25,6 +26,7 @@ pub fn probe(probe: &Probe, admin_database: &DatabaseName) -> String {
         }
         Probe::CreateExtensions(probe) => create_extensions(probe),
         Probe::GrantOnExtensions(probe) => grant_on_extensions(probe),
+        Probe::ExecuteAsPublic(probe) => execute_as_public(probe),
     }
 }
 
@@ -56,6 +58,26 @@ fn grant_on_extensions(probe: &ExtensionProbe) -> String {
          END LOOP; END",
         names = names.join(", "),
         create = literal(&create_extensions(probe)),
+    );
+    format!("DO {}", literal(&body))
+}
+
+/// Creates extensions, and fails at the first routine of the last one that PUBLIC may not execute. Routines
+/// that no declared role may execute do not count.
+fn execute_as_public(probe: &ExtensionProbe) -> String {
+    let Some(last) = probe.extensions.last() else { return String::new() };
+    let withheld: Vec<String> = extension_reach::withheld(last).map(literal).collect();
+    let body = format!(
+        "DECLARE routine text; \
+         BEGIN BEGIN EXECUTE {create}; EXCEPTION WHEN OTHERS THEN RAISE EXCEPTION USING ERRCODE = SQLSTATE, MESSAGE = 'its routines are not known: ' || SQLERRM; END; \
+         SELECT p.oid::regprocedure INTO routine FROM pg_catalog.pg_depend d JOIN pg_catalog.pg_extension e ON e.oid = d.refobjid JOIN pg_catalog.pg_proc p ON p.oid = d.objid \
+         WHERE d.refclassid = 'pg_catalog.pg_extension'::regclass AND d.classid = 'pg_catalog.pg_proc'::regclass AND d.deptype = 'e' AND e.extname = {name} \
+         AND p.proname <> ALL (ARRAY[{withheld}]::name[]) AND p.proacl IS NOT NULL AND NOT EXISTS (SELECT FROM pg_catalog.aclexplode(p.proacl) x WHERE x.grantee = 0) \
+         ORDER BY 1 LIMIT 1; \
+         IF FOUND THEN RAISE EXCEPTION USING ERRCODE = '42501', MESSAGE = 'PUBLIC may not execute ' || routine; END IF; END",
+        create = literal(&create_extensions(probe)),
+        name = literal(last.as_str()),
+        withheld = withheld.join(", "),
     );
     format!("DO {}", literal(&body))
 }
