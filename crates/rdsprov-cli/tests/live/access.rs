@@ -359,6 +359,59 @@ fn roles_that_can_get_privileges_are_listed() {
     }
 }
 
+/// Roles with `ADMIN OPTION` on many roles: the report lists what PostgreSQL says of each of them. The query
+/// collects the roles of all members at once, and not once for each of them.
+#[test]
+fn roles_that_administer_many_roles_are_listed() {
+    for major in versions() {
+        let (fixture, definitions) = fixture(major);
+        let option = match major {
+            16.. => "WITH ADMIN TRUE, INHERIT FALSE, SET FALSE",
+            _ => "WITH ADMIN OPTION",
+        };
+        // Before PostgreSQL 16, NOINHERIT of the member decides that it does not have the privileges.
+        fixture.query(&format!(
+            "DO $$ BEGIN
+               FOR i IN 1..20 LOOP EXECUTE format('CREATE ROLE lead_%s LOGIN NOINHERIT', i); END LOOP;
+               FOR i IN 1..300 LOOP
+                 EXECUTE format('CREATE ROLE staff_%s LOGIN IN ROLE shop_reader', i);
+                 FOR k IN 1..20 LOOP EXECUTE format('GRANT staff_%s TO lead_%s {option}', i, k); END LOOP;
+               END LOOP;
+             END $$"
+        ));
+        let output = fixture.run(&definitions, &["access", "--env", "dev", "--format", "json"]);
+        expect(&output, 0);
+        let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+        let databases = report["databases"].as_array().unwrap();
+        let shop = databases.iter().find(|one| one["database"] == "shop").unwrap();
+        let inherited = by_role(&fixture.query(
+            "SELECT r.rolname || ' ' || g.rolname FROM pg_roles r, pg_roles g
+             WHERE r.oid <> g.oid AND NOT r.rolsuper AND g.rolname <> 'pg_database_owner' AND pg_has_role(r.oid, g.oid, 'USAGE')",
+        ));
+        let names = |list: &Value| -> Vec<String> {
+            list.as_array().unwrap().iter().map(|one| one.as_str().unwrap().to_owned()).collect()
+        };
+        let mut listed = (0, 0);
+        for role in shop["roles"].as_array().unwrap() {
+            let name = role["role"].as_str().unwrap_or("PUBLIC");
+            let mut inherits = names(&role["inherits"]);
+            inherits.sort();
+            let asked = inherited.get(name).cloned().unwrap_or_default();
+            assert_eq!(inherits, asked, "PostgreSQL {major}: {name}");
+            let becomes = names(&role["may_become"]).len();
+            if name.starts_with("staff_") {
+                assert_eq!((inherits.len(), becomes), (1, 0), "PostgreSQL {major}: {name}");
+                listed.0 += 1;
+            } else if name.starts_with("lead_") {
+                // All of them, and the role that these may become.
+                assert_eq!((inherits.len(), becomes), (0, 301), "PostgreSQL {major}: {name}");
+                listed.1 += 1;
+            }
+        }
+        assert_eq!(listed, (300, 20), "PostgreSQL {major}");
+    }
+}
+
 /// The owner of a database can remove its comment. The report still contains the database.
 #[test]
 fn database_without_its_comment_is_reported() {

@@ -106,20 +106,31 @@ WITH RECURSIVE user_schema AS (
   SELECT b.role, json_object_agg(b.nspname, json_build_object(
     'owner', b.owner, 'privileges', b.privileges, 'objects', coalesce(b.objects, '[]')) ORDER BY b.nspname) AS document
   FROM by_schema b WHERE b.owner OR b.privileges <> '{}' OR b.objects IS NOT NULL GROUP BY b.role
-), granted AS (
-  SELECT DISTINCT m.roleid AS oid, pg_get_userbyid(m.roleid) AS name FROM pg_auth_members m
+), inherited AS (
+  -- The roles whose privileges a role has without SET ROLE.
+  SELECT oid AS role, oid AS reached FROM subject WHERE oid <> 0
+  UNION
+  SELECT i.role, m.roleid FROM inherited i JOIN membership m ON m.member = i.reached WHERE m.inherit
+), inherits AS (
+  -- Collected once for all roles: a search for each role would be quadratic in the number of memberships.
+  SELECT i.role, json_agg(r.rolname ORDER BY r.rolname) AS names
+  FROM inherited i JOIN pg_roles r ON r.oid = i.reached WHERE i.reached <> i.role GROUP BY i.role
+), may_become AS (
+  SELECT b.role, json_agg(r.rolname ORDER BY r.rolname) AS names
+  FROM (SELECT role, reached FROM reach WHERE becomes EXCEPT SELECT role, reached FROM inherited) b
+  JOIN pg_roles r ON r.oid = b.reached GROUP BY b.role
+), powers AS (
+  SELECT role, json_agg(power ORDER BY power) AS names FROM power GROUP BY role
 ), role_documents AS (
-  SELECT s.oid, s.rolname, json_build_object(
+  SELECT s.rolname, json_build_object(
     'role', s.rolname, 'login', s.rolcanlogin,
-    'inherits', (SELECT coalesce(json_agg(g.name ORDER BY g.name), '[]') FROM granted g
-      WHERE CASE WHEN s.oid = 0 OR g.oid = s.oid THEN false ELSE pg_has_role(s.oid, g.oid, 'USAGE') END),
-    'may_become', (SELECT coalesce(json_agg(DISTINCT pg_get_userbyid(a.reached) ORDER BY pg_get_userbyid(a.reached)), '[]')
-      FROM reach a WHERE a.role = s.oid AND a.becomes AND a.reached <> s.oid AND NOT pg_has_role(s.oid, a.reached, 'USAGE')),
-    'powers', (SELECT coalesce(json_agg(p.power ORDER BY p.power), '[]') FROM power p WHERE p.role = s.oid),
+    'inherits', coalesce(i.names, '[]'), 'may_become', coalesce(b.names, '[]'), 'powers', coalesce(p.names, '[]'),
     'database', ARRAY(SELECT p FROM unnest(ARRAY['CONNECT', 'TEMPORARY', 'CREATE']) WITH ORDINALITY x(p, number)
       WHERE has_database_privilege(s.oid, current_database(), p) ORDER BY number),
-    'schemas', coalesce((SELECT d.document FROM schema_documents d WHERE d.role = s.oid), '{}')) AS document
+    'schemas', coalesce(d.document, '{}')) AS document
   FROM subject s
+  LEFT JOIN inherits i ON i.role = s.oid LEFT JOIN may_become b ON b.role = s.oid LEFT JOIN powers p ON p.role = s.oid
+  LEFT JOIN schema_documents d ON d.role = s.oid
 )
 SELECT json_build_object(
   'roles', (SELECT coalesce(json_agg(document ORDER BY rolname NULLS LAST), '[]') FROM role_documents),
