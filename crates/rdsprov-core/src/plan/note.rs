@@ -77,8 +77,8 @@ coded_enum! {
         BlueGreenNotChecked { reason: String },
         /// A managed database that is not declared cannot be read.
         UndeclaredDatabaseUnreadable { database: DatabaseName, reason: String },
-        /// A role that the administrator has no power over has granted a membership, or a part of it, to the
-        /// role of an application.
+        /// A role that is not an administrator has granted a membership, or a part of it, to the role of an
+        /// application.
         MembershipByOther { role: RoleName, object: String, group: RoleName, grantor: RoleName },
     }
 
@@ -183,7 +183,7 @@ impl Note {
                 "database {database} is not declared and could not be read, so that the plan does not show which privileges remain in it: {reason}"
             ),
             NoteKind::MembershipByOther { role, object, group, grantor } => format!(
-                "role {role} has {object} in {group} that is not declared, and the administrator cannot revoke it: role {grantor}, which granted it, can"
+                "role {role} has {object} in {group} that is not declared, and this run does not revoke it: role {grantor}, which granted it, can"
             ),
             NoteKind::PermissionsNotChecked { probes } => {
                 let permissions =

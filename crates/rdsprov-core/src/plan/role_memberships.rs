@@ -8,7 +8,7 @@ use super::sql::Dependents;
 use super::{Action, ExecuteAs, Executor, Hazard, NoteKind, RefusalKind, Step, sql};
 use crate::desired::{self, Credential};
 use crate::name::{ApplicationName, RoleName};
-use crate::observed::{self, Membership, RDS_IAM};
+use crate::observed::{self, Membership, RDS_IAM, RDS_SUPERUSER};
 use crate::predefined_role;
 use crate::probe::{MembershipRevocation, Probe, RevocationScope};
 
@@ -75,9 +75,6 @@ impl Planner<'_> {
         role: &desired::Role,
         group: &RoleName,
     ) -> bool {
-        let is_of_server = |role: &RoleName| {
-            ["pg_", "rds_"].iter().any(|prefix| role.as_str().starts_with(prefix))
-        };
         let through = self.authority.roles_of(group);
         // Before PostgreSQL 16, each role can make a predefined role a member of itself. It gives away its
         // own privileges, and must not stop the members of the predefined role with that.
@@ -206,6 +203,20 @@ impl Planner<'_> {
             && !is_own(&membership.role)
     }
 
+    /// Returns whether a role that is not an administrator granted a membership in a role of its own, and not
+    /// in a predefined role. It gives away its own privileges: a step that revokes them would be a hazard, and
+    /// would need a lock on the grantor, with which it could stop the application.
+    fn is_given_away(&self, membership: &Membership) -> bool {
+        let reached = self.authority.roles_of(&membership.role);
+        let mut groups = std::iter::once(&membership.role).chain(&reached);
+        let grantor = self.observed.roles.get(&membership.grantor);
+        !groups.any(is_of_server)
+            && !is_of_server(&membership.grantor)
+            && grantor.is_some_and(|grantor| {
+                !self.is_delegate(grantor) && !self.authority.leads_to(grantor, RDS_SUPERUSER)
+            })
+    }
+
     fn revoke_membership(
         &mut self,
         name: &RoleName,
@@ -269,6 +280,21 @@ impl Planner<'_> {
             );
             return;
         }
+        let is_foreign = application == role.application
+            && self.is_granted_by_others(name, role, seen, membership);
+        let left = NoteKind::MembershipByOther {
+            role: name.clone(),
+            object: match scope {
+                RevocationScope::Membership => "a membership".to_owned(),
+                RevocationScope::AdminOption => "ADMIN OPTION".to_owned(),
+            },
+            group: group.clone(),
+            grantor: membership.grantor.clone(),
+        };
+        if is_foreign && major >= 16 && self.is_given_away(membership) {
+            self.note(left);
+            return;
+        }
         let administrator = &self.observed.administrator;
         let of_administrator = membership.grantor == administrator.name;
         let group_is_super = self.observed.roles.get(group).is_some_and(|group| group.superuser);
@@ -308,19 +334,7 @@ impl Planner<'_> {
                 steps.push(revoked.executed_as(execute_as).with_hazards([Hazard::RevokesAccess]));
             }
             // A refusal would let these others stop the application.
-            None if application == role.application
-                && self.is_granted_by_others(name, role, seen, membership) =>
-            {
-                self.note(NoteKind::MembershipByOther {
-                    role: name.clone(),
-                    object: match scope {
-                        RevocationScope::Membership => "a membership".to_owned(),
-                        RevocationScope::AdminOption => "ADMIN OPTION".to_owned(),
-                    },
-                    group: group.clone(),
-                    grantor: membership.grantor.clone(),
-                });
-            }
+            None if is_foreign => self.note(left),
             None => self.refuse_with_fix(
                 &application,
                 RefusalKind::MembershipNotRevocable {
@@ -333,6 +347,11 @@ impl Planner<'_> {
             ),
         }
     }
+}
+
+/// Returns whether a role is a predefined role of PostgreSQL or Amazon RDS.
+fn is_of_server(role: &RoleName) -> bool {
+    ["pg_", "rds_"].iter().any(|prefix| role.as_str().starts_with(prefix))
 }
 
 #[cfg(test)]
