@@ -2,7 +2,7 @@
 
 use rdsprov_testkit::{NEWEST, OLDEST, versions};
 
-use crate::fixture::{DELEGATE_SECRET, Fixture, expect};
+use crate::fixture::{DELEGATE_SECRET, Fixture, expect, password};
 
 const DECLARED: &str = r#"application_databases = {
     shop         = { database_name = "shop", username = "shop_owner", memberships = ["pg_monitor", "rds_replication"] }
@@ -218,10 +218,18 @@ fn administrators_and_roles_of_applications_are_refused() {
             "CREATE ROLE of_shop IN ROLE shop_owner",
             "CREATE ROLE of_delegate IN ROLE rdsprov_admin",
             "CREATE ROLE team_readers",
+            // A chain of predefined roles that no definitions name.
+            "CREATE ROLE of_chain IN ROLE pg_read_all_settings",
+            "GRANT pg_read_all_stats TO pg_read_all_settings",
+            "GRANT pg_read_server_files TO pg_read_all_stats",
         ] {
             fixture.query(sql);
         }
         let groups = [
+            (
+                "of_chain",
+                "of_chain: it is a member of pg_read_server_files, which gives control of the server",
+            ),
             ("shop_owner", "shop_owner, which belongs to application shop"),
             ("platform_admin", "platform_admin, which is the administrator of this run"),
             ("rdsprov_admin", "rdsprov_admin, which is a delegate"),
@@ -267,6 +275,7 @@ fn administrators_and_roles_of_applications_are_refused() {
         }
         run(&fixture, &wiki("team_readers"), "apply", &[], 0);
         refuses("role that exists");
+        fixture.query("REVOKE pg_read_server_files FROM pg_read_all_stats; REVOKE pg_read_all_stats FROM pg_read_all_settings");
         // A role that a team makes reachable through a predefined role stops no other team.
         fixture.query("GRANT of_shop TO pg_monitor; GRANT shop_owner TO pg_read_all_stats");
         if major >= 16 {
@@ -275,6 +284,25 @@ fn administrators_and_roles_of_applications_are_refused() {
         let output = run(&fixture, &wiki("pg_monitor"), "plan", &[], 0);
         assert!(!output.contains("refused["), "PostgreSQL {major}: {output}");
         fixture.query("REVOKE of_shop FROM pg_monitor; REVOKE shop_owner FROM pg_read_all_stats");
+        // Before PostgreSQL 15, each role can make every role a member of itself: this stops no other team, but
+        // a role with more power than an application's stays out of reach.
+        if major < 15 {
+            let itself = |sql: &str| {
+                fixture.server.sql_as("shop_owner", &password("shop"), "shop", sql).unwrap();
+            };
+            itself("GRANT shop_owner TO team_readers");
+            let output = run(&fixture, &wiki("team_readers"), "plan", &[], 0);
+            assert!(!output.contains("refused["), "PostgreSQL {major}: {output}");
+            itself("REVOKE shop_owner FROM team_readers");
+            fixture.query("SET ROLE dba; GRANT dba TO team_readers");
+            let output = run(&fixture, &wiki("team_readers"), "plan", &[], 3);
+            assert!(output.contains("member of dba, which has CREATEROLE"), "{major}: {output}");
+            fixture.query("REVOKE dba FROM team_readers");
+            // What an administrator grants counts.
+            fixture.query("GRANT shop_owner TO team_readers");
+            run(&fixture, &wiki("team_readers"), "plan", &[], 3);
+            fixture.query("REVOKE shop_owner FROM team_readers");
+        }
         // A membership that exists is not accepted either.
         fixture.query("GRANT of_shop TO wiki_owner");
         run(&fixture, &wiki("of_shop"), "check", &[], 3);

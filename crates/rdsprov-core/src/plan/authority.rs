@@ -103,6 +103,12 @@ impl Authority<'_> {
         self.memberships_from(role, |_, _| true)
     }
 
+    /// Returns the roles of which a role is a member, directly or through others, without the memberships that
+    /// the granted roles have granted themselves.
+    pub fn roles_of_by_others(&self, role: &RoleName) -> BTreeSet<RoleName> {
+        self.memberships_from(role, |_, membership| membership.grantor != membership.role)
+    }
+
     /// Returns whether RDS rejects the passwords of the members of a role: it is `rds_iam` or `rds_ad`, or
     /// memberships lead from it to one of them.
     pub fn rejects_passwords(&self, role: &RoleName) -> bool {

@@ -76,12 +76,23 @@ impl Planner<'_> {
         group: &RoleName,
     ) -> bool {
         let through = self.authority.roles_of(group);
-        // Before PostgreSQL 16, each role can make a predefined role a member of itself. It gives away its
+        // Before PostgreSQL 15, each role can make a predefined role a member of itself. It gives away its
         // own privileges, and must not stop the members of the predefined role with that.
         let through = through.iter().filter(|one| !is_of_server(group) || is_of_server(one));
+        // The same holds for every other group: the role of an application that reaches the group by itself
+        // gives away its own privileges.
+        let not_by_itself = match self.observed.major() {
+            15.. => None,
+            _ => Some(self.authority.roles_of_by_others(group)),
+        };
+        let counts = |one: &RoleName| not_by_itself.as_ref().is_none_or(|all| all.contains(one));
+        let reason = |one: &RoleName| {
+            let of_application =
+                || self.application_of_group(one).filter(|_| one == group || counts(one));
+            self.power_of_group(one).or_else(of_application)
+        };
         let groups = std::iter::once(group).chain(through);
-        let Some((reached, reason)) =
-            groups.filter_map(|one| Some((one, self.power_of_group(one)?))).next()
+        let Some((reached, reason)) = groups.filter_map(|one| Some((one, reason(one)?))).next()
         else {
             return true;
         };
@@ -104,20 +115,22 @@ impl Planner<'_> {
         if *group == self.observed.administrator.name {
             return Some("is the administrator of this run".to_owned());
         }
-        if let Some(declared) = self.desired.roles.get(group) {
-            return Some(format!("belongs to application {}", declared.application));
-        }
         let seen = self.observed.roles.get(group)?;
         if self.is_delegate(seen) {
             return Some("is a delegate".to_owned());
-        }
-        if let Some(marker) = seen.marker() {
-            return Some(format!("belongs to application {}", marker.application));
         }
         let forbidden = forbidden_attributes(seen).next();
         forbidden
             .map(|(attribute, _)| format!("has {attribute}"))
             .or_else(|| self.administrator_power(group, seen))
+    }
+
+    /// Returns to which application a role belongs, as the end of a sentence about it.
+    fn application_of_group(&self, group: &RoleName) -> Option<String> {
+        let declared = self.desired.roles.get(group).map(|role| role.application.to_string());
+        let marker = || self.observed.roles.get(group)?.marker().map(|marker| marker.application);
+        let application = declared.or_else(marker)?;
+        Some(format!("belongs to application {application}"))
     }
 
     /// Makes a role a member of a predefined role. An `existing` membership without

@@ -103,8 +103,9 @@ fn predefined_roles(desired: &Desired) -> Vec<&str> {
     names.into_iter().collect()
 }
 
-/// Observes the catalogs that all databases share. What is not declared is observed in part. Of the roles whose names begin with `pg_`, only
-/// those in `predefined_roles` are observed.
+/// Observes the catalogs that all databases share. What is not declared is observed in part. Of the roles whose
+/// names begin with `pg_`, only those in `predefined_roles` are observed, and those that were made members of
+/// other roles.
 pub(crate) async fn observe_shared(
     admin_session: &Session,
     desired: &Desired,

@@ -146,7 +146,12 @@ SELECT json_build_object(
         OR pg_catalog.shobj_description(r.oid, 'pg_authid') IS NULL OR EXISTS (
           SELECT FROM pg_catalog.pg_auth_members m
           WHERE m.roleid = r.oid AND m.admin_option AND m.member IN (SELECT oid FROM author)) AS administered) p
-    WHERE r.rolname !~ '^pg_' OR r.rolname = ANY($2::text[])),
+    WHERE r.rolname !~ '^pg_' OR r.rolname = ANY($2::text[])
+      -- Through a predefined role that was made a member of another one, a role reaches more than its memberships say.
+      OR EXISTS (
+        SELECT FROM pg_catalog.pg_auth_members m
+        WHERE m.member = r.oid AND NOT (r.rolname = 'pg_monitor' AND pg_catalog.pg_get_userbyid(m.roleid)
+          IN ('pg_read_all_settings', 'pg_read_all_stats', 'pg_stat_scan_tables')))),
   'databases', (
     SELECT coalesce(json_object_agg(d.datname, json_build_object(
       'oid', d.oid::bigint, 'owner', pg_catalog.pg_get_userbyid(d.datdba),
