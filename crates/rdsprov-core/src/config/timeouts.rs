@@ -104,7 +104,11 @@ impl ConnectTimeout {
     /// Returns the time for the logins of other roles and to other databases, at most 15 s: the server has
     /// answered the administrator before.
     pub(crate) fn after_an_answer(self) -> Self {
-        self.min(Self(LockTimeout(Duration::from_secs(15))))
+        self.min(Self::from_duration(Duration::from_secs(15)))
+    }
+
+    pub(crate) fn from_duration(time: Duration) -> Self {
+        Self(LockTimeout(time))
     }
 }
 

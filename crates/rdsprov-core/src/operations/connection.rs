@@ -16,7 +16,7 @@ use crate::secrets::{
     DatabaseEndpoint, Secret, SecretError, SecretSource, TokenSource, UnknownEndpoint,
 };
 use crate::server::connect::{Credentials, Endpoint, Session};
-use crate::server::{OnServerWait, ServerWait, Tls, WaitReason};
+use crate::server::{OnServerWait, ServerWait, SilentLogins, Tls, WaitReason};
 
 /// The port that is used if neither the options nor the secret contain one.
 pub(super) const DEFAULT_PORT: u16 = 5432;
@@ -208,6 +208,7 @@ impl AdminConnection {
                     connect_timeout,
                     statement_timeout,
                     observation_timeout,
+                    silent_logins: SilentLogins::default(),
                 }
             }
             AdminCredentials::Token { user, source } => Endpoint {
@@ -220,6 +221,7 @@ impl AdminConnection {
                 connect_timeout,
                 statement_timeout,
                 observation_timeout,
+                silent_logins: SilentLogins::default(),
             },
         };
         let database = database.clone().or(dbname).map_or_else(

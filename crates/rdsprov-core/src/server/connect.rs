@@ -19,6 +19,7 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::connect_error::{ConnectError, Pooler, RejectionCause, WeakRequest, rejection_cause};
 use super::network;
+use super::silent_logins::SilentLogins;
 use super::stream_guard::{Answers, GuardedConnector, GuardedStream, Login, StreamProblem};
 use super::tls::{Peer, Protection, Tls, TlsProblem};
 use crate::config::{ConnectTimeout, ConnectTo, ObservationTimeout, StatementTimeout};
@@ -60,6 +61,8 @@ pub struct Endpoint {
     pub statement_timeout: StatementTimeout,
     /// How long the observation of one database may take.
     pub observation_timeout: ObservationTimeout,
+    /// The logins of the run that have no response.
+    pub silent_logins: SilentLogins,
 }
 
 /// A session on the server, with the notices that the server has sent.
@@ -408,6 +411,12 @@ impl Endpoint {
     /// Returns the error of a server that does not answer.
     fn silent(&self, database: &DatabaseName) -> ConnectError {
         let reason = format!("no response within {}", self.connect_timeout);
+        self.unreachable(database, reason, Some(RejectionCause::NoResponse))
+    }
+
+    /// Returns the error of a login that was not tried, because many others have no response.
+    pub(super) fn not_tried(&self, database: &DatabaseName) -> ConnectError {
+        let reason = "not tried, because too many databases do not respond".to_owned();
         self.unreachable(database, reason, Some(RejectionCause::NoResponse))
     }
 

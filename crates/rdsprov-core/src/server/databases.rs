@@ -29,7 +29,8 @@ const UNDECLARED_TIMEOUT: Duration = Duration::from_secs(30);
 ///
 /// The owner of a database decides how long its login and its queries take. So each database has limited
 /// time, and all those that are not `needed` end before a common deadline: a role with `CREATEDB` can have
-/// any number of them. They come last, and their time starts when the others are read.
+/// any number of them. They come last, and their time starts when the others are read. The logins without a
+/// response to those that are needed have limited time together, too.
 pub(crate) async fn in_each<T>(
     admin: &Endpoint,
     admin_session: &Session,
@@ -40,8 +41,9 @@ pub(crate) async fn in_each<T>(
     let limit = admin.observation_timeout.duration();
     let (needed, others): (Vec<_>, Vec<_>) =
         databases.into_iter().partition(|name| is_needed(name));
-    let reader = Reader { admin, admin_session, read };
+    let reader = Reader { admin, admin_session, is_needed: true, read };
     let mut results = reader.read_all(needed, || Deadline::after(limit)).await;
+    let reader = Reader { is_needed: false, ..reader };
     let common = Deadline::after(UNDECLARED_TIMEOUT.min(limit));
     results.extend(reader.read_all(others, || common).await);
     results
@@ -78,6 +80,8 @@ impl Deadline {
 struct Reader<'a, R> {
     admin: &'a Endpoint,
     admin_session: &'a Session,
+    /// Whether more than notes depends on the databases.
+    is_needed: bool,
     read: R,
 }
 
@@ -118,9 +122,11 @@ impl<R> Reader<'_, R> {
     where
         R: AsyncFn(&Session, &DatabaseName) -> Result<T, ObserveError>,
     {
-        let admin = self.admin.for_further_logins();
         let connect = async {
-            let session = admin.connect(name).await?;
+            let session = match self.is_needed {
+                true => self.admin.connect_to_application(name).await?,
+                false => self.admin.for_further_logins().connect(name).await?,
+            };
             let process = session.process().await;
             Ok((session, process))
         };

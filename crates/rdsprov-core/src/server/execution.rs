@@ -241,7 +241,7 @@ impl Execution<'_> {
         let Scope::Database(name) = &transaction.scope else {
             return Box::pin(self.run_in(&self.lock.0, transaction, watch, progress)).await;
         };
-        let connected = self.admin.connect(name).await;
+        let connected = self.admin.connect_to_application(name).await;
         let own = connected.map_err(|error| TransactionFailure::at(0, error.to_string()))?;
         let result = if own.in_recovery {
             let failure = TransactionFailure::at(0, self.admin.read_only().to_string());

@@ -4,6 +4,7 @@
 //! This module does not know the order of these effects or front ends. It asks [`crate::plan`] only
 //! which names a plan needs.
 
+mod application_login;
 pub(crate) mod apply;
 pub(crate) mod blue_green;
 pub(crate) mod connect;
@@ -19,6 +20,7 @@ pub(crate) mod observe;
 pub(crate) mod password_check;
 mod pooler;
 mod server_wait;
+mod silent_logins;
 pub(crate) mod slots;
 pub(crate) mod snapshot;
 pub(crate) mod stop;
@@ -38,6 +40,7 @@ pub use execution_options::{ExecuteOptions, Listener, ListenerFuture};
 pub use execution_options::{Fault, Interrupt};
 pub use lock::LockOptions;
 pub use server_wait::{OnServerWait, ServerWait, WaitReason};
+pub use silent_logins::SilentLogins;
 pub use snapshot::ObserveError;
 pub use stop::Stop;
 pub use tls::{BundledCertificates, Tls, TlsError, TlsProblem, TrustedCas};

@@ -6,7 +6,6 @@
 //! error proves nothing.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use futures_util::{StreamExt as _, stream};
 use tokio_postgres::error::SqlState;
@@ -21,11 +20,6 @@ use crate::observed::{Observed, PasswordCheck};
 use crate::secret_id::SecretId;
 use crate::secrets::scram::Verifier;
 use crate::secrets::{Password, Secret};
-
-/// The number of logins to databases of applications without a response after which roles log in to the
-/// administrator database only. The owner of a database can delay each login to it for 15 s, also where the
-/// administrator does not connect.
-const MAX_UNANSWERED: usize = CONNECTIONS;
 
 const VERIFIERS: &str = include_str!("queries/verifiers.sql");
 
@@ -72,13 +66,12 @@ pub(crate) async fn check_passwords(
         // Only logins to the server itself show what it accepts.
         VerifyPasswords::Login if admin_session.is_pooled => Ok(all(pooled())),
         VerifyPasswords::Login => {
-            let unanswered = &AtomicUsize::new(0);
             Ok(stream::iter(candidates)
                 .map(async |Candidate { name, user, password }| {
                     let databases = login_databases(desired, observed, name);
                     let target = admin.as_role(user.clone(), password.clone());
                     let platform = Platform::of(observed);
-                    let result = match log_in(&target, &databases, platform, unanswered).await {
+                    let result = match log_in(&target, &databases, platform).await {
                         LoginResult::WeakVerifier(_) if admin.is_proved_by(admin_session) => {
                             PasswordCheck::WrongPassword
                         }
@@ -139,37 +132,26 @@ pub(crate) fn pooled() -> PasswordCheck {
     PasswordCheck::Inconclusive(reason.to_owned())
 }
 
-/// Logs in to the first of these databases that gives a result. Without one, returns the reason of the
-/// first.
+/// Logs in to the first of these databases that gives a result: to the last one only, if too many logins of
+/// this run to databases of applications have no response. Without a result, returns the reason of the first.
 pub(crate) async fn login(
     target: &Endpoint,
     databases: &[DatabaseName],
     platform: Platform,
 ) -> PasswordCheck {
-    log_in(target, databases, platform, &AtomicUsize::new(0)).await.into()
+    log_in(target, databases, platform).await.into()
 }
 
-/// Like [`login`], with the number of logins to databases of applications that have no response, or none
-/// yet. If these are [`MAX_UNANSWERED`], logs in to the last of the databases only.
-async fn log_in(
-    target: &Endpoint,
-    databases: &[DatabaseName],
-    platform: Platform,
-    unanswered: &AtomicUsize,
-) -> LoginResult {
-    let one_more = |number: usize| (number < MAX_UNANSWERED).then_some(number + 1);
+/// Like [`login`], but keeps apart why a result is not conclusive.
+async fn log_in(target: &Endpoint, databases: &[DatabaseName], platform: Platform) -> LoginResult {
     let mut first = None;
     for (number, database) in databases.iter().enumerate() {
-        let is_of_application = number + 1 < databases.len();
-        if is_of_application
-            && unanswered.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more).is_err()
-        {
-            continue;
-        }
-        let login = target.log_in(database).await;
-        if is_of_application && !login.as_ref().is_err_and(is_silent) {
-            unanswered.fetch_sub(1, Ordering::Relaxed);
-        }
+        let login = if number + 1 < databases.len() {
+            let Some(login) = target.log_in_to_application(database).await else { continue };
+            login
+        } else {
+            target.log_in(database).await
+        };
         let result = match login {
             Ok(session) => accepted(session, platform).await,
             Err(error) => rejected(&error, platform),
@@ -204,11 +186,6 @@ impl From<LoginResult> for PasswordCheck {
             }
         }
     }
-}
-
-fn is_silent(error: &ConnectError) -> bool {
-    let cause = Some(RejectionCause::NoResponse);
-    matches!(error, ConnectError::Rejected { cause: found, .. } if *found == cause)
 }
 
 /// Interprets a login that the server accepted.

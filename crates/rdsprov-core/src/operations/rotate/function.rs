@@ -34,7 +34,7 @@ use crate::server::apply::apply;
 use crate::server::connect::{Credentials, Endpoint, Session};
 use crate::server::lock::{Lock, LockError, LockOptions, lock};
 use crate::server::slots::RunSlots;
-use crate::server::{ExecuteOptions, Platform, Tls, blue_green, password_check};
+use crate::server::{ExecuteOptions, Platform, SilentLogins, Tls, blue_green, password_check};
 use crate::site_policy::SitePolicy;
 use crate::text::visible;
 
@@ -450,6 +450,7 @@ impl Rotation<'_> {
             statement_timeout: function.statement_timeout,
             // A rotation does not observe the server.
             observation_timeout: ObservationTimeout::default(),
+            silent_logins: SilentLogins::default(),
         };
         // The first connection of the invocation can wait for a server that resumes.
         let without_certificate =

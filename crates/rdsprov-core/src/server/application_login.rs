@@ -1,0 +1,68 @@
+//! Limits the time of a run for databases whose owners keep each login to them waiting.
+//!
+//! The owner of a database can delay each login to it, for example with a lock on its catalogs. A run counts the
+//! logins to databases of applications that the server has not answered. The first ones have the full time.
+//! Then the administrator waits a short time only, and the roles of applications log in to the administrator
+//! database only. So the time does not grow with the number of such databases.
+
+use std::time::Duration;
+
+use super::connect::{Endpoint, Session};
+use super::connect_error::{ConnectError, RejectionCause};
+use super::snapshot::CONNECTIONS;
+use crate::config::ConnectTimeout;
+use crate::name::DatabaseName;
+
+/// The number of logins with the full time that may remain without a response.
+const WITH_FULL_TIME: usize = CONNECTIONS;
+
+/// The time for each further login of the administrator. A login takes some round trips.
+const SHORT_TIME: Duration = Duration::from_secs(3);
+
+impl Endpoint {
+    /// Connects to the database of an application. All such connections without a response take at most the
+    /// time for the observation of one database, in addition to the first ones.
+    ///
+    /// # Errors
+    /// Returns a [`ConnectError`] if the connection, TLS or the authentication fails, or if it is not tried.
+    pub(crate) async fn connect_to_application(
+        &self,
+        database: &DatabaseName,
+    ) -> Result<Session, ConnectError> {
+        let times = self.observation_timeout.duration().as_secs().div_ceil(SHORT_TIME.as_secs());
+        let times = usize::try_from(times).unwrap_or(usize::MAX);
+        let max = WITH_FULL_TIME + CONNECTIONS.saturating_mul(times);
+        let Some(others) = self.silent_logins.start(max) else {
+            return Err(self.not_tried(database));
+        };
+        let full = self.connect_timeout.after_an_answer();
+        let limit = match others {
+            0..WITH_FULL_TIME => full,
+            _ => full.min(ConnectTimeout::from_duration(SHORT_TIME)),
+        };
+        let endpoint = Self { connect_timeout: limit, ..self.clone() };
+        self.count(endpoint.connect(database).await)
+    }
+
+    /// Logs in to the database of an application, and executes no statement; `None` if too many such logins of
+    /// this run have no response.
+    pub(crate) async fn log_in_to_application(
+        &self,
+        database: &DatabaseName,
+    ) -> Option<Result<Session, ConnectError>> {
+        self.silent_logins.start(WITH_FULL_TIME)?;
+        Some(self.count(self.log_in(database).await))
+    }
+
+    fn count(&self, login: Result<Session, ConnectError>) -> Result<Session, ConnectError> {
+        if !login.as_ref().is_err_and(is_silent) {
+            self.silent_logins.answered();
+        }
+        login
+    }
+}
+
+fn is_silent(error: &ConnectError) -> bool {
+    let cause = Some(RejectionCause::NoResponse);
+    matches!(error, ConnectError::Rejected { cause: found, .. } if *found == cause)
+}
