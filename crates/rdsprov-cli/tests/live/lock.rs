@@ -61,6 +61,23 @@ fn role_with_connect_only_cannot_hold_the_lock() {
 
         // A role that can create roles is an administrator, also as a member.
         fixture.query("CREATE ROLE dba CREATEROLE; GRANT dba TO trudy");
+        if major >= 16 {
+            // CREATEROLE alone gives no power over the roles and databases of others.
+            expect(&fixture.run("teams/standalone.tfvars", &apply), 0);
+            for (grant, revoke) in [
+                ("ALTER ROLE dba CREATEDB", "ALTER ROLE dba NOCREATEDB"),
+                (
+                    "GRANT keycloak_user TO dba WITH ADMIN TRUE, INHERIT FALSE, SET FALSE",
+                    "REVOKE keycloak_user FROM dba",
+                ),
+            ] {
+                fixture.query(grant);
+                let text = expect(&fixture.run("teams/standalone.tfvars", &apply), 1);
+                assert!(text.contains("(role trudy, "), "PostgreSQL {major}, {grant}: {text}");
+                fixture.query(revoke);
+            }
+            fixture.query("ALTER ROLE dba CREATEDB");
+        }
         let text = expect(&fixture.run("teams/standalone.tfvars", &apply), 1);
         assert!(text.contains("error[lock-timeout]: another run holds the lock"), "{text}");
         assert!(text.contains("(role trudy, "), "{text}");

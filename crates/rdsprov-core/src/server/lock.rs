@@ -12,7 +12,9 @@
 //!
 //! An administrator, here, is a superuser, a role with `CREATEROLE`, `rds_superuser`, the role of
 //! this run, or a member of one of them. Other roles cannot change roles, and no application's role
-//! is one: the definitions cannot declare `CREATEROLE` or such a membership.
+//! is one: the definitions cannot declare `CREATEROLE` or such a membership. From PostgreSQL 16 on, a role
+//! with `CREATEROLE` can only change roles on which it has `ADMIN OPTION`. It is an administrator if it also
+//! has `CREATEDB`, or `ADMIN OPTION` on the owner of a database.
 
 use std::time::{Duration, Instant};
 

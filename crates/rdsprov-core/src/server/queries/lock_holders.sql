@@ -11,7 +11,12 @@ WITH key_holder AS (
   SELECT s.pid, s.usename, s.application_name, s.client_addr, s.backend_start,
     EXISTS (
       SELECT FROM pg_catalog.pg_roles a
-      WHERE (a.rolsuper OR a.rolcreaterole OR a.rolname IN ('rds_superuser', session_user))
+      WHERE (a.rolsuper OR a.rolname IN ('rds_superuser', session_user)
+        -- From PostgreSQL 16 on, CREATEROLE alone gives no power over other roles and databases. A run needs the
+        -- attribute CREATEDB, or a role that owns a database.
+        OR a.rolcreaterole AND (current_setting('server_version_num')::int < 160000 OR a.rolcreatedb OR EXISTS (
+          SELECT FROM pg_catalog.pg_auth_members m JOIN pg_catalog.pg_database d ON d.datdba = m.roleid
+          WHERE m.member = a.oid AND m.admin_option)))
         AND pg_catalog.pg_has_role(r.oid, a.oid, 'MEMBER')) AS administrator
   FROM key_holder h JOIN pg_catalog.pg_stat_activity s ON s.pid = h.pid
   LEFT JOIN pg_catalog.pg_roles r ON r.oid = s.usesysid
