@@ -448,7 +448,8 @@ impl DatabasePlanner<'_, '_> {
             TransferMethod::ObjectByObject => HandedOver::Objects,
         };
         let verify = sql::assert_handed_over(from, self.owner, observed, what);
-        [vec![sql::begin_handing_over()], statements, vec![verify]].concat()
+        let check = vec![sql::limit_check_of_code(), verify];
+        [vec![sql::begin_handing_over()], statements, check].concat()
     }
 
     fn refuse_untransferable(

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Mutex;
 
 use rdsprov_core::plan::{Scope, Transaction};
-use rdsprov_core::server::{ExecuteOptions, ExecutionOutcome, Listener, ListenerFuture};
+use rdsprov_core::server::{ExecuteOptions, ExecutionOutcome, Fault, Listener, ListenerFuture};
 use rdsprov_testkit::{Server, versions};
 
 use crate::{applied, open, site, superuser};
@@ -329,6 +329,47 @@ async fn code_changes_before_its_transfer() {
             assert_eq!(server.superuser("shop", owner).unwrap().trim(), "shop_owner", "{place}");
             server.superuser("shop", &as_owner).unwrap();
         }
+        applied(&server, secrets.path(), &next).await;
+    }
+}
+
+/// The old owner decides how long the check of its code takes. The transfer locks the database meanwhile, so that
+/// the time of the check is limited. Here, the limit is 20 ms instead of two minutes.
+#[tokio::test(flavor = "multi_thread")]
+async fn check_of_code_has_limited_time() {
+    const LIMIT: &str = "DO 'BEGIN PERFORM set_config(''rdsprov.statement_timeout'', s.setting, true), \
+        set_config(''statement_timeout'', least(nullif(s.setting::bigint, 0), 120000)";
+    for major in versions() {
+        let (server, secrets) = site(major, &APPLICATIONS);
+        applied(&server, secrets.path(), &definitions(&[SHOP])).await;
+        let many = "SET SESSION AUTHORIZATION shop_owner; DO $$ BEGIN FOR n IN 1..10000 LOOP EXECUTE format(
+            'CREATE FUNCTION public.f%s() RETURNS int SECURITY DEFINER LANGUAGE sql AS ''SELECT 1''', n); END LOOP; END $$";
+        server.superuser("shop", many).unwrap();
+        let next = definitions(&[r#"next = { database_name = "shop", username = "next_owner" }"#]);
+        let mut run = open(&server, secrets.path(), &next).await;
+        let mut run = run.lock().await.unwrap();
+        let planned = run.plan().await.unwrap();
+        let texts = Mutex::new(Vec::new());
+        let interrupt = |text: &str| {
+            texts.lock().unwrap().push(text.to_owned());
+            if text.starts_with(LIMIT) {
+                return ControlFlow::Break(Fault::Sent(
+                    "SELECT set_config('rdsprov.statement_timeout', '0', true), set_config('statement_timeout', '20', true)",
+                ));
+            }
+            ControlFlow::Continue(())
+        };
+        let outcome = planned.apply("1", &ExecuteOptions::interrupted_by(&interrupt)).await;
+        let says = "the check of the code that role next_owner would get in database shop was canceled, \
+                    or takes longer than 120 s";
+        assert_stopped(outcome.unwrap(), says, &format!("PostgreSQL {major}"));
+        // The limit comes directly before the check.
+        let texts = texts.into_inner().unwrap();
+        let [.., limit, check] = texts.as_slice() else { panic!("{texts:?}") };
+        assert!(limit.starts_with(LIMIT) && check.contains("handed_over"), "{texts:?}");
+        let owner = "SELECT pg_get_userbyid(datdba) FROM pg_database WHERE datname = 'shop'";
+        assert_eq!(server.superuser("shop", owner).unwrap().trim(), "shop_owner", "{major}");
+        drop(run);
         applied(&server, secrets.path(), &next).await;
     }
 }

@@ -16,6 +16,13 @@ const FINGERPRINT: &str = concat!(include_str!("code.sql"), include_str!("finger
 /// The parameter in which the transaction keeps the number of the last command that was checked.
 const CHECKED: &str = "rdsprov.checked_command";
 
+/// How long one check may take, in milliseconds. The transfer locks what it changes, also the database, until the
+/// end of the transaction. The observation has executed the same query, within its own time.
+const CHECK_TIME: u32 = 120_000;
+
+/// The parameter in which the transaction keeps the time for its other statements.
+const STATEMENT_TIME: &str = "rdsprov.statement_timeout";
+
 /// What a transfer gives to a role.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HandedOver {
@@ -38,12 +45,22 @@ fn remember_checked() -> String {
     )
 }
 
+/// Limits the time of the check that follows: the old owner decides how much code there is.
+pub fn limit_check_of_code() -> Statement {
+    let body = format!(
+        "BEGIN PERFORM set_config('{STATEMENT_TIME}', s.setting, true), \
+         set_config('statement_timeout', least(nullif(s.setting::bigint, 0), {CHECK_TIME})::text, true) \
+         FROM pg_settings s WHERE s.name = 'statement_timeout'; END"
+    );
+    Statement::plain(format!("DO {}", literal(&body)))
+}
+
 /// Fails ([`CHANGED_SINCE_PLAN`]) if the code that the transaction has given from one role to another since
 /// the last such check does not have this fingerprint.
 ///
 /// Each object of an owner has a row in `pg_shdepend`. A transfer writes it anew, so `xmin` is the
 /// current transaction and `cmin` the number of the command. The database got its owner before.
-/// JIT compilation of the query would take longer than its execution.
+/// JIT compilation of the query would take longer than its execution. [`limit_check_of_code`] precedes it.
 pub fn assert_handed_over(
     from: &RoleName,
     to: &RoleName,
@@ -61,7 +78,7 @@ pub fn assert_handed_over(
     let lines = FINGERPRINT.lines().map(str::trim).filter(|line| !line.starts_with("--"));
     let query = lines.collect::<Vec<_>>().join(" ");
     let body = format!(
-        "BEGIN PERFORM set_config('jit', 'off', true); IF (WITH RECURSIVE moved AS MATERIALIZED (SELECT s.classid, s.objid, s.dbid FROM pg_shdepend s \
+        "BEGIN PERFORM set_config('jit', 'off', true); BEGIN IF (WITH RECURSIVE moved AS MATERIALIZED (SELECT s.classid, s.objid, s.dbid FROM pg_shdepend s \
          WHERE s.refclassid = 'pg_authid'::regclass AND s.deptype = 'o' \
          AND s.refobjid = (SELECT oid FROM pg_roles WHERE rolname = {to}) \
          AND s.xmin = pg_current_xact_id()::xid \
@@ -71,7 +88,10 @@ pub fn assert_handed_over(
          party AS (SELECT oid FROM pg_roles WHERE rolname IN ({from}, {to})) {query}) <> {fingerprint} \
          THEN RAISE EXCEPTION USING ERRCODE = '{CHANGED_SINCE_PLAN}', MESSAGE = \
          format('the code that role %s would get in database %s, or a privilege to add code, is not what was observed', {to}, current_database()); END IF; \
-         {remember_checked}; END",
+         EXCEPTION WHEN query_canceled THEN RAISE EXCEPTION USING ERRCODE = '{CHANGED_SINCE_PLAN}', MESSAGE = \
+         format('the check of the code that role %s would get in database %s was canceled, or takes longer than {seconds} s', {to}, current_database()); END; \
+         {remember_checked}; PERFORM set_config('statement_timeout', current_setting('{STATEMENT_TIME}'), true); END",
+        seconds = CHECK_TIME / 1000,
         remember_checked = remember_checked(),
         from = literal(from.as_str()),
         to = literal(to.as_str()),
