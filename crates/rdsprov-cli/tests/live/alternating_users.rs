@@ -419,6 +419,52 @@ fn privileges_of_the_clone_are_those_of_its_role() {
     }
 }
 
+/// The rotation creates the clone without the connection limit, the expiry and the settings of its role.
+#[test]
+fn limits_of_the_clone_are_those_of_its_role() {
+    for major in versions() {
+        let fixture = Fixture::new(major);
+        for (application, role) in ROLES {
+            write(&fixture, application, role, &password(application));
+        }
+        let definitions = fixture.definitions(&DECLARED.replace(
+            r#""reader" }"#,
+            r#""reader", connection_limit = 7, valid_until = "2090-01-01T00:00:00Z", settings = { statement_timeout = "30s" } }"#,
+        ));
+        run(&fixture, &definitions, &["apply"], 0);
+        rotate(&fixture, "shop_reports", ("shop_reader", &password("shop_reports")));
+        let plan = run(&fixture, &definitions, &["plan"], 0);
+        for line in [
+            "role shop_reader_clone: CONNECTION LIMIT 7 VALID UNTIL '2090-01-01",
+            r#"statement_timeout = "30s" for shop_reader_clone in database shop"#,
+        ] {
+            assert!(plan.contains(line), "PostgreSQL {major}: {line} is not in {plan}");
+        }
+        run(&fixture, &definitions, &["apply"], 0);
+        run(&fixture, &definitions, &["check"], 0);
+        let state = "SELECT string_agg(concat_ws(' ', rolconnlimit, extract(year FROM rolvaliduntil), s.setconfig), ' and ')
+            FROM pg_roles r JOIN pg_db_role_setting s ON s.setrole = r.oid WHERE rolname LIKE 'shop_reader%'";
+        let of_role = "7 2090 {statement_timeout=30s}";
+        assert_eq!(fixture.query(state), format!("{of_role} and {of_role}"), "{major}");
+
+        // What the clone sets for itself otherwise stays. The limits are drift.
+        let own = "ALTER ROLE shop_reader_clone IN DATABASE shop SET work_mem = '8MB'";
+        let clone = format!("{}+", password("shop_reports"));
+        fixture.server.sql_as("shop_reader_clone", &clone, "shop", own).unwrap();
+        run(&fixture, &definitions, &["check"], 0);
+        for drift in [
+            "ALTER ROLE shop_reader_clone CONNECTION LIMIT -1",
+            "ALTER ROLE shop_reader_clone VALID UNTIL 'infinity'",
+            "ALTER ROLE shop_reader_clone IN DATABASE shop SET statement_timeout = 0",
+        ] {
+            fixture.query(drift);
+            run(&fixture, &definitions, &["check"], 2);
+            run(&fixture, &definitions, &["apply"], 0);
+            run(&fixture, &definitions, &["check"], 0);
+        }
+    }
+}
+
 /// A plan for other applications does not read the secret, and keeps what the clone needs.
 #[test]
 fn other_applications_keep_the_privileges_on_objects_of_the_clone() {

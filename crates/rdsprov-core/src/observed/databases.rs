@@ -34,7 +34,7 @@ pub struct Database {
     /// is `None`.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub comment_too_long: bool,
-    /// The settings of declared roles in the database, if it is declared (`ALTER ROLE … IN DATABASE … SET`).
+    /// The settings of declared roles and their clones in the database, if it is declared (`ALTER ROLE … IN DATABASE … SET`).
     #[serde(default, deserialize_with = "settings")]
     pub settings: BTreeMap<RoleName, BTreeMap<Parameter, String>>,
     /// The declared roles whose settings in the database have more than 8 kB; `null` in JSON stands for the

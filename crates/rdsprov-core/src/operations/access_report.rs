@@ -43,7 +43,7 @@ impl AdminConnection {
         query: &AccessQuery,
     ) -> Result<AccessReport, RunError> {
         let timestamp_utc = format!("{:.0}", Timestamp::now());
-        let observed = observe_shared(&self.admin_session, desired, &[], &[]).await?;
+        let observed = observe_shared(&self.admin_session, desired, &[], &[], &[]).await?;
         if let Some(role) = query.role.as_ref().filter(|role| !observed.roles.contains_key(*role)) {
             let known = observed.roles.keys().map(RoleName::as_str);
             let nearest = nearest(role.as_str(), known).map(str::to_owned);

@@ -5,7 +5,7 @@
 //! the clone, so that what the clone has in addition is revoked like that of the role.
 
 use super::planner::Planner;
-use super::sql::RoleAttribute;
+use super::roles::{attributes, expiry_differs};
 use super::{Action, Hazard, NoteKind, RefusalKind, Step, sql};
 use crate::desired;
 use crate::name::RoleName;
@@ -181,7 +181,7 @@ impl Planner<'_> {
     }
 
     /// Revokes what a clone has in addition to its role: other memberships, `ADMIN OPTION` on its role,
-    /// and `CREATEDB`.
+    /// and `CREATEDB`. The rotation creates the clone without the connection limit and the expiry of the role.
     fn excess_of_clone(
         &mut self,
         name: &RoleName,
@@ -199,19 +199,28 @@ impl Planner<'_> {
             };
             self.revoke_from_membership(clone, role, seen, membership, scope, steps);
         }
-        if !seen.create_database || role.create_database {
+        // The application logs in as the clone, with the limits of the role. The clone needs no attribute with
+        // which it could do more, and whether it may log in is a matter of the rotation.
+        let compared = observed::Role {
+            login: true,
+            inherit: true,
+            create_role: role.create_role,
+            create_database: seen.create_database || role.create_database,
+            ..seen.clone()
+        };
+        let mut changes = Vec::new();
+        attributes(clone, role, &compared, &mut changes);
+        if changes.is_empty() {
             return;
         }
         if !self.can_administer(clone) {
             self.refuse_without_admin_option(&role.application, clone);
             return;
         }
-        let attribute = [RoleAttribute::CreateDatabase(false)];
-        let summary = format!("role {clone}: {}", sql::attributes_sql(&attribute));
-        let statements = [sql::alter_role(clone, &attribute)];
-        let altered =
-            Step::on_role(clone, &role.application, Action::AlterRole, summary, statements);
-        steps.push(altered.with_hazards([Hazard::RevokesAccess]));
+        if expiry_differs(role, &compared) {
+            self.password_changes.insert(role.application.clone());
+        }
+        steps.append(&mut changes);
     }
 
     /// Reports the password of the secret if it is not known to be that of the clone.

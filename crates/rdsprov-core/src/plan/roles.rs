@@ -429,12 +429,17 @@ pub(super) fn forbidden_attributes(
 }
 
 /// Returns whether the plan changes `VALID UNTIL` of a role.
-fn expiry_differs(role: &desired::Role, seen: &observed::Role) -> bool {
+pub(super) fn expiry_differs(role: &desired::Role, seen: &observed::Role) -> bool {
     seen.valid_until.as_deref().map(ValidUntil::new) != role.valid_until.map(Ok)
 }
 
 /// Adds a step with the attributes of a role that differ.
-fn attributes(name: &RoleName, role: &desired::Role, seen: &observed::Role, steps: &mut Vec<Step>) {
+pub(super) fn attributes(
+    name: &RoleName,
+    role: &desired::Role,
+    seen: &observed::Role,
+    steps: &mut Vec<Step>,
+) {
     let seen_expiry = seen.valid_until.as_deref().map(ValidUntil::new);
     // A role without an expiry is valid longer than with any.
     let (expires_later, expires_earlier) = match (&seen_expiry, role.valid_until) {

@@ -93,7 +93,50 @@ impl Planner<'_> {
                     .for_role(role)
                     .in_database(name)
             }));
+            self.settings_of_clone(role, wanted, (name, seen), &application, steps);
         }
+    }
+
+    /// Adds the steps that give the clone of a role the declared settings of the role: the rotation creates the
+    /// clone without them. Other settings of the clone are its own.
+    fn settings_of_clone(
+        &mut self,
+        role: &RoleName,
+        wanted: &BTreeMap<Parameter, String>,
+        (name, seen): (&DatabaseName, Option<&observed::Database>),
+        application: &ApplicationName,
+        steps: &mut Vec<Step>,
+    ) {
+        let Some(clone) =
+            self.existing_clone(role).filter(|clone| self.role_of_clone(clone).is_some())
+        else {
+            return;
+        };
+        let clone = clone.clone();
+        // What is so long is not read.
+        if seen.is_some_and(|seen| seen.settings_too_long.contains(&Some(clone.clone()))) {
+            return;
+        }
+        let held = seen.and_then(|seen| seen.settings.get(&clone));
+        let is_held = |parameter: &Parameter, value: &String| {
+            let held = held.and_then(|held| held.get(parameter));
+            held.is_some_and(|held| parameter.same(held, value))
+        };
+        let differs: Vec<_> = wanted.iter().filter(|(one, value)| !is_held(one, value)).collect();
+        if differs.is_empty() {
+            return;
+        }
+        if !self.can_administer(&clone) {
+            self.refuse_without_admin_option(application, &clone);
+            return;
+        }
+        steps.extend(differs.into_iter().map(|(parameter, value)| {
+            let summary = format!("{parameter} = {value:?} for {clone} in database {name}");
+            let statement = sql::set_parameter(&clone, name, parameter, Some(value));
+            Step::new(Action::SetParameter, application, summary, [statement])
+                .for_role(&clone)
+                .in_database(name)
+        }));
     }
 
     /// Refuses settings that are so long that they were not read. `by` is the role that may reset

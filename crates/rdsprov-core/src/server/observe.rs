@@ -73,14 +73,17 @@ pub async fn observe(
     secrets: &BTreeMap<SecretId, Secret>,
     verify: VerifyPasswords,
 ) -> Result<Observed, ObserveError> {
+    let clones = clones(desired, secrets);
+    let of_clones: Vec<&str> = clones.values().map(|clone| clone.name.as_str()).collect();
     let mut observed = observe_shared(
         admin_session,
         desired,
         &declared_extensions(desired),
         &predefined_roles(desired),
+        &of_clones,
     )
     .await?;
-    observed.clones = clones(desired, secrets);
+    observed.clones = clones;
     observe_databases(admin, admin_session, desired, &mut observed).await;
     blue_green::observe(admin, admin_session, &mut observed).await?;
     observed.password_checks =
@@ -111,8 +114,10 @@ pub(crate) async fn observe_shared(
     desired: &Desired,
     extensions: &[&str],
     predefined_roles: &[&str],
+    clones: &[&str],
 ) -> Result<Observed, ObserveError> {
-    let roles: Vec<&str> = desired.roles.keys().map(RoleName::as_str).collect();
+    let declared = desired.roles.keys().map(RoleName::as_str);
+    let roles: Vec<&str> = declared.chain(clones.iter().copied()).collect();
     let databases: Vec<&str> = desired.databases.keys().map(DatabaseName::as_str).collect();
     let observed = async {
         let snapshot = Snapshot::open(admin_session, "the server").await?;

@@ -77,7 +77,7 @@ impl Locked<'_> {
     ) -> Result<PlannedRotation<'_>, RunError> {
         let run = &*self.run;
         let mut observed =
-            observe::observe_shared(&run.admin_session, &run.desired, &[], &[]).await?;
+            observe::observe_shared(&run.admin_session, &run.desired, &[], &[], &[]).await?;
         blue_green::observe(&run.admin, &run.admin_session, &mut observed).await?;
         run.record_connection(&mut observed);
         let mut findings = SecretFindings::default();

@@ -1,5 +1,5 @@
 -- Returns the catalogs that all databases share as one JSON document that deserializes to `Observed`.
--- $1: the declared extensions, $2: the predefined roles to return, $3: the declared roles, $4: the declared databases.
+-- $1: the declared extensions, $2: the predefined roles to return, $3: the declared roles and their clones, $4: the declared databases.
 -- Each role may store settings of any length for itself in each database, and the owner of a database may store them
 -- for it and write a comment of any length. Neither is read if it is long: the size of a stored value is known without
 -- reading it. The length in JSON counts, in which a control character has 6 bytes.
