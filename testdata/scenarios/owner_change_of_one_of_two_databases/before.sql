@@ -1,5 +1,1 @@
-\connect shop
-SET SESSION AUTHORIZATION shop_owner;
-CREATE TABLE orders (id serial PRIMARY KEY, item text);
-CREATE SCHEMA archive;
-CREATE FUNCTION total() RETURNS int LANGUAGE sql AS 'SELECT 1';
+\ir ../../before/objects_of_the_owner.sql

@@ -8,6 +8,7 @@ use rdsprov_testkit::versions;
 use serde_json::Value;
 
 use crate::fixture::{Fixture, expect};
+use crate::scenarios::script_before;
 
 /// The number of refusals that one case can have, one after the other.
 const MAX_REMEDIES: usize = 12;
@@ -210,7 +211,7 @@ fn scenario(major: u32, folder: &Path) -> Case {
         let words: Vec<&str> = ["apply", "--env", "dev"].into_iter().chain(config).collect();
         expect(&fixture.run(&path("earlier.tfvars"), &words), 0);
     }
-    if let Ok(script) = std::fs::read_to_string(folder.join("before.sql")) {
+    if let Some(script) = script_before(folder) {
         fixture.server.script_as_superuser(&script).unwrap();
     }
     let definitions = path("definitions.tfvars");

@@ -231,7 +231,7 @@ fn run_delegation(major: u32, folder: &Path) {
         "existing" => drop(delegate()),
         other => panic!("{}: the file `delegate` contains {other}", folder.display()),
     }
-    if let Ok(script) = std::fs::read_to_string(folder.join("before.sql")) {
+    if let Some(script) = script_before(folder) {
         fixture.server.script_as_superuser(&script).unwrap();
     }
     let catalog_state = fixture.catalog_state();
@@ -246,6 +246,16 @@ fn run_delegation(major: u32, folder: &Path) {
     let after = state(&fixture) + &fixture.query(DELEGATE_STATE);
     let text = without_digest(&without_run(&plan.to_text()));
     assert_snapshots(folder, major, &text, &after);
+}
+
+/// Returns the statements before the plan of a scenario: those of `before.sql`, or of the file in
+/// `testdata/before` that it names, because several scenarios share it.
+pub(crate) fn script_before(folder: &Path) -> Option<String> {
+    let script = std::fs::read_to_string(folder.join("before.sql")).ok()?;
+    Some(match script.trim().strip_prefix("\\ir ") {
+        Some(shared) => std::fs::read_to_string(folder.join(shared)).unwrap(),
+        None => script,
+    })
 }
 
 fn run_scenario(major: u32, folder: &Path, administrator: Administrator) {
@@ -279,7 +289,7 @@ fn run_scenario(major: u32, folder: &Path, administrator: Administrator) {
         expect(&fixture.delegate("dev").output().unwrap(), 0);
         own.extend(["--admin-secret", DELEGATE_SECRET]);
     }
-    if let Ok(script) = std::fs::read_to_string(folder.join("before.sql")) {
+    if let Some(script) = script_before(folder) {
         let script = if delegated { script.replace("platform_admin", DELEGATE) } else { script };
         fixture.server.script_as_superuser(&script).unwrap();
     }
