@@ -133,6 +133,7 @@ pub mod input_file;
 pub mod marker;
 pub mod name;
 mod named_enum;
+pub mod object_identity;
 pub mod observed;
 #[cfg(feature = "postgres")]
 pub mod operations;

@@ -1,12 +1,14 @@
 //! The contents of one database: its schemas and objects, with their owners and ACLs.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::acl::Acl;
 use crate::name::{ExtensionName, RoleName, SchemaName};
+use crate::object_identity::{ObjectIdentity, OwnedKind};
 use crate::privilege::{ObjectKind, Privileges};
 
 /// A group of relations in one schema that have the same owner, kind and ACL.
@@ -85,8 +87,8 @@ pub struct Schema {
 pub struct Object {
     /// The kind, by which `GRANT` names the object.
     pub kind: ObjectKind,
-    /// The name as SQL text, with its schema and the types of its arguments.
-    pub identity: String,
+    /// The name, with its schema and the types of its arguments.
+    pub identity: ObjectIdentity,
     /// The schemas in `identity`: the schema of the object, and those of its argument types.
     #[serde(default)]
     pub schemas: BTreeSet<SchemaName>,
@@ -128,9 +130,15 @@ pub struct Owned {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OwnedObject {
     /// The keywords after `ALTER`, such as `FOREIGN TABLE`.
-    pub kind: String,
-    /// The name as SQL text, with the schema.
-    pub identity: String,
+    pub kind: OwnedKind,
+    /// The name, with the schema.
+    pub identity: ObjectIdentity,
+}
+
+impl fmt::Display for OwnedObject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.kind.keywords().to_lowercase(), self.identity)
+    }
 }
 
 /// The objects in the template of one role that is not an administrator.

@@ -12,7 +12,7 @@ use super::{
     Remedy, Step,
 };
 use crate::desired;
-use crate::name::{ApplicationName, DatabaseName, RoleName, SchemaName, quote};
+use crate::name::{ApplicationName, DatabaseName, RoleName, SchemaName};
 use crate::observed::{self, AclItem, Contents, Grantee, Obstacle, OwnedObject, OwnershipTransfer};
 use crate::privilege::{Privilege, Privileges};
 
@@ -93,7 +93,7 @@ impl Planner<'_> {
         let mut found = false;
         for one in subscriptions.filter(|one| !one.movable || one.database != *name) {
             found = true;
-            let statement = sql::take_ownership("SUBSCRIPTION", &quote(&one.name));
+            let statement = sql::take_subscription(&one.name);
             let manual_fix = ManualFix::from(statement).in_database(&one.database);
             let kind = RefusalKind::SubscriptionWouldMove {
                 database: name.clone(),
@@ -205,14 +205,14 @@ impl Planner<'_> {
     ) -> Vec<Statement> {
         let administrator = &self.observed.administrator.name;
         let objects = contents.ownership_transfer.administrator_objects.iter();
-        let objects = objects.map(|one| sql::change_object_owner(&one.kind, &one.identity, to));
+        let objects = objects.map(|one| sql::change_object_owner(one, to));
         let subscriptions = self
             .observed
             .subscriptions
             .iter()
             .filter(|one| one.movable && one.database == *name && one.owner == *administrator);
         let subscriptions = subscriptions
-            .map(|one| sql::change_object_owner("SUBSCRIPTION", &quote(&one.name), to));
+            .map(|one| sql::change_subscription_owner(&one.name, to));
         objects.chain(subscriptions).collect()
     }
 
@@ -375,12 +375,12 @@ impl DatabasePlanner<'_, '_> {
                 database: self.name.clone(),
                 administrator,
                 owner,
-                object: format!("{} {}", first.kind.to_lowercase(), first.identity),
+                object: first.to_string(),
                 others: others.len(),
             });
             return;
         }
-        let change = |one: &OwnedObject| sql::change_object_owner(&one.kind, &one.identity, &owner);
+        let change = |one: &OwnedObject| sql::change_object_owner(one, &owner);
         let summary =
             format!("objects of {administrator} in database {}: owner {owner}", self.name);
         let application = &self.database.application;
@@ -466,10 +466,10 @@ impl DatabasePlanner<'_, '_> {
         {
             return;
         }
-        let [OwnedObject { kind, identity }, others @ ..] = objects else { return };
+        let [first, others @ ..] = objects else { return };
         let refusal = RefusalKind::ObjectNotTransferable {
             database: self.name.clone(),
-            object: format!("{} {identity}", kind.to_lowercase()),
+            object: first.to_string(),
             others: others.len(),
             from: from.clone(),
             to: to.clone(),
@@ -479,9 +479,9 @@ impl DatabasePlanner<'_, '_> {
         let needs_superuser = *obstacle == Obstacle::Superuser;
         let change = |one: &&OwnedObject| {
             if needs_superuser {
-                sql::take_ownership(&one.kind, &one.identity)
+                sql::take_ownership(one)
             } else {
-                sql::change_object_owner(&one.kind, &one.identity, to)
+                sql::change_object_owner(one, to)
             }
         };
         let statements: Vec<Statement> = objects.iter().map(change).collect();

@@ -50,8 +50,7 @@ impl Planner<'_> {
         for objects in &contents.objects_of_others {
             refused = true;
             let named = objects.first.iter().take(NAMED);
-            let named: Vec<String> =
-                named.map(|one| format!("{} {}", one.kind.to_lowercase(), one.identity)).collect();
+            let named: Vec<String> = named.map(ToString::to_string).collect();
             let count = usize::try_from(objects.count).unwrap_or(usize::MAX);
             let kind = RefusalKind::ObjectsInTemplate {
                 database: name.clone(),
@@ -93,7 +92,7 @@ impl Planner<'_> {
         let owner = self.observed.templates.get(&template).cloned();
         needed.extend(owner.clone());
         let mut statements: Vec<Statement> =
-            objects.first.iter().map(|one| sql::drop_object(&one.kind, &one.identity)).collect();
+            objects.first.iter().map(sql::drop_object).collect();
         let create = Privileges::from([Privilege::Create]);
         let open = contents.schemas.iter().filter(|(schema, seen)| {
             is_public(schema)

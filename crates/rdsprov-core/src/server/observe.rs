@@ -49,6 +49,8 @@ const NAMES: &str = with_administrators!("queries/relations.sql", "queries/names
 const HANDED_OVER_CODE: &str = concat!(
     include_str!("queries/handed_over.sql"),
     include_str!("../plan/sql/code.sql"),
+    ", ",
+    include_str!("../plan/sql/objects.sql"),
     include_str!("queries/handed_over_code.sql")
 );
 const FINGERPRINT: &str = concat!(
@@ -58,7 +60,8 @@ const FINGERPRINT: &str = concat!(
 );
 const CURRENT_DATABASE: &str =
     "SELECT oid::text FROM pg_catalog.pg_database WHERE datname = current_database()";
-const TEMPLATE_OBJECTS: &str = with_administrators!("queries/template_objects.sql");
+const TEMPLATE_OBJECTS: &str =
+    with_administrators!("../plan/sql/objects.sql", "queries/template_objects.sql");
 const OWNERSHIP_TRANSFER: &str = include_str!("queries/ownership_transfer.sql");
 
 /// Observes the part of the server that the desired state is about.

@@ -1,5 +1,5 @@
 -- Finds the code that PostgreSQL executes when a role uses objects that get another owner. `WITH RECURSIVE handed_over AS
--- (SELECT classid, objid ...)` precedes it. The list of the code (server/queries/handed_over_code.sql) or its fingerprint
+-- (SELECT classid, objid ...), party AS (SELECT oid ...)` precedes it, with the objects and with both owners. The list of the code (server/queries/handed_over_code.sql) or its fingerprint
 -- (fingerprint.sql) follows. The observation and the check after the transfer execute the same text.
 , reached AS (
   -- The objects, and those of any owner that are used together with them.
@@ -9,6 +9,12 @@
     -- Partitions and other children: a row of the table can be one of theirs.
     SELECT 'pg_class'::regclass::oid AS classid, i.inhrelid AS objid FROM pg_inherits i
     WHERE r.classid = 'pg_class'::regclass AND i.inhparent = r.objid
+    -- The tables whose rows a foreign key changes together with those of the table: their deferred triggers are executed
+    -- as the role that changed the table. pg_constraint has no index on confrelid.
+    UNION ALL SELECT d.refclassid, k.conrelid FROM pg_depend d JOIN pg_constraint k ON k.oid = d.objid
+    WHERE r.classid = 'pg_class'::regclass AND d.refclassid = r.classid AND d.refobjid = r.objid
+      AND d.classid = 'pg_constraint'::regclass AND k.confrelid = r.objid
+      AND (k.confupdtype NOT IN ('a', 'r') OR k.confdeltype NOT IN ('a', 'r'))
     -- The types of columns, and the parts of types.
     UNION ALL SELECT d.refclassid, d.refobjid FROM pg_depend d
     WHERE r.classid IN ('pg_class'::regclass, 'pg_type'::regclass) AND d.classid = r.classid AND d.objid = r.objid
@@ -22,6 +28,10 @@
       AND own.deptype IN ('a', 'i') AND used.refclassid = 'pg_type'::regclass AND own.classid IN (
         'pg_attrdef'::regclass, 'pg_constraint'::regclass, 'pg_class'::regclass, 'pg_statistic_ext'::regclass,
         'pg_policy'::regclass, 'pg_rewrite'::regclass)) further
+), above AS (
+  -- Partitioned tables and other parents: a privilege on them reaches the rows.
+  SELECT i.inhparent AS oid FROM handed_over h JOIN pg_inherits i ON h.classid = 'pg_class'::regclass AND i.inhrelid = h.objid
+  UNION SELECT i.inhparent FROM above a JOIN pg_inherits i ON i.inhrelid = a.oid
 ), relation AS (
   SELECT c.oid, c.reltype, c.relowner AS owner, n.nspname AS schema
   FROM reached r JOIN pg_class c ON r.classid = 'pg_class'::regclass AND c.oid = r.objid
@@ -32,13 +42,26 @@
   JOIN pg_namespace n ON n.oid = t.typnamespace WHERE n.nspname !~ '^pg_(toast_)?temp_'
 ), not_handed_over AS (
   SELECT classid, objid FROM reached EXCEPT SELECT classid, objid FROM handed_over
+), with_cast AS (
+  -- The row types, the multirange types, and the arrays of all of them, can have casts of their own.
+  SELECT t.oid, a.typarray FROM (
+    SELECT oid FROM type UNION SELECT reltype FROM relation
+    UNION SELECT m.rngmultitypid FROM type t JOIN pg_range m ON m.rngtypid = t.oid) t JOIN pg_type a ON a.oid = t.oid
+), castable AS (
+  SELECT oid FROM with_cast UNION SELECT typarray FROM with_cast
 ), of_others AS (
   -- What their owners can change at any time. Row types and array types have no owner of their own.
   SELECT o.classid, o.objid, o.owner, o.schema FROM (
     SELECT 'pg_class'::regclass AS classid, r.oid AS objid, r.owner, r.schema
     FROM not_handed_over n JOIN relation r ON n.classid = 'pg_class'::regclass AND r.oid = n.objid
     UNION ALL SELECT 'pg_type'::regclass, t.oid, t.owner, t.schema
-    FROM not_handed_over n JOIN type t ON n.classid = 'pg_type'::regclass AND t.oid = n.objid) o
+    FROM not_handed_over n JOIN type t ON n.classid = 'pg_type'::regclass AND t.oid = n.objid
+    UNION SELECT 'pg_class'::regclass, c.oid, c.relowner, n.nspname FROM above a JOIN pg_class c ON c.oid = a.oid
+    JOIN pg_namespace n ON n.oid = c.relnamespace
+    WHERE a.oid NOT IN (SELECT objid FROM handed_over WHERE classid = 'pg_class'::regclass)
+    UNION SELECT 'pg_foreign_server'::regclass, s.oid, s.srvowner, NULL
+    FROM relation r JOIN pg_foreign_table f ON f.ftrelid = r.oid JOIN pg_foreign_server s ON s.oid = f.ftserver
+    WHERE s.oid NOT IN (SELECT objid FROM handed_over WHERE classid = 'pg_foreign_server'::regclass)) o
   WHERE o.owner NOT IN (SELECT oid FROM pg_roles WHERE rolsuper) AND NOT EXISTS (
     SELECT FROM pg_depend d WHERE d.classid = o.classid AND d.objid = o.objid AND d.objsubid = 0 AND d.deptype = 'i')
 ), expression AS (
@@ -78,10 +101,17 @@
   -- A cast has no owner: the owner of one of its types has created it.
   UNION ALL SELECT 'pg_cast'::regclass, c.oid, NULL, NULL, to_jsonb(c), true
   FROM pg_cast c WHERE c.oid >= 16384 AND c.oid IN (
-    SELECT k.oid FROM type t JOIN pg_cast k ON k.castsource = t.oid
-    UNION SELECT k.oid FROM type t JOIN pg_cast k ON k.casttarget = t.oid
-    UNION SELECT k.oid FROM relation r JOIN pg_cast k ON k.castsource = r.reltype
-    UNION SELECT k.oid FROM relation r JOIN pg_cast k ON k.casttarget = r.reltype)
+    SELECT k.oid FROM castable t JOIN pg_cast k ON k.castsource = t.oid
+    UNION SELECT k.oid FROM castable t JOIN pg_cast k ON k.casttarget = t.oid)
+  -- Rows of a foreign table go to and come from another server, with the password in a user mapping.
+  UNION ALL SELECT 'pg_foreign_table'::regclass, f.ftrelid, r.owner, r.schema, to_jsonb(f), true
+  FROM relation r JOIN pg_foreign_table f ON f.ftrelid = r.oid
+  UNION ALL SELECT 'pg_foreign_server'::regclass, s.oid, s.srvowner, NULL, to_jsonb(s) - 'srvowner' - 'srvacl', true
+  FROM handed_over h JOIN pg_foreign_server s ON h.classid = 'pg_foreign_server'::regclass AND s.oid = h.objid
+  -- The administrator cannot read the options.
+  UNION ALL SELECT 'pg_user_mapping'::regclass, m.umid, s.srvowner, NULL, jsonb_build_array(m.umid, m.umuser), true
+  FROM handed_over h JOIN pg_foreign_server s ON h.classid = 'pg_foreign_server'::regclass AND s.oid = h.objid
+  JOIN pg_user_mappings m ON m.srvid = s.oid WHERE m.umuser = 0 OR m.umuser IN (SELECT oid FROM party)
   UNION ALL SELECT 'pg_event_trigger'::regclass, e.oid, e.evtowner, NULL, to_jsonb(e) - 'evtowner', true
   FROM handed_over h JOIN pg_event_trigger e ON h.classid = 'pg_event_trigger'::regclass AND e.oid = h.objid
   -- The administrator cannot read subconninfo.
@@ -105,16 +135,28 @@
 ), called AS (
   -- Only the stored expression names functions of PostgreSQL: pg_depend does not contain them. The body of a function
   -- is no stored expression, and can contain any text.
-  SELECT e.classid, e.objid, p.owner FROM expression e
+  SELECT e.classid, e.objid, p.owner, p.oid AS function FROM expression e
   CROSS JOIN LATERAL regexp_matches(
     CASE e.classid WHEN 'pg_proc'::regclass THEN concat(e.definition->>'proargdefaults', e.definition->>'prosqlbody')
       ELSE e.definition::text END,
     ':(?:funcid|opfuncid|aggfnoid|winfnoid) ([0-9]+)', 'g') f(match)
   JOIN unsafe p ON p.oid::text = f.match[1]
-  UNION SELECT e.classid, e.objid, p.owner FROM expression e
+  UNION SELECT e.classid, e.objid, p.owner, p.oid FROM expression e
   JOIN pg_depend d ON d.classid = e.classid AND d.objid = e.objid AND d.objsubid = 0
   JOIN unsafe p ON d.refclassid = 'pg_proc'::regclass AND p.oid = d.refobjid
-  UNION SELECT e.classid, e.objid, p.owner FROM expression e
+  UNION SELECT e.classid, e.objid, p.owner, p.oid FROM expression e
   JOIN pg_depend d ON d.classid = e.classid AND d.objid = e.objid AND d.objsubid = 0
   JOIN pg_operator x ON d.refclassid = 'pg_operator'::regclass AND x.oid = d.refobjid JOIN unsafe p ON p.oid = x.oprcode
+  -- The functions of which these objects consist.
+  UNION SELECT m.classid, m.objid, p.owner, p.oid FROM (
+    SELECT e.classid, e.objid, o.oprcode::oid AS function
+    FROM expression e JOIN pg_operator o ON e.classid = 'pg_operator'::regclass AND o.oid = e.objid
+    UNION SELECT e.classid, e.objid, unnest(ARRAY[a.aggtransfn, a.aggfinalfn, a.aggcombinefn, a.aggserialfn, a.aggdeserialfn,
+      a.aggmtransfn, a.aggminvtransfn, a.aggmfinalfn]::oid[])
+    FROM expression e JOIN pg_aggregate a ON e.classid = 'pg_proc'::regclass AND a.aggfnoid = e.objid
+    UNION SELECT e.classid, e.objid, c.castfunc
+    FROM expression e JOIN pg_cast c ON e.classid = 'pg_cast'::regclass AND c.oid = e.objid
+    UNION SELECT e.classid, e.objid, unnest(ARRAY[g.rngcanonical, g.rngsubdiff]::oid[])
+    FROM expression e JOIN pg_range g ON e.classid = 'pg_type'::regclass AND g.rngtypid = e.objid) m
+  JOIN unsafe p ON p.oid = m.function
 )

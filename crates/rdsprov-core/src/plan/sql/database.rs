@@ -2,9 +2,11 @@
 
 use std::collections::BTreeSet;
 
+use super::statement::one_line;
 use super::{Statement, grant_membership};
 use crate::marker::{Marker, UNFINISHED};
 use crate::name::{DatabaseName, ExtensionName, RoleName, SchemaName, literal};
+use crate::observed::OwnedObject;
 use crate::plan::MembershipOption;
 
 pub fn create_database(database: &DatabaseName) -> Statement {
@@ -68,6 +70,9 @@ pub fn comment_on_public(schema: &SchemaName) -> Statement {
 /// members.
 const IS_ADMINISTRATOR: &str = "r.rolsuper OR EXISTS (SELECT FROM pg_catalog.pg_roles a WHERE a.rolname IN (current_user, 'rds_superuser') AND pg_catalog.pg_has_role(r.oid, a.oid, 'MEMBER'))";
 
+/// The objects of the current database: `object`, a part of a `WITH` clause.
+const OBJECTS: &str = include_str!("objects.sql");
+
 /// The OIDs of the administrators whose objects in the template are harmless: superusers, `rds_superuser`, the
 /// current role, delegates, and the members of one of these.
 ///
@@ -97,9 +102,10 @@ pub fn drop_database(database: &DatabaseName) -> Statement {
     Statement::plain(format!("DROP DATABASE {}", database.quoted()))
 }
 
-/// Drops an object with what depends on it. `kind` are the keywords, and `identity` is SQL.
-pub fn drop_object(kind: &str, identity: &str) -> Statement {
-    Statement::plain(format!("DROP {kind} IF EXISTS {identity} CASCADE"))
+/// Drops an object with what depends on it.
+pub fn drop_object(object: &OwnedObject) -> Statement {
+    let (kind, name) = (object.kind.keywords(), object.identity.sql());
+    Statement::plain(format!("DROP {kind} IF EXISTS {name} CASCADE"))
 }
 
 /// Fails unless only administrators can create objects in each of the schemas, and all objects in them
@@ -112,8 +118,9 @@ pub fn assert_only_administrators_create(schemas: &BTreeSet<&SchemaName>) -> Sta
     let body = format!(
         "DECLARE administrators oid[] := ARRAY(SELECT r.oid FROM pg_catalog.pg_roles r WHERE {IS_ADMINISTRATOR}); schemas text[] := ARRAY[{names}]; one record; \
          BEGIN SELECT s.name INTO one FROM unnest(schemas) s(name) LEFT JOIN pg_catalog.pg_namespace n ON n.nspname = s.name WHERE (n.nspowner = ANY (administrators)) IS NOT TRUE OR EXISTS (SELECT FROM pg_catalog.aclexplode(n.nspacl) x WHERE x.privilege_type = 'CREATE' AND x.grantee <> ALL (administrators)); IF FOUND THEN RAISE EXCEPTION 'schema % does not exist, or other roles can create objects in it, which the script of an extension could execute', one.name; END IF; \
-         SELECT i.type, i.identity, pg_catalog.pg_get_userbyid(s.refobjid) AS owner INTO one FROM pg_catalog.pg_shdepend s CROSS JOIN LATERAL pg_catalog.pg_identify_object(s.classid, s.objid, 0) i WHERE s.dbid = (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database()) AND s.refclassid = 'pg_catalog.pg_authid'::regclass AND s.deptype = 'o' AND i.schema IN (SELECT quote_ident(name) FROM unnest(schemas) name) AND s.refobjid <> ALL (administrators) LIMIT 1; IF FOUND THEN RAISE EXCEPTION 'the script of an extension could execute the % % of role %: it is in the same schema', one.type, one.identity, one.owner; END IF; END",
-        names = names.join(", ")
+         WITH {objects} SELECT i.type, i.identity, pg_catalog.pg_get_userbyid(o.owner) AS owner INTO one FROM object o JOIN pg_catalog.pg_namespace n ON n.oid = o.namespace CROSS JOIN LATERAL pg_catalog.pg_identify_object(o.classid, o.objid, 0) i WHERE n.nspname = ANY (schemas) AND o.owner <> ALL (administrators) LIMIT 1; IF FOUND THEN RAISE EXCEPTION 'the script of an extension could execute the % % of role %: it is in the same schema', one.type, one.identity, one.owner; END IF; END",
+        names = names.join(", "),
+        objects = one_line(OBJECTS)
     );
     Statement::plain(format!("DO {}", literal(&body)))
 }
@@ -170,9 +177,10 @@ pub(super) fn assert_scripts_meet_no_objects_of_others(extensions: &[ExtensionNa
     let body = format!(
         "DECLARE administrators oid[] := ARRAY(SELECT r.oid FROM pg_catalog.pg_roles r WHERE {IS_ADMINISTRATOR} OR r.rolname = 'pg_database_owner' OR r.oid = (SELECT datdba FROM pg_catalog.pg_database WHERE datname = current_database())); name text; \
          BEGIN WITH RECURSIVE needed(name, schema, requires) AS (SELECT v.name, v.schema, v.requires FROM pg_catalog.pg_available_extensions e JOIN pg_catalog.pg_available_extension_versions v ON v.name = e.name AND v.version = e.default_version WHERE e.name = ANY (ARRAY[{names}]) UNION SELECT v.name, v.schema, v.requires FROM needed n JOIN pg_catalog.pg_available_extension_versions v ON v.name = ANY (n.requires) JOIN pg_catalog.pg_available_extensions e ON e.name = v.name AND e.default_version = v.version) \
-         SELECT n.nspname INTO name FROM pg_catalog.pg_namespace n WHERE n.nspname <> 'pg_catalog' AND (n.nspname IN (SELECT schema FROM needed) OR n.oid IN (SELECT x.extnamespace FROM pg_catalog.pg_extension x WHERE x.extname IN (SELECT needed.name FROM needed))) AND (n.nspowner <> ALL (administrators) OR EXISTS (SELECT FROM pg_catalog.aclexplode(n.nspacl) x WHERE x.privilege_type = 'CREATE' AND x.grantee <> ALL (administrators)) OR EXISTS (SELECT FROM pg_catalog.pg_proc p WHERE p.pronamespace = n.oid AND p.proowner <> ALL (administrators)) OR EXISTS (SELECT FROM pg_catalog.pg_shdepend s CROSS JOIN LATERAL pg_catalog.pg_identify_object(s.classid, s.objid, 0) i WHERE s.dbid = (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database()) AND s.refclassid = 'pg_catalog.pg_authid'::regclass AND s.deptype = 'o' AND i.schema = quote_ident(n.nspname) AND s.refobjid <> ALL (administrators))) LIMIT 1; \
+         SELECT n.nspname INTO name FROM pg_catalog.pg_namespace n WHERE n.nspname <> 'pg_catalog' AND (n.nspname IN (SELECT schema FROM needed) OR n.oid IN (SELECT x.extnamespace FROM pg_catalog.pg_extension x WHERE x.extname IN (SELECT needed.name FROM needed))) AND (n.nspowner <> ALL (administrators) OR EXISTS (SELECT FROM pg_catalog.aclexplode(n.nspacl) x WHERE x.privilege_type = 'CREATE' AND x.grantee <> ALL (administrators)) OR EXISTS (WITH {objects} SELECT FROM object o WHERE o.namespace = n.oid AND o.owner <> ALL (administrators))) LIMIT 1; \
          IF FOUND THEN RAISE EXCEPTION USING ERRCODE = '42501', MESSAGE = format('in %s, other roles have objects or may create them in schema %s, which the script of an extension would use', current_database(), name); END IF; END",
-        names = names.join(", ")
+        names = names.join(", "),
+        objects = one_line(OBJECTS)
     );
     Statement::plain(format!("DO {}", literal(&body)))
 }

@@ -4,8 +4,10 @@
 , privilege AS (
   SELECT h.classid, jsonb_build_array(c.oid, x.grantee, x.privilege_type)::text AS definition
   FROM handed_over h JOIN pg_class c ON h.classid = 'pg_class'::regclass AND c.oid = h.objid
-  JOIN pg_namespace n ON n.oid = c.relnamespace CROSS JOIN aclexplode(c.relacl) x
-  WHERE x.privilege_type = 'TRIGGER' AND x.grantee NOT IN (SELECT oid FROM party) AND n.nspname !~ '^pg_(toast_)?temp_'
+  JOIN pg_namespace n ON n.oid = c.relnamespace CROSS JOIN LATERAL (
+    SELECT * FROM aclexplode(c.relacl)
+    UNION SELECT x.* FROM pg_attribute a CROSS JOIN aclexplode(a.attacl) x WHERE a.attrelid = c.oid) x
+  WHERE x.privilege_type IN ('TRIGGER', 'REFERENCES') AND x.grantee NOT IN (SELECT oid FROM party) AND n.nspname !~ '^pg_(toast_)?temp_'
   UNION SELECT h.classid, jsonb_build_array(n.oid, x.grantee, x.privilege_type)::text
   FROM handed_over h JOIN pg_namespace n ON h.classid = 'pg_namespace'::regclass AND n.oid = h.objid
   CROSS JOIN aclexplode(n.nspacl) x
@@ -14,6 +16,9 @@
   SELECT e.classid, e.definition::text AS definition FROM expression e
   LEFT JOIN (SELECT DISTINCT classid, objid FROM called) c ON c.classid = e.classid AND c.objid = e.objid
   WHERE e.is_code OR c.objid IS NOT NULL
+  -- Of other roles, too.
+  UNION ALL SELECT 'pg_proc'::regclass, (to_jsonb(p) - 'proowner' - 'proacl')::text FROM pg_proc p
+  WHERE p.oid IN (SELECT function FROM called) AND p.oid >= 16384
   UNION ALL SELECT o.classid, 'of another role: ' || o.objid FROM of_others o
   -- The settings of the database, if its owner changes. Those of roles are declared.
   UNION ALL SELECT 'pg_db_role_setting'::regclass, s.setconfig::text

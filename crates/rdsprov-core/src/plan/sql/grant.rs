@@ -2,6 +2,7 @@
 
 use super::Statement;
 use crate::name::{DatabaseName, RoleName, SchemaName, quote};
+use crate::object_identity::ObjectIdentity;
 use crate::observed::Grantee;
 use crate::privilege::{ObjectKind, Privilege, Privileges};
 
@@ -17,7 +18,7 @@ pub enum GrantTarget {
     Relations { kind: ObjectKind, schema: SchemaName, names: Vec<String> },
     AllRelations { kind: ObjectKind, schema: SchemaName },
     Columns { schema: SchemaName, relation: String, names: Vec<String> },
-    Object { kind: ObjectKind, identity: String },
+    Object { kind: ObjectKind, identity: ObjectIdentity },
 }
 
 impl GrantTarget {
@@ -38,7 +39,7 @@ impl GrantTarget {
             Self::Columns { schema, relation, .. } => {
                 format!("TABLE {}.{}", schema.quoted(), quote(relation))
             }
-            Self::Object { kind, identity } => format!("{} {identity}", kind.keyword()),
+            Self::Object { kind, identity } => format!("{} {}", kind.keyword(), identity.sql()),
         }
     }
 

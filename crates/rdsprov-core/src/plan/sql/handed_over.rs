@@ -6,6 +6,7 @@
 
 use super::Statement;
 use super::identity::CHANGED_SINCE_PLAN;
+use super::statement::one_line;
 use crate::name::{RoleName, literal};
 
 /// The query for the fingerprint of the code in some objects. `WITH RECURSIVE handed_over AS (…)`, with the
@@ -75,8 +76,7 @@ pub fn assert_handed_over(
         }
         HandedOver::Objects => "",
     };
-    let lines = FINGERPRINT.lines().map(str::trim).filter(|line| !line.starts_with("--"));
-    let query = lines.collect::<Vec<_>>().join(" ");
+    let query = one_line(FINGERPRINT);
     let body = format!(
         "BEGIN PERFORM set_config('jit', 'off', true); BEGIN IF (WITH RECURSIVE moved AS MATERIALIZED (SELECT s.classid, s.objid, s.dbid FROM pg_shdepend s \
          WHERE s.refclassid = 'pg_authid'::regclass AND s.deptype = 'o' \

@@ -1,13 +1,14 @@
 //! Statements for manual fixes only: the plan prints them, and the administrator
 //! does not execute them.
 
+use super::ownership::change_named_owner;
 use super::{
-    GrantTarget, RevokeScope, Statement, change_object_owner, grant_usage, grant_with_grant_option,
+    GrantTarget, RevokeScope, Statement, grant_usage, grant_with_grant_option,
     revoke, revoke_usage,
 };
 use crate::marker::Marker;
 use crate::name::{DatabaseName, RoleName, SchemaName, literal, quote};
-use crate::observed::Grantee;
+use crate::observed::{Grantee, OwnedObject};
 use crate::plan::Executor;
 use crate::privilege::{Privilege, Privileges};
 
@@ -30,8 +31,17 @@ pub enum MarkedObject<'a> {
 }
 
 /// Transfers one object to the role that executes the statement.
-pub fn take_ownership(kind: &str, identity: &str) -> Statement {
-    Statement::plain(format!("ALTER {kind} {identity} OWNER TO CURRENT_USER"))
+pub fn take_ownership(object: &OwnedObject) -> Statement {
+    taking(object.kind.keywords(), &object.identity.sql())
+}
+
+/// Transfers a subscription to the role that executes the statement.
+pub fn take_subscription(name: &str) -> Statement {
+    taking("SUBSCRIPTION", &quote(name))
+}
+
+fn taking(kind: &'static str, name: &str) -> Statement {
+    Statement::plain(format!("ALTER {kind} {name} OWNER TO CURRENT_USER"))
 }
 
 pub fn rename_role(from: &RoleName, to: &RoleName) -> Statement {
@@ -47,7 +57,7 @@ pub fn change_owner_of_relations(target: &GrantTarget, owner: &RoleName) -> Opti
     let GrantTarget::Relations { schema, names, .. } = target else { return None };
     let one = |name: &String| {
         let relation = format!("{}.{}", schema.quoted(), quote(name));
-        change_object_owner("TABLE", &relation, owner)
+        change_named_owner("TABLE", &relation, owner)
     };
     Some(names.iter().map(one).collect())
 }

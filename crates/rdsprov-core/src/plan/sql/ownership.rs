@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use super::{CHANGED_SINCE_PLAN, Statement, change_owner, create_plain_role, grant_membership};
 use crate::name::{DatabaseName, RoleName, literal, quote};
+use crate::observed::OwnedObject;
 use crate::plan::MembershipOption;
 
 /// Transfers the objects of a role in the current database, and all databases and
@@ -23,7 +24,7 @@ impl SharedObject<'_> {
     pub fn change_owner(self, owner: &RoleName) -> Statement {
         match self {
             Self::Database(name) => change_owner(name, owner),
-            Self::Tablespace(name) => change_object_owner("TABLESPACE", &quote(name), owner),
+            Self::Tablespace(name) => change_named_owner("TABLESPACE", &quote(name), owner),
         }
     }
 
@@ -71,7 +72,17 @@ pub fn create_temporary_owner(temporary_owner: &RoleName, server_major: u32) -> 
     [create_plain_role(temporary_owner), Statement::plain(membership)]
 }
 
+/// Transfers one object.
+pub fn change_object_owner(object: &OwnedObject, owner: &RoleName) -> Statement {
+    change_named_owner(object.kind.keywords(), &object.identity.sql(), owner)
+}
+
+/// Transfers a subscription.
+pub fn change_subscription_owner(name: &str, owner: &RoleName) -> Statement {
+    change_named_owner("SUBSCRIPTION", &quote(name), owner)
+}
+
 /// Transfers one object, given its kind and its name as SQL.
-pub fn change_object_owner(kind: &str, identity: &str, owner: &RoleName) -> Statement {
-    Statement::plain(format!("ALTER {kind} {identity} OWNER TO {}", owner.quoted()))
+pub(super) fn change_named_owner(kind: &'static str, name: &str, owner: &RoleName) -> Statement {
+    Statement::plain(format!("ALTER {kind} {name} OWNER TO {}", owner.quoted()))
 }

@@ -15,6 +15,12 @@ use crate::marker::Marker;
 use crate::name::{DatabaseName, RoleName, literal};
 use crate::secret_id::SecretId;
 
+/// Returns a query of a file in one line, without its comments.
+pub(super) fn one_line(query: &str) -> String {
+    let lines = query.lines().map(str::trim).filter(|line| !line.starts_with("--"));
+    lines.collect::<Vec<_>>().join(" ")
+}
+
 /// A statement that changes a server. Only the modules of `sql` can create one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Statement(Text);

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::*;
 use crate::marker::Marker;
 use crate::name::{DatabaseName, ExtensionName, RoleName, SchemaName};
-use crate::observed::Grantee;
+use crate::observed::{Grantee, OwnedObject};
 use crate::plan::MembershipOption;
 use crate::privilege::{ObjectKind, Privilege, Privileges};
 use crate::probe::{ExtensionProbe, MembershipRevocation, Probe, RevocationScope};
@@ -41,6 +41,10 @@ fn parameter(name: &str) -> Parameter {
 
 fn names(names: &[&str]) -> Vec<String> {
     names.iter().map(|&name| name.to_owned()).collect()
+}
+
+fn owned(kind: &str, identity: &str) -> OwnedObject {
+    serde_json::from_value(serde_json::json!({ "kind": kind, "identity": identity })).unwrap()
 }
 
 #[track_caller]
@@ -108,12 +112,12 @@ fn targets() -> Vec<(GrantTarget, &'static str, &'static str)> {
             "columns id, a\"b of table app.my table",
         ),
         (
-            GrantTarget::Object { kind: ObjectKind::Function, identity: "app.f(integer)".into() },
+            GrantTarget::Object { kind: ObjectKind::Function, identity: "app.f(integer)".to_owned().try_into().unwrap() },
             "ON FUNCTION app.f(integer)",
             "function app.f(integer)",
         ),
         (
-            GrantTarget::Object { kind: ObjectKind::ForeignServer, identity: "\"S\"".into() },
+            GrantTarget::Object { kind: ObjectKind::ForeignServer, identity: "\"S\"".to_owned().try_into().unwrap() },
             "ON FOREIGN SERVER \"S\"",
             "foreign server \"S\"",
         ),
@@ -366,10 +370,14 @@ fn changes_of_ownership() {
     );
     assert_statements(&[
         (
-            change_object_owner("FOREIGN TABLE", r#"app."T""#, &new),
-            r#"ALTER FOREIGN TABLE app."T" OWNER TO "new""#,
+            change_object_owner(&owned("FOREIGN TABLE", "app.\"T\u{202e}\""), &new),
+            r#"ALTER FOREIGN TABLE app.U&"T\202E" OWNER TO "new""#,
         ),
-        (take_ownership("VIEW", "app.v"), "ALTER VIEW app.v OWNER TO CURRENT_USER"),
+        (take_ownership(&owned("VIEW", "app.v")), "ALTER VIEW app.v OWNER TO CURRENT_USER"),
+        (
+            drop_object(&owned("FUNCTION", "app.\"f\n\"(integer)")),
+            r#"DROP FUNCTION IF EXISTS app.U&"f\000A"(integer) CASCADE"#,
+        ),
         (remove_marker(MarkedObject::Role(&new), None), r#"COMMENT ON ROLE "new" IS NULL"#),
         (
             remove_marker(

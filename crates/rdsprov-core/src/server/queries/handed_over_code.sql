@@ -1,6 +1,6 @@
--- Lists the code that a new owner gets, as one JSON document that deserializes to a list of `Code`. handed_over.sql and
--- plan/sql/code.sql precede it, with $1 to $3. $4: the new owner, which need not exist yet, $5: the declared roles and the
--- creators, $6: the schemas that an application covers.
+-- Lists the code that a new owner gets, as one JSON document that deserializes to a list of `Code`. handed_over.sql,
+-- plan/sql/code.sql and `object` (plan/sql/objects.sql) precede it, with $1 to $3. $4: the new owner, which need not exist
+-- yet, $5: the declared roles and the creators, $6: the schemas that an application covers.
 -- Of the objects of the administrator ($2), only the code that other roles planted counts. An administrator writes no such
 -- code for itself, but other roles can own the functions that it calls, and add triggers to its tables.
 , trusted AS (
@@ -8,7 +8,10 @@
 ), code AS (
   SELECT e.classid, e.objid, e.schema FROM expression e LEFT JOIN pg_proc p ON e.classid = 'pg_proc'::regclass AND p.oid = e.objid
   WHERE (e.owner IS NULL OR e.owner NOT IN (SELECT oid FROM trusted)) AND (
-    e.classid IN ('pg_trigger'::regclass, 'pg_event_trigger'::regclass, 'pg_subscription'::regclass) OR p.prosecdef
+    e.classid IN (
+      'pg_trigger'::regclass, 'pg_event_trigger'::regclass, 'pg_subscription'::regclass, 'pg_foreign_table'::regclass,
+      'pg_foreign_server'::regclass, 'pg_user_mapping'::regclass)
+    OR p.prosecdef
     OR e.classid = 'pg_rewrite'::regclass AND e.definition->>'rulename' <> '_RETURN')
   UNION SELECT e.classid, e.objid, e.schema FROM expression e JOIN called c ON c.classid = e.classid AND c.objid = e.objid
   LEFT JOIN pg_proc p ON e.classid = 'pg_proc'::regclass AND p.oid = e.objid
@@ -17,21 +20,25 @@
     AND NOT (e.owner IN (SELECT oid FROM trusted) AND c.owner IN (SELECT oid FROM trusted)
       AND (e.classid <> 'pg_trigger'::regclass OR pg_get_userbyid(c.owner) = $1))
     AND NOT (e.owner IS NULL AND c.owner IN (SELECT oid FROM trusted))
-  -- Views read relations with the privileges of their owner.
+  -- Views read relations with the privileges of their owner. Policies read them as the role that uses the table.
   UNION SELECT e.classid, e.objid, e.schema FROM expression e
   JOIN pg_depend d ON d.classid = e.classid AND d.objid = e.objid AND d.refclassid = 'pg_class'::regclass
   JOIN pg_class c ON c.oid = d.refobjid
-  WHERE e.classid = 'pg_rewrite'::regclass AND e.definition->>'rulename' = '_RETURN' AND c.oid >= 16384
+  WHERE (e.classid = 'pg_policy'::regclass OR e.classid = 'pg_rewrite'::regclass AND e.definition->>'rulename' = '_RETURN')
+    AND c.oid >= 16384
     AND c.relowner <> e.owner AND c.relowner NOT IN (SELECT oid FROM trusted)
     AND NOT ($2 AND pg_get_userbyid(c.relowner) = $4)
 ), privilege AS (
-  -- With these, a role that no application declares adds code later, which the new owner executes: a trigger, an object
-  -- in a schema of its search_path, or a schema with its name. A plan revokes what PUBLIC has on the database, on schema
-  -- public, on covered schemas, and on the objects in these.
+  -- With these, a role that no application declares adds code later, which the new owner executes: a trigger, a foreign
+  -- key whose table has triggers, an object in a schema of its search_path, or a schema with its name. A plan revokes what
+  -- PUBLIC has on the database, on schema public, on covered schemas, and on the objects in these.
   SELECT x.grantee, 'pg_class'::regclass AS class, x.privilege_type, i.identity, i.schema FROM handed_over h
   JOIN pg_class c ON h.classid = 'pg_class'::regclass AND c.oid = h.objid
-  CROSS JOIN aclexplode(c.relacl) x CROSS JOIN pg_identify_object(h.classid, h.objid, 0) i
-  WHERE x.privilege_type = 'TRIGGER'
+  CROSS JOIN LATERAL (
+    SELECT * FROM aclexplode(c.relacl)
+    UNION SELECT x.* FROM pg_attribute a CROSS JOIN aclexplode(a.attacl) x WHERE a.attrelid = c.oid) x
+  CROSS JOIN pg_identify_object(h.classid, h.objid, 0) i
+  WHERE x.privilege_type IN ('TRIGGER', 'REFERENCES')
   UNION ALL
   SELECT x.grantee, 'pg_namespace'::regclass, x.privilege_type, 'schema ' || quote_ident(n.nspname), quote_ident(n.nspname)
   FROM pg_namespace n CROSS JOIN aclexplode(n.nspacl) x
@@ -50,16 +57,28 @@
       AND (p.class <> 'pg_namespace'::regclass OR p.schema <> 'public')
     ELSE NOT r.rolsuper AND r.rolname NOT IN ($1, $4, 'pg_database_owner', current_user) AND r.rolname <> ALL ($5::text[]) END
   GROUP BY 1, 2, 3
+), other AS (
+  -- Partitions, children, parents and types of other roles, and the functions that the code calls.
+  SELECT classid, objid, owner, schema FROM of_others
+  UNION SELECT 'pg_proc'::regclass, p.oid, c.owner, n.nspname
+  FROM called c JOIN pg_proc p ON p.oid = c.function JOIN pg_namespace n ON n.oid = p.pronamespace
+  -- Objects in the schemas that the search_path of the new owner contains: it decides which operator, cast or function a
+  -- query means. The owners come from the catalogs: pg_shdepend has no entry for an object of a predefined role.
+  UNION SELECT o.classid, o.objid, o.owner, n.nspname FROM object o JOIN pg_namespace n ON n.oid = o.namespace
+  WHERE $3 IS NULL AND (n.nspname = 'public' OR n.nspname = ANY ($6::text[])) AND NOT EXISTS (
+    SELECT FROM pg_depend d WHERE d.classid = o.classid AND d.objid = o.objid AND d.objsubid = 0
+      AND (d.deptype = 'i' OR d.deptype = 'a' AND d.classid = 'pg_class'::regclass))
 ), listed AS (
   SELECT i.type AS kind, c.schema, i.identity AS name FROM code c
   LEFT JOIN pg_rewrite w ON c.classid = 'pg_rewrite'::regclass AND w.oid = c.objid AND w.rulename = '_RETURN'
   CROSS JOIN pg_identify_object(
-    CASE WHEN w.oid IS NULL THEN c.classid ELSE 'pg_class'::regclass END, coalesce(w.ev_class, c.objid), 0) i
+    CASE WHEN w.oid IS NULL AND c.classid <> 'pg_foreign_table'::regclass THEN c.classid ELSE 'pg_class'::regclass END,
+    coalesce(w.ev_class, c.objid), 0) i
   WHERE i.identity IS NOT NULL
-  -- Partitions, children and types of other roles, which can add code to them at any time.
-  UNION SELECT i.type, o.schema, format('%s of role %s', i.identity, r.rolname) FROM of_others o
+  -- Their owners can change them at any time.
+  UNION SELECT i.type, o.schema, format('%s of role %s', i.identity, r.rolname) FROM other o
   JOIN pg_roles r ON r.oid = o.owner CROSS JOIN pg_identify_object(o.classid, o.objid, 0) i
-  WHERE r.rolname NOT IN ($1, $4, 'pg_database_owner', current_user) AND r.rolname <> ALL ($5::text[])
+  WHERE NOT r.rolsuper AND r.rolname NOT IN ($1, $4, 'pg_database_owner', current_user) AND r.rolname <> ALL ($5::text[])
   UNION ALL SELECT 'privilege', NULL, format('%s of %s on %s', privilege_type, grantee,
     first || CASE others WHEN 0 THEN '' ELSE format(' and %s more', others) END) FROM kept
   -- A stored value can be in another encoding, in which it cannot be cut. Applications store secrets in parameters of

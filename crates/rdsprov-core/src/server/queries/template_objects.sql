@@ -1,31 +1,11 @@
 -- Returns the objects in template1 of roles that are not administrators, which a new database copies, as one JSON
 -- document that deserializes to a list of `ObjectsOfRole`. Of each role, the first objects are named, functions first.
--- It continues a WITH clause that contains `administrator`, see administrators.sql. The owner of template1 is one, too.
+-- It continues a WITH clause that contains `administrator` and `object`, see administrators.sql and objects.sql. The owner
+-- of template1 is an administrator, too.
 -- Large objects and default privileges are not returned: each role that can connect can create them, and they contain
 -- nothing that another role executes.
--- The owners come from the catalogs of the objects and not from pg_shdepend, which has no entry for an object of a
--- predefined role: a member of such a role can give it an object.
-database AS (
+, database AS (
   SELECT datdba FROM pg_database WHERE datname = current_database()
-), object AS (
-  SELECT 'pg_proc'::regclass AS classid, oid AS objid, proowner AS owner, pronamespace AS namespace FROM pg_proc
-  UNION ALL SELECT 'pg_class'::regclass, oid, relowner, relnamespace FROM pg_class WHERE relkind IN ('r', 'p', 'v', 'm', 'f', 'S')
-  UNION ALL SELECT 'pg_type'::regclass, oid, typowner, typnamespace FROM pg_type
-  UNION ALL SELECT 'pg_operator'::regclass, oid, oprowner, oprnamespace FROM pg_operator
-  UNION ALL SELECT 'pg_opclass'::regclass, oid, opcowner, opcnamespace FROM pg_opclass
-  UNION ALL SELECT 'pg_opfamily'::regclass, oid, opfowner, opfnamespace FROM pg_opfamily
-  UNION ALL SELECT 'pg_collation'::regclass, oid, collowner, collnamespace FROM pg_collation
-  UNION ALL SELECT 'pg_conversion'::regclass, oid, conowner, connamespace FROM pg_conversion
-  UNION ALL SELECT 'pg_statistic_ext'::regclass, oid, stxowner, stxnamespace FROM pg_statistic_ext
-  UNION ALL SELECT 'pg_ts_config'::regclass, oid, cfgowner, cfgnamespace FROM pg_ts_config
-  UNION ALL SELECT 'pg_ts_dict'::regclass, oid, dictowner, dictnamespace FROM pg_ts_dict
-  UNION ALL SELECT 'pg_namespace'::regclass, oid, nspowner, NULL FROM pg_namespace
-  UNION ALL SELECT 'pg_extension'::regclass, oid, extowner, NULL FROM pg_extension
-  UNION ALL SELECT 'pg_language'::regclass, oid, lanowner, NULL FROM pg_language
-  UNION ALL SELECT 'pg_foreign_data_wrapper'::regclass, oid, fdwowner, NULL FROM pg_foreign_data_wrapper
-  UNION ALL SELECT 'pg_foreign_server'::regclass, oid, srvowner, NULL FROM pg_foreign_server
-  UNION ALL SELECT 'pg_event_trigger'::regclass, oid, evtowner, NULL FROM pg_event_trigger
-  UNION ALL SELECT 'pg_publication'::regclass, oid, pubowner, NULL FROM pg_publication
 ), owned AS (
   SELECT o.classid, o.objid, o.owner, o.namespace, row_number() OVER (
     PARTITION BY o.owner ORDER BY o.classid <> 'pg_proc'::regclass, o.classid, o.objid) AS number
