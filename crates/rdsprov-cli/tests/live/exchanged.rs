@@ -168,6 +168,7 @@ const CODE: &str = "
     CREATE FUNCTION fires() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END';
     CREATE TYPE pair AS (a int, b int);
     CREATE FUNCTION of_pair(pair) RETURNS int IMMUTABLE LANGUAGE sql AS 'SELECT 1';
+    CREATE FUNCTION of_pairs(pair[]) RETURNS int IMMUTABLE LANGUAGE sql AS 'SELECT 1';
     CREATE AGGREGATE gathered(int) (sfunc = joins, stype = int);
     CREATE DOMAIN checked AS int CHECK (holds(VALUE)); CREATE DOMAIN simple AS int;
     CREATE TABLE t (id int DEFAULT 1, price int, twice int GENERATED ALWAYS AS (plain(1)) STORED);
@@ -181,9 +182,10 @@ const CODE: &str = "
     CREATE OPERATOR public.<+> (function = joins, leftarg = int, rightarg = int)";
 
 /// What the old owner does after the plan was made, and how it is undone.
-const ATTACKS: [(&str, &str); 24] = [
+const ATTACKS: [(&str, &str); 27] = [
     // With these, another role adds code after the transfer.
     ("GRANT TRIGGER ON t TO PUBLIC", "REVOKE TRIGGER ON t FROM PUBLIC"),
+    ("GRANT REFERENCES (id) ON t TO PUBLIC", "REVOKE REFERENCES (id) ON t FROM PUBLIC"),
     ("CREATE SCHEMA planted; GRANT CREATE ON SCHEMA planted TO PUBLIC", "DROP SCHEMA planted"),
     (
         "CREATE OR REPLACE FUNCTION total() RETURNS int SECURITY DEFINER LANGUAGE sql AS 'SELECT 2'",
@@ -219,6 +221,11 @@ const ATTACKS: [(&str, &str); 24] = [
     ),
     ("ALTER DOMAIN simple SET DEFAULT plain()", "ALTER DOMAIN simple DROP DEFAULT"),
     ("CREATE CAST (pair AS int) WITH FUNCTION of_pair(pair)", "DROP CAST (pair AS int)"),
+    ("CREATE CAST (pair[] AS int) WITH FUNCTION of_pairs(pair[])", "DROP CAST (pair[] AS int)"),
+    (
+        "CREATE AGGREGATE rewritten(text) (sfunc = ts_rewrite, stype = tsquery)",
+        "DROP AGGREGATE rewritten(text)",
+    ),
     (
         "CREATE OPERATOR public.<*> (function = joins, leftarg = int, rightarg = int)",
         "DROP OPERATOR public.<*> (int, int)",
@@ -268,7 +275,10 @@ fn code_that_the_old_owner_changes() {
         fixture.query_in(
             "shop",
             "CREATE ROLE other; CREATE SCHEMA others; CREATE DOMAIN others.domain AS int;
-             ALTER DOMAIN others.domain OWNER TO other; GRANT USAGE ON SCHEMA others TO PUBLIC",
+             ALTER DOMAIN others.domain OWNER TO other; GRANT USAGE ON SCHEMA others TO PUBLIC;
+             CREATE FUNCTION others.one() RETURNS int LANGUAGE sql AS 'SELECT 1';
+             CREATE TABLE public.calls (id int DEFAULT others.one()); ALTER TABLE calls OWNER TO shop_owner;
+             ALTER FUNCTION others.one() OWNER TO other",
         );
         // As after `pg_restore --no-owner`.
         fixture.query_in(
@@ -294,6 +304,18 @@ fn code_that_the_old_owner_changes() {
                 panic!("PostgreSQL {major}, after {undo}: {error}");
             }
         }
+        // A role replaces its function, which a default of the old owner calls.
+        for (value, stopped) in [(2, true), (1, false)] {
+            let replace = format!(
+                "CREATE OR REPLACE FUNCTION others.one() RETURNS int LANGUAGE sql AS 'SELECT {value}'"
+            );
+            fixture.query_in("shop", &replace);
+            if stopped {
+                assert_stopped(&fixture, &inside, says, &replace);
+            } else {
+                fixture.server.script_as_master(&tried).unwrap();
+            }
+        }
         for change in HARMLESS {
             as_owner(&fixture, "shop", change);
             if let Err(error) = fixture.server.script_as_master(&tried) {
@@ -301,13 +323,13 @@ fn code_that_the_old_owner_changes() {
             }
         }
         // The control executes everything except the checks, and is rolled back.
-        as_owner(&fixture, "shop", ATTACKS[2].0);
+        as_owner(&fixture, "shop", ATTACKS[3].0);
         let owned = "SELECT prosrc, pg_get_userbyid(proowner) FROM pg_proc WHERE proname = 'total'";
         let control = without_checks(&inside)
             .replace("\nCOMMIT;\n", &format!("\n\\pset tuples_only on\n{owned};\nROLLBACK;\n"));
         let shown = fixture.server.script_as_master(&control).unwrap();
         assert!(shown.contains("SELECT 2 | next_owner"), "PostgreSQL {major}: no attack: {shown}");
-        as_owner(&fixture, "shop", ATTACKS[2].1);
+        as_owner(&fixture, "shop", ATTACKS[3].1);
         // Without an attack, the script succeeds in spite of the harmless changes.
         fixture.server.script_as_master(&inside).unwrap();
         let owners = "SELECT string_agg(DISTINCT pg_get_userbyid(relowner), ' ') FROM pg_class

@@ -194,6 +194,16 @@ fn schema_that_the_owner_prepares() {
                 "could execute the function {schema}.upper(character varying) of role shop_owner"
             );
             assert!(text.contains(&says), "PostgreSQL {major}: {says} is not in {text}");
+            // A predefined role has no entry in pg_shdepend.
+            fixture.query_in(
+                "shop",
+                &format!("ALTER FUNCTION {schema}.upper(varchar) OWNER TO pg_monitor"),
+            );
+            let text = expect(&fixture.run(&definitions, &apply), 1);
+            let says = format!(
+                "could execute the function {schema}.upper(character varying) of role pg_monitor"
+            );
+            assert!(text.contains(&says), "PostgreSQL {major}: {says} is not in {text}");
             assert_eq!(fixture.query_in("shop", WAS_EXECUTED), "f", "PostgreSQL {major}");
             control(fixture, &format!("CREATE EXTENSION {name} SCHEMA {schema}"));
         });

@@ -9,7 +9,7 @@ use crate::handed_over_code::{code_of, definitions, transfer};
 const APPLY: [&str; 3] = ["apply", "--env", "dev"];
 
 /// Starts a server with a database of `shop_owner`, which `next_owner` will get, and with an accomplice.
-fn fixture(major: u32) -> Fixture {
+pub fn fixture(major: u32) -> Fixture {
     let fixture = Fixture::new(major);
     fixture.app("dev", "shop", "shop_owner");
     fixture.app("dev", "next", "next_owner");
@@ -20,20 +20,20 @@ fn fixture(major: u32) -> Fixture {
     fixture
 }
 
-fn as_owner(fixture: &Fixture, sql: &str) {
+pub fn as_owner(fixture: &Fixture, sql: &str) {
     fixture.server.sql_as("shop_owner", &password("shop"), "shop", sql).unwrap();
 }
 
-fn as_accomplice(fixture: &Fixture, sql: &str) {
+pub fn as_accomplice(fixture: &Fixture, sql: &str) {
     fixture.server.sql_as("accomplice", "Known-accomplice", "shop", sql).unwrap();
 }
 
-fn as_new_owner(fixture: &Fixture, sql: &str) {
+pub fn as_new_owner(fixture: &Fixture, sql: &str) {
     fixture.server.sql_as("next_owner", &password("next"), "shop", sql).unwrap();
 }
 
 /// Applies the transfer with its hazards.
-fn hand_over(fixture: &Fixture) {
+pub fn hand_over(fixture: &Fixture) {
     let allow = ["--allow", "changes_owner,hands_over_code"];
     let next = definitions(fixture, "next");
     expect(&fixture.run(&next, &[&APPLY[..], &allow].concat()), 0);
@@ -41,7 +41,7 @@ fn hand_over(fixture: &Fixture) {
 
 /// Asserts what the plan lists.
 #[track_caller]
-fn assert_listed(fixture: &Fixture, expected: &[(&str, &str)]) {
+pub fn assert_listed(fixture: &Fixture, expected: &[(&str, &str)]) {
     let major = fixture.server.major();
     let step = transfer(fixture, &definitions(fixture, "next"));
     let mut expected: Vec<(String, String)> =
@@ -58,7 +58,7 @@ fn assert_listed(fixture: &Fixture, expected: &[(&str, &str)]) {
 const EVIL: &str = "
     CREATE FUNCTION public.evil() RETURNS int LANGUAGE plpgsql AS
       'BEGIN EXECUTE format(''COMMENT ON TABLE public.orders IS %L'', current_user); RETURN 1; END'";
-const EXECUTED: &str = "SELECT obj_description('public.orders'::regclass)";
+pub const EXECUTED: &str = "SELECT obj_description('public.orders'::regclass)";
 
 /// Functions of PostgreSQL and of trusted extensions execute a text, which names the planted function.
 #[test]
@@ -171,6 +171,9 @@ fn partitions_and_types_of_other_roles_are_listed() {
                 ("domain constraint", "inner_domain_check on ms.inner_domain"),
                 ("domain constraint", "of_a_view_check on ms.of_a_view"),
                 ("type", "ms.span"),
+                ("function", "ms.fires() of role accomplice"),
+                ("function", "ms.holds(integer) of role accomplice"),
+                ("function", "ms.differs(integer,integer) of role accomplice"),
             ],
         );
         hand_over(&fixture);

@@ -172,7 +172,7 @@ fn privileges_of_undeclared_roles_are_listed() {
         as_owner(
             "CREATE TABLE orders (id int); CREATE TABLE prices (id int); CREATE SCHEMA extra;
              GRANT CONNECT ON DATABASE shop TO accomplice; GRANT USAGE ON SCHEMA extra, public TO accomplice;
-             GRANT SELECT, INSERT, REFERENCES ON orders TO accomplice",
+             GRANT SELECT, INSERT ON orders TO accomplice",
         );
         let next = definitions(&fixture, "next");
         let step = transfer(&fixture, &next);
@@ -181,18 +181,20 @@ fn privileges_of_undeclared_roles_are_listed() {
 
         as_owner(
             "GRANT TRIGGER ON orders, prices TO accomplice; GRANT CREATE ON SCHEMA extra TO accomplice;
+             GRANT REFERENCES ON prices TO accomplice; GRANT REFERENCES (id) ON orders TO accomplice;
              GRANT CREATE ON DATABASE shop TO accomplice",
         );
         let step = transfer(&fixture, &next);
         let kept = [
             "CREATE of role accomplice on schema extra",
             "CREATE of role accomplice on the database",
+            "REFERENCES of role accomplice on public.orders and 1 more",
             "TRIGGER of role accomplice on public.orders and 1 more",
         ];
         let kept = kept.map(|name| ("privilege".to_owned(), name.to_owned()));
         assert_eq!(code_of(&step), kept, "PostgreSQL {major}");
         assert!(step["hazards"].to_string().contains("hands_over_code"), "{step}");
-        assert!(step["summary"].as_str().unwrap().contains("3 privileges"), "{step}");
+        assert!(step["summary"].as_str().unwrap().contains("4 privileges"), "{step}");
 
         // What this means: the new owner executes what the role has added.
         let apply = ["apply", "--env", "dev", "--allow", "changes_owner,hands_over_code"];

@@ -36,6 +36,15 @@ fn no_output_contains_hidden_characters() {
         };
         owner(&format!("CREATE TABLE public.\"{HOSTILE}\" ()"));
         owner(&format!("GRANT DELETE ON public.\"{HOSTILE}\" TO shop_reader"));
+        let routine = format!("\"{HOSTILE}\\! id\"");
+        owner(&format!(
+            "CREATE TYPE {routine} AS ENUM ('a');
+             CREATE FUNCTION {routine}({routine}) RETURNS int LANGUAGE sql AS 'SELECT 1';
+             CREATE PROCEDURE {routine}(INOUT {routine} text) LANGUAGE sql AS $$SELECT 'a'$$;
+             GRANT USAGE ON TYPE {routine} TO shop_reader;
+             GRANT EXECUTE ON FUNCTION {routine}({routine}) TO shop_reader;
+             GRANT EXECUTE ON PROCEDURE {routine}(text) TO shop_reader"
+        ));
         fixture.query(&format!("CREATE DATABASE \"{HOSTILE}\" OWNER shop_owner"));
         for format in ["text", "json", "markdown", "sql"] {
             let output = fixture.run(&definitions, &["plan", "--env", "dev", "--format", format]);
@@ -45,7 +54,13 @@ fn no_output_contains_hidden_characters() {
         }
         let script = ["plan", "--env", "dev", "--format", "sql"];
         let script = String::from_utf8(fixture.run(&definitions, &script).stdout).unwrap();
-        assert!(script.contains(r#"U&"x\001B[2J\000Adone"#), "{script}");
+        for named in ["TABLE", "FUNCTION", "PROCEDURE", "TYPE"] {
+            let begins = format!(r#"{named} "public".U&"x\001B[2J\000Adone"#).replace(
+                "\"public\".",
+                if named == "TABLE" { "\"public\"." } else { "public." },
+            );
+            assert!(script.contains(&begins), "{begins}: {script}");
+        }
         fixture.server.script_as_master(&script).unwrap();
         let output = expect(&fixture.run(&definitions, &["check", "--env", "dev"]), 0);
         assert_visible(&output);

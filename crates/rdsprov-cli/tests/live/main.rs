@@ -25,6 +25,7 @@ mod fleet;
 mod foreign_role;
 mod guardrails;
 mod handed_over_attacks;
+mod handed_over_catalogs;
 mod handed_over_code;
 mod hazards;
 mod hostile_names;

@@ -149,10 +149,13 @@ impl SecretsManager {
         &self,
         id: &SecretId,
     ) -> Result<DatabaseEndpoint, UnknownEndpoint> {
-        let Some(owner) = self.owner(id).await else {
+        let Some((owner, elsewhere)) = self.owner(id).await else {
             return Err(UnknownEndpoint { owner: None, reason: None });
         };
         let unknown = |reason| UnknownEndpoint { owner: Some(owner.clone()), reason: Some(reason) };
+        if let Some(reason) = elsewhere {
+            return Err(unknown(reason));
+        }
         rds_api::endpoint(&self.sdk, &owner).await.map_err(unknown)
     }
 
@@ -167,11 +170,15 @@ impl SecretsManager {
     }
 
     /// Returns the DB instance or cluster to which a secret belongs that RDS manages, or `None` if
-    /// its tags do not name it or cannot be read.
-    async fn owner(&self, id: &SecretId) -> Option<SecretOwner> {
+    /// its tags do not name it or cannot be read. The text is the reason why the API is not asked for it.
+    async fn owner(&self, id: &SecretId) -> Option<(SecretOwner, Option<String>)> {
         let client = self.client().await.ok()?;
         let response = client.describe_secret().secret_id(&id.0).send().await.ok()?;
-        response.tags().iter().find_map(|tag| SecretOwner::from_tag(tag.key()?, tag.value()?))
+        response.tags().iter().find_map(|tag| {
+            let owner = SecretOwner::from_tag(tag.key()?, tag.value()?)?;
+            let elsewhere = SecretOwner::is_elsewhere(tag.value()?, &self.region, response.arn());
+            Some((owner, elsewhere))
+        })
     }
 
     pub(super) async fn fetch(

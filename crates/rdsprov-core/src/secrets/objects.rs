@@ -19,6 +19,9 @@ use crate::text::is_hidden;
 
 const S3: Service = Service { id: "S3", name: "s3", has_dual_stack: false };
 
+/// The maximum length of a response of S3 that contains no object, in bytes.
+const MAXIMUM_ERROR: u64 = 64 * 1024;
+
 /// How often a request is sent that gets no response, or one about a failure of S3.
 const ATTEMPTS: u32 = 3;
 
@@ -194,7 +197,7 @@ impl ObjectStore {
         let unreadable = |reason| ObjectError::Unreadable { uri: uri.clone(), reason };
         // One byte more shows that the object is larger, without reading it.
         let range = [("range", format!("bytes=0-{maximum}"))];
-        let (status, body) = self.send("GET", uri, &range, &[]).await?.map_err(unreadable)?;
+        let (status, body) = self.send("GET", uri, &range, &[], maximum + 1).await?.map_err(unreadable)?;
         match status {
             200 | 206 if body.len() as u64 <= maximum => Ok(body),
             200 | 206 => Err(unreadable(format!("it is larger than {maximum} bytes"))),
@@ -218,7 +221,7 @@ impl ObjectStore {
         let unwritable = |reason| ObjectError::Unwritable { uri: uri.clone(), reason };
         let headers =
             [("content-type", content_type.to_owned()), ("if-none-match", "*".to_owned())];
-        match self.send("PUT", uri, &headers, body).await?.map_err(unwritable)? {
+        match self.send("PUT", uri, &headers, body, MAXIMUM_ERROR).await?.map_err(unwritable)? {
             (200, _) => Ok(true),
             (412, _) => Ok(false),
             (status, body) => Err(unwritable(error_code(status, &body))),
@@ -233,6 +236,7 @@ impl ObjectStore {
         uri: &ObjectUri,
         headers: &[(&'static str, String)],
         body: &[u8],
+        maximum: u64,
     ) -> Result<Result<(u16, Vec<u8>), String>, ObjectError> {
         if let Some(credentials) = self.sdk.credentials_provider() {
             let loaded = credentials.provide_credentials().await;
@@ -253,6 +257,7 @@ impl ObjectStore {
                 path: &path,
                 headers,
                 body: body.to_vec(),
+                maximum: maximum.max(MAXIMUM_ERROR),
             };
             let response = request.send(&self.sdk).await;
             // Of two requests that create one object at the same time, one gets the status 409.

@@ -2,6 +2,8 @@
 //!
 //! It is the only call of this API.
 
+use std::num::NonZeroU16;
+
 use aws_config::SdkConfig;
 use aws_smithy_xml::decode::{Document, ScopedDecoder, try_data};
 
@@ -10,6 +12,9 @@ use super::signed_request::{Request, Service};
 use super::{DatabaseEndpoint, SecretOwner};
 
 const RDS: Service = Service { id: "RDS", name: "rds", has_dual_stack: true };
+
+/// The maximum length of a response in bytes.
+const MAXIMUM: u64 = 1024 * 1024;
 
 /// Returns the endpoint of a DB instance, or the writer endpoint of a DB cluster.
 ///
@@ -32,6 +37,7 @@ pub(super) async fn endpoint(
         path: &format!("/?{query}"),
         headers: &[],
         body: Vec::new(),
+        maximum: MAXIMUM,
     };
     let (status, body) = request.send(sdk).await?;
     let read = |path: &[&str]| value_at(&body, path);
@@ -54,7 +60,8 @@ pub(super) async fn endpoint(
     };
     let host = host.filter(|host| !host.is_empty() && is_host(host));
     let host = host.ok_or_else(|| "no endpoint in the response".to_owned())?;
-    let port = port.and_then(|port| port.parse().ok());
+    let port = port.map(|port| port.parse::<NonZeroU16>()).transpose();
+    let port = port.map_err(|_| "no valid port in the response".to_owned())?.map(NonZeroU16::get);
     Ok(DatabaseEndpoint { owner: owner.clone(), host, port })
 }
 

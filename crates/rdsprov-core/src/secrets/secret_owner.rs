@@ -43,6 +43,21 @@ impl fmt::Display for SecretOwner {
 }
 
 impl SecretOwner {
+    /// Returns why the owner that an ARN names is not the one that the API of this AWS region returns, for
+    /// the account of the secret. Another one can have the same identifier.
+    #[cfg(feature = "aws")]
+    pub(super) fn is_elsewhere(arn: &str, region: &str, secret: Option<&str>) -> Option<String> {
+        let part = |arn: &str, number| arn.split(':').nth(number).map(str::to_owned);
+        let of_region = part(arn, 3).unwrap_or_default();
+        if of_region != region {
+            return Some(format!("the tags of the secret name AWS region {of_region}, and the run uses {region}"));
+        }
+        let (of_account, account) = (part(arn, 4).unwrap_or_default(), part(secret?, 4)?);
+        (of_account != account).then(|| {
+            format!("the tags of the secret name account {of_account}, and the secret is in {account}")
+        })
+    }
+
     /// Returns the owner in a tag of a secret, or `None` for other tags.
     ///
     /// RDS sets the tag `aws:rds:primaryDBInstanceArn` or `aws:rds:primaryDBClusterArn`.
@@ -79,5 +94,21 @@ mod tests {
             assert_eq!(named(key, resource), None, "{key} {resource:?}");
         }
         assert_eq!(SecretOwner::from_tag(db, "shop"), None);
+    }
+
+    #[test]
+    fn owner_is_in_the_region_and_the_account_of_the_secret() {
+        let secret = |account| format!("arn:aws:secretsmanager:eu-west-1:{account}:secret:rds!db-1");
+        let arn = |region, account| format!("arn:aws:rds:{region}:{account}:db:shop-1");
+        let why = |arn: &str, secret: Option<&str>| {
+            SecretOwner::is_elsewhere(arn, "eu-west-1", secret)
+        };
+        let here = secret("111122223333");
+        assert_eq!(why(&arn("eu-west-1", "111122223333"), Some(&here)), None);
+        assert_eq!(why(&arn("eu-west-1", "111122223333"), None), None);
+        let region = why(&arn("us-west-2", "111122223333"), Some(&here)).unwrap();
+        assert!(region.contains("name AWS region us-west-2"), "{region}");
+        let account = why(&arn("eu-west-1", "999999999999"), Some(&here)).unwrap();
+        assert!(account.contains("name account 999999999999"), "{account}");
     }
 }

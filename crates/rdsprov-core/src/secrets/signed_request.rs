@@ -11,14 +11,21 @@ use aws_config::SdkConfig;
 use aws_credential_types::provider::ProvideCredentials as _;
 use aws_sdk_secretsmanager::config::endpoint::{DefaultResolver, Params, ResolveEndpoint as _};
 use aws_smithy_runtime::client::orchestrator::operation::Operation;
-use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
+use aws_smithy_runtime_api::client::interceptors::context::{Error, Output};
+use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse, OrchestratorError};
+use aws_smithy_runtime_api::client::ser_de::DeserializeResponse;
 use aws_smithy_types::body::SdkBody;
+use aws_smithy_types::byte_stream::ByteStream;
+use aws_smithy_types::config_bag::ConfigBag;
 use aws_types::service_config::ServiceConfigKey;
 
 use super::signed_query::{SignedRequest, signed_query};
 
 /// How long the signature of a request is valid.
 const EXPIRES_IN: Duration = Duration::from_secs(60);
+
+/// How long the body of a response can take.
+const READ_WITHIN: Duration = Duration::from_secs(60);
 
 /// A service of AWS.
 #[derive(Debug)]
@@ -71,15 +78,17 @@ pub(super) struct Request<'a> {
     pub path: &'a str,
     pub headers: &'a [(&'static str, String)],
     pub body: Vec<u8>,
+    /// The maximum length of the body of the response in bytes.
+    pub maximum: u64,
 }
 
 impl Request<'_> {
     /// Signs and sends the request. Returns the status and the body of the response.
     ///
     /// # Errors
-    /// Returns the reason if no response is received.
+    /// Returns the reason if no response is received, or if it is longer than the maximum.
     pub(super) async fn send(self, sdk: &SdkConfig) -> Result<(u16, Vec<u8>), String> {
-        let Self { service, endpoint, method, path, headers, body } = self;
+        let Self { service, endpoint, method, path, headers, body, maximum } = self;
         let region = sdk.region().ok_or("no AWS region")?;
         let provider = sdk.credentials_provider().ok_or("no AWS credentials")?;
         let credentials = provider.provide_credentials().await.map_err(|_| "no AWS credentials")?;
@@ -114,12 +123,53 @@ impl Request<'_> {
                 }
                 Ok(request)
             })
-            .deserializer::<_, Infallible>(|response: &HttpResponse| {
-                let body = response.body().bytes().unwrap_or_default().to_vec();
-                Ok((response.status().as_u16(), body))
-            })
+            .deserializer_impl::<Response, Infallible>(Unread)
             .build();
-        operation.invoke(()).await.map_err(|_| "it cannot be reached".to_owned())
+        let response = operation.invoke(()).await.map_err(|_| "it cannot be reached".to_owned())?;
+        let mut stream = ByteStream::new(response.body);
+        let mut body = Vec::new();
+        let read = async {
+            while let Some(bytes) = stream.try_next().await.map_err(|_| "the response is incomplete")? {
+                body.extend_from_slice(&bytes);
+                if body.len() as u64 > maximum {
+                    return Err(format!("the response is longer than {maximum} bytes"));
+                }
+            }
+            Ok(())
+        };
+        let late = |_| Err(format!("the response takes more than {} s", READ_WITHIN.as_secs()));
+        tokio::time::timeout(READ_WITHIN, read).await.unwrap_or_else(late)?;
+        Ok((response.status, body))
+    }
+}
+
+/// A response whose body is not read yet.
+#[derive(Debug)]
+struct Response {
+    status: u16,
+    body: SdkBody,
+}
+
+/// Leaves the body of a response unread: the SDK would read all of it, however long it is.
+#[derive(Debug)]
+struct Unread;
+
+impl DeserializeResponse for Unread {
+    fn deserialize_streaming_with_config(
+        &self,
+        response: &mut HttpResponse,
+        _: &ConfigBag,
+    ) -> Option<Result<Output, OrchestratorError<Error>>> {
+        let (status, body) = (response.status().as_u16(), response.take_body());
+        Some(Ok(Output::erase(Response { status, body })))
+    }
+
+    fn deserialize_nonstreaming_with_config(
+        &self,
+        _: &HttpResponse,
+        _: &ConfigBag,
+    ) -> Result<Output, OrchestratorError<Error>> {
+        Err(OrchestratorError::other("the response was not read"))
     }
 }
 
