@@ -37,6 +37,7 @@ pub async fn run(options: &ApplyArgs) -> Result<Exit, CliError> {
     wanted.run.server.adopt_from.clone_from(&options.selection.restored.adopt_from);
     wanted.run.environment.clone_from(&options.common.env);
     wanted.run.plan_source = options.plan.clone().map_or(PlanSource::Any, PlanSource::File);
+    wanted.run.skip_preflight = options.skip_preflight;
     wanted.keep_going = options.no_fail_fast;
     let setup = setup::builder(&options.common, config);
     let outcome = session::apply(setup, &wanted, &frontend, &cancellation_on_signals()).await;

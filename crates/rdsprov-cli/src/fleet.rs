@@ -17,13 +17,13 @@ use rdsprov_core::text::{pretty_json, visible};
 use crate::apply::{ask_user, cancellation_on_signals, records_lost, run_options};
 use crate::args::{
     AccessArgs, ApplyArgs, CheckArgs, CommonArgs, FleetArgs, Format, LogFormat, PlanArgs,
-    ValidateArgs,
+    PreflightArgs, ValidateArgs,
 };
 use crate::error::{CliError, Exit};
 use crate::output::counted;
 use crate::plan::format_plan;
 use crate::wording::CommandWording;
-use crate::{access, output};
+use crate::{access, output, preflight};
 
 /// Implements `rdsprov validate --fleet`.
 pub fn validate(file: &Path, options: &ValidateArgs, log: LogFormat) -> Result<Exit, CliError> {
@@ -111,6 +111,27 @@ pub async fn access(file: &Path, options: &AccessArgs, log: LogFormat) -> Result
     Ok(exit(report.status, true))
 }
 
+/// Implements `rdsprov preflight --fleet`.
+pub async fn preflight(
+    file: &Path,
+    options: &PreflightArgs,
+    log: LogFormat,
+) -> Result<Exit, CliError> {
+    let format = options.output.format;
+    let mut wanted = fleet_options(&options.fleet, &options.common)?;
+    wanted.run = preflight::run_options(options);
+    no_script(format)?;
+    let fleet = session::fleet(file)?;
+    let terminal = FleetTerminal::new(format, log);
+    let stop = cancellation_on_signals();
+    let report = session::preflight_fleet(&fleet, &wanted, &terminal, &stop).await?;
+    let of_instance = |one: &InstanceReport| {
+        one.preflight.as_ref().map(|report| preflight::format_report(report, format))
+    };
+    print_report(&report, format, of_instance)?;
+    Ok(exit(report.status, true))
+}
+
 /// Implements `rdsprov apply --fleet`: the records are on stdout, and the report is on stderr.
 pub async fn apply(file: &Path, options: &ApplyArgs, log: LogFormat) -> Result<Exit, CliError> {
     let format = options.output.format;
@@ -118,6 +139,7 @@ pub async fn apply(file: &Path, options: &ApplyArgs, log: LogFormat) -> Result<E
     let mut wanted = fleet_options(&options.fleet, &options.common)?;
     wanted.run = run_options(&options.recording);
     wanted.run.server = (&options.server).into();
+    wanted.run.skip_preflight = options.skip_preflight;
     wanted.keep_going = options.no_fail_fast;
     wanted.confirm = !options.recording.yes
         && !options.recording.dry_run
@@ -158,6 +180,7 @@ fn fleet_options(fleet: &FleetArgs, common: &CommonArgs) -> Result<FleetOptions,
 fn exit(status: InstanceStatus, pending_is_reported: bool) -> Exit {
     match status {
         InstanceStatus::NoChange
+        | InstanceStatus::Ready
         | InstanceStatus::Applied
         | InstanceStatus::DryRun
         | InstanceStatus::Reported => Exit::Done,

@@ -17,6 +17,7 @@ mod logging;
 mod man;
 mod output;
 mod plan;
+mod preflight;
 mod rotate;
 mod setup;
 mod validate;
@@ -85,6 +86,10 @@ fn command(arguments: &[OsString]) -> Exit {
             CliCommand::Check(options) => match &options.fleet.fleet {
                 Some(file) => fleet::check(file, options, log).await,
                 None => plan::check(options).await,
+            },
+            CliCommand::Preflight(options) => match &options.fleet.fleet {
+                Some(file) => fleet::preflight(file, options, log).await,
+                None => preflight::run(options).await,
             },
             CliCommand::Apply(options) => match &options.fleet.fleet {
                 Some(file) => fleet::apply(file, options, log).await,

@@ -140,6 +140,7 @@ pub mod operations;
 pub mod plan;
 pub mod policy;
 pub mod predefined_role;
+pub mod preflight;
 pub mod privilege;
 pub mod probe;
 pub mod rotation_clone;

@@ -5,6 +5,7 @@
 //! know how they are executed.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
@@ -100,6 +101,32 @@ impl Probe {
             | Self::RevokeMembership(_)
             | Self::SetParameter { .. }
             | Self::ResetParameter { .. } => None,
+        }
+    }
+}
+
+/// What the administrator may do or not: `create roles`.
+impl fmt::Display for Probe {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let listed = |probe: &ExtensionProbe| {
+            let names = probe.extensions.iter().map(ExtensionName::as_str);
+            names.collect::<Vec<_>>().join(", ")
+        };
+        match self {
+            Self::CreateRole => f.write_str("create roles"),
+            Self::CreateDatabase => f.write_str("create databases"),
+            Self::GrantRole(role) => write!(f, "alter and grant role {role}"),
+            Self::RevokeMembership(MembershipRevocation { role, member, .. }) => {
+                write!(f, "revoke role {role} from {member}")
+            }
+            Self::SetParameter { parameter, .. } => write!(f, "set parameter {parameter}"),
+            Self::ResetParameter { parameter, role, database } => {
+                write!(f, "reset parameter {parameter} of role {role} in database {database}")
+            }
+            Self::CreateExtensions(probe) => write!(f, "create extension {}", listed(probe)),
+            Self::GrantOnExtensions(probe) => {
+                write!(f, "grant privileges on extension {}", listed(probe))
+            }
         }
     }
 }

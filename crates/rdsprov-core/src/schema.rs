@@ -17,6 +17,7 @@ use crate::definitions::Definitions;
 use crate::fleet::FleetReport;
 use crate::named_enum::named_enum;
 use crate::plan::{Plan, SavedPlan};
+use crate::preflight::PreflightReport;
 use crate::run_setting::SettingsInForce;
 
 named_enum! {
@@ -32,7 +33,9 @@ named_enum! {
         Access,
         /// The output of `validate --format json`.
         Definitions,
-        /// The output of `plan --fleet FILE --format json`, and of `check` and `access`.
+        /// The output of `preflight --format json`.
+        Preflight,
+        /// The output of `plan --fleet FILE --format json`, and of `check`, `preflight` and `access`.
         Fleet,
         /// The output of `config --format json`.
         Config,
@@ -59,6 +62,7 @@ impl Document {
             Self::Ledger => generator.into_root_schema_for::<LedgerLine>(),
             Self::Access => generator.into_root_schema_for::<AccessReport>(),
             Self::Definitions => generator.into_root_schema_for::<Definitions>(),
+            Self::Preflight => generator.into_root_schema_for::<PreflightReport>(),
             Self::Config => generator.into_root_schema_for::<SettingsInForce>(),
             Self::Fleet => generator.into_root_schema_for::<FleetReport>(),
         };

@@ -70,6 +70,26 @@ pub struct CheckArgs {
 }
 
 #[derive(Debug, Args)]
+pub struct PreflightArgs {
+    #[command(flatten)]
+    pub common: CommonArgs,
+    #[command(flatten)]
+    pub fleet: FleetArgs,
+    #[command(flatten)]
+    pub selection: SelectionArgs,
+    #[command(flatten)]
+    pub server: ServerArgs,
+    /// Check that records can be appended to this CSV file
+    #[arg(long, env = "RDSPROV_AUDIT_OUTPUT", value_name = "FILE", help_heading = RECORDS)]
+    pub audit_output: Option<PathBuf>,
+    /// Check that records can be appended to this ledger
+    #[arg(long, env = "RDSPROV_AUDIT_LEDGER", value_name = "FILE", help_heading = RECORDS)]
+    pub audit_ledger: Option<PathBuf>,
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
+
+#[derive(Debug, Args)]
 pub struct ApplyArgs {
     /// Apply this saved plan if it is still current
     ///
@@ -94,14 +114,17 @@ pub struct ApplyArgs {
     /// changes were made.
     #[arg(long, help_heading = EXECUTION)]
     pub no_fail_fast: bool,
+    /// Do not check first whether the files for records can be created
+    ///
+    /// Without this flag, the run ends before it contacts anything if a file that rdsprov.toml names
+    /// does not exist and cannot be created. `rdsprov preflight` makes all checks.
+    #[arg(long, help_heading = EXECUTION)]
+    pub skip_preflight: bool,
     #[command(flatten)]
     pub output: OutputArgs,
     /// Accepted without effect: the environment decides about approval
     #[arg(long, help_heading = COMPATIBILITY)]
     pub require_approval: bool,
-    /// Accepted without effect: rdsprov does not have a preflight
-    #[arg(long, help_heading = COMPATIBILITY)]
-    pub skip_preflight: bool,
 }
 
 #[derive(Debug, Args)]

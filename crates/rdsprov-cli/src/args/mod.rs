@@ -31,7 +31,7 @@ use rdsprov_core::server::BundledCertificates;
 
 pub use commands::{
     AccessArgs, ApplyArgs, CheckArgs, ConfigArgs, DelegateArgs, FindingsFormat, GraphArgs, ManArgs,
-    PlanArgs, ReportArgs, RotateArgs, ValidateArgs, VerifyArgs,
+    PlanArgs, PreflightArgs, ReportArgs, RotateArgs, ValidateArgs, VerifyArgs,
 };
 pub use flags::{AdminAuthArg, CommonArgs, Format, RecordArgs, RecordingArgs, ServerArgs};
 pub use fleet::FleetArgs;
@@ -103,6 +103,11 @@ pub enum CliCommand {
     /// Prints the plan, as `plan` does, and changes nothing. Exits with 0 if there is nothing to
     /// do, with 2 if changes are pending, and with 3 if the plan is refused.
     Check(CheckArgs),
+    /// Check everything that a run needs, without changing anything
+    ///
+    /// Checks definitions, secrets, connection, permissions, records and lock, and prints a line for
+    /// each check, with a hint. Exits with 1 if a run would fail, and with 3 if it would be refused.
+    Preflight(PreflightArgs),
     /// Report the privileges of each role in the managed databases
     ///
     /// The report shows the privileges that PostgreSQL itself computes, next to what the
@@ -241,6 +246,7 @@ impl CliCommand {
             Self::Plan(PlanArgs { server, .. })
             | Self::Apply(ApplyArgs { server, .. })
             | Self::Check(CheckArgs { server, .. })
+            | Self::Preflight(PreflightArgs { server, .. })
             | Self::Access(AccessArgs { server, .. })
             | Self::Rotate(RotateArgs { server, .. })
             | Self::Config(ConfigArgs { server, .. })

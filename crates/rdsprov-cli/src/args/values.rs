@@ -56,12 +56,13 @@ pub(super) const HAZARDS: [Described; 15] = [
 pub(super) const GRAPH_FORMATS: [Described; 2] =
     [("mermaid", "Mermaid, which GitHub and GitLab draw"), ("dot", "DOT, which Graphviz draws")];
 
-pub(super) const DOCUMENTS: [Described; 7] = [
+pub(super) const DOCUMENTS: [Described; 8] = [
     ("plan", "The output of `plan --format json`"),
     ("saved-plan", "The file that `plan --out` writes"),
     ("ledger", "A record of a ledger"),
     ("access", "The output of `access --format json`"),
     ("definitions", "The output of `validate --format json`"),
+    ("preflight", "The output of `preflight --format json`"),
     ("fleet", "The output of `plan --fleet FILE --format json`"),
     ("config", "The output of `config --format json`"),
 ];

@@ -4,7 +4,9 @@ use std::fs::File;
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 
-use super::file::{Lock, Patience, open_existing, open_with_directory, release, reserve};
+use super::file::{
+    Lock, Patience, check_creatable, open_existing, open_with_directory, release, reserve,
+};
 use super::{AuditError, Record};
 use crate::text::visible;
 
@@ -83,7 +85,33 @@ impl CsvWriter {
         open_existing(path)?.map(|file| Self::new(path, columns, file, None, patience)).transpose()
     }
 
+    /// Checks that a file can be appended to, or created with its directories. Changes and creates
+    /// nothing.
+    ///
+    /// # Errors
+    /// Returns the errors of [`CsvWriter::append`].
+    pub fn check(path: &Path, columns: Columns) -> Result<(), AuditError> {
+        match open_existing(path)? {
+            Some(file) => Self::verified(path, columns, file, None, &Patience::default()).map(drop),
+            None => check_creatable(path),
+        }
+    }
+
     fn new(
+        path: &Path,
+        columns: Columns,
+        file: File,
+        created_directory: Option<PathBuf>,
+        patience: &Patience,
+    ) -> Result<Self, AuditError> {
+        // First, because the lock creates a file: not in the directory of another program.
+        let mut writer = Self::verified(path, columns, file, created_directory, patience)?;
+        writer.locked(Self::begin)?;
+        Ok(writer)
+    }
+
+    /// Returns the writer if the file is empty or begins with the header.
+    fn verified(
         path: &Path,
         columns: Columns,
         file: File,
@@ -92,9 +120,7 @@ impl CsvWriter {
     ) -> Result<Self, AuditError> {
         let (path, patience) = (path.to_owned(), patience.clone());
         let mut writer = Self { path, columns, file, created_directory, patience };
-        // First, because the lock creates a file: not in the directory of another program.
         writer.verify_header()?;
-        writer.locked(Self::begin)?;
         Ok(writer)
     }
 

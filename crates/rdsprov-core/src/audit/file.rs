@@ -53,6 +53,37 @@ pub(super) fn open_existing(path: &Path) -> Result<Option<File>, AuditError> {
     }
 }
 
+/// Checks that a missing file could be created with its directories. Creates nothing.
+///
+/// # Errors
+/// Returns an error if the first of its directories that exists is not one, or is closed to the user.
+pub(crate) fn check_creatable(path: &Path) -> Result<(), AuditError> {
+    let check = || {
+        let absolute = std::path::absolute(path)?;
+        let existing = absolute.ancestors().skip(1).find(|one| one.exists());
+        let directory = existing.ok_or(io::ErrorKind::NotFound)?;
+        if !directory.is_dir() {
+            return Err(io::ErrorKind::NotADirectory.into());
+        }
+        is_open(directory)
+    };
+    check().map_err(|source| AuditError::Io { path: path.to_owned(), source })
+}
+
+/// Checks that the user can create files in a directory.
+#[cfg(unix)]
+fn is_open(directory: &Path) -> io::Result<()> {
+    use rustix::fs::{Access, access};
+
+    Ok(access(directory, Access::WRITE_OK | Access::EXEC_OK)?)
+}
+
+/// Checks nothing: only Unix can be asked.
+#[cfg(not(unix))]
+fn is_open(_: &Path) -> io::Result<()> {
+    Ok(())
+}
+
 /// Opens a file as [`open`] does. A missing file is created, for the user and the group only.
 pub(super) fn open_or_create(path: &Path) -> Result<File, AuditError> {
     if let Some(file) = open_existing(path)? {

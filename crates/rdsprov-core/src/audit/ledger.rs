@@ -263,6 +263,18 @@ impl LedgerWriter {
         file::open_existing(path)?.map(|file| ledger.checked(file)).transpose()
     }
 
+    /// Checks that a ledger can be appended to, or created with its directories. Changes and creates
+    /// nothing.
+    ///
+    /// # Errors
+    /// Returns the errors of [`LedgerWriter::open`].
+    pub fn check(path: &Path) -> Result<(), AuditError> {
+        match Self::open_existing(path)? {
+            Some(_) => Ok(()),
+            None => file::check_creatable(path),
+        }
+    }
+
     /// Returns the writer if the end of the file is that of a ledger.
     fn checked(self, mut file: File) -> Result<Self, AuditError> {
         // Without the lock: the end of a record that another run is writing is read as a part of a record.

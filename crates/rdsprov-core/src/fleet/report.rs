@@ -9,6 +9,7 @@ use crate::digest::sha256_json;
 use crate::hint::Neutral;
 use crate::named_enum::named_enum;
 use crate::plan::Plan;
+use crate::preflight::{CheckStatus, PreflightReport};
 use crate::text::{pretty_json, table, visible};
 
 /// The version of the JSON form.
@@ -25,6 +26,8 @@ named_enum! {
     "snake_case" pub enum InstanceStatus {
         /// The server is as declared.
         NoChange,
+        /// The checks before a run have passed.
+        Ready,
         /// The plan was applied.
         Applied,
         /// The plan was recorded and not applied, because of a dry run.
@@ -89,6 +92,8 @@ pub struct InstanceReport {
     pub plan: Option<Plan>,
     /// The access report; `null` except for `access`.
     pub access: Option<AccessReport>,
+    /// The checks before a run; `null` except for `preflight`.
+    pub preflight: Option<PreflightReport>,
     /// The errors as a front end words them.
     #[serde(skip)]
     pub diagnostics: Vec<Diagnostic>,
@@ -109,6 +114,7 @@ impl InstanceReport {
             errors: Vec::new(),
             plan: None,
             access: None,
+            preflight: None,
             diagnostics: Vec::new(),
         }
     }
@@ -119,6 +125,19 @@ impl InstanceReport {
         self.refusals = plan.refusals.len();
         self.digest = Some(plan.digest.clone());
         self.plan = Some(plan);
+    }
+
+    /// Adds the checks before a run, and sets the status to their worst result.
+    pub fn set_preflight(&mut self, report: PreflightReport) {
+        self.status = match report.status {
+            CheckStatus::Passed | CheckStatus::Skipped | CheckStatus::Warning => {
+                InstanceStatus::Ready
+            }
+            CheckStatus::Refused => InstanceStatus::Refused,
+            CheckStatus::Failed => InstanceStatus::Failed,
+        };
+        self.refusals = report.count(CheckStatus::Refused);
+        self.preflight = Some(report);
     }
 
     /// Adds the errors.

@@ -149,6 +149,12 @@ impl RunError {
         matches!(error.sqlstate(), Some("28P01" | "28000"))
     }
 
+    /// Returns the server that could not be connected to, as `host:port`.
+    pub(super) fn address(&self) -> Option<String> {
+        let Self::AdminLogin { error, .. } = self else { return None };
+        error.address()
+    }
+
     /// Returns the stable code.
     #[must_use]
     pub fn code(&self) -> ErrorCode {

@@ -12,6 +12,7 @@ mod connection;
 mod error;
 mod login_origin;
 mod plan;
+mod preflight;
 mod provisioner;
 #[cfg(feature = "aws")]
 mod rotate;
@@ -23,6 +24,7 @@ pub use connection::{AdminConnection, AdminCredentials, ConnectionOverrides};
 pub use error::{PlanRefused, RunError};
 pub use login_origin::LoginOrigin;
 pub use plan::Planned;
+pub(crate) use preflight::Preflight;
 pub use provisioner::{Locked, Provisioner};
 #[cfg(feature = "aws")]
 pub use rotate::{

@@ -89,6 +89,11 @@ fn counts<'a>(steps: impl Iterator<Item = &'a Step>) -> String {
 }
 
 impl Plan {
+    /// Returns the steps, counted by kind; `None` without steps.
+    pub(crate) fn counted(&self) -> Option<String> {
+        (!self.is_empty()).then(|| counts(self.steps()))
+    }
+
     /// Returns the last line: what the plan changes, that there is nothing to do, or that
     /// the plan is refused.
     #[must_use]

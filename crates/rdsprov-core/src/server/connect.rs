@@ -142,6 +142,13 @@ impl From<tokio_postgres::Error> for OpenError {
 /// What makes a TCP connection to a TLS connection to the host.
 type RustlsConnect = <MakeRustlsConnect as MakeTlsConnect<TcpStream>>::TlsConnect;
 
+/// How Rust begins the error of a host name that cannot be resolved.
+const UNRESOLVED: &str = "failed to lookup address information: ";
+
+fn is_unresolved(error: &io::Error) -> bool {
+    os_reason(error).starts_with(UNRESOLVED)
+}
+
 impl Endpoint {
     /// Returns the endpoint for another role, without the client certificate of the administrator.
     ///
@@ -330,7 +337,10 @@ impl Endpoint {
         };
         let (client, connection) = opened.await.map_err(|error| match error {
             OpenError::Driver(error) => rejected(error),
-            OpenError::Network(error) => self.unreachable(database, self.reason(&error), None),
+            OpenError::Network(error) => {
+                let cause = is_unresolved(&error).then_some(RejectionCause::NameNotResolved);
+                self.unreachable(database, self.reason(&error), cause)
+            }
             OpenError::NotAHostName => {
                 let reason = "TLS needs a host name or an IP address".to_owned();
                 self.unreachable(database, reason, None)
@@ -374,7 +384,7 @@ impl Endpoint {
     /// Returns the reason of the operating system, with the address if it is not that of the host.
     fn reason(&self, error: &io::Error) -> String {
         let reason = os_reason(error);
-        let reason = match reason.strip_prefix("failed to lookup address information: ") {
+        let reason = match reason.strip_prefix(UNRESOLVED) {
             Some(reason) => format!("the host name cannot be resolved ({reason})"),
             None => reason,
         };

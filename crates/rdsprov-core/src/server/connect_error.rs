@@ -165,6 +165,22 @@ impl ConnectError {
         }
     }
 
+    /// Returns the server as `host:port`, if the port is known.
+    pub(crate) fn address(&self) -> Option<String> {
+        match self {
+            Self::Tls { host, port, .. }
+            | Self::CleartextPasswordRequested { host, port, .. }
+            | Self::WeakAuthenticationRequested { host, port, .. }
+            | Self::Pooled { host, port, .. }
+            | Self::ServerReadOnly { host, port }
+            | Self::Rejected { host, port, .. } => Some(format!("{host}:{port}")),
+            Self::Token(_)
+            | Self::TokenWithoutTls { .. }
+            | Self::TokenToUnverifiedServer { .. }
+            | Self::TlsDisabledForRemoteHost { .. } => None,
+        }
+    }
+
     /// Returns the SQLSTATE, if the server sent one.
     #[must_use]
     pub fn sqlstate(&self) -> Option<&str> {
@@ -345,6 +361,8 @@ impl fmt::Display for WeakRequest {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RejectionCause {
+    /// The host name has no address, or DNS cannot be asked.
+    NameNotResolved,
     /// The TCP connection was accepted, and nothing was received in time.
     NoResponse,
     /// `clientcert=verify-full`: the password may be right, and the certificate names another role.
@@ -369,6 +387,10 @@ impl RejectionCause {
     #[must_use]
     pub fn hint(self) -> Hint {
         match self {
+            Self::NameNotResolved => {
+                "check the spelling of the host name, and that DNS on this machine resolves it"
+                    .into()
+            }
             Self::NoResponse | Self::NotPostgres => {
                 "check that a PostgreSQL server listens on this host and port".into()
             }

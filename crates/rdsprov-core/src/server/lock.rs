@@ -165,6 +165,14 @@ async fn take(session: &Session, options: &LockOptions<'_>) -> Result<(), LockEr
     Ok(())
 }
 
+/// Returns the run that holds the lock in the current database of a session, if there is one. Takes no
+/// lock.
+pub(crate) async fn holder(session: &Session) -> Result<Option<LockHolder>, LockError> {
+    let others = tokio::time::timeout(STATEMENT_TIMEOUT, others(&session.client)).await;
+    let others = others.map_err(|_| LockError::no_response())??;
+    Ok(others.runs.into_iter().next())
+}
+
 /// Tries once to take the lock. It is taken if no other run is returned.
 ///
 /// Each statement is a transaction of its own, so that a waiting run holds no snapshot, and sees

@@ -7,6 +7,7 @@
 mod application_login;
 pub(crate) mod apply;
 pub(crate) mod blue_green;
+pub(crate) mod capacity;
 pub(crate) mod connect;
 mod connect_error;
 pub(crate) mod databases;
@@ -25,7 +26,7 @@ pub(crate) mod slots;
 pub(crate) mod snapshot;
 pub(crate) mod stop;
 mod stream_guard;
-mod template;
+pub(crate) mod template;
 mod tls;
 mod transaction_failure;
 pub(crate) mod wait;
@@ -43,7 +44,8 @@ pub use server_wait::{OnServerWait, ServerWait, WaitReason};
 pub use silent_logins::SilentLogins;
 pub use snapshot::ObserveError;
 pub use stop::Stop;
-pub use tls::{BundledCertificates, Tls, TlsError, TlsProblem, TrustedCas};
+pub(crate) use tls::TlsState;
+pub use tls::{BundledCertificates, ServerCertificate, Tls, TlsError, TlsProblem, TrustedCas};
 /// The SQLSTATE of an error, as tokio-postgres defines it.
 pub use tokio_postgres::error::SqlState;
 pub use transaction_failure::FailureCause;

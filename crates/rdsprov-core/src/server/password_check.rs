@@ -229,7 +229,8 @@ fn rejected(error: &ConnectError, platform: Platform) -> LoginResult {
             }
             Some(RejectionCause::TlsRequired) => "connect with the TLS mode `verify-full`",
             Some(
-                RejectionCause::NoResponse
+                RejectionCause::NameNotResolved
+                | RejectionCause::NoResponse
                 | RejectionCause::NotPostgres
                 | RejectionCause::RdsProxy
                 | RejectionCause::PossiblyCertificateName,

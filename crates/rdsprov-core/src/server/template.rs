@@ -19,6 +19,9 @@ const TEMPLATE_SESSIONS: &str = include_str!("queries/template_sessions.sql");
 /// How long a run waits for sessions in the template, over all databases that it creates.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
+/// How long the server may take to end sessions that the run has closed.
+const OWN_SESSIONS: Duration = Duration::from_secs(1);
+
 /// How often the server is asked for the sessions.
 const INTERVAL: Duration = Duration::from_millis(200);
 
@@ -26,7 +29,7 @@ const INTERVAL: Duration = Duration::from_millis(200);
 const NAMED: usize = 3;
 
 /// The time that a run can still wait for sessions in the template.
-pub(super) struct TemplateWait {
+pub(crate) struct TemplateWait {
     left: Mutex<Duration>,
     stop: Option<Stop>,
 }
@@ -40,6 +43,12 @@ impl TemplateWait {
     /// Returns whether the run can wait longer.
     pub fn is_possible(&self) -> bool {
         !self.left.lock().unwrap_or_else(PoisonError::into_inner).is_zero()
+    }
+
+    /// Begins a short wait, after which only sessions of other clients are left: those of the run end a
+    /// moment after they were closed.
+    pub fn for_own_sessions() -> Self {
+        Self { left: Mutex::new(OWN_SESSIONS), stop: None }
     }
 
     /// Counts time that the run has waited.
@@ -76,7 +85,7 @@ pub(super) async fn sessions(session: &Session) -> Vec<LockHolder> {
 }
 
 /// Returns why no database can be created, with the sessions.
-pub(super) fn in_use(sessions: &[LockHolder]) -> String {
+pub(crate) fn in_use(sessions: &[LockHolder]) -> String {
     let named: Vec<String> = sessions.iter().take(NAMED).map(ToString::to_string).collect();
     let more = match sessions.len().saturating_sub(NAMED) {
         0 => String::new(),
@@ -90,7 +99,7 @@ pub(super) fn in_use(sessions: &[LockHolder]) -> String {
 }
 
 /// Returns what to do about the sessions.
-pub(super) fn advice(sessions: &[LockHolder]) -> Hint {
+pub(crate) fn advice(sessions: &[LockHolder]) -> Hint {
     let ended: Vec<String> =
         sessions.iter().take(NAMED).map(|session| format!("`{};`", session.end())).collect();
     hint![

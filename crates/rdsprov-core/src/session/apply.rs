@@ -139,6 +139,12 @@ pub(super) async fn run_operation<F: Frontend>(
     let mut progress =
         Progress { recorder, plans: Vec::new(), steps: Vec::new(), committed: false };
     let execution = Execution { options, frontend, records: &records, cancellation, operation };
+    // A dry run does not create them.
+    let is_checked = !options.skip_preflight && !options.dry_run;
+    let opened = match opened {
+        Ok(()) if is_checked => records.check(),
+        opened => opened,
+    };
     let opened = opened.map_err(|error| match cancellation.is_cancelled() {
         true => Error::Stopped { reason: cancellation.reason(), committed: None },
         false => error.into(),

@@ -19,6 +19,7 @@ use super::frontend::Frontend;
 use super::notice::Notice;
 use super::open::ServerOptions;
 use super::outcome::record_failure;
+use super::preflight::preflight;
 use super::record_files::ConfiguredFiles;
 use super::run_options::{ApplyOptions, Completion};
 use super::setup::{Setup, SetupBuilder};
@@ -121,6 +122,35 @@ pub async fn fleet_access<F: FleetFrontend>(
                     };
                     report.access = Some(access);
                 }
+                Err(error) => fail(&mut report, &error, false),
+            }
+            report
+        })
+        .await)
+}
+
+/// Checks for each instance what a run needs. Changes nothing.
+///
+/// # Errors
+/// Returns [`UsageError::UnknownInstance`].
+pub async fn preflight_fleet<F: FleetFrontend>(
+    fleet: &Fleet,
+    options: &FleetOptions,
+    frontend: &F,
+    cancellation: &Cancellation,
+) -> Result<FleetReport, Error> {
+    let run = FleetRun::new(fleet, options, frontend, cancellation)?;
+    Ok(run
+        .side_by_side(async |instance, stop| {
+            let checks = async {
+                let setup = run.setup(instance)?;
+                let options =
+                    fleet_instance::apply_options(run.fleet, instance, run.options, &run.run_id);
+                Ok(preflight(setup, &options.run).await)
+            };
+            let mut report = InstanceReport::not_run(&instance.name, &instance.environment);
+            match stoppable(stop, checks).await {
+                Ok(checks) => report.set_preflight(checks),
                 Err(error) => fail(&mut report, &error, false),
             }
             report

@@ -12,7 +12,6 @@ use super::setup::{Setup, SetupBuilder};
 use crate::config::{
     ConnectTimeout, LockTimeout, ObservationTimeout, StatementTimeout, VerifyPasswords,
 };
-use crate::definitions::Definitions;
 use crate::hint::Opt;
 use crate::operations::AdminCredentials;
 use crate::run_setting::{
@@ -31,7 +30,7 @@ impl SetupBuilder {
     pub fn settings_in_force(self, options: &RunOptions) -> Result<SettingsInForce, Error> {
         let (files, given) = (self.named_files(), self.options.clone());
         let setup = match self.clone().build() {
-            Err(Error::NoDefinitions) => self.parsed(Definitions::none(), &[]).build()?,
+            Err(Error::NoDefinitions) => self.without_definitions().build()?,
             setup => setup?,
         };
         let mut list = List { setup: &setup, server: &options.server, settings: Vec::new() };

@@ -30,6 +30,7 @@ mod notice;
 mod objects;
 mod open;
 mod outcome;
+mod preflight;
 mod record_files;
 mod records;
 #[cfg(feature = "aws")]
@@ -54,7 +55,10 @@ pub use files::{
     ConfigText, DefinitionOptions, config, find_definitions, fleet, packaged_fleet, read,
     site_policy,
 };
-pub use fleet::{FleetFrontend, FleetOutcome, apply_fleet, fleet_access, fleet_setups, plan_fleet};
+pub use fleet::{
+    FleetFrontend, FleetOutcome, apply_fleet, fleet_access, fleet_setups, plan_fleet,
+    preflight_fleet,
+};
 pub use fleet_instance::{FleetOptions, InstanceRun};
 pub use frontend::Frontend;
 pub use left_out_reasons::LeftOutReasons;
@@ -62,6 +66,7 @@ pub use notice::Notice;
 #[cfg(feature = "aws")]
 pub use objects::{fleet_object, object_store, read_object};
 pub use open::{AdminAuth, Secrets, ServerOptions};
+pub use preflight::preflight;
 #[cfg(feature = "aws")]
 pub use rotate::rotate;
 #[cfg(feature = "aws")]

@@ -19,8 +19,8 @@ use super::system_certificates;
 use super::usage_error::UsageError;
 use crate::access_report::AccessReport;
 use crate::config::{
-    AssumeRole, CaFile, Config, NewSecrets, SettingOrigin, TlsMode, TlsSection, TlsSettings,
-    VerifyPasswords,
+    AssumeRole, CaFile, Config, NewSecrets, Passwords, SettingOrigin, TlsMode, TlsSection,
+    TlsSettings, VerifyPasswords,
 };
 use crate::desired::{Credential, Desired};
 use crate::hint::Opt;
@@ -267,16 +267,29 @@ impl Setup {
         }
     }
 
+    /// Returns the desired state of a run with these options.
+    pub(super) fn desired_for(&self, options: &ServerOptions) -> Result<Desired, Error> {
+        let ServerOptions { build_id, allow, only, .. } = options;
+        let mut desired = self.desired(build_id.as_deref(), allow, only)?;
+        desired.secret_stage = options.secret_stage.unwrap_or_default();
+        self.take_over(&mut desired, options.adopt_from.clone())?;
+        Ok(desired)
+    }
+
+    /// Returns the rules for passwords of a run with these options.
+    pub(super) fn passwords(&self, options: &ServerOptions) -> Passwords {
+        let mut passwords = self.config.passwords.clone();
+        passwords.verify = options.verify_passwords.or(passwords.verify);
+        passwords
+    }
+
     /// Fetches the secrets of the definitions and connects.
     ///
     /// # Errors
     /// Returns an [`Error`] if an option is invalid, the administrator's secret cannot be read,
     /// or the connection fails.
     pub async fn open(&self, options: &ServerOptions) -> Result<Provisioner, Error> {
-        let ServerOptions { build_id, allow, only, .. } = options;
-        let mut desired = self.desired(build_id.as_deref(), allow, only)?;
-        desired.secret_stage = options.secret_stage.unwrap_or_default();
-        self.take_over(&mut desired, options.adopt_from.clone())?;
+        let desired = self.desired_for(options)?;
         let aws = RunAws::default();
         let source = self.secret_source(options, &aws).await?;
         let login = self.login(options, &aws).await?;
@@ -299,8 +312,7 @@ impl Setup {
             let (_, place) = self.region(options);
             settings.push(RunSetting::new(RunSettingName::AwsRegion, manager.region(), place));
         }
-        let mut passwords = self.config.passwords.clone();
-        passwords.verify = options.verify_passwords.or(passwords.verify);
+        let passwords = self.passwords(options);
         let mut run = Provisioner::open(desired, source, login, overrides, tls, &passwords).await?;
         let named = |source: &ValueSource| match source {
             ValueSource::Option(option) => options.source(*option),
@@ -423,7 +435,10 @@ impl Setup {
 
 impl Setup {
     /// Returns the values that take precedence over those of the administrator's secret.
-    fn overrides(&self, options: &ServerOptions) -> Result<ConnectionOverrides, UsageError> {
+    pub(super) fn overrides(
+        &self,
+        options: &ServerOptions,
+    ) -> Result<ConnectionOverrides, UsageError> {
         let mut overrides = options.overrides.clone();
         overrides.configured_connect_to =
             self.config.connect_to.clone().map(|to| (to, self.config.file_name()));

@@ -65,7 +65,7 @@ impl ConfiguredFiles {
 }
 
 impl Destination {
-    fn path(&self) -> &Path {
+    pub(super) fn path(&self) -> &Path {
         match self {
             Self::Option(path) | Self::Config(path) => path,
         }

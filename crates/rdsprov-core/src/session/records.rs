@@ -90,6 +90,14 @@ impl<'a, F: Frontend> Records<'a, F> {
         state.ledger.is_some() || state.missing.ledger.is_some()
     }
 
+    /// Checks that [`Records::create`] can create the files. Creates nothing.
+    pub(super) fn check(&self) -> Result<(), AuditError> {
+        let state = self.state();
+        let Missing { csv, ledger } = &state.missing;
+        csv.iter().try_for_each(|path| CsvWriter::check(path, state.columns()))?;
+        ledger.iter().try_for_each(|path| LedgerWriter::check(path))
+    }
+
     /// Creates the files that `rdsprov.toml` names and that do not exist yet, with their directories.
     /// The caller has checked the gates.
     pub(super) async fn create(&self) -> Result<(), AuditError> {

@@ -41,6 +41,9 @@ pub struct RunOptions {
     pub lock_timeout: Option<LockTimeout>,
     /// Whether the run ends before the execution of the plan.
     pub dry_run: bool,
+    /// Whether the run does not check first that the files for records can be created which
+    /// `rdsprov.toml` names: it creates them after the gates only.
+    pub skip_preflight: bool,
     /// The name of the instance in records, if the run is part of a fleet.
     pub(super) instance: Option<String>,
     /// The digest over all plans of the fleet, if it was approved.

@@ -181,6 +181,11 @@ impl SetupBuilder {
         }
     }
 
+    /// Sets definitions without applications, instead of those that cannot be used.
+    pub(super) fn without_definitions(self) -> Self {
+        self.parsed(Definitions::none(), &[])
+    }
+
     /// Returns the files for records that the configuration names.
     pub(super) fn configured_files(&self) -> ConfiguredFiles {
         ConfiguredFiles::new(&self.config)

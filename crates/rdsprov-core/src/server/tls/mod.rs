@@ -21,7 +21,8 @@ pub use roots::BundledCertificates;
 
 use crate::config::{TlsMode, TlsSettings};
 use roots::Roots;
-use verify::{AnyCertificate, VerifyFull};
+pub use verify::ServerCertificate;
+use verify::{AcceptedCertificate, AnyCertificate, VerifyFull};
 
 /// The protection of connections: TLS as configured, or none.
 #[derive(Clone)]
@@ -38,6 +39,7 @@ pub(super) enum Protection {
         peer: Peer,
         /// See [`Tls::ca_certificates`].
         ca_certificates: Option<String>,
+        accepted: AcceptedCertificate,
     },
 }
 
@@ -48,6 +50,16 @@ pub(super) enum Peer {
     Verified,
     /// The server may be any server, because its certificate is not verified (`require`).
     Unverified,
+}
+
+/// How connections are protected, for a report.
+pub(crate) enum TlsState<'a> {
+    /// Without TLS.
+    Disabled,
+    /// With TLS; the server may be any server.
+    Unverified,
+    /// With TLS, and with the certificate of the server if one was accepted.
+    Verified(Option<&'a ServerCertificate>),
 }
 
 /// Whether the client certificate is sent to the server.
@@ -69,13 +81,17 @@ impl Tls {
     pub fn new(settings: &TlsSettings) -> Result<Self, TlsError> {
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let mut ca_certificates = None;
+        let accepted = AcceptedCertificate::default();
         let (verifier, peer): (Arc<dyn ServerCertVerifier>, Peer) = match settings.mode {
             TlsMode::Disable => return Ok(Self(Protection::Disabled)),
             TlsMode::Require => (Arc::new(AnyCertificate(provider.clone())), Peer::Unverified),
             TlsMode::VerifyFull => {
                 let roots = Roots::load(settings.ca_file.as_ref())?;
                 ca_certificates = roots.of_ca_file();
-                (Arc::new(VerifyFull::new(roots, provider.clone())?), Peer::Verified)
+                (
+                    Arc::new(VerifyFull::new(roots, provider.clone(), accepted.clone())?),
+                    Peer::Verified,
+                )
             }
         };
         let builder = ClientConfig::builder_with_provider(provider)
@@ -85,7 +101,8 @@ impl Tls {
             .with_custom_certificate_verifier(verifier);
         let anonymous = MakeRustlsConnect::new(builder.clone().with_no_client_auth());
         let Some(client) = &settings.client else {
-            return Ok(Self::rustls(anonymous, Identity::None, peer, ca_certificates));
+            let seen = (ca_certificates, accepted);
+            return Ok(Self::rustls(anonymous, Identity::None, peer, seen));
         };
         let (chain, key) = client::load(client)?;
         let config = builder.with_client_auth_cert(chain, key).map_err(|error| match error {
@@ -98,16 +115,28 @@ impl Tls {
             other => TlsError::ClientKey { path: client.key.clone(), reason: other.to_string() },
         })?;
         let identity = Identity::Sent { anonymous };
-        Ok(Self::rustls(MakeRustlsConnect::new(config), identity, peer, ca_certificates))
+        let seen = (ca_certificates, accepted);
+        Ok(Self::rustls(MakeRustlsConnect::new(config), identity, peer, seen))
     }
 
     fn rustls(
         connector: MakeRustlsConnect,
         identity: Identity,
         peer: Peer,
-        ca_certificates: Option<String>,
+        (ca_certificates, accepted): (Option<String>, AcceptedCertificate),
     ) -> Self {
-        Self(Protection::Rustls { connector, identity, peer, ca_certificates })
+        Self(Protection::Rustls { connector, identity, peer, ca_certificates, accepted })
+    }
+
+    /// Returns how the connections so far were protected.
+    pub(crate) fn state(&self) -> TlsState<'_> {
+        match &self.0 {
+            Protection::Disabled => TlsState::Disabled,
+            Protection::Rustls { peer: Peer::Unverified, .. } => TlsState::Unverified,
+            Protection::Rustls { peer: Peer::Verified, accepted, .. } => {
+                TlsState::Verified(accepted.get())
+            }
+        }
     }
 
     /// Returns the protection for another role, without the client
@@ -118,10 +147,11 @@ impl Tls {
                 identity: Identity::Sent { anonymous },
                 peer,
                 ca_certificates,
+                accepted,
                 ..
             } => {
-                let ca_certificates = ca_certificates.clone();
-                Self::rustls(anonymous.clone(), Identity::Withheld, *peer, ca_certificates)
+                let seen = (ca_certificates.clone(), accepted.clone());
+                Self::rustls(anonymous.clone(), Identity::Withheld, *peer, seen)
             }
             _ => self.clone(),
         }

@@ -1,7 +1,7 @@
 //! Verifies the certificate of the server with webpki, and explains its errors with the
 //! content of the certificate.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use jiff::Timestamp;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -23,16 +23,53 @@ pub(super) struct VerifyFull {
     expired: Vec<CertificateDetails>,
     trusted: TrustedCas,
     from_file: Vec<CertificateDer<'static>>,
+    accepted: AcceptedCertificate,
+}
+
+/// The certificate of the server, once it was accepted.
+#[derive(Debug, Clone, Default)]
+pub(in crate::server) struct AcceptedCertificate(Arc<OnceLock<ServerCertificate>>);
+
+/// The certificate in the chain of a server that expires first.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServerCertificate {
+    /// The subject of the certificate.
+    pub subject: String,
+    /// The end of its validity.
+    pub not_after: Timestamp,
+}
+
+impl AcceptedCertificate {
+    pub(super) fn get(&self) -> Option<&ServerCertificate> {
+        self.0.get()
+    }
+
+    /// Keeps the first certificate that is accepted.
+    fn set(&self, certificate: &CertificateDer<'_>, intermediates: &[CertificateDer<'_>]) {
+        if self.0.get().is_some() {
+            return;
+        }
+        let chain = [certificate].into_iter().chain(intermediates);
+        let details = chain.filter_map(CertificateDetails::from_der);
+        if let Some(first) = details.min_by_key(|one| one.not_after) {
+            let (subject, not_after) = (first.name(), first.not_after);
+            let _ = self.0.set(ServerCertificate { subject, not_after });
+        }
+    }
 }
 
 impl VerifyFull {
-    pub(super) fn new(roots: Roots, provider: Arc<CryptoProvider>) -> Result<Self, TlsError> {
+    pub(super) fn new(
+        roots: Roots,
+        provider: Arc<CryptoProvider>,
+        accepted: AcceptedCertificate,
+    ) -> Result<Self, TlsError> {
         let webpki =
             WebPkiServerVerifier::builder_with_provider(Arc::new(roots.store.clone()), provider)
                 .build()
                 .map_err(TlsError::set_up)?;
         let Roots { expired, trusted, from_file, .. } = roots;
-        Ok(Self { webpki, expired, trusted, from_file })
+        Ok(Self { webpki, expired, trusted, from_file, accepted })
     }
 
     /// Returns whether a self-signed CA certificate is accepted as the certificate of the server.
@@ -153,6 +190,9 @@ impl ServerCertVerifier for VerifyFull {
         let verified =
             self.webpki.verify_server_cert(certificate, intermediates, host, ocsp_response, now);
         let Err(rustls::Error::InvalidCertificate(mut error)) = verified else {
+            if verified.is_ok() {
+                self.accepted.set(certificate, intermediates);
+            }
             return verified;
         };
         let seconds = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
@@ -165,7 +205,10 @@ impl ServerCertVerifier for VerifyFull {
             && self.is_pinned(certificate, &details, now)
         {
             match verify_server_name(&ParsedCertificate::try_from(certificate)?, host) {
-                Ok(()) => return Ok(ServerCertVerified::assertion()),
+                Ok(()) => {
+                    self.accepted.set(certificate, intermediates);
+                    return Ok(ServerCertVerified::assertion());
+                }
                 Err(rustls::Error::InvalidCertificate(name_error)) => error = name_error,
                 Err(other) => return Err(other),
             }
@@ -304,7 +347,8 @@ mod tests {
         store.add(ca.certificate.clone()).unwrap();
         let trusted = TrustedCas::Default;
         let roots = Roots { store, expired: Vec::new(), trusted, from_file: Vec::new() };
-        let verifier = Arc::new(VerifyFull::new(roots, provider()).unwrap());
+        let verifier =
+            Arc::new(VerifyFull::new(roots, provider(), AcceptedCertificate::default()).unwrap());
         let client = ClientConfig::builder_with_provider(provider())
             .with_safe_default_protocol_versions()
             .unwrap()
