@@ -37,6 +37,12 @@ impl Diagnostic {
         Self { code, fact, excerpt: None, margin: String::new(), hints }
     }
 
+    /// Returns the position in a file, `dev.tfvars:3:5`, if the error concerns one.
+    #[must_use]
+    pub fn position(&self) -> Option<&str> {
+        self.excerpt.as_ref()?.lines().next()?.trim_start().strip_prefix("--> ")
+    }
+
     /// Returns the fact and, below it, the excerpt and the hints.
     #[must_use]
     pub fn text(&self, wording: &dyn Wording) -> String {

@@ -67,19 +67,19 @@ fn server_certificate_is_verified() {
 }
 
 /// A certificate with its private key.
-struct Pair {
+pub struct Pair {
     certificate: String,
     key: String,
 }
 
 /// A certificate authority for tests.
-struct Authority {
+pub struct Authority {
     issuer: Issuer<'static, KeyPair>,
-    certificate: String,
+    pub certificate: String,
 }
 
 impl Authority {
-    fn new(name: &str) -> Self {
+    pub fn new(name: &str) -> Self {
         Self::with(name, |_| ())
     }
 
@@ -101,14 +101,14 @@ impl Authority {
         Self { issuer: Issuer::new(params, key), certificate }
     }
 
-    fn issue(&self, params: CertificateParams) -> Pair {
+    pub fn issue(&self, params: CertificateParams) -> Pair {
         let key = KeyPair::generate().unwrap();
         let certificate = params.signed_by(&key, &self.issuer).unwrap().pem();
         Pair { certificate, key: key.serialize_pem() }
     }
 }
 
-fn named(name: &str, hosts: &[&str]) -> CertificateParams {
+pub fn named(name: &str, hosts: &[&str]) -> CertificateParams {
     let hosts: Vec<String> = hosts.iter().map(|host| (*host).to_owned()).collect();
     let mut params = CertificateParams::new(hosts).unwrap();
     params.distinguished_name.push(DnType::CommonName, name);
@@ -121,13 +121,13 @@ fn self_signed(params: CertificateParams) -> Pair {
 }
 
 /// A server whose certificate can be changed, and the command that connects to it.
-struct TlsFixture {
-    fixture: Fixture,
-    definitions: String,
+pub struct TlsFixture {
+    pub fixture: Fixture,
+    pub definitions: String,
 }
 
 impl TlsFixture {
-    fn new(major: u32) -> Self {
+    pub fn new(major: u32) -> Self {
         let fixture = Fixture::new(major);
         fixture.app("dev", "keycloak", "keycloak_user");
         let definitions = fixture.definitions(
@@ -139,7 +139,7 @@ impl TlsFixture {
         Self { fixture, definitions }
     }
 
-    fn file(&self, name: &str, text: &str) -> PathBuf {
+    pub fn file(&self, name: &str, text: &str) -> PathBuf {
         let path = self.fixture.path().join(name);
         fs::write(&path, text).unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
@@ -147,7 +147,7 @@ impl TlsFixture {
     }
 
     /// Installs a certificate on the server.
-    fn install(&self, pair: &Pair) {
+    pub fn install(&self, pair: &Pair) {
         let data = self.fixture.server.data_directory();
         fs::write(data.join("server.crt"), &pair.certificate).unwrap();
         fs::write(data.join("server.key"), &pair.key).unwrap();

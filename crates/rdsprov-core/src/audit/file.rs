@@ -60,7 +60,8 @@ pub(super) fn open_existing(path: &Path) -> Result<Option<File>, AuditError> {
 pub(crate) fn check_creatable(path: &Path) -> Result<(), AuditError> {
     let check = || {
         let absolute = std::path::absolute(path)?;
-        let existing = absolute.ancestors().skip(1).find(|one| one.exists());
+        // A symbolic link that leads nowhere exists, too: no directory can have its name.
+        let existing = absolute.ancestors().skip(1).find(|one| one.symlink_metadata().is_ok());
         let directory = existing.ok_or(io::ErrorKind::NotFound)?;
         if !directory.is_dir() {
             return Err(io::ErrorKind::NotADirectory.into());

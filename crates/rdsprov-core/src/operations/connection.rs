@@ -255,7 +255,7 @@ impl AdminConnection {
 
 /// Returns the administrator's secret. If it is not available, the error also contains all problems
 /// of the other secrets.
-fn administrator(
+pub(super) fn administrator(
     id: &SecretId,
     fetched: &FetchedSecrets,
     findings: &SecretFindings,

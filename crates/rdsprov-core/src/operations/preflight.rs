@@ -6,7 +6,7 @@
 use jiff::{SignedDuration, Timestamp};
 use tokio_postgres::error::SqlState;
 
-use super::connection::{AdminConnection, AdminCredentials, ConnectionOverrides};
+use super::connection::{AdminConnection, AdminCredentials, ConnectionOverrides, administrator};
 use super::error::RunError;
 use super::run_secrets::RunSecrets;
 use crate::config::{LockTimeout, Passwords};
@@ -70,7 +70,13 @@ impl Preflight<'_> {
         let (overrides, tls) = match &self.connection {
             Ok((overrides, tls)) => (overrides, tls),
             Err(check) => {
-                add_secrets(checks, desired, secrets.findings());
+                let (fetched, findings) = (secrets.fetched(), secrets.findings());
+                add_secrets(checks, desired, findings);
+                let usable = admin_secret.map(|id| administrator(id, fetched, findings));
+                match usable.transpose() {
+                    Ok(_) => checks.pass(CheckName::AdminCredentials, usable_credentials(login)),
+                    Err(error) => checks.add(failed(CheckName::AdminCredentials, &error)),
+                }
                 checks.skip_rest(*check);
                 return None;
             }
@@ -193,6 +199,10 @@ impl Preflight<'_> {
                     session.end().await;
                     holder
                 }
+                Err(_) if checks.has_failed(CheckName::Connections) => {
+                    checks.skip_because_of(CheckName::Lock, CheckName::Connections);
+                    return;
+                }
                 Err(error) => {
                     checks.add(failed(CheckName::Lock, &RunError::Connect(error)));
                     return;
@@ -263,11 +273,7 @@ fn add_connected(
     let has_passed = |name: CheckName| broken.is_none_or(|broken| name < broken);
     let server = server.as_deref().unwrap_or("the server");
     if has_passed(CheckName::AdminCredentials) {
-        let message = match login {
-            AdminCredentials::Secret(id) => format!("secret {id} can be used"),
-            AdminCredentials::Token { user, .. } => format!("IAM tokens for {user} can be created"),
-        };
-        checks.pass(CheckName::AdminCredentials, message);
+        checks.pass(CheckName::AdminCredentials, usable_credentials(login));
     }
     if has_passed(CheckName::Dns) {
         let host = server.rsplit_once(':').map_or(server, |(host, _)| host);
@@ -278,6 +284,13 @@ fn add_connected(
     }
     if has_passed(CheckName::Tls) {
         checks.add(protection(tls));
+    }
+}
+
+fn usable_credentials(login: &AdminCredentials) -> String {
+    match login {
+        AdminCredentials::Secret(id) => format!("secret {id} can be used"),
+        AdminCredentials::Token { user, .. } => format!("{user} uses IAM tokens"),
     }
 }
 

@@ -116,8 +116,13 @@ impl Check {
     /// Creates the check that an error has failed.
     #[must_use]
     pub fn from_diagnostic(name: CheckName, status: CheckStatus, error: &Diagnostic) -> Self {
-        let code = error.code.name();
-        Self::new(name, status, error.fact.as_str()).with_code(code).with_hints(&error.hints)
+        let check = Self::new(name, status, error.fact.as_str())
+            .with_code(error.code.name())
+            .with_hints(&error.hints);
+        match error.position() {
+            Some(position) => check.about(position),
+            None => check,
+        }
     }
 
     /// Sets the subject.
