@@ -11,8 +11,9 @@ use rdsprov_core::name::{DatabaseName, RoleName};
 use rdsprov_core::observed as core_observed;
 use rdsprov_core::operations::AccessQuery;
 use rdsprov_core::plan::{Plan as CorePlan, SecretFindings, Step};
+use rdsprov_core::preflight::Check;
 use rdsprov_core::session::{
-    self, ApplyOptions, Completion, Frontend, Notice, Outcome, PlanSource,
+    self, ApplyOptions, Completion, Frontend, Notice, Outcome, PlanSource, RunOptions,
 };
 use rdsprov_core::step_result::{StepResult, StepStatus};
 use rdsprov_core::text::visible;
@@ -25,6 +26,7 @@ use crate::options::{self, Keywords};
 use crate::pending_exception::PendingException;
 use crate::plan::{Basis, MadeBy, Plan};
 use crate::wait::{self};
+use crate::wording::PythonWording;
 use crate::{errors, values};
 
 /// The observed state of a server, and the plan that follows from it.
@@ -81,6 +83,47 @@ pub fn check(
     } else {
         Err(errors::to_exception(py, &session::Error::Refused(plan.refusals)))
     }
+}
+
+/// Implements `rdsprov.preflight`.
+#[pyfunction]
+#[pyo3(signature = (definitions, **keywords))]
+pub fn preflight<'py>(
+    py: Python<'py>,
+    definitions: &Bound<'py, Definitions>,
+    keywords: Option<Bound<'py, PyDict>>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let keywords = Keywords(keywords.unwrap_or_else(|| PyDict::new(py)));
+    let pending = Arc::new(PendingException::default());
+    let (environment, adopt, config) = keywords.reading()?;
+    let setup = definitions
+        .get()
+        .builder(environment, &adopt, config)
+        .map_err(|error| errors::to_exception(py, &error))?;
+    let mut options = RunOptions::default();
+    options.server = keywords.server(&pending)?;
+    options.audit_output = keywords.path("audit_output")?;
+    options.audit_ledger = keywords.path("audit_ledger")?;
+    options.lock_timeout = keywords.lock_timeout()?;
+    let report = wait::run_interruptible(py, &pending, || session::preflight(setup, &options))?;
+    let check = |one: &Check| {
+        json!({
+            "name": one.name,
+            "status": one.status,
+            "subject": one.subject,
+            "message": one.message,
+            "code": one.code,
+            "hint": one.hint.as_ref().map(|hint| hint.worded(&PythonWording)),
+        })
+    };
+    let described = json!({
+        "environment": report.environment,
+        "server": report.server,
+        "status": report.status,
+        "checks": report.checks.iter().map(check).collect::<Vec<_>>(),
+        "text": report.to_text(&PythonWording),
+    });
+    values::value(py, "_preflight", &described)
 }
 
 /// Implements `rdsprov.observe`.

@@ -8,6 +8,7 @@ use rdsprov_core::audit::Status;
 use rdsprov_core::definitions::{Auth, KEYS, Mode};
 use rdsprov_core::error_code::ErrorCode;
 use rdsprov_core::plan::{Action, Hazard, NoteCode, OrphanKind, Refusal, RefusalCode};
+use rdsprov_core::preflight::{CheckName, CheckStatus};
 use rdsprov_core::privilege::AccessLevel;
 use rdsprov_core::run_setting::{RunSettingName, SourceKind};
 use serde::Serialize;
@@ -65,6 +66,8 @@ pub fn closed_sets(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
     sets.set_item("OrphanKind", pythonize(py, &OrphanKind::all().collect::<Vec<_>>())?)?;
     sets.set_item("RunSettingName", pythonize(py, &RunSettingName::all().collect::<Vec<_>>())?)?;
     sets.set_item("SourceKind", pythonize(py, &SourceKind::all().collect::<Vec<_>>())?)?;
+    sets.set_item("CheckName", pythonize(py, &CheckName::all().collect::<Vec<_>>())?)?;
+    sets.set_item("CheckStatus", pythonize(py, &CheckStatus::all().collect::<Vec<_>>())?)?;
     sets.set_item("Status", pythonize(py, &Status::all().collect::<Vec<_>>())?)?;
     sets.set_item("ErrorCode", pythonize(py, &ErrorCode::all().collect::<Vec<_>>())?)?;
     sets.set_item("keys", KEYS)?;

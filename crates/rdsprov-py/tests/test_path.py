@@ -135,3 +135,25 @@ def test_access_and_audit_reports(workspace: Workspace) -> None:
     assert all(finding.line and finding.message for finding in verified.findings)
     with pytest.raises(rdsprov.UsageError, match="cannot be read"):
         rdsprov.audit.verify(workspace.directory / "missing")
+
+
+def test_preflight(workspace: Workspace) -> None:
+    definitions = given(workspace)
+    report = rdsprov.preflight(definitions, **workspace.options)
+    assert report.is_ready and report.environment == "dev"
+    assert [check.name for check in report] == list(rdsprov.CheckName)
+    shown = workspace.command("preflight", "-d", str(DEMO))
+    assert timeless(shown.stdout) == timeless(str(report)) and shown.returncode == 0
+
+    # A check that fails is no exception, and its hint is in the words of Python.
+    ledger = workspace.directory / "nowhere.txt" / "ledger.jsonl"
+    ledger.parent.write_text("a file")
+    report = rdsprov.preflight(
+        definitions, audit_ledger=ledger, lock_timeout=3, **{**workspace.options, "port": 1}
+    )
+    assert not report.is_ready and report.status is rdsprov.CheckStatus.FAILED
+    failed = {check.name: check for check in report if check.status == "failed"}
+    assert set(failed) == {rdsprov.CheckName.RECORDS, rdsprov.CheckName.PORT}
+    records, port = failed[rdsprov.CheckName.RECORDS], failed[rdsprov.CheckName.PORT]
+    assert records.code == "audit-file-unwritable" and "`audit_ledger=`" in (records.hint or "")
+    assert port.code == "cannot-connect" and "`port=`" in (port.hint or "")

@@ -18,6 +18,8 @@ ENUMS = [
     rdsprov.AccessLevel,
     rdsprov.Action,
     rdsprov.Auth,
+    rdsprov.CheckName,
+    rdsprov.CheckStatus,
     rdsprov.ErrorCode,
     rdsprov.Hazard,
     rdsprov.Mode,
@@ -43,7 +45,12 @@ STEP = rdsprov.Step(
 )
 RESULT = rdsprov.StepResult(step=STEP, status=rdsprov.Status.SUCCESS, error=None, duration_ms=3)
 RECORD = rdsprov.Record("t", "dev", "b", "r", "d", "u", "grant", rdsprov.Status.SUCCESS, 3, "m")
+CHECK = rdsprov.Check(
+    rdsprov.CheckName.PORT, rdsprov.CheckStatus.FAILED, "db", "m", "cannot-connect", "h"
+)
 VALUES: list[Any] = [
+    CHECK,
+    rdsprov.Preflight("dev", "db:5432", rdsprov.CheckStatus.FAILED, (CHECK,), "✗ port (db): m"),
     STEP,
     RESULT,
     RECORD,

@@ -35,6 +35,8 @@ from ._enums import (
     AccessLevel,
     Action,
     Auth,
+    CheckName,
+    CheckStatus,
     ErrorCode,
     Hazard,
     Mode,
@@ -48,12 +50,14 @@ from ._enums import (
 from ._values import (
     Application,
     ChangedSecret,
+    Check,
     Code,
     DefinitionProblem,
     ManualFix,
     Note,
     Orphan,
     Outcome,
+    Preflight,
     Record,
     Refusal,
     RunSetting,
@@ -72,6 +76,9 @@ __all__ = [
     "ApprovalRequired",
     "Auth",
     "ChangedSecret",
+    "Check",
+    "CheckName",
+    "CheckStatus",
     "Code",
     "ConnectError",
     "DefinitionError",
@@ -90,6 +97,7 @@ __all__ = [
     "Outcome",
     "Plan",
     "PlanRefused",
+    "Preflight",
     "Record",
     "Refusal",
     "RefusalCode",
@@ -112,6 +120,7 @@ __all__ = [
     "diff",
     "observe",
     "plan",
+    "preflight",
     "validate",
 ]
 
@@ -327,6 +336,57 @@ def check(
             print("the server has drifted")
     """
     return _rdsprov.check(**_server_keywords(locals()))
+
+
+def preflight(
+    definitions,
+    *,
+    environment=None,
+    admin_secret=None,
+    admin_auth=None,
+    admin_user=None,
+    secrets=None,
+    secret_stage=None,
+    region=None,
+    host=None,
+    port=None,
+    connect_to=None,
+    dbname=None,
+    tls=None,
+    ca_file=None,
+    client_cert=None,
+    client_key=None,
+    verify_passwords=None,
+    connect_timeout=None,
+    statement_timeout=None,
+    observation_timeout=None,
+    build_id=None,
+    allow=(),
+    adopt=(),
+    adopt_from=None,
+    only=(),
+    audit_output=None,
+    audit_ledger=None,
+    lock_timeout=None,
+    config=None,
+):
+    """Checks everything that ``apply`` needs, and returns the report.
+
+    Changes nothing, takes no lock, and does not raise an exception for a check that fails.
+
+    - ``audit_output``, ``audit_ledger``: the files for records that are checked, and not created.
+    - ``lock_timeout``: how long ``apply`` would wait for another run on the server.
+
+    The other options are those of ``plan``.
+    Raises ``UsageError`` if the configuration file cannot be used.
+
+    For example::
+
+        report = rdsprov.preflight(rdsprov.Definitions.from_path("terraform.tfvars"))
+        if not report.is_ready:
+            print(report)
+    """
+    return _rdsprov.preflight(**_server_keywords(locals()))
 
 
 def observe(

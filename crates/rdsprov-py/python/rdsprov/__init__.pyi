@@ -17,6 +17,9 @@ __all__ = [
     "ApprovalRequired",
     "Auth",
     "ChangedSecret",
+    "Check",
+    "CheckName",
+    "CheckStatus",
     "Code",
     "ConnectError",
     "DefinitionError",
@@ -35,6 +38,7 @@ __all__ = [
     "Outcome",
     "Plan",
     "PlanRefused",
+    "Preflight",
     "Record",
     "Refusal",
     "RefusalCode",
@@ -57,6 +61,7 @@ __all__ = [
     "diff",
     "observe",
     "plan",
+    "preflight",
     "validate",
 ]
 
@@ -406,6 +411,34 @@ class SourceKind(str, Enum):
     DEFAULT = "default"
     def __new__(cls, value: object) -> Self: ...
 
+class CheckName(str, Enum):
+    DEFINITIONS = "definitions"
+    RECORDS = "records"
+    ADMIN_CREDENTIALS = "admin-credentials"
+    SECRETS = "secrets"
+    ROTATION = "rotation"
+    DNS = "dns"
+    PORT = "port"
+    TLS = "tls"
+    LOGIN = "login"
+    SESSION = "session"
+    WRITER = "writer"
+    SERVER = "server"
+    BLUE_GREEN = "blue-green"
+    CHANGES = "changes"
+    TEMPLATE = "template"
+    CONNECTIONS = "connections"
+    LOCK = "lock"
+    def __new__(cls, value: object) -> Self: ...
+
+class CheckStatus(str, Enum):
+    PASSED = "passed"
+    SKIPPED = "skipped"
+    WARNING = "warning"
+    REFUSED = "refused"
+    FAILED = "failed"
+    def __new__(cls, value: object) -> Self: ...
+
 class Status(str, Enum):
     SUCCESS = "success"
     NO_CHANGE = "no_change"
@@ -546,6 +579,26 @@ class Record(_Value):
     status: Status
     duration_ms: int
     message: str
+
+@dataclass(frozen=True)
+class Check(_Value):
+    name: CheckName
+    status: CheckStatus
+    subject: str | None
+    message: str
+    code: str | None
+    hint: str | None
+
+@dataclass(frozen=True)
+class Preflight(_Value):
+    environment: str | None
+    server: str | None
+    status: CheckStatus
+    checks: tuple[Check, ...]
+    text: str
+    @property
+    def is_ready(self) -> bool: ...
+    def __iter__(self) -> Iterator[Check]: ...
 
 @dataclass(frozen=True)
 class Outcome(_Value):
@@ -760,6 +813,38 @@ def check(
     only: Iterable[str] = (),
     config: _Path | None = None,
 ) -> bool: ...
+def preflight(
+    definitions: Definitions,
+    *,
+    environment: str | None = None,
+    admin_secret: str | None = None,
+    admin_auth: _AdminAuth | None = None,
+    admin_user: str | None = None,
+    secrets: _Secrets | None = None,
+    secret_stage: _SecretStage | None = None,
+    region: str | None = None,
+    host: str | None = None,
+    port: int | None = None,
+    connect_to: str | None = None,
+    dbname: str | None = None,
+    tls: _Tls | None = None,
+    ca_file: _Path | None = None,
+    client_cert: _Path | None = None,
+    client_key: _Path | None = None,
+    verify_passwords: _VerifyPasswords | None = None,
+    connect_timeout: str | int | None = None,
+    statement_timeout: str | int | None = None,
+    observation_timeout: str | int | None = None,
+    build_id: str | None = None,
+    allow: Iterable[_HazardName] = (),
+    adopt: Iterable[str] = (),
+    adopt_from: str | None = None,
+    only: Iterable[str] = (),
+    audit_output: _Path | None = None,
+    audit_ledger: _Path | None = None,
+    lock_timeout: str | int | None = None,
+    config: _Path | None = None,
+) -> Preflight: ...
 def observe(
     definitions: Definitions,
     *,

@@ -218,6 +218,38 @@ class SourceKind(_Word):
     DEFAULT = "default"
 
 
+class CheckName(_Word):
+    """What a check of ``preflight`` is about."""
+
+    DEFINITIONS = "definitions"
+    RECORDS = "records"
+    ADMIN_CREDENTIALS = "admin-credentials"
+    SECRETS = "secrets"
+    ROTATION = "rotation"
+    DNS = "dns"
+    PORT = "port"
+    TLS = "tls"
+    LOGIN = "login"
+    SESSION = "session"
+    WRITER = "writer"
+    SERVER = "server"
+    BLUE_GREEN = "blue-green"
+    CHANGES = "changes"
+    TEMPLATE = "template"
+    CONNECTIONS = "connections"
+    LOCK = "lock"
+
+
+class CheckStatus(_Word):
+    """The result of a check of ``preflight``, from the best to the worst."""
+
+    PASSED = "passed"
+    SKIPPED = "skipped"
+    WARNING = "warning"
+    REFUSED = "refused"
+    FAILED = "failed"
+
+
 class Status(_Word):
     """The status of a step or of a run."""
 

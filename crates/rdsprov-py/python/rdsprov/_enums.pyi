@@ -2,6 +2,8 @@ from . import (
     AccessLevel as AccessLevel,
     Action as Action,
     Auth as Auth,
+    CheckName as CheckName,
+    CheckStatus as CheckStatus,
     ErrorCode as ErrorCode,
     Hazard as Hazard,
     Mode as Mode,

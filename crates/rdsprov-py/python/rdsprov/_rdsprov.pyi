@@ -6,6 +6,7 @@ from . import Definitions as Definitions
 from . import Observed as Observed
 from . import Outcome
 from . import Plan as Plan
+from . import Preflight
 from .audit import Change, Verified
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "main",
     "observe",
     "plan",
+    "preflight",
     "restore_access",
     "restore_definitions",
     "restore_observed",
@@ -43,6 +45,7 @@ def diff(definitions: Definitions, observed: object, **keywords: Any) -> Plan: .
 def main(arguments: Sequence[str]) -> int: ...
 def observe(definitions: Definitions, **keywords: Any) -> Observed: ...
 def plan(definitions: Definitions, **keywords: Any) -> Plan: ...
+def preflight(definitions: Definitions, **keywords: Any) -> Preflight: ...
 def ledger_changes(path: Any, role: str | None, database: str | None) -> tuple[Change, ...]: ...
 def verify_ledger(path: Any, expect: str | None) -> Verified: ...
 def restore_access(json: str, text: str, markdown: str, complete: bool) -> AccessReport: ...

@@ -15,6 +15,8 @@ from ._enums import (
     AccessLevel,
     Action,
     Auth,
+    CheckName,
+    CheckStatus,
     ErrorCode,
     Hazard,
     Mode,
@@ -282,6 +284,49 @@ class Outcome(_Value):
 
 
 @dataclass(frozen=True)
+class Check(_Value):
+    """One line of the report of ``preflight``.
+
+    ``subject`` is the secret, application, file or host that was checked, or ``None``.
+    ``code`` is the stable code of the error, refusal or note; ``rdsprov explain CODE`` describes it.
+    ``hint`` says what to do next.
+    """
+
+    name: CheckName
+    status: CheckStatus
+    subject: str | None
+    message: str
+    code: str | None
+    hint: str | None
+
+
+@dataclass(frozen=True)
+class Preflight(_Value):
+    """The report of ``preflight``. Iterating over it gives each ``Check``.
+
+    ``status`` is the worst result of all checks.
+    ``text`` is the text that ``rdsprov preflight`` prints.
+    """
+
+    environment: str | None
+    server: str | None
+    status: CheckStatus
+    checks: tuple[Check, ...]
+    text: str
+
+    @property
+    def is_ready(self):
+        """Whether no check was refused or has failed."""
+        return self.status not in (CheckStatus.REFUSED, CheckStatus.FAILED)
+
+    def __iter__(self):
+        return iter(self.checks)
+
+    def __str__(self):
+        return self.text
+
+
+@dataclass(frozen=True)
 class Finding(_Value):
     """A defect of a ledger, with its line."""
 
@@ -464,6 +509,19 @@ def _outcome(values):
         "records": tuple(map(_record, values["records"])),
     }
     return _make(Outcome, {**values, **changed})
+
+
+def _check(values):
+    changed = {"name": CheckName(values["name"]), "status": CheckStatus(values["status"])}
+    return _make(Check, {**values, **changed})
+
+
+def _preflight(values):
+    changed = {
+        "status": CheckStatus(values["status"]),
+        "checks": tuple(map(_check, values["checks"])),
+    }
+    return _make(Preflight, {**values, **changed})
 
 
 def _verified(values):
