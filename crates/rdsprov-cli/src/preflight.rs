@@ -28,6 +28,7 @@ pub fn run_options(options: &PreflightArgs) -> RunOptions {
     run.server.adopt_from.clone_from(&options.selection.restored.adopt_from);
     run.audit_output.clone_from(&options.audit_output);
     run.audit_ledger.clone_from(&options.audit_ledger);
+    run.lock_timeout = options.lock_timeout;
     run
 }
 

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
-use rdsprov_core::config::{KmsKey, SecretTag};
+use rdsprov_core::config::{KmsKey, LockTimeout, SecretTag};
 use rdsprov_core::graph::GraphFormat;
 
 use super::flags::{
@@ -85,6 +85,9 @@ pub struct PreflightArgs {
     /// Check that records can be appended to this ledger
     #[arg(long, env = "RDSPROV_AUDIT_LEDGER", value_name = "FILE", help_heading = RECORDS)]
     pub audit_ledger: Option<PathBuf>,
+    /// Assume that a run waits this long for the lock [default: 10m]
+    #[arg(long, env = "RDSPROV_LOCK_TIMEOUT", value_name = "TIME", help_heading = EXECUTION)]
+    pub lock_timeout: Option<LockTimeout>,
     #[command(flatten)]
     pub output: OutputArgs,
 }

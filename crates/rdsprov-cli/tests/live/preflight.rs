@@ -292,8 +292,12 @@ fn lock_and_template_are_in_use() {
         holder.ask("SET application_name = 'rdsprov run-7 ci@builder'").unwrap();
         let take = format!("SELECT pg_advisory_lock({CLASS}, pg_backend_pid())");
         assert!(holder.ask(&take).unwrap().messages.is_empty());
-        let report = Report::of(&mut preflight(&fixture, &definitions, &[]), 0);
-        report.expect("warning", &["lock: another run holds it: pid ", "run-7", "[lock-timeout]"]);
+        let timeout = ["--lock-timeout", "5m"];
+        let report = Report::of(&mut preflight(&fixture, &definitions, &timeout), 0);
+        report.expect(
+            "warning",
+            &["lock: another run holds it: pid ", "run-7", "up to 5 min", "[lock-timeout]"],
+        );
         // The preflight has not taken the lock either.
         let held = format!("SELECT count(*) FROM pg_locks WHERE classid = {CLASS}::oid");
         assert_eq!(fixture.query(&held), "1");
