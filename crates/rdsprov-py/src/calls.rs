@@ -113,7 +113,7 @@ pub fn preflight<'py>(
             "subject": one.subject,
             "message": one.message,
             "code": one.code,
-            "hint": one.hint.as_ref().map(|hint| hint.worded(&PythonWording)),
+            "hint": one.hint().map(|hint| hint.worded(&PythonWording)),
         })
     };
     let described = json!({

@@ -9,7 +9,7 @@ use std::process::Command;
 use rcgen::date_time_ymd;
 use rdsprov_core::preflight::CheckName;
 use rdsprov_core::schema::Document;
-use rdsprov_testkit::{Server, versions};
+use rdsprov_testkit::{RdsProxy, Server, TopologyFunction, versions};
 use serde_json::Value;
 
 use crate::fixture::{DELEGATE_SECRET, Fixture, expect, program, writes};
@@ -399,6 +399,56 @@ fn files_for_records() {
             report.expect("failed", &[&["records: "], &texts[..]].concat());
         }
         assert_eq!(files(&fixture), before);
+    }
+}
+
+#[test]
+fn proxy_and_pooler() {
+    for major in versions() {
+        let fixture = Fixture::on(Server::start_without_tls(major).unwrap(), None);
+        fixture.app("dev", "shop", "shop_owner");
+        fixture.app("dev", "shop_reports", "shop_reader");
+        let definitions = fixture.definitions(DEFINITIONS);
+        let run = |port: u16, code| {
+            let (port, secrets) = (port.to_string(), format!("file:{}", fixture.path().display()));
+            let words = ["preflight", "--env", "dev", "--tls", "disable", "--host", "127.0.0.1"];
+            let words = [&words[..], &["--port", &port, "--secrets", &secrets]].concat();
+            Report::of(&mut fixture.without_connection(&definitions, &words), code)
+        };
+        let report = run(fixture.server.port(), 0);
+        let warnings = report.lines("warning").join("\n");
+        assert!(warnings.contains("tls: TLS is disabled"), "{warnings}");
+        // The secret names the server by another name.
+        assert!(warnings.contains("[endpoint-differs]"), "{warnings}");
+        assert!(report.lines("passed").join("\n").contains("dns: 127.0.0.1 is an IP address"));
+        let proxy = RdsProxy::start(&fixture.server, &["platform_admin"]).unwrap();
+        let report = run(proxy.port(), 1);
+        report.expect("failed", &["session: ", "[pooled-connection]", "server itself"]);
+        report.expect_skipped(CheckName::Writer, CheckName::Session);
+        assert!(report.lines("passed").join("\n").contains("login: the administrator can log in"));
+        let other = RdsProxy::start(&fixture.server, &["another_role"]).unwrap();
+        run(other.port(), 1).expect("failed", &["login: ", "[pooled-connection]"]);
+    }
+}
+
+#[test]
+fn blue_green_deployment() {
+    const NODES: [(&str, &str); 2] = [
+        ("BLUE_GREEN_DEPLOYMENT_SOURCE", "AVAILABLE"),
+        ("BLUE_GREEN_DEPLOYMENT_TARGET", "AVAILABLE"),
+    ];
+    for major in versions() {
+        for function in TopologyFunction::ALL {
+            let (fixture, definitions) = Fixture::shop(major, DEFINITIONS);
+            fixture.server.report_topology(function, &NODES).unwrap();
+            let report = Report::of(&mut preflight(&fixture, &definitions, &[]), 3);
+            let texts = ["blue-green: ", "AVAILABLE", "[blue-green-in-progress]"];
+            report.expect("refused", &texts);
+            // An allowed hazard is still reported.
+            let allow = ["--allow", "degrades_blue_green"];
+            let report = Report::of(&mut preflight(&fixture, &definitions, &allow), 0);
+            report.expect("warning", &["blue-green: a deployment is in progress"]);
+        }
     }
 }
 

@@ -66,7 +66,7 @@ pub struct ConnectionOverrides {
 
 impl ConnectionOverrides {
     /// Returns the address to which connections go instead of the host, with the place that sets it.
-    fn address(&self, secret: Option<&Secret>) -> Option<(ConnectTo, ValueSource)> {
+    pub(super) fn address(&self, secret: Option<&Secret>) -> Option<(ConnectTo, ValueSource)> {
         let given = self.connect_to.clone().map(|to| (to, ValueSource::Option(Opt::ConnectTo)));
         let configured = || {
             let (to, path) = self.configured_connect_to.clone()?;

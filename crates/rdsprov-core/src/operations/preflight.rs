@@ -3,27 +3,30 @@
 //! Nothing is changed: no lock is taken, and no probe is executed, because a statement that is rolled back
 //! writes WAL, too.
 
+use std::net::IpAddr;
+
 use jiff::{SignedDuration, Timestamp};
 use tokio_postgres::error::SqlState;
 
 use super::connection::{AdminConnection, AdminCredentials, ConnectionOverrides, administrator};
 use super::error::RunError;
 use super::run_secrets::RunSecrets;
-use crate::config::{LockTimeout, Passwords};
+use crate::config::{ConnectTo, LockTimeout, Passwords};
 use crate::desired::Desired;
 use crate::diagnostic::Diagnostic;
 use crate::hint;
 use crate::hint::{Hint, Operation, Opt};
 use crate::name::{DatabaseName, LOCK_DATABASE, TEMPLATE};
-use crate::observed::{Observed, RDS_SUPERUSER};
+use crate::observed::Observed;
 use crate::plan::{Action, NoteCode, Plan, RefusalCode, SecretFindings};
 use crate::preflight::{Check, CheckName, CheckStatus, Checks};
 use crate::secrets::SecretSource;
+use crate::secrets::validate::lookup;
 use crate::server::capacity::{Capacity, Limit, capacity};
 use crate::server::lock::{self, LockError};
 use crate::server::observe::observe;
 use crate::server::template::{TemplateWait, advice, in_use};
-use crate::server::{ConnectError, RejectionCause, Tls, TlsState};
+use crate::server::{ConnectError, Platform, RejectionCause, Tls, TlsState};
 
 /// The time before its expiry from which on a server certificate is reported.
 const EXPIRES_SOON: SignedDuration = SignedDuration::from_hours(30 * 24);
@@ -89,16 +92,21 @@ impl Preflight<'_> {
             Err(error) => {
                 add_secrets(checks, desired, findings);
                 let check = broken_check(&error);
-                add_connected(checks, login, &error.address(), tls, Some(check));
+                let server = error.address();
+                let secret = admin_secret.and_then(|id| lookup(fetched, id).ok());
+                let connect_to = overrides.address(secret.as_ref()).map(|(to, _)| to);
+                let target = server.as_deref().map(|server| target(server, connect_to.as_ref()));
+                add_connected(checks, login, &target.unwrap_or_default(), tls, Some(check));
                 checks.add(failed(check, &error));
                 checks.skip_rest(check);
-                return error.address();
+                return server;
             }
         };
         let server = connection.server();
         secrets.connected_to(desired, &connection.admin);
         add_secrets(checks, desired, secrets.findings());
-        add_connected(checks, login, &Some(server.clone()), tls, None);
+        let target = target(&server, connection.admin.connect_to.as_ref());
+        add_connected(checks, login, &target, tls, None);
         self.check_server(checks, &connection, &secrets).await;
         connection.admin_session.end().await;
         Some(server)
@@ -252,7 +260,6 @@ fn broken_check(error: &RunError) -> CheckName {
         ConnectError::ServerReadOnly { .. } => CheckName::Writer,
         ConnectError::Pooled { .. } => CheckName::Session,
         ConnectError::Rejected { code, cause, .. } => match (code, cause) {
-            (_, Some(RejectionCause::RdsProxy)) => CheckName::Session,
             (_, Some(RejectionCause::NameNotResolved)) => CheckName::Dns,
             (_, Some(RejectionCause::TlsRequired)) => CheckName::Tls,
             (None, _) => CheckName::Port,
@@ -266,25 +273,37 @@ fn broken_check(error: &RunError) -> CheckName {
 fn add_connected(
     checks: &mut Checks,
     login: &AdminCredentials,
-    server: &Option<String>,
+    target: &str,
     tls: &Tls,
     broken: Option<CheckName>,
 ) {
     let has_passed = |name: CheckName| broken.is_none_or(|broken| name < broken);
-    let server = server.as_deref().unwrap_or("the server");
     if has_passed(CheckName::AdminCredentials) {
         checks.pass(CheckName::AdminCredentials, usable_credentials(login));
     }
     if has_passed(CheckName::Dns) {
-        let host = server.rsplit_once(':').map_or(server, |(host, _)| host);
-        checks.pass(CheckName::Dns, format!("{host} has an address"));
+        let host = target.rsplit_once(':').map_or(target, |(host, _)| host);
+        let message =
+            if host.parse::<IpAddr>().is_ok() { "is an IP address" } else { "has an address" };
+        checks.pass(CheckName::Dns, format!("{host} {message}"));
     }
     if has_passed(CheckName::Port) {
-        checks.pass(CheckName::Port, format!("{server} accepts connections"));
+        checks.pass(CheckName::Port, format!("{target} accepts connections"));
     }
     if has_passed(CheckName::Tls) {
         checks.add(protection(tls));
     }
+    if broken == Some(CheckName::Session) {
+        checks.pass(CheckName::Login, "the administrator can log in");
+    }
+}
+
+/// Returns the address to which connections go, as `host:port`.
+fn target(server: &str, connect_to: Option<&ConnectTo>) -> String {
+    let Some(to) = connect_to else { return server.to_owned() };
+    let port = server.rsplit_once(':').map_or("", |(_, port)| port);
+    let port = to.port().map_or_else(|| port.to_owned(), |port| port.to_string());
+    format!("{}:{port}", to.address())
 }
 
 fn usable_credentials(login: &AdminCredentials) -> String {
@@ -416,11 +435,10 @@ async fn rotation(checks: &mut Checks, _: &SecretSource, _: &RunSecrets) {
 /// Returns the version of the server, and where it runs.
 fn kind_of_server(observed: &Observed, is_aurora: bool) -> String {
     let version = observed.server_version;
-    let is_rds = observed.roles.keys().any(|name| name.as_str() == RDS_SUPERUSER);
-    let place = match (is_aurora, is_rds) {
+    let place = match (is_aurora, Platform::of(observed)) {
         (true, _) => " on Amazon Aurora",
-        (false, true) => " on Amazon RDS",
-        (false, false) => ", which is not an Amazon RDS server",
+        (false, Platform::Rds) => " on Amazon RDS",
+        (false, Platform::Other) => ", which is not an Amazon RDS server",
     };
     format!("PostgreSQL {}.{}{place}", version / 10_000, version % 10_000)
 }

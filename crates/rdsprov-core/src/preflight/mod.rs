@@ -94,23 +94,26 @@ pub struct Check {
     /// The stable code of the error, refusal or note; `rdsprov explain CODE` describes it.
     pub code: Option<String>,
     /// What to do next; `null` if there is nothing to do.
-    #[serde(serialize_with = "neutral")]
+    #[serde(rename = "hint", serialize_with = "neutral")]
     #[schemars(with = "Option<String>")]
-    pub hint: Option<Hint>,
+    pub hints: Vec<Hint>,
 }
 
-/// A hint in JSON, which belongs to no front end.
-#[allow(clippy::ref_option, reason = "serde passes a reference")]
-fn neutral<S: Serializer>(hint: &Option<Hint>, serializer: S) -> Result<S::Ok, S::Error> {
-    hint.as_ref().map(ToString::to_string).serialize(serializer)
+/// The hints in JSON, which belongs to no front end: one text.
+fn neutral<S: Serializer>(hints: &[Hint], serializer: S) -> Result<S::Ok, S::Error> {
+    joined(hints).map(|hint| hint.to_string()).serialize(serializer)
+}
+
+fn joined(hints: &[Hint]) -> Option<Hint> {
+    (!hints.is_empty()).then(|| Hint::joined(hints))
 }
 
 impl Check {
-    /// Creates a check without subject, code and hint.
+    /// Creates a check without subject, code and hints.
     #[must_use]
     pub fn new(name: CheckName, status: CheckStatus, message: impl Into<String>) -> Self {
         let message = message.into();
-        Self { name, status, subject: None, message, code: None, hint: None }
+        Self { name, status, subject: None, message, code: None, hints: Vec::new() }
     }
 
     /// Creates the check that an error has failed.
@@ -139,11 +142,17 @@ impl Check {
         self
     }
 
-    /// Sets the hint, which contains several separated by semicolons.
+    /// Sets the hints.
     #[must_use]
     pub fn with_hints(mut self, hints: &[Hint]) -> Self {
-        self.hint = (!hints.is_empty()).then(|| Hint::joined(hints));
+        self.hints = hints.to_vec();
         self
+    }
+
+    /// Returns what to do next, in one text; `None` if there is nothing to do.
+    #[must_use]
+    pub fn hint(&self) -> Option<Hint> {
+        joined(&self.hints)
     }
 }
 

@@ -40,19 +40,19 @@ impl Check {
         ))
     }
 
-    fn worded_hint(&self, wording: &dyn Wording) -> Option<String> {
-        Some(visible(&self.hint.as_ref()?.worded(wording)))
+    fn worded_hints(&self, wording: &dyn Wording) -> impl Iterator<Item = String> {
+        self.hints.iter().map(|hint| visible(&hint.worded(wording)))
     }
 }
 
 impl PreflightReport {
-    /// Returns the report as text: a line for each check, with its hint below it.
+    /// Returns the report as text: a line for each check, with its hints below it.
     #[must_use]
     pub fn to_text(&self, wording: &dyn Wording) -> String {
         let mut text = format!("{}\n\n", self.heading());
         for check in &self.checks {
             text += &format!("{} {}\n", check.status.mark(), check.line());
-            if let Some(hint) = check.worded_hint(wording) {
+            for hint in check.worded_hints(wording) {
                 text += &format!("  hint: {hint}\n");
             }
         }
@@ -65,7 +65,7 @@ impl PreflightReport {
         let mut text = format!("## {}\n\n", escaped(&self.heading()));
         for check in &self.checks {
             text += &format!("- {} {}\n", check.status.mark(), escaped(&check.line()));
-            if let Some(hint) = check.worded_hint(wording) {
+            for hint in check.worded_hints(wording) {
                 text += &format!("  - hint: {}\n", escaped(&hint));
             }
         }
@@ -102,7 +102,7 @@ mod tests {
     use crate::preflight::{Check, CheckName, CheckStatus, Checks};
 
     #[test]
-    fn each_check_is_a_line_with_its_hint() {
+    fn each_check_is_a_line_with_its_hints() {
         let mut checks = Checks::default();
         checks.pass(CheckName::Definitions, "2 applications");
         checks.add(
@@ -119,7 +119,8 @@ mod tests {
              \n\
              ✓ definitions: 2 applications\n\
              ✗ secrets (shop): secret a_b\\n does not exist [secret-unavailable]\n\
-             \x20 hint: use the option `region`; create it\n\
+             \x20 hint: use the option `region`\n\
+             \x20 hint: create it\n\
              - rotation: the source has no rotation\n\
              \n\
              3 checks: 1 passed, 1 refused, 1 not made.\n"
