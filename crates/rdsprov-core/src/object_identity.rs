@@ -237,7 +237,9 @@ impl<'de> Deserialize<'de> for OwnedKind {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
         let found = Self::ALL.into_iter().find(|one| one.0 == text);
-        found.ok_or_else(|| D::Error::custom(format_args!("{:?} is not a kind of object", brief(&text))))
+        found.ok_or_else(|| {
+            D::Error::custom(format_args!("{:?} is not a kind of object", brief(&text)))
+        })
     }
 }
 

@@ -127,6 +127,9 @@ impl fmt::Display for Probe {
             Self::GrantOnExtensions(probe) => {
                 write!(f, "grant privileges on extension {}", listed(probe))
             }
+            Self::ExecuteAsPublic(probe) => {
+                write!(f, "leave the routines of extension {} to PUBLIC", listed(probe))
+            }
         }
     }
 }

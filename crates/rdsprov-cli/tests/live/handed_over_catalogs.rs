@@ -187,7 +187,10 @@ fn objects_of_other_roles_in_the_search_path_are_listed() {
         assert_listed(
             &fixture,
             &[
-                ("function", "public.equals(character varying,character varying) of role accomplice"),
+                (
+                    "function",
+                    "public.equals(character varying,character varying) of role accomplice",
+                ),
                 ("operator", "public.=(character varying,character varying) of role accomplice"),
                 ("operator", "public.<>(character varying,character varying) of role pg_monitor"),
                 ("table", "public.numbered of role accomplice"),

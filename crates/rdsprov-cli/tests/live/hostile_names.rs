@@ -55,10 +55,8 @@ fn no_output_contains_hidden_characters() {
         let script = ["plan", "--env", "dev", "--format", "sql"];
         let script = String::from_utf8(fixture.run(&definitions, &script).stdout).unwrap();
         for named in ["TABLE", "FUNCTION", "PROCEDURE", "TYPE"] {
-            let begins = format!(r#"{named} "public".U&"x\001B[2J\000Adone"#).replace(
-                "\"public\".",
-                if named == "TABLE" { "\"public\"." } else { "public." },
-            );
+            let begins = format!(r#"{named} "public".U&"x\001B[2J\000Adone"#)
+                .replace("\"public\".", if named == "TABLE" { "\"public\"." } else { "public." });
             assert!(script.contains(&begins), "{begins}: {script}");
         }
         fixture.server.script_as_master(&script).unwrap();

@@ -20,6 +20,7 @@ use crate::name::{DatabaseName, LOCK_DATABASE, TEMPLATE};
 use crate::observed::Observed;
 use crate::plan::{Action, NoteCode, Plan, RefusalCode, SecretFindings};
 use crate::preflight::{Check, CheckName, CheckStatus, Checks};
+use crate::probe::Probe;
 use crate::secrets::SecretSource;
 use crate::secrets::validate::lookup;
 use crate::server::capacity::{Capacity, Limit, capacity};
@@ -479,9 +480,12 @@ fn add_changes(checks: &mut Checks, observed: &Observed, plan: &Plan, findings: 
                 .with_hints(&refusal.hints()),
         );
     }
-    if !plan.probes.is_empty() && !plan.is_empty() {
-        let named: Vec<String> = plan.probes.iter().take(NAMED).map(ToString::to_string).collect();
-        let more = match plan.probes.len().saturating_sub(NAMED) {
+    // This one asks what PUBLIC may do.
+    let of_administrator = |probe: &&Probe| !matches!(probe, Probe::ExecuteAsPublic(_));
+    let probes: Vec<&Probe> = plan.probes.iter().filter(of_administrator).collect();
+    if !probes.is_empty() && !plan.is_empty() {
+        let named: Vec<String> = probes.iter().take(NAMED).map(ToString::to_string).collect();
+        let more = match probes.len().saturating_sub(NAMED) {
             0 => String::new(),
             more => format!(", and {more} more"),
         };

@@ -73,7 +73,8 @@ impl ExtensionUsers {
     /// Returns the privileges of the roles that use the extension of an object.
     pub fn wanted_on_object(&self, object: &Object) -> BTreeMap<RoleName, Privileges> {
         let extension = object.extension.as_ref().filter(|extension| {
-            object.is_routine() && !extension_reach::is_withheld(extension, object.identity.as_str())
+            object.is_routine()
+                && !extension_reach::is_withheld(extension, object.identity.as_str())
         });
         let users = extension.into_iter().flat_map(|extension| self.of(extension));
         users.map(|role| (role.clone(), Privileges::from([Privilege::Execute]))).collect()

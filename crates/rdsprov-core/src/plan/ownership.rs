@@ -211,8 +211,7 @@ impl Planner<'_> {
             .subscriptions
             .iter()
             .filter(|one| one.movable && one.database == *name && one.owner == *administrator);
-        let subscriptions = subscriptions
-            .map(|one| sql::change_subscription_owner(&one.name, to));
+        let subscriptions = subscriptions.map(|one| sql::change_subscription_owner(&one.name, to));
         objects.chain(subscriptions).collect()
     }
 

@@ -91,8 +91,7 @@ impl Planner<'_> {
         let mut needed: BTreeSet<RoleName> = objects.dropped_by.clone();
         let owner = self.observed.templates.get(&template).cloned();
         needed.extend(owner.clone());
-        let mut statements: Vec<Statement> =
-            objects.first.iter().map(sql::drop_object).collect();
+        let mut statements: Vec<Statement> = objects.first.iter().map(sql::drop_object).collect();
         let create = Privileges::from([Privilege::Create]);
         let open = contents.schemas.iter().filter(|(schema, seen)| {
             is_public(schema)

@@ -197,7 +197,8 @@ impl ObjectStore {
         let unreadable = |reason| ObjectError::Unreadable { uri: uri.clone(), reason };
         // One byte more shows that the object is larger, without reading it.
         let range = [("range", format!("bytes=0-{maximum}"))];
-        let (status, body) = self.send("GET", uri, &range, &[], maximum + 1).await?.map_err(unreadable)?;
+        let (status, body) =
+            self.send("GET", uri, &range, &[], maximum + 1).await?.map_err(unreadable)?;
         match status {
             200 | 206 if body.len() as u64 <= maximum => Ok(body),
             200 | 206 => Err(unreadable(format!("it is larger than {maximum} bytes"))),

@@ -50,11 +50,15 @@ impl SecretOwner {
         let part = |arn: &str, number| arn.split(':').nth(number).map(str::to_owned);
         let of_region = part(arn, 3).unwrap_or_default();
         if of_region != region {
-            return Some(format!("the tags of the secret name AWS region {of_region}, and the run uses {region}"));
+            return Some(format!(
+                "the tags of the secret name AWS region {of_region}, and the run uses {region}"
+            ));
         }
         let (of_account, account) = (part(arn, 4).unwrap_or_default(), part(secret?, 4)?);
         (of_account != account).then(|| {
-            format!("the tags of the secret name account {of_account}, and the secret is in {account}")
+            format!(
+                "the tags of the secret name account {of_account}, and the secret is in {account}"
+            )
         })
     }
 
@@ -98,11 +102,11 @@ mod tests {
 
     #[test]
     fn owner_is_in_the_region_and_the_account_of_the_secret() {
-        let secret = |account| format!("arn:aws:secretsmanager:eu-west-1:{account}:secret:rds!db-1");
+        let secret =
+            |account| format!("arn:aws:secretsmanager:eu-west-1:{account}:secret:rds!db-1");
         let arn = |region, account| format!("arn:aws:rds:{region}:{account}:db:shop-1");
-        let why = |arn: &str, secret: Option<&str>| {
-            SecretOwner::is_elsewhere(arn, "eu-west-1", secret)
-        };
+        let why =
+            |arn: &str, secret: Option<&str>| SecretOwner::is_elsewhere(arn, "eu-west-1", secret);
         let here = secret("111122223333");
         assert_eq!(why(&arn("eu-west-1", "111122223333"), Some(&here)), None);
         assert_eq!(why(&arn("eu-west-1", "111122223333"), None), None);

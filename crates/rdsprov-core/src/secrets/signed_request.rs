@@ -129,7 +129,9 @@ impl Request<'_> {
         let mut stream = ByteStream::new(response.body);
         let mut body = Vec::new();
         let read = async {
-            while let Some(bytes) = stream.try_next().await.map_err(|_| "the response is incomplete")? {
+            while let Some(bytes) =
+                stream.try_next().await.map_err(|_| "the response is incomplete")?
+            {
                 body.extend_from_slice(&bytes);
                 if body.len() as u64 > maximum {
                     return Err(format!("the response is longer than {maximum} bytes"));

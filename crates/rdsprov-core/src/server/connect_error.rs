@@ -478,6 +478,7 @@ mod tests {
                     reason: "PAM authentication failed for user \"app\" (28000)".to_owned(),
                     code: Some(SqlState::INVALID_AUTHORIZATION_SPECIFICATION),
                     cause: None,
+                    password_proved: false,
                 },
             ]
         };

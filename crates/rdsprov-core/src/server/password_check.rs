@@ -65,24 +65,22 @@ pub(crate) async fn check_passwords(
         }
         // Only logins to the server itself show what it accepts.
         VerifyPasswords::Login if admin_session.is_pooled => Ok(all(pooled())),
-        VerifyPasswords::Login => {
-            Ok(stream::iter(candidates)
-                .map(async |Candidate { name, user, password }| {
-                    let databases = login_databases(desired, observed, name);
-                    let target = admin.as_role(user.clone(), password.clone());
-                    let platform = Platform::of(observed);
-                    let result = match log_in(&target, &databases, platform).await {
-                        LoginResult::WeakVerifier(_) if admin.is_proved_by(admin_session) => {
-                            PasswordCheck::WrongPassword
-                        }
-                        result => result.into(),
-                    };
-                    (name.clone(), result)
-                })
-                .buffered(CONNECTIONS)
-                .collect()
-                .await)
-        }
+        VerifyPasswords::Login => Ok(stream::iter(candidates)
+            .map(async |Candidate { name, user, password }| {
+                let databases = login_databases(desired, observed, name);
+                let target = admin.as_role(user.clone(), password.clone());
+                let platform = Platform::of(observed);
+                let result = match log_in(&target, &databases, platform).await {
+                    LoginResult::WeakVerifier(_) if admin.is_proved_by(admin_session) => {
+                        PasswordCheck::WrongPassword
+                    }
+                    result => result.into(),
+                };
+                (name.clone(), result)
+            })
+            .buffered(CONNECTIONS)
+            .collect()
+            .await),
     }
 }
 

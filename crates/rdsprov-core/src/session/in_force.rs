@@ -4,10 +4,10 @@
 
 use std::path::PathBuf;
 
-use super::apply::RunOptions;
 use super::error::Error;
 use super::files::{DEFAULT_CONFIG, DefinitionOptions, MACHINE_POLICY, POLICY_VARIABLE};
 use super::open::{AdminAuth, Secrets, ServerOptions, tls_settings, tls_source};
+use super::run_options::RunOptions;
 use super::setup::{Setup, SetupBuilder};
 use crate::config::{
     ConnectTimeout, LockTimeout, ObservationTimeout, StatementTimeout, VerifyPasswords,

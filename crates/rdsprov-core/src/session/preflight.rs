@@ -2,12 +2,12 @@
 //!
 //! Nothing stops at the first failure: a check that depends on a failed one is skipped.
 
-use super::apply::RunOptions;
 use super::error::{Error, Kind};
 use super::exit_code::ExitCode;
 use super::open::RunAws;
 use super::open::tls;
 use super::record_files::ConfiguredFiles;
+use super::run_options::RunOptions;
 use super::setup::{Setup, SetupBuilder};
 use crate::audit::{Columns, CsvWriter, LedgerWriter};
 use crate::desired::Desired;

@@ -3,8 +3,7 @@
 
 use super::ownership::change_named_owner;
 use super::{
-    GrantTarget, RevokeScope, Statement, grant_usage, grant_with_grant_option,
-    revoke, revoke_usage,
+    GrantTarget, RevokeScope, Statement, grant_usage, grant_with_grant_option, revoke, revoke_usage,
 };
 use crate::marker::Marker;
 use crate::name::{DatabaseName, RoleName, SchemaName, literal, quote};

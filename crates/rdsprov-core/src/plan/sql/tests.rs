@@ -112,12 +112,18 @@ fn targets() -> Vec<(GrantTarget, &'static str, &'static str)> {
             "columns id, a\"b of table app.my table",
         ),
         (
-            GrantTarget::Object { kind: ObjectKind::Function, identity: "app.f(integer)".to_owned().try_into().unwrap() },
+            GrantTarget::Object {
+                kind: ObjectKind::Function,
+                identity: "app.f(integer)".to_owned().try_into().unwrap(),
+            },
             "ON FUNCTION app.f(integer)",
             "function app.f(integer)",
         ),
         (
-            GrantTarget::Object { kind: ObjectKind::ForeignServer, identity: "\"S\"".to_owned().try_into().unwrap() },
+            GrantTarget::Object {
+                kind: ObjectKind::ForeignServer,
+                identity: "\"S\"".to_owned().try_into().unwrap(),
+            },
             "ON FOREIGN SERVER \"S\"",
             "foreign server \"S\"",
         ),

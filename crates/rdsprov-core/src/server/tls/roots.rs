@@ -231,7 +231,7 @@ mod tests {
     fn reference_lists_the_regions() {
         let names = carried().unwrap();
         let names = names.iter().filter_map(CertificateDetails::from_der);
-        let regions: std::collections::BTreeSet<String> =
+        let regions: BTreeSet<String> =
             names.filter_map(|details| region(&details.subject).map(str::to_owned)).collect();
         let list = |start: &str| {
             let line = REFERENCE.lines().find_map(|line| line.strip_prefix(start)).unwrap();
