@@ -142,8 +142,9 @@ impl Dist {
     fn sbom(&self) -> Result<(), String> {
         let tools = "target/dist-tools";
         if !Path::new(tools).join("bin/cargo-cyclonedx").exists() {
-            let install = ["install", "--locked", "--root", tools, "--version", CYCLONEDX];
-            self.cargo(&[install.as_slice(), &["cargo-cyclonedx"]].concat(), &[])?;
+            // Compiling it takes longer than running it once.
+            let install = ["install", "--locked", "--debug", "--root", tools, "--version"];
+            self.cargo(&[install.as_slice(), &[CYCLONEDX, "cargo-cyclonedx"]].concat(), &[])?;
         }
         let program = format!("{tools}/bin/cargo-cyclonedx");
         let name = format!("rdsprov-{VERSION}.cdx");
