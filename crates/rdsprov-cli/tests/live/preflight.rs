@@ -211,6 +211,13 @@ fn network() {
         report.expect_skipped(CheckName::Port, CheckName::Dns);
         let report = run(&["--connect-to", "tunnel.invalid"]);
         report.expect("failed", &["dns: ", "tunnel.invalid: the host name cannot be resolved"]);
+        // TLS cannot be disabled for it, so that nothing is contacted.
+        let words = ["preflight", "--env", "dev", "--tls", "disable", "--host", "db.example.com"];
+        let secrets = format!("file:{}", fixture.path().display());
+        let words = [&words[..], &["--secrets", &secrets]].concat();
+        let report = Report::of(&mut fixture.without_connection(&definitions, &words), 1);
+        report.expect("failed", &["tls: ", "[tls-required]", "verify-full"]);
+        report.expect_skipped(CheckName::Dns, CheckName::Tls);
         let report = run(&["--host", "https://db"]);
         report.expect("failed", &["dns: ", "https://db"]);
     }

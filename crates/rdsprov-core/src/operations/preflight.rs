@@ -97,7 +97,7 @@ impl Preflight<'_> {
                 let secret = admin_secret.and_then(|id| lookup(fetched, id).ok());
                 let connect_to = overrides.address(secret.as_ref()).map(|(to, _)| to);
                 let target = server.as_deref().map(|server| target(server, connect_to.as_ref()));
-                add_connected(checks, login, &target.unwrap_or_default(), tls, Some(check));
+                add_connected(checks, login, target.as_deref(), tls, Some(check));
                 checks.add(failed(check, &error));
                 checks.skip_rest(check);
                 return server;
@@ -107,7 +107,7 @@ impl Preflight<'_> {
         secrets.connected_to(desired, &connection.admin);
         add_secrets(checks, desired, secrets.findings());
         let target = target(&server, connection.admin.connect_to.as_ref());
-        add_connected(checks, login, &target, tls, None);
+        add_connected(checks, login, Some(&target), tls, None);
         self.check_server(checks, &connection, &secrets).await;
         connection.admin_session.end().await;
         Some(server)
@@ -270,11 +270,12 @@ fn broken_check(error: &RunError) -> CheckName {
     }
 }
 
-/// Adds the checks of a connection up to the one that has failed, or all of them.
+/// Adds the checks of a connection up to the one that has failed, or all of them. Without a target, nothing
+/// was contacted.
 fn add_connected(
     checks: &mut Checks,
     login: &AdminCredentials,
-    target: &str,
+    target: Option<&str>,
     tls: &Tls,
     broken: Option<CheckName>,
 ) {
@@ -282,6 +283,7 @@ fn add_connected(
     if has_passed(CheckName::AdminCredentials) {
         checks.pass(CheckName::AdminCredentials, usable_credentials(login));
     }
+    let Some(target) = target else { return };
     if has_passed(CheckName::Dns) {
         let host = target.rsplit_once(':').map_or(target, |(host, _)| host);
         let message =
