@@ -81,6 +81,12 @@ pub const REFUSED: [Refused; 8] = [
     Refused::not_granted("pg_database_owner", "PostgreSQL determines its only member"),
 ];
 
+/// Returns whether a role is one of PostgreSQL or Amazon RDS: no application can declare its name.
+#[must_use]
+pub fn is_predefined(role: &RoleName) -> bool {
+    ["pg_", "rds_"].iter().any(|prefix| role.as_str().starts_with(prefix))
+}
+
 /// Returns whether the members of a predefined role control the server.
 #[must_use]
 pub fn controls_server(role: &RoleName) -> bool {

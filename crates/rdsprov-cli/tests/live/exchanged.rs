@@ -223,7 +223,7 @@ const ATTACKS: [(&str, &str); 27] = [
     ("CREATE CAST (pair AS int) WITH FUNCTION of_pair(pair)", "DROP CAST (pair AS int)"),
     ("CREATE CAST (pair[] AS int) WITH FUNCTION of_pairs(pair[])", "DROP CAST (pair[] AS int)"),
     (
-        "CREATE AGGREGATE rewritten(text) (sfunc = ts_rewrite, stype = tsquery)",
+        "CREATE AGGREGATE rewritten(text) (sfunc = ts_rewrite, stype = tsquery, initcond = 'a')",
         "DROP AGGREGATE rewritten(text)",
     ),
     (

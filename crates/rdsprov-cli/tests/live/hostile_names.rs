@@ -54,10 +54,10 @@ fn no_output_contains_hidden_characters() {
         }
         let script = ["plan", "--env", "dev", "--format", "sql"];
         let script = String::from_utf8(fixture.run(&definitions, &script).stdout).unwrap();
-        for named in ["TABLE", "FUNCTION", "PROCEDURE", "TYPE"] {
-            let begins = format!(r#"{named} "public".U&"x\001B[2J\000Adone"#)
-                .replace("\"public\".", if named == "TABLE" { "\"public\"." } else { "public." });
-            assert!(script.contains(&begins), "{begins}: {script}");
+        assert!(script.contains(r#"U&"x\001B[2J\000Adone"#), "{script}");
+        for kind in ["FUNCTION", "PROCEDURE", "TYPE"] {
+            let named = format!(r#"{kind} public.U&"x\001B[2J\000Adone"#);
+            assert!(script.contains(&named), "{named}: {script}");
         }
         fixture.server.script_as_master(&script).unwrap();
         let output = expect(&fixture.run(&definitions, &["check", "--env", "dev"]), 0);

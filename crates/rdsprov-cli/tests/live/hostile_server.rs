@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use rdsprov_core::secrets::Password;
 use rdsprov_core::secrets::scram::Verifier;
-use rdsprov_testkit::{FakeServer, Misbehaviour, versions};
+use rdsprov_testkit::{FakeServer, Misbehaviour, Server, rewriting_relay, versions};
 use tempfile::TempDir;
 
 use crate::fixture::{Fixture, assert_no_secret, expect, password, program};
@@ -191,5 +191,55 @@ fn server_with_weak_verifiers() {
         {
             set(&format!("ALTER SYSTEM SET scram_iterations = {number}"), iterations);
         }
+    }
+}
+
+/// A server returns names of objects that contain statements and commands of `psql`. None of them gets into a
+/// script or a statement: the database counts as one that cannot be read.
+#[test]
+fn names_of_objects_contain_no_statements() {
+    const NAME: &str = "public.orders";
+    for lie in [
+        "public.orders OWNER TO CURRENT_USER;\\n\\\\! id\\nALTER TABLE public.orders",
+        "public.orders OWNER TO mallory, OWNER",
+        "public.orders -- ",
+    ] {
+        let fixture = Fixture::on(Server::start_without_tls(versions()[0]).unwrap(), None);
+        fixture.app("dev", "shop", "shop_owner");
+        let definitions = fixture.definitions(
+            r#"application_databases = {
+                shop = { database_name = "shop", username = "shop_owner", adopt = true }
+            }"#,
+        );
+        fixture.server.master("postgres", "CREATE DATABASE shop").unwrap();
+        fixture.query_in(
+            "shop",
+            "CREATE TABLE public.orders (); ALTER TABLE orders OWNER TO platform_admin",
+        );
+        let rewrite = move |value: &str| {
+            let honest = format!(r#""identity" : "{NAME}""#);
+            value
+                .contains(&honest)
+                .then(|| value.replace(&honest, &format!(r#""identity" : "{lie}""#)))
+        };
+        let port = rewriting_relay(&fixture.server, rewrite).unwrap().to_string();
+        let secrets = format!("file:{}", fixture.path().display());
+        let run = |port: &str| {
+            let place = ["--env", "dev", "--tls", "disable", "--host", "127.0.0.1", "--port", port];
+            let allow =
+                ["--allow", "changes_owner,adopts", "--format", "sql", "--secrets", &secrets];
+            let words = [&["plan"][..], &place, &allow].concat();
+            fixture.without_connection(&definitions, &words).output().unwrap()
+        };
+        let honest = expect(&run(&fixture.server.port().to_string()), 0);
+        assert!(honest.contains("ALTER TABLE public.orders OWNER TO \"shop_owner\";"), "{honest}");
+        let output = run(&port);
+        let text = expect(&output, 3);
+        assert!(text.contains("is not the name of an object in SQL"), "{lie}: {text}");
+        let script = String::from_utf8(output.stdout).unwrap();
+        assert!(
+            !script.contains("OWNER TO mallory") && !script.contains("\n\\!"),
+            "{lie}: {script}"
+        );
     }
 }

@@ -48,6 +48,7 @@ mod passwords;
 mod path;
 mod planted_roles;
 mod poolers;
+mod predefined_groups;
 mod preflight;
 mod races;
 mod readers;

@@ -342,7 +342,12 @@ impl<'a> DatabasePlanner<'a, '_> {
         wanted: &BTreeMap<RoleName, Privileges>,
         public: Option<Privileges>,
     ) -> AclDiff {
-        let managed = |role: &RoleName| self.is_managed(role) && role != owner;
+        let of_creator = self.is_creator(self.effective_owner(owner));
+        let managed = |role: &RoleName| {
+            role != owner
+                && (self.is_managed(role)
+                    || of_creator && self.planner.is_group_of_application(role))
+        };
         let mut acl_diff = acl::diff(acl, &DeclaredAcl { wanted, managed: &managed, public });
         // The owner of an object has its privileges by ownership.
         if !self.is_database_owner(owner) {

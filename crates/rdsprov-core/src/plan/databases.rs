@@ -376,7 +376,10 @@ impl<'a> Planner<'a> {
         if !administrator.superuser {
             wanted.insert(administrator.name.clone(), Privileges::from([Privilege::Connect]));
         }
-        let managed = |role: &RoleName| self.has_managed_privileges(role) && role != owner;
+        let managed = |role: &RoleName| {
+            role != owner
+                && (self.has_managed_privileges(role) || self.is_group_of_application(role))
+        };
         let declared =
             DeclaredAcl { wanted: &wanted, managed: &managed, public: Some(Privileges::new()) };
         let difference = acl::diff(&acl, &declared);

@@ -84,7 +84,12 @@ impl DatabasePlanner<'_, '_> {
                 .is_none_or(|schema| self.database.covered_schemas().contains(schema));
             let public = (covered && self.is_creator(&row.role) && row.kind.is_closed_to_public())
                 .then(Privileges::new);
-            let managed = |role: &RoleName| self.is_managed(role) && *role != row.role;
+            let of_creator = self.is_creator(&row.role);
+            let managed = |role: &RoleName| {
+                *role != row.role
+                    && (self.is_managed(role)
+                        || of_creator && self.planner.is_group_of_application(role))
+            };
             let acl_diff =
                 acl::diff(&row.acl, &DeclaredAcl { wanted: &wanted, managed: &managed, public });
             for revoke in &acl_diff.revoke {

@@ -26,6 +26,7 @@ use crate::desired::Desired;
 use crate::name::{DatabaseName, ExtensionName, RoleName, SchemaName, TEMPLATE};
 use crate::observed::{Contents, Database, Observed, OwnershipTransfer, UnreadableContents};
 use crate::plan;
+use crate::predefined_role;
 use crate::probe::{Probe, ProbeResult};
 use crate::secret_id::SecretId;
 use crate::secrets::Secret;
@@ -208,7 +209,11 @@ fn relevant_databases(desired: &Desired, observed: &Observed) -> Vec<DatabaseNam
 fn relevant_roles(desired: &Desired, observed: &Observed) -> BTreeSet<RoleName> {
     let clones = observed.clones.values().map(|clone| &clone.name);
     let managed = observed.roles.iter().filter(|(_, seen)| desired.manages(seen.marker().as_ref()));
-    managed.map(|(name, _)| name).chain(desired.roles.keys()).chain(clones).cloned().collect()
+    // A role has the privileges that its database's owner grants to such a group.
+    let groups = desired.roles.values().flat_map(|role| &role.memberships);
+    let groups = groups.filter(|group| predefined_role::is_predefined(group));
+    let names = managed.map(|(name, _)| name).chain(desired.roles.keys()).chain(clones);
+    names.chain(groups).cloned().collect()
 }
 
 /// Reads the contents of the database of a session, in one snapshot.

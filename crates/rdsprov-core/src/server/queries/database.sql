@@ -148,6 +148,8 @@ SELECT json_build_object(
       SELECT FROM aclexplode(o.acl) x
       WHERE x.grantee = 0 AND o.kind IN ('large_object', 'foreign_server', 'foreign_data_wrapper')
         OR x.grantee <> o.owner AND (x.grantee IN (SELECT oid FROM concerned)
+          -- PostgreSQL and extensions grant what a predefined role is for.
+          AND NOT (x.grantee IN (SELECT oid FROM predefined) AND o.owner IN (SELECT oid FROM administrator))
         OR (x.grantor <> o.owner AND x.grantor IN (SELECT oid FROM concerned))))
       -- The routines of an extension that only some roles may execute.
       OR o.kind IN ('function', 'procedure') AND NOT EXISTS (SELECT FROM aclexplode(o.acl) x WHERE x.grantee = 0)

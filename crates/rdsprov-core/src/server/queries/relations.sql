@@ -1,6 +1,7 @@
 -- The common table expressions with which database.sql and names.sql begin, after `administrator`, see
 -- administrators.sql: the relations of a database in groups
--- with the same schema, owner, kind and ACL. An ACL is limited to PUBLIC, the owner and the roles $1.
+-- with the same schema, owner, kind and ACL. An ACL is limited to PUBLIC, the owner and the roles $1, which include the
+-- predefined roles of which declared roles are members.
 -- The number of a group is the same in all queries of one snapshot.
 -- The owner of a database decides how many rows the catalogs have, and the estimates of PostgreSQL can be far too low.
 -- It then chooses nested loops over whole catalogs. So these queries look up single rows in subqueries, for which
@@ -12,6 +13,8 @@
 -- The objects of an extension that PostgreSQL trusts belong to the bootstrap superuser.
 concerned AS (
   SELECT r.oid FROM pg_roles r WHERE r.rolname = ANY($1::text[])
+), predefined AS (
+  SELECT r.oid FROM pg_roles r WHERE r.rolname = ANY($1::text[]) AND r.rolname ~ '^(pg|rds)_'
 ), relation AS (
   SELECT c.oid, n.nspname, c.relname, c.relowner, pg_get_userbyid(c.relowner) AS owner,
     CASE c.relkind WHEN 'S' THEN 'sequence' ELSE 'table' END AS kind,

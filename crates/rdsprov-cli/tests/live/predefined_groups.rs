@@ -1,0 +1,52 @@
+//! Privileges that a declared role gets because the owner of a database grants them to a predefined role
+//! of which the declared role is a member.
+
+use rdsprov_testkit::versions;
+
+use crate::fixture::{Fixture, expect, password};
+
+#[test]
+fn privileges_of_predefined_groups_are_revoked() {
+    for major in versions() {
+        let fixture = Fixture::new(major);
+        fixture.app("dev", "shop", "shop_owner");
+        fixture.app("dev", "reports", "shop_reader");
+        let definitions = fixture.definitions(
+            r#"application_databases = {
+                shop    = { database_name = "shop", username = "shop_owner" }
+                reports = { database_name = "shop", username = "shop_reader", access_level = "reader", memberships = ["pg_monitor"] }
+            }"#,
+        );
+        let apply = ["apply", "--env", "dev"];
+        let check = ["check", "--env", "dev"];
+        expect(&fixture.run(&definitions, &apply), 0);
+        expect(&fixture.run(&definitions, &check), 0);
+        let owner = |sql: &str| {
+            fixture.server.sql_as("shop_owner", &password("shop"), "shop", sql).unwrap();
+        };
+        owner(
+            "CREATE TABLE public.orders (id int, word text); GRANT INSERT ON orders TO pg_monitor;
+             GRANT UPDATE (word) ON orders TO pg_monitor; CREATE SCHEMA extra; GRANT CREATE ON SCHEMA extra TO pg_monitor;
+             CREATE FUNCTION total() RETURNS int LANGUAGE sql AS 'SELECT 1'; GRANT EXECUTE ON FUNCTION total() TO pg_monitor;
+             ALTER DEFAULT PRIVILEGES GRANT DELETE ON TABLES TO pg_monitor; GRANT CREATE ON DATABASE shop TO pg_monitor",
+        );
+        let held = "SELECT has_table_privilege('shop_reader', 'public.orders', 'INSERT'),
+            has_column_privilege('shop_reader', 'public.orders', 'word', 'UPDATE'),
+            has_schema_privilege('shop_reader', 'extra', 'CREATE'),
+            has_database_privilege('shop_reader', 'shop', 'CREATE'),
+            (SELECT count(*) FROM pg_default_acl WHERE defaclacl::text LIKE '%pg_monitor%'),
+            (SELECT count(*) FROM pg_proc WHERE proname = 'total' AND proacl::text LIKE '%pg_monitor%')";
+        assert_eq!(fixture.query_in("shop", held), "t|t|t|t|1|1", "PostgreSQL {major}");
+        let of_postgresql = "SELECT count(*) FROM pg_proc WHERE proacl::text LIKE '%pg_monitor%'
+            AND pronamespace = 'pg_catalog'::regnamespace";
+        let before = fixture.query_in("shop", of_postgresql);
+        expect(&fixture.run(&definitions, &check), 2);
+        expect(&fixture.run(&definitions, &apply), 0);
+        assert_eq!(fixture.query_in("shop", held), "f|f|f|f|0|0", "PostgreSQL {major}");
+        // What PostgreSQL grants to the predefined role is not touched.
+        assert_eq!(fixture.query_in("shop", of_postgresql), before, "PostgreSQL {major}");
+        expect(&fixture.run(&definitions, &check), 0);
+        let reads = "SELECT count(*) > 0 FROM pg_stat_activity WHERE usename = 'platform_admin'";
+        fixture.server.sql_as("shop_reader", &password("reports"), "shop", reads).unwrap();
+    }
+}
