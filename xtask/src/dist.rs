@@ -161,7 +161,12 @@ impl Dist {
             let file = directory.join(format!("{name}.json"));
             if directory.ends_with("rdsprov-cli") && result.is_ok() {
                 let to = format!("{TO}/{name}.json");
-                fs::copy(&file, &to).map_err(|error| format!("{}: {error}", file.display()))?;
+                let failed = |error| format!("{}: {error}", file.display());
+                // The directory of the sources is part of the ids of the workspace's crates.
+                let here = std::env::current_dir().map_err(failed)?;
+                let text = fs::read_to_string(&file).map_err(failed)?;
+                let text = text.replace(&format!("file://{}", here.display()), "file://");
+                fs::write(&to, text).map_err(failed)?;
             }
             let _ = fs::remove_file(file);
         }
