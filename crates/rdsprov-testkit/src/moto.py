@@ -27,7 +27,7 @@ def start_rotation(self, secret_id, client_request_token=None, rotation_lambda_a
             "version_id": version,
             "version_stages": ["AWSPENDING"],
         }
-    secret.rotation_enabled = True
+    secret.rotation_requested = secret.rotation_enabled = True
     return secret.to_short_dict()
 
 

@@ -127,9 +127,8 @@ fn run_through(proxy: &LoginProxy, fixture: &Fixture, definitions: &str, words: 
     fixture.without_connection(definitions, &[words, &place].concat()).output().unwrap()
 }
 
-/// The server's answer to a login, and the plan's reaction: none if the server has
-/// verified the password before.
-const LOGIN_ANSWERS: [(Intercept, &str); 18] = [
+/// The server's answer to a login in place of a SCRAM exchange, and the plan's reaction.
+const LOGIN_ANSWERS: [(Intercept, &str); 17] = [
     (
         Intercept::Pam,
         "the server asks for the cleartext password; keycloak_user is a member of rds_iam or rds_ad",
@@ -159,11 +158,17 @@ const LOGIN_ANSWERS: [(Intercept, &str); 18] = [
         "terminating connection (57P01); run again",
     ),
     (Intercept::Error("08P01", "server login has been failing"), "(08P01); run again"),
-    (Intercept::Error("53300", "too many connections for role \"x\""), ""),
-    (Intercept::Error("53300", "remaining connection slots are reserved"), ""),
-    (Intercept::Error("42501", "permission denied for database \"x\""), ""),
-    (Intercept::Error("3D000", "database \"x\" does not exist"), ""),
-    (Intercept::Error("55000", "database \"x\" is not currently accepting connections"), ""),
+    // PostgreSQL sends these after a complete SCRAM exchange, which is missing here.
+    (
+        Intercept::Error("53300", "too many connections for role \"x\""),
+        "when the server has free connections",
+    ),
+    (Intercept::Error("42501", "permission denied for database \"x\""), "(42501); run again"),
+    (Intercept::Error("3D000", "database \"x\" does not exist"), "(3D000); run again"),
+    (
+        Intercept::Error("55000", "database \"x\" is not currently accepting connections"),
+        "(55000); run again",
+    ),
     (Intercept::End, "could not be checked and is not changed: cannot connect to 127.0.0.1:"),
     (Intercept::Silence, "no response within 15 s"),
 ];
@@ -180,8 +185,7 @@ fn login_errors_are_distinguished() {
         let output_text = expect(&run_through(&proxy, &fixture, TEAMS, &["plan"]), 0);
         let sets = says.starts_with("set_password");
         assert_eq!(output_text.contains("set_password"), sets, "{answer:?}: {output_text}");
-        let is_open = !says.is_empty() && !sets;
-        assert_eq!(output_text.contains(left_as_it_is), is_open, "{answer:?}: {output_text}");
+        assert_eq!(output_text.contains(left_as_it_is), !sets, "{answer:?}: {output_text}");
         assert!(output_text.contains(says), "{answer:?}: {output_text}");
         let is_edited = output_text.contains("that `pg_hba.conf` allows")
             || output_text.contains("in `pg_hba.conf`");

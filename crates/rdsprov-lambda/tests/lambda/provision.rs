@@ -186,7 +186,8 @@ fn hidden_characters_are_escaped() {
          GRANT INSERT ON public.\"{name}\" TO reports_reader"
     );
     fixture.server.sql_as("shop_owner", &password("shop"), "shop", &grant).unwrap();
-    let found = ended(function.invoke(&event("check", json!({}))), "drift", 2);
+    fixture.query(&format!("CREATE DATABASE \"{name}\" OWNER shop_owner"));
+    let found = ended(function.invoke(&event("check", json!({}))), "differs", 2);
     assert!(found["plan"].to_string().contains(name), "{found:#}");
     for text in [function.text().to_owned(), function.new_log()] {
         assert!(text.contains("e\\u202egpj\\u2028"), "{text}");
