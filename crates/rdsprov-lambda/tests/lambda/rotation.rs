@@ -509,7 +509,8 @@ fn secret_of_an_application_chooses_no_server() {
         let guess = "Guess-of-the-attacker-1";
         let create = format!("CREATE ROLE wiki_owner LOGIN PASSWORD '{guess}'");
         other.superuser("postgres", &create).unwrap();
-        rotating.fixture.query("CREATE ROLE wiki_owner LOGIN PASSWORD 'Canary-wiki'");
+        let create = "CREATE ROLE wiki_owner LOGIN PASSWORD 'Canary-wiki'";
+        rotating.fixture.server.master("postgres", create).unwrap();
         let address = format!("127.0.0.1:{}", other.port());
         rotating.write("wiki_owner", guess, "connect_to", address.into());
         let mark = other.log().len();
@@ -628,6 +629,7 @@ fn iterations_are_those_of_the_server() {
         rotating.fixture.query("ALTER DATABASE shop SET scram_iterations = 200000");
         rotating.rotate();
         assert_eq!(rotating.fixture.query(stored), "4096");
+        rotating.fixture.query("ALTER DATABASE shop RESET scram_iterations");
         rotating.fixture.query("ALTER SYSTEM SET scram_iterations = 10000");
         rotating.fixture.query("SELECT pg_reload_conf()");
         rotating.rotate();
