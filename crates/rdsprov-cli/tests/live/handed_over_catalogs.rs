@@ -196,6 +196,8 @@ fn objects_of_other_roles_in_the_search_path_are_listed() {
                 ("table", "public.numbered of role accomplice"),
             ],
         );
+        // From PostgreSQL 16 on, the administrator cannot grant privileges on it.
+        fixture.query_in("shop", "DROP TABLE public.numbered");
         hand_over(&fixture);
         as_new_owner(&fixture, "SELECT 'x'::varchar = 'y'::varchar");
         assert_eq!(fixture.query_in("shop", EXECUTED), "next_owner", "PostgreSQL {major}");

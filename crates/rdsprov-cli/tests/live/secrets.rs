@@ -391,6 +391,8 @@ fn endpoint_of_an_rds_managed_secret_comes_from_the_api() {
          <Message>{CANARY}</Message></Error></ErrorResponse>"
     );
     let hostile = denied.replace("AccessDenied", &format!("{CANARY}x y"));
+    let invalid = instance.replace(&format!("<Port>{port}</Port>"), "<Port>99999</Port>");
+    let long = " ".repeat(2 * 1024 * 1024);
     let (db, of_cluster) = ("db:shop-1", "cluster:c-1");
     let found = |owner| format!("host and port from {owner}");
     for (resource, status, body, code, says) in [
@@ -403,6 +405,8 @@ fn endpoint_of_an_rds_managed_secret_comes_from_the_api() {
         (db, 500, &String::new(), 1, "returned no endpoint: status 500".to_owned()),
         (db, 200, &creating, 1, "returned no endpoint: no endpoint in the response".to_owned()),
         (db, 200, &cluster, 1, "returned no endpoint: no endpoint in the response".to_owned()),
+        (db, 200, &invalid, 1, "returned no endpoint: no valid port in the response".to_owned()),
+        (db, 200, &long, 1, "the response is longer than 1048576 bytes".to_owned()),
     ] {
         let proxy = HttpProxy::start(manager, move |call| {
             let arn = format!("arn:aws:rds:eu-west-2:111122223333:{resource}");
@@ -440,6 +444,30 @@ fn endpoint_of_an_rds_managed_secret_comes_from_the_api() {
         // With `--host`, the API is not asked.
         let (_, lines) = run(&["--host", "localhost", "--port", &port.to_string()], 0);
         assert_eq!(lines, [""; 0]);
+    }
+    // An instance with the same identifier in another region or account is another one.
+    for (arn, says) in [
+        (
+            "arn:aws:rds:us-west-2:111122223333:db:shop-1",
+            "the tags of the secret name AWS region us-west-2, and the run uses eu-west-2",
+        ),
+        (
+            "arn:aws:rds:eu-west-2:999999999999:db:shop-1",
+            "the tags of the secret name account 999999999999, and the secret is in 111122223333",
+        ),
+    ] {
+        let proxy = HttpProxy::start(manager, move |call| {
+            let tags = json!({"Tags": [{"Key": "aws:rds:primaryDBInstanceArn", "Value": arn}],
+                "ARN": "arn:aws:secretsmanager:eu-west-2:111122223333:secret:rds!db-1-a1b2c3"});
+            (call.action == "DescribeSecret").then_some(Reply::Value(tags))
+        });
+        let body = instance.clone();
+        let api = HttpEndpoint::start(move |_| (200, body.clone())).unwrap();
+        let mut command = fixture.command(TEAMS, &["plan", "--admin-secret", "rds!db-1"]);
+        command.envs(proxy.unwrap().environment()).env("AWS_ENDPOINT_URL_RDS", api.url());
+        let output_text = expect(&command.output().unwrap(), 1);
+        assert!(output_text.contains(says), "{says}: {output_text}");
+        assert_eq!(api.take_requests().len(), 0, "{arn}");
     }
     // `--port` takes precedence over the API.
     let proxy = HttpProxy::start(manager, move |call| {
