@@ -257,7 +257,7 @@ const MANUAL: [Manual; 5] = [
         since: 16,
         before: "SET SESSION AUTHORIZATION dba; CREATE ROLE shop_owner LOGIN; CREATE ROLE shop_tokens LOGIN;
             GRANT rds_iam TO shop_tokens",
-        says: r#"run as role dba: GRANT "shop_tokens" TO "platform_admin" WITH ADMIN TRUE, INHERIT FALSE, SET FALSE;"#,
+        says: r#"or, on a server other than RDS, run as a superuser: ALTER ROLE "dba" NOCREATEROLE;"#,
         definitions: OWNER_AND_IAM_READER,
     },
     Manual {

@@ -282,7 +282,20 @@ impl Planner<'_> {
                 controllers: seen.controllers.clone(),
                 has_marker: seen.comment.as_deref().is_some_and(|one| Marker::find(one).is_some()),
             };
-            self.refuse(application, kind);
+            let has_power = |one: &&RoleName| {
+                self.observed.roles.get(*one).is_some_and(|seen| seen.create_role)
+            };
+            let powerful: Vec<&RoleName> = seen.controllers.iter().filter(has_power).collect();
+            match powerful.first() {
+                Some(first) => {
+                    let executor = self.who_administers(first);
+                    let ends =
+                        |one: &&RoleName| sql::alter_role(one, &[RoleAttribute::CreateRole(false)]);
+                    let fixes: Vec<_> = powerful.iter().map(ends).collect();
+                    self.refuse_with_fix(application, kind, executor, fixes);
+                }
+                None => self.refuse(application, kind),
+            }
         }
         is_controlled
     }

@@ -24,9 +24,10 @@ impl RefusalKind {
             Self::RoleIsAdministrator { role, power: Some(power) } => {
                 format!("role {role} is not managed by rdsprov and is an administrator: {power}")
             }
-            Self::RoleControlledByOthers { role, controllers, .. } => format!(
-                "a role with CREATEROLE that is not an administrator can alter role {role} and write its comment, through the ADMIN OPTION of {}",
-                listed_roles(controllers)
+            Self::RoleControlledByOthers { role, controllers, has_marker } => format!(
+                "a role with CREATEROLE that is not an administrator can alter role {role} through the ADMIN OPTION of {}{}",
+                listed_roles(controllers),
+                if *has_marker { ", and its marker does not count" } else { "" }
             ),
             Self::RoleRenamed { role, renamed_to } => {
                 format!("role {role} was renamed to {renamed_to}, as the marker of this role shows")
@@ -334,19 +335,8 @@ impl RefusalKind {
                     ],
                 ];
             }
-            Self::RoleControlledByOthers { has_marker, .. } => {
-                let after = if *has_marker {
-                    "remove the marker from its comment, which others may have written, and adopt the role"
-                } else {
-                    "then run again"
-                };
-                return vec![
-                    hint!["drop the role, or choose another name: the plan creates the role"],
-                    hint![
-                        "or remove CREATEROLE from the other role, or make it a member of the administrator; ",
-                        after
-                    ],
-                ];
+            Self::RoleControlledByOthers { .. } => {
+                hint!["drop the role, or choose another name: the plan creates the role"]
             }
             Self::RoleIsAdministrator { .. } | Self::RoleIsDelegate { .. } => {
                 hint!["name another role in `username` of the application"]
