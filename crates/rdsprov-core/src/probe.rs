@@ -105,6 +105,14 @@ impl Probe {
     }
 }
 
+impl Probe {
+    /// Returns whether it asks what the administrator may do, and not what PUBLIC may do.
+    #[must_use]
+    pub fn is_about_administrator(&self) -> bool {
+        !matches!(self, Self::ExecuteAsPublic(_))
+    }
+}
+
 /// What the administrator may do or not: `create roles`.
 impl fmt::Display for Probe {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -107,6 +107,7 @@ pub enum CliCommand {
     ///
     /// Checks definitions, secrets, connection, permissions, records and lock, and prints a line for
     /// each check, with a hint. Exits with 1 if a run would fail, and with 3 if it would be refused.
+    /// The approval and the hazards of a plan are not checked: `plan` shows them.
     Preflight(PreflightArgs),
     /// Report the privileges of each role in the managed databases
     ///

@@ -581,7 +581,7 @@ fn fleet_has_a_block_for_each_instance() {
     expect(&output, 1);
     let report: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_valid(Document::Fleet, &report);
-    assert_eq!(report["instances"][0]["preflight"]["status"], "skipped");
+    assert_eq!(report["instances"][0]["preflight"]["status"], "passed");
     assert_eq!(report["instances"][1]["preflight"]["status"], "failed");
     expect(&command(&["--only-instance", "db-1"]).output().unwrap(), 0);
 }

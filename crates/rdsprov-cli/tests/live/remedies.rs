@@ -257,7 +257,7 @@ const MANUAL: [Manual; 5] = [
         since: 16,
         before: "SET SESSION AUTHORIZATION dba; CREATE ROLE shop_owner LOGIN; CREATE ROLE shop_tokens LOGIN;
             GRANT rds_iam TO shop_tokens",
-        says: r#"or, on a server other than RDS, run as a superuser: ALTER ROLE "dba" NOCREATEROLE;"#,
+        says: r#"or, on a server other than RDS, run as a superuser: REVOKE "shop_tokens" FROM "dba" CASCADE;"#,
         definitions: OWNER_AND_IAM_READER,
     },
     Manual {

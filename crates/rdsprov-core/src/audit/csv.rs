@@ -77,6 +77,7 @@ impl CsvWriter {
     ///
     /// # Errors
     /// Returns the errors of [`CsvWriter::append`].
+    #[cfg(feature = "postgres")]
     pub(crate) fn append_existing(
         path: &Path,
         columns: Columns,

@@ -26,6 +26,7 @@ pub use event::{
     AnnouncedStep, Command, Event, EventKind, FailureCodes, Found, RefusedApplication,
 };
 pub use event_recorder::EventRecorder;
+#[cfg(feature = "postgres")]
 pub(crate) use file::Patience;
 pub use intents::UnrecordedIntent;
 pub use ledger::{Entry, LedgerHead, LedgerLine, LedgerWriter, RecordBody};

@@ -103,14 +103,14 @@ pub struct Role {
     /// `None`.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub comment_too_long: bool,
-    /// Up to three roles, other than administrators, through whose `ADMIN OPTION` a role with `CREATEROLE`
-    /// can alter this role and write its comment. Before PostgreSQL 16, each role with `CREATEROLE` is an
+    /// Up to three roles, other than administrators, that have created this role, or through whose `ADMIN
+    /// OPTION` a role with `CREATEROLE` can alter it and write its comment. Before PostgreSQL 16, each role with `CREATEROLE` is an
     /// administrator.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub controllers: Vec<RoleName>,
     /// Whether an administrator has `ADMIN OPTION` on the role. Without one, the role that wrote the
-    /// comment may have been dropped since. Always `true` before PostgreSQL 16, without a comment, and if
-    /// the administrator is a superuser.
+    /// comment may have been dropped since. Always `true` before PostgreSQL 16, without a comment, if the
+    /// administrator is a superuser, and if only administrators have `CREATEROLE`.
     #[serde(default = "yes", skip_serializing_if = "is_yes")]
     pub administered: bool,
     /// The roles that the role is a direct member of.

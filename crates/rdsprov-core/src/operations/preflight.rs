@@ -233,7 +233,11 @@ impl Preflight<'_> {
                         .with_hints(&error.hints()),
                 );
             }
-            Err(LockError::Timeout(_)) => {}
+            Err(LockError::Timeout(holder)) => {
+                let (server, timeout) = (connection.server(), self.lock_timeout.0);
+                let error = RunError::LockTimeout { server, timeout, holder };
+                checks.add(failed(CheckName::Lock, &error));
+            }
             Err(LockError::Server(reason)) => {
                 checks.add(failed(CheckName::Lock, &RunError::Lock(reason)));
             }
@@ -482,9 +486,8 @@ fn add_changes(checks: &mut Checks, observed: &Observed, plan: &Plan, findings: 
                 .with_hints(&refusal.hints()),
         );
     }
-    // This one asks what PUBLIC may do.
-    let of_administrator = |probe: &&Probe| !matches!(probe, Probe::ExecuteAsPublic(_));
-    let probes: Vec<&Probe> = plan.probes.iter().filter(of_administrator).collect();
+    let probes: Vec<&Probe> =
+        plan.probes.iter().filter(|probe| probe.is_about_administrator()).collect();
     if !probes.is_empty() && !plan.is_empty() {
         let named: Vec<String> = probes.iter().take(NAMED).map(ToString::to_string).collect();
         let more = match probes.len().saturating_sub(NAMED) {

@@ -53,7 +53,7 @@ fn has_database(desired: &Desired, observed: &Observed) -> bool {
     let finished = observed.databases.values().filter(|seen| !seen.is_unfinished(administrator));
     let owners: BTreeSet<&RoleName> = finished.map(|seen| &seen.owner).collect();
     observed.roles.iter().any(|(name, role)| {
-        role.marker().is_some_and(|marker| {
+        role.recorded().is_some_and(|marker| {
             let of_environment = marker.environment == desired.environment;
             of_environment && (!marker.databases.is_empty() || owners.contains(name))
         })

@@ -76,7 +76,7 @@ impl<'a> Planner<'a> {
 
     /// Returns the plan with these transactions, without its digest.
     pub fn into_plan(mut self, transactions: Vec<Transaction>) -> Plan {
-        let probes = self.probes.len();
+        let probes = self.probes.iter().filter(|probe| probe.is_about_administrator()).count();
         if self.observed.connection.in_recovery && probes > 0 {
             self.note(NoteKind::PermissionsNotChecked { probes });
         }

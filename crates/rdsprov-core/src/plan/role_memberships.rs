@@ -78,7 +78,9 @@ impl Planner<'_> {
         let through = self.authority.roles_of(group);
         // Before PostgreSQL 15, each role can make a predefined role a member of itself. It gives away its
         // own privileges, and must not stop the members of the predefined role with that.
-        let through = through.iter().filter(|one| !is_of_server(group) || is_of_server(one));
+        let through = through.iter().filter(|one| {
+            !predefined_role::is_predefined(group) || predefined_role::is_predefined(one)
+        });
         // The same holds for every other group: the role of an application that reaches the group by itself
         // gives away its own privileges.
         let not_by_itself = match self.observed.major() {
@@ -223,8 +225,8 @@ impl Planner<'_> {
         let reached = self.authority.roles_of(&membership.role);
         let mut groups = std::iter::once(&membership.role).chain(&reached);
         let grantor = self.observed.roles.get(&membership.grantor);
-        !groups.any(is_of_server)
-            && !is_of_server(&membership.grantor)
+        !groups.any(predefined_role::is_predefined)
+            && !predefined_role::is_predefined(&membership.grantor)
             && grantor.is_some_and(|grantor| {
                 !self.is_delegate(grantor) && !self.authority.leads_to(grantor, RDS_SUPERUSER)
             })
@@ -360,11 +362,6 @@ impl Planner<'_> {
             ),
         }
     }
-}
-
-/// Returns whether a role is a predefined role of PostgreSQL or Amazon RDS.
-fn is_of_server(role: &RoleName) -> bool {
-    ["pg_", "rds_"].iter().any(|prefix| role.as_str().starts_with(prefix))
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use crate::desired::{self, Adoption, Credential};
 use crate::marker::Marker;
 use crate::name::{ApplicationName, DatabaseName, LOCK_DATABASE, RoleName, TEMPLATE};
 use crate::observed::{self, PasswordCheck, RDS_IAM, RDS_SUPERUSER};
+use crate::probe::{MembershipRevocation, RevocationScope};
 use crate::secret_id::SecretId;
 use crate::valid_until::ValidUntil;
 
@@ -282,22 +283,49 @@ impl Planner<'_> {
                 controllers: seen.controllers.clone(),
                 has_marker: seen.comment.as_deref().is_some_and(|one| Marker::find(one).is_some()),
             };
-            let has_power = |one: &&RoleName| {
-                self.observed.roles.get(*one).is_some_and(|seen| seen.create_role)
-            };
-            let powerful: Vec<&RoleName> = seen.controllers.iter().filter(has_power).collect();
-            match powerful.first() {
+            match seen.controllers.first() {
                 Some(first) => {
-                    let executor = self.who_administers(first);
-                    let ends =
-                        |one: &&RoleName| sql::alter_role(one, &[RoleAttribute::CreateRole(false)]);
-                    let fixes: Vec<_> = powerful.iter().map(ends).collect();
-                    self.refuse_with_fix(application, kind, executor, fixes);
+                    self.refuse_with_end_of_power(application, kind, (name, seen), first)
                 }
                 None => self.refuse(application, kind),
             }
         }
         is_controlled
+    }
+
+    /// Refuses a role until a role with more power has ended that of another one. The marker is removed, too:
+    /// the other role may have written it, so that a person has to adopt the role.
+    fn refuse_with_end_of_power(
+        &mut self,
+        application: &ApplicationName,
+        kind: RefusalKind,
+        (name, seen): (&RoleName, &observed::Role),
+        controller: &RoleName,
+    ) {
+        let observed = self.observed;
+        let memberships = observed.roles.get(controller).map(|one| one.memberships.as_slice());
+        let mut held = memberships.unwrap_or_default().iter();
+        let held = held.find(|one| one.admin && one.role == *name);
+        let grantor = held.map(|one| one.grantor.clone()).filter(|grantor| {
+            observed.roles.get(grantor).is_some_and(|grantor| !grantor.superuser)
+        });
+        // The membership of the creator of a role is that of the first superuser.
+        let executor = match grantor {
+            Some(_) => self.who_administers(name),
+            None => Executor::Superuser,
+        };
+        let comment = seen.comment.as_deref().filter(|one| Marker::find(one).is_some());
+        let unmarked =
+            comment.map(|comment| sql::remove_marker(sql::MarkedObject::Role(name), Some(comment)));
+        let revoked = sql::revoke_membership(&MembershipRevocation {
+            role: name.clone(),
+            member: controller.clone(),
+            grantor,
+            scope: RevocationScope::Membership,
+            cascade: true,
+        });
+        let fix: Vec<_> = unmarked.into_iter().chain([revoked]).collect();
+        self.refuse_with_fix(application, kind, executor, fix);
     }
 
     /// Refuses a role that is not managed and has the power of an administrator: its password would

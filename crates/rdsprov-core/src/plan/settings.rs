@@ -83,6 +83,11 @@ impl Planner<'_> {
                     ),
                 }
             }
+            let reset: Vec<Parameter> = changes
+                .iter()
+                .filter(|(_, value)| value.is_none())
+                .map(|(one, _)| (*one).clone())
+                .collect();
             steps.extend(changes.into_iter().map(|(parameter, value)| {
                 let summary = match value {
                     Some(value) => format!("{parameter} = {value:?} for {role} in database {name}"),
@@ -93,16 +98,17 @@ impl Planner<'_> {
                     .for_role(role)
                     .in_database(name)
             }));
-            self.settings_of_clone(role, wanted, (name, seen), &application, steps);
+            self.settings_of_clone(role, (wanted, &reset), (name, seen), &application, steps);
         }
     }
 
     /// Adds the steps that give the clone of a role the declared settings of the role: the rotation creates the
-    /// clone without them. Other settings of the clone are its own.
+    /// clone without them. What the plan resets for the role, it resets for the clone; other settings of the clone
+    /// are its own.
     fn settings_of_clone(
         &mut self,
         role: &RoleName,
-        wanted: &BTreeMap<Parameter, String>,
+        (wanted, reset): (&BTreeMap<Parameter, String>, &[Parameter]),
         (name, seen): (&DatabaseName, Option<&observed::Database>),
         application: &ApplicationName,
         steps: &mut Vec<Step>,
@@ -113,8 +119,10 @@ impl Planner<'_> {
             return;
         };
         let clone = clone.clone();
-        // What is so long is not read.
         if seen.is_some_and(|seen| seen.settings_too_long.contains(&Some(clone.clone()))) {
+            if !wanted.is_empty() {
+                self.refuse_long_settings(application, Some(&clone), name, &clone);
+            }
             return;
         }
         let held = seen.and_then(|seen| seen.settings.get(&clone));
@@ -122,7 +130,16 @@ impl Planner<'_> {
             let held = held.and_then(|held| held.get(parameter));
             held.is_some_and(|held| parameter.same(held, value))
         };
-        let differs: Vec<_> = wanted.iter().filter(|(one, value)| !is_held(one, value)).collect();
+        let set = wanted.iter().map(|(one, value)| (one, Some(value)));
+        let differs: Vec<_> = set
+            .filter(|(one, value)| value.is_some_and(|value| !is_held(one, value)))
+            .chain(
+                reset
+                    .iter()
+                    .map(|one| (one, None))
+                    .filter(|(one, _)| held.is_some_and(|held| held.contains_key(*one))),
+            )
+            .collect();
         if differs.is_empty() {
             return;
         }
@@ -131,8 +148,11 @@ impl Planner<'_> {
             return;
         }
         steps.extend(differs.into_iter().map(|(parameter, value)| {
-            let summary = format!("{parameter} = {value:?} for {clone} in database {name}");
-            let statement = sql::set_parameter(&clone, name, parameter, Some(value));
+            let summary = match value {
+                Some(value) => format!("{parameter} = {value:?} for {clone} in database {name}"),
+                None => format!("{parameter} for {clone} in database {name}: reset"),
+            };
+            let statement = sql::set_parameter(&clone, name, parameter, value);
             Step::new(Action::SetParameter, application, summary, [statement])
                 .for_role(&clone)
                 .in_database(name)

@@ -64,7 +64,7 @@ named_enum! {
         Skipped,
         /// A run can succeed, but a user should know the fact.
         Warning,
-        /// A run would be refused.
+        /// A run would be refused, apart from its approval and its hazards, which only a plan shows.
         Refused,
         /// A run would fail.
         Failed,
@@ -208,7 +208,9 @@ impl Checks {
     pub fn report(self, environment: Option<String>, server: Option<String>) -> PreflightReport {
         let Self(mut checks) = self;
         checks.sort_by_key(|check| check.name);
-        let status = checks.iter().map(|check| check.status).max();
+        // What was skipped because of a failure has this failure beside it.
+        let made = checks.iter().filter(|check| check.status != CheckStatus::Skipped);
+        let status = made.map(|check| check.status).max();
         PreflightReport {
             format_version: FORMAT_VERSION,
             environment,
@@ -287,7 +289,7 @@ mod tests {
     fn refused_is_better_than_failed_and_worse_than_a_warning() {
         use CheckStatus::{Failed, Passed, Refused, Skipped, Warning};
         for (statuses, worst, is_failure) in [
-            (&[Passed, Skipped][..], Skipped, false),
+            (&[Passed, Skipped][..], Passed, false),
             (&[Warning, Skipped], Warning, false),
             (&[Refused, Warning], Refused, true),
             (&[Refused, Failed], Failed, true),

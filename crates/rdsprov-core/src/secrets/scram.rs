@@ -91,11 +91,11 @@ impl Verifier {
         })
     }
 
-    /// Returns whether this is the verifier of `password`. A verifier with more iterations than
-    /// [`ACCEPTED_ITERATIONS`] is not computed, and counts as that of another password.
+    /// Returns whether this is the verifier of `password`. A verifier with another number of iterations than
+    /// [`ACCEPTED_ITERATIONS`] counts as that of another password: no login can check it.
     #[must_use]
     pub fn matches(&self, password: &Password) -> bool {
-        self.iterations.get() <= *ACCEPTED_ITERATIONS.end()
+        ACCEPTED_ITERATIONS.contains(&self.iterations.get())
             && *self == Self::with_salt(password, self.iterations, self.salt.clone())
     }
 }

@@ -1,7 +1,7 @@
 //! Limits the time of a run for databases whose owners keep each login to them waiting.
 //!
 //! The owner of a database can delay each login to it, for example with a lock on its catalogs. A run counts the
-//! logins to databases of applications that the server has not answered. The first ones have the full time.
+//! databases of applications to which a login was not answered. The first ones have the full time.
 //! Then the administrator waits a short time only, and the roles of applications log in to the administrator
 //! database only. So the time does not grow with the number of such databases.
 
@@ -13,7 +13,7 @@ use super::snapshot::CONNECTIONS;
 use crate::config::ConnectTimeout;
 use crate::name::DatabaseName;
 
-/// The number of logins with the full time that may remain without a response.
+/// The number of databases without a response up to which logins have the full time.
 const WITH_FULL_TIME: usize = CONNECTIONS;
 
 /// The time for each further login of the administrator. A login takes some round trips.
@@ -32,16 +32,17 @@ impl Endpoint {
         let times = self.observation_timeout.duration().as_secs().div_ceil(SHORT_TIME.as_secs());
         let times = usize::try_from(times).unwrap_or(usize::MAX);
         let max = WITH_FULL_TIME + CONNECTIONS.saturating_mul(times);
-        let Some(others) = self.silent_logins.start(max) else {
+        let silent = self.silent_logins.count();
+        if silent >= max && !self.silent_logins.has_answered(database) {
             return Err(self.not_tried(database));
-        };
+        }
         let full = self.connect_timeout.after_an_answer();
-        let limit = match others {
+        let limit = match silent {
             0..WITH_FULL_TIME => full,
             _ => full.min(ConnectTimeout::from_duration(SHORT_TIME)),
         };
         let endpoint = Self { connect_timeout: limit, ..self.clone() };
-        self.count(endpoint.connect(database).await)
+        self.count(database, endpoint.connect(database).await)
     }
 
     /// Logs in to the database of an application, and executes no statement; `None` if too many such logins of
@@ -50,14 +51,18 @@ impl Endpoint {
         &self,
         database: &DatabaseName,
     ) -> Option<Result<Session, ConnectError>> {
-        self.silent_logins.start(WITH_FULL_TIME)?;
-        Some(self.count(self.log_in(database).await))
+        if self.silent_logins.count() >= WITH_FULL_TIME {
+            return None;
+        }
+        Some(self.count(database, self.log_in(database).await))
     }
 
-    fn count(&self, login: Result<Session, ConnectError>) -> Result<Session, ConnectError> {
-        if !login.as_ref().is_err_and(is_silent) {
-            self.silent_logins.answered();
-        }
+    fn count(
+        &self,
+        database: &DatabaseName,
+        login: Result<Session, ConnectError>,
+    ) -> Result<Session, ConnectError> {
+        self.silent_logins.ended(database, !login.as_ref().is_err_and(is_silent));
         login
     }
 }

@@ -1,21 +1,62 @@
-//! Counts the logins of a run that the server has not answered.
+//! Remembers the databases whose server has not answered a login of a run.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
 
-/// The number of logins of one run that have no response, or none yet. All endpoints of the run share it.
+use crate::name::DatabaseName;
+
+/// The databases to which logins of one run had no response. All endpoints of the run share it.
 #[derive(Clone, Default)]
-pub struct SilentLogins(Arc<AtomicUsize>);
+pub struct SilentLogins(Arc<Mutex<State>>);
+
+#[derive(Default)]
+struct State {
+    silent: BTreeSet<DatabaseName>,
+    answered: BTreeSet<DatabaseName>,
+}
 
 impl SilentLogins {
-    /// Counts another login, unless `max` have no response. Returns the number of the others.
-    pub(super) fn start(&self, max: usize) -> Option<usize> {
-        let one_more = |number: usize| (number < max).then_some(number + 1);
-        self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more).ok()
+    /// Returns the number of databases whose last login had no response. Logins in progress do not count.
+    pub(super) fn count(&self) -> usize {
+        self.with(|state| state.silent.len())
     }
 
-    /// Ends a login that the server has answered.
-    pub(super) fn answered(&self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+    /// Returns whether the last login to a database had a response.
+    pub(super) fn has_answered(&self, database: &DatabaseName) -> bool {
+        self.with(|state| state.answered.contains(database))
+    }
+
+    /// Remembers whether a login to a database had a response.
+    pub(super) fn ended(&self, database: &DatabaseName, has_answered: bool) {
+        self.with(|state| {
+            let (now, before) = match has_answered {
+                true => (&mut state.answered, &mut state.silent),
+                false => (&mut state.silent, &mut state.answered),
+            };
+            before.remove(database);
+            now.insert(database.clone());
+        });
+    }
+
+    fn with<T>(&self, read: impl FnOnce(&mut State) -> T) -> T {
+        read(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_database_counts_once() {
+        let logins = SilentLogins::default();
+        let database = |name: &str| DatabaseName::new_unchecked(name);
+        for (name, has_answered, count) in
+            [("a", false, 1), ("a", false, 1), ("b", true, 1), ("b", false, 2), ("a", true, 1)]
+        {
+            logins.ended(&database(name), has_answered);
+            assert_eq!(logins.count(), count, "{name}");
+            assert_eq!(logins.has_answered(&database(name)), has_answered, "{name}");
+        }
     }
 }

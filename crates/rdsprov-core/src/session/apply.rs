@@ -332,6 +332,7 @@ impl<F: Frontend> Execution<'_, F> {
             ..server::ExecuteOptions::default()
         };
         let build_id = progress.recorder.context.build_id.clone();
+        let _executing = self.cancellation.executing();
         let (outcome, committed) = self
             .reported(&plan, progress, async |listener| {
                 let settings = server::ExecuteOptions { listener: Some(listener), ..settings };
@@ -427,7 +428,7 @@ impl<F: Frontend> Execution<'_, F> {
     }
 
     /// Records the intent, executes an operation, and records the result of each step. Also returns
-    /// the number of committed changes.
+    /// the number of committed changes. The caller has marked the time of the execution.
     pub(super) async fn reported(
         &self,
         plan: &Plan,
@@ -449,9 +450,7 @@ impl<F: Frontend> Execution<'_, F> {
             plan,
             state: Mutex::<State>::default(),
         };
-        self.cancellation.set_executing(true);
         let outcome = operation(&listener).await;
-        self.cancellation.set_executing(false);
         let mut state = listener.state.into_inner().unwrap_or_else(PoisonError::into_inner);
         let committed = state.committed();
         let outcome = outcome?;

@@ -89,8 +89,11 @@ impl Cancellation {
         Stop::new(self.sender.subscribe())
     }
 
-    pub(super) fn set_executing(&self, executing: bool) {
-        self.executing.store(executing, Ordering::Relaxed);
+    /// Marks the time in which a plan is executed, from its intent to the record of its end: the execution
+    /// notices the cancellation itself. It ends when the returned value is dropped.
+    pub(super) fn executing(&self) -> Executing<'_> {
+        self.executing.store(true, Ordering::Relaxed);
+        Executing(&self.executing)
     }
 
     /// Waits until the cancellation is requested while no plan is executed.
@@ -99,5 +102,15 @@ impl Cancellation {
         while self.executing.load(Ordering::Relaxed) {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
+    }
+}
+
+/// The time in which a plan is executed: see [`Cancellation::executing`].
+#[must_use = "the time ends when it is dropped"]
+pub(super) struct Executing<'a>(&'a AtomicBool);
+
+impl Drop for Executing<'_> {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Relaxed);
     }
 }

@@ -15,7 +15,7 @@ use crate::site_policy::SitePolicy;
 use crate::text::os_reason;
 
 /// The configuration file that is read if the caller names none.
-pub(super) const DEFAULT_CONFIG: &str = "rdsprov.toml";
+const DEFAULT_CONFIG: &str = "rdsprov.toml";
 
 /// The options for the definitions.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -8,6 +8,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::time::Instant;
 
+use futures_util::future::join_all;
 use futures_util::{StreamExt as _, stream};
 use tracing::Instrument as _;
 
@@ -68,7 +69,7 @@ type InstanceSetup = (Instance, Result<Setup, Error>);
 /// Reads and validates the definitions of each instance. Contacts nothing.
 ///
 /// # Errors
-/// Returns [`UsageError::UnknownInstance`].
+/// Returns [`UsageError::UnknownInstance`](super::UsageError::UnknownInstance).
 pub fn fleet_setups(fleet: &Fleet, options: &FleetOptions) -> Result<Vec<InstanceSetup>, Error> {
     let cancellation = Cancellation::default();
     let run = FleetRun::new(fleet, options, &(), &cancellation)?;
@@ -82,7 +83,7 @@ pub fn fleet_setups(fleet: &Fleet, options: &FleetOptions) -> Result<Vec<Instanc
 /// Plans each instance. Changes nothing.
 ///
 /// # Errors
-/// Returns [`UsageError::UnknownInstance`].
+/// Returns [`UsageError::UnknownInstance`](super::UsageError::UnknownInstance).
 pub async fn plan_fleet<F: FleetFrontend>(
     fleet: &Fleet,
     options: &FleetOptions,
@@ -96,7 +97,7 @@ pub async fn plan_fleet<F: FleetFrontend>(
 /// Makes the access report of each instance.
 ///
 /// # Errors
-/// Returns [`UsageError::UnknownInstance`].
+/// Returns [`UsageError::UnknownInstance`](super::UsageError::UnknownInstance).
 pub async fn fleet_access<F: FleetFrontend>(
     fleet: &Fleet,
     query: &AccessQuery,
@@ -132,7 +133,7 @@ pub async fn fleet_access<F: FleetFrontend>(
 /// Checks for each instance what a run needs. Changes nothing.
 ///
 /// # Errors
-/// Returns [`UsageError::UnknownInstance`].
+/// Returns [`UsageError::UnknownInstance`](super::UsageError::UnknownInstance).
 pub async fn preflight_fleet<F: FleetFrontend>(
     fleet: &Fleet,
     options: &FleetOptions,
@@ -165,7 +166,7 @@ pub async fn preflight_fleet<F: FleetFrontend>(
 /// not changed also has a record of the reason.
 ///
 /// # Errors
-/// Returns [`UsageError::UnknownInstance`] or [`GateError::InvalidApproval`].
+/// Returns [`UsageError::UnknownInstance`](super::UsageError::UnknownInstance) or [`GateError::InvalidApproval`].
 pub async fn apply_fleet<F: FleetFrontend>(
     fleet: &Fleet,
     options: &FleetOptions,
@@ -203,21 +204,20 @@ pub async fn apply_fleet<F: FleetFrontend>(
         Ok(may_continue)
     };
     let gate = gate.await;
-    for (instance, report) in run.instances.iter().zip(&planned.instances) {
-        let error = errors.get(&instance.name);
+    // A digest of other plans approves nothing, also if nothing is left to do.
+    let approved = approved.filter(|approved| planned.digest.as_ref() == Some(approved));
+    // Side by side: each record may have to wait for the lock of a file.
+    let recorded = run.instances.iter().zip(&planned.instances).filter_map(|(instance, report)| {
         let is_stopped = gate.as_ref().err().filter(|_| report.plan.is_some());
-        if let Some(error) = error.or(is_stopped) {
-            let plan = report.plan.as_ref();
-            run.record_failure(instance, approved.as_deref(), error, plan).await;
-        }
-    }
+        let error = errors.get(&instance.name).or(is_stopped)?;
+        Some(run.record_failure(instance, approved.as_deref(), error, report.plan.as_ref()))
+    });
+    join_all(recorded).await;
     match gate {
         Ok(true) => {}
         Ok(false) => return Ok(FleetOutcome { report: planned, error: None }),
         Err(error) => return Ok(FleetOutcome { report: planned, error: Some(error) }),
     }
-    // A digest of other plans approves nothing, also if nothing is left to do.
-    let approved = approved.filter(|approved| planned.digest.as_ref() == Some(approved));
     let plans: BTreeMap<String, InstanceReport> =
         planned.instances.into_iter().map(|one| (one.instance.clone(), one)).collect();
     let report = run.side_by_side(async |instance, stop| match plans.get(&instance.name) {

@@ -5,7 +5,7 @@
 use std::path::PathBuf;
 
 use super::error::Error;
-use super::files::{DEFAULT_CONFIG, DefinitionOptions, MACHINE_POLICY, POLICY_VARIABLE};
+use super::files::{DefinitionOptions, MACHINE_POLICY, POLICY_VARIABLE};
 use super::open::{AdminAuth, Secrets, ServerOptions, tls_settings, tls_source};
 use super::run_options::RunOptions;
 use super::setup::{Setup, SetupBuilder};
@@ -22,22 +22,28 @@ use crate::secret_id::{Stage, Templates};
 impl SetupBuilder {
     /// Returns the settings that a run with these options would have, without starting it.
     ///
-    /// Definitions are not required, if the options set the environment.
+    /// Definitions are not required, if the options set the environment. `names_config` says whether the
+    /// caller has named the configuration file.
     ///
     /// # Errors
     /// Returns the errors of [`Self::build`] except [`Error::NoDefinitions`], and those of settings that
     /// contradict each other or the site policy.
-    pub fn settings_in_force(self, options: &RunOptions) -> Result<SettingsInForce, Error> {
+    pub fn settings_in_force(
+        self,
+        options: &RunOptions,
+        names_config: bool,
+    ) -> Result<SettingsInForce, Error> {
         let (files, given) = (self.named_files(), self.options.clone());
         let setup = match self.clone().build() {
             Err(Error::NoDefinitions) => self.without_definitions().build()?,
             setup => setup?,
         };
         let mut list = List { setup: &setup, server: &options.server, settings: Vec::new() };
-        list.files();
+        list.files(names_config);
         list.definitions(&given, files);
         list.connection()?;
         list.secrets()?;
+        setup.site.check_allowed(setup.environment(), &options.server.allow)?;
         list.run(options);
         Ok(SettingsInForce::new(list.settings))
     }
@@ -92,12 +98,10 @@ impl List<'_> {
         self.push(SettingName::Option(option), Some(setting.value.clone()), setting.source.clone());
     }
 
-    fn files(&mut self) {
+    fn files(&mut self, names_config: bool) {
         let config = self.setup.config.path.clone();
-        let source = match &config {
-            Some(path) if path != DEFAULT_CONFIG => self.server.source(Opt::Config),
-            _ => ValueSource::Default,
-        };
+        let source =
+            if names_config { self.server.source(Opt::Config) } else { ValueSource::Default };
         self.push(SettingName::Option(Opt::Config), config, source);
         for path in self.setup.site.paths() {
             let source = if path == MACHINE_POLICY {
@@ -197,9 +201,13 @@ impl List<'_> {
         match server.admin_auth {
             AdminAuth::Password => {
                 let login = setup.login_with_secret(server)?;
+                if let AdminCredentials::Secret(id) = &login {
+                    setup.site.check_admin_secret(setup.environment(), Some(id))?;
+                }
                 self.of_run(Opt::AdminSecret, &setup.login_setting(server, &login));
             }
             AdminAuth::Iam => {
+                setup.site.check_admin_secret(setup.environment(), None)?;
                 self.push(
                     SettingName::Option(Opt::AdminAuth),
                     Some("iam".to_owned()),

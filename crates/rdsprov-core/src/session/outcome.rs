@@ -3,6 +3,7 @@
 use super::cancellation::Cancellation;
 use super::error::{Error, Kind};
 use super::frontend::Frontend;
+use super::notice::Notice;
 use super::record_files::ConfiguredFiles;
 use super::records::Records;
 use super::run_options::{Completion, RunOptions};
@@ -34,7 +35,7 @@ pub(super) fn outcome_event(
 
 /// Records the failure of a run that was not started, with the plan that was made for it.
 ///
-/// A record that cannot be written is no error: the failure of the run is more useful.
+/// A record that cannot be written is a notice: the failure of the run is more useful.
 pub(super) async fn record_failure<F: Frontend>(
     files: ConfiguredFiles,
     error: &Error,
@@ -52,7 +53,12 @@ pub(super) async fn record_failure<F: Frontend>(
     let recorder = EventRecorder { context, command: Command::Apply };
     let (csv, ledger, _) =
         files.destinations(options.audit_output.as_ref(), options.audit_ledger.as_ref());
-    let (records, _) = Records::open(frontend, cancellation, csv, ledger, recorder.clone()).await;
+    let (records, opened) =
+        Records::open(frontend, cancellation, csv, ledger, recorder.clone()).await;
     let event = outcome_event(&recorder, Err(error), false);
-    let _ = records.write(&recorder.context, &[event]).await;
+    let written = records.write(&recorder.context, &[event]).await;
+    let errors = [opened.err().map(Error::from), written.err().map(Error::from)];
+    for error in errors.into_iter().flatten() {
+        frontend.on_notice(&Notice::NotRecorded { error: error.to_string() });
+    }
 }

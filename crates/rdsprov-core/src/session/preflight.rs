@@ -126,6 +126,7 @@ fn check_records(
     let name = CheckName::Records;
     let (csv, ledger, outside) =
         configured.destinations(options.audit_output.as_ref(), options.audit_ledger.as_ref());
+    let names_a_file = outside.is_err();
     if let Err(error) = outside {
         add_error(checks, name, &error);
     }
@@ -136,6 +137,7 @@ fn check_records(
         add_error(checks, name, &error.into());
     }
     if ledger.is_none()
+        && !names_a_file
         && let Some(setup) = setup
         && let Err(error) = setup.site.check_without_ledger()
     {

@@ -86,6 +86,7 @@ impl<F: Frontend> Execution<'_, F> {
             return Err(Error::NotConfirmed);
         }
         let stop = Some(self.cancellation.stop());
+        let _executing = self.cancellation.executing();
         let (outcome, committed) = self
             .reported(&plan, progress, async |listener| {
                 let listener = Some(listener);

@@ -486,7 +486,7 @@ fn host_of_the_master_secret_comes_from_rds() {
     let port = server.port();
     let version = rotating.start();
     rotating.done("createSecret", &version);
-    assert_eq!(rotating.fails("setSecret", &version), "invalid-secret");
+    assert_eq!(rotating.fails("setSecret", &version), "no-host");
     // The secret of an application does not decide to which server the master user logs in.
     *answer.lock().unwrap() = (200, endpoint("127.0.0.1", port));
     assert_eq!(rotating.fails("setSecret", &version), "server-mismatch");

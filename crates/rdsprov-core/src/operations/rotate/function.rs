@@ -6,9 +6,9 @@
 //! or, with `masterarn`, the other one of a role and its clone, whose password the role of the master
 //! secret sets.
 //!
-//! The users that can write the secret of an application are not administrators. So all logins of a rotation
-//! go to the server to which the role of the master secret logs in, and neither the role nor its clone may be
-//! an administrator.
+//! The users that can write the secret of an application are not administrators. So with `masterarn`, all
+//! logins of a rotation go to the server to which the role of the master secret logs in, and neither the role
+//! nor its clone may be an administrator.
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
@@ -360,7 +360,12 @@ impl Rotation<'_> {
         let mut secret = self.function.manager.current_version(&id).await?.secret;
         if secret.host.is_none() && id.is_managed_by_rds() {
             let endpoint = self.function.manager.endpoint(&id).await;
-            let endpoint = endpoint.map_err(|_| Error::Incomplete { id, key: "host" })?;
+            let endpoint = endpoint.map_err(|error| {
+                let reason = error
+                    .reason
+                    .unwrap_or_else(|| "its tags name no DB instance or cluster".to_owned());
+                Error::NoEndpoint { id, reason }
+            })?;
             secret.host = Some(endpoint.host);
             secret.port = endpoint.port;
         }

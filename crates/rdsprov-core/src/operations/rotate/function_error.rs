@@ -29,6 +29,8 @@ pub enum RotationStepError {
     NotEnabled { id: SecretId },
     #[error("version {version} of secret {id} is not AWSPENDING")]
     NotPending { id: SecretId, version: String },
+    #[error("the endpoint of secret {id} is not known: {reason}")]
+    NoEndpoint { id: SecretId, reason: String },
     #[error("secret {id} has no key `{key}`")]
     Incomplete { id: SecretId, key: &'static str },
     #[error(
@@ -86,6 +88,7 @@ impl RotationStepError {
             Self::SitePolicy(error) => error.code(),
             Self::NotEnabled { .. } | Self::NotPending { .. } => ErrorCode::RotationNotStarted,
             Self::NoPasswordAccepted { .. } => ErrorCode::RotationLoginFailed,
+            Self::NoEndpoint { .. } => ErrorCode::NoHost,
             Self::Incomplete { .. }
             | Self::OtherRole { .. }
             | Self::NoClone { .. }
@@ -110,6 +113,9 @@ impl RotationStepError {
             Self::NotPending { .. } => {
                 "have Secrets Manager invoke the function: `aws secretsmanager rotate-secret`"
                     .into()
+            }
+            Self::NoEndpoint { .. } => {
+                "correct the reason, or add `host` and `port` to a secret of your own for the master user".into()
             }
             Self::Incomplete { key, .. } => format!("add `{key}` to the secret").into(),
             Self::OtherRole { .. } => {

@@ -25,9 +25,9 @@ impl RefusalKind {
                 format!("role {role} is not managed by rdsprov and is an administrator: {power}")
             }
             Self::RoleControlledByOthers { role, controllers, has_marker } => format!(
-                "a role with CREATEROLE that is not an administrator can alter role {role} through the ADMIN OPTION of {}{}",
+                "{} has ADMIN OPTION on role {role}, and can or could alter it and write its comment{}",
                 listed_roles(controllers),
-                if *has_marker { ", and its marker does not count" } else { "" }
+                if *has_marker { ", so that its marker does not count" } else { "" }
             ),
             Self::RoleRenamed { role, renamed_to } => {
                 format!("role {role} was renamed to {renamed_to}, as the marker of this role shows")
@@ -336,7 +336,9 @@ impl RefusalKind {
                 ];
             }
             Self::RoleControlledByOthers { .. } => {
-                hint!["drop the role, or choose another name: the plan creates the role"]
+                hint![
+                    "choose another name, or drop the role if it was planted: the plan creates it"
+                ]
             }
             Self::RoleIsAdministrator { .. } | Self::RoleIsDelegate { .. } => {
                 hint!["name another role in `username` of the application"]

@@ -89,9 +89,8 @@ pub fn assert_handed_over(
          THEN RAISE EXCEPTION USING ERRCODE = '{CHANGED_SINCE_PLAN}', MESSAGE = \
          format('the code that role %s would get in database %s, or a privilege to add code, is not what was observed', {to}, current_database()); END IF; \
          EXCEPTION WHEN query_canceled THEN RAISE EXCEPTION USING ERRCODE = '{CHANGED_SINCE_PLAN}', MESSAGE = \
-         format('the check of the code that role %s would get in database %s was canceled, or takes longer than {seconds} s', {to}, current_database()); END; \
+         format('the check of the code that role %s would get in database %s was canceled, or takes longer than %s', {to}, current_database(), current_setting('statement_timeout')); END; \
          {remember_checked}; PERFORM set_config('statement_timeout', current_setting('{STATEMENT_TIME}'), true); END",
-        seconds = CHECK_TIME / 1000,
         remember_checked = remember_checked(),
         from = literal(from.as_str()),
         to = literal(to.as_str()),

@@ -11,8 +11,14 @@ WITH client AS (
 )
 SELECT json_build_object(
   'server', json_build_object(
-    'allowed', current_setting('max_connections')::bigint - current_setting('superuser_reserved_connections')::bigint
-      - coalesce(current_setting('reserved_connections', true), '0')::bigint,
+    -- From PostgreSQL 16 on, a predefined role may use more of them than others.
+    'allowed', current_setting('max_connections')::bigint
+      - CASE WHEN current_setting('is_superuser')::bool THEN 0
+        ELSE current_setting('superuser_reserved_connections')::bigint END
+      - CASE WHEN current_setting('is_superuser')::bool OR EXISTS (
+          SELECT FROM pg_catalog.pg_roles r
+          WHERE r.rolname = 'pg_use_reserved_connections' AND pg_catalog.pg_has_role(session_user, r.oid, 'USAGE')) THEN 0
+        ELSE coalesce(current_setting('reserved_connections', true), '0')::bigint END,
     'used', (SELECT count(*) FROM client)),
   'role', json_build_object(
     'allowed', (SELECT rolconnlimit FROM administrator),

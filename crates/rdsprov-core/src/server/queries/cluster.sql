@@ -141,9 +141,14 @@ SELECT json_build_object(
     FROM pg_catalog.pg_roles r CROSS JOIN LATERAL (
       SELECT ARRAY(
           SELECT DISTINCT pg_catalog.pg_get_userbyid(m.member) FROM pg_catalog.pg_auth_members m
-          WHERE m.roleid = r.oid AND m.admin_option AND m.member IN (SELECT oid FROM foreign_power) ORDER BY 1 LIMIT 3) AS controllers,
+          WHERE m.roleid = r.oid AND m.admin_option AND (m.member IN (SELECT oid FROM foreign_power)
+            -- The membership that PostgreSQL gives to the creator of a role, which may have lost CREATEROLE since.
+            OR current_setting('server_version_num')::int >= 160000 AND m.member NOT IN (SELECT oid FROM author)
+              AND NOT (to_jsonb(m)->>'inherit_option')::bool AND NOT (to_jsonb(m)->>'set_option')::bool
+              AND EXISTS (SELECT FROM pg_catalog.pg_roles g WHERE g.oid = m.grantor AND g.rolsuper))
+          ORDER BY 1 LIMIT 3) AS controllers,
         current_setting('server_version_num')::int < 160000 OR current_setting('is_superuser')::bool
-        OR pg_catalog.shobj_description(r.oid, 'pg_authid') IS NULL OR EXISTS (
+        OR pg_catalog.shobj_description(r.oid, 'pg_authid') IS NULL OR NOT EXISTS (SELECT FROM foreign_power) OR EXISTS (
           SELECT FROM pg_catalog.pg_auth_members m
           WHERE m.roleid = r.oid AND m.admin_option AND m.member IN (SELECT oid FROM author)) AS administered) p
     WHERE r.rolname !~ '^pg_' OR r.rolname = ANY($2::text[])

@@ -123,7 +123,9 @@ SELECT json_build_object(
       'kind', o.kind, 'identity', CASE o.kind WHEN 'procedure' THEN (
         -- With the modes of the arguments, because two procedures of one name can differ in the modes only.
         SELECT format('%s.%I(%s)', i.schema, p.proname, pg_get_function_identity_arguments(p.oid))
-        FROM pg_proc p WHERE p.oid = o.oid) ELSE i.identity END, 'owner', pg_get_userbyid(o.owner),
+        FROM pg_proc p WHERE p.oid = o.oid)
+        -- Types of the SQL standard have identities of several words.
+        WHEN 'type' THEN format('%s.%s', i.schema, i.name) ELSE i.identity END, 'owner', pg_get_userbyid(o.owner),
       'of_extension', o.owner IN (SELECT oid FROM administrator) AND EXISTS (
         SELECT FROM pg_depend d WHERE d.classid = o.class AND d.objid = o.oid AND d.deptype = 'e'),
       'extension', (

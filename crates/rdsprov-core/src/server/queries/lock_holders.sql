@@ -16,7 +16,7 @@ WITH key_holder AS (
         -- attribute CREATEDB, or a role that owns a database.
         OR a.rolcreaterole AND (current_setting('server_version_num')::int < 160000 OR a.rolcreatedb OR EXISTS (
           SELECT FROM pg_catalog.pg_auth_members m JOIN pg_catalog.pg_database d ON d.datdba = m.roleid
-          WHERE m.member = a.oid AND m.admin_option)))
+          WHERE m.admin_option AND pg_catalog.pg_has_role(a.oid, m.member, 'USAGE'))))
         AND pg_catalog.pg_has_role(r.oid, a.oid, 'MEMBER')) AS administrator
   FROM key_holder h JOIN pg_catalog.pg_stat_activity s ON s.pid = h.pid
   LEFT JOIN pg_catalog.pg_roles r ON r.oid = s.usesysid
