@@ -162,8 +162,12 @@ pub async fn preflight_fleet<F: FleetFrontend>(
 /// Changes each instance to its desired state, and records its run.
 ///
 /// If the approval is a digest, all instances are planned first, and nothing is changed unless it is the
-/// digest over all plans. Each instance then has the approval of exactly its plan. An instance that is
-/// not changed also has a record of the reason.
+/// digest over all plans. Each instance then has the approval of exactly its plan.
+///
+/// An instance that cannot be planned, or whose plan is not applied because the approval is stale or the
+/// run was not confirmed or was stopped, also has a record of the reason. An instance that is not started
+/// has none. If [`FleetOptions::max_failures`] is reached while all instances are planned, those that
+/// were planned have none, either, unless the approval is stale.
 ///
 /// # Errors
 /// Returns [`UsageError::UnknownInstance`](super::UsageError::UnknownInstance) or [`GateError::InvalidApproval`].
