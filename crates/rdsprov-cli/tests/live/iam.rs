@@ -11,10 +11,13 @@ const DOCUMENT: &str = include_str!("../../../../docs/iam.md");
 
 /// The commands by their headings, with their arguments and exit codes. Commands that only read
 /// precede the one that changes their input.
-const COMMANDS: [(&str, &[&str], i32); 13] = [
+const COMMANDS: [(&str, &[&str], i32); 17] = [
     ("validate", &["validate"], 0),
     ("plan", &["plan", "--out", "plan.json"], 0),
     ("check", &["check"], 2),
+    ("preflight", &["preflight"], 0),
+    ("config", &["config"], 0),
+    ("graph", &["graph"], 0),
     ("apply PLAN", &["apply", "plan.json", "--dry-run"], 0),
     ("apply", &["apply", "--audit-ledger", "ledger.jsonl"], 0),
     ("rotate", &["rotate", "keycloak"], 0),
@@ -24,11 +27,12 @@ const COMMANDS: [(&str, &[&str], i32); 13] = [
     ("audit", &["audit", "report", "ledger.jsonl"], 0),
     ("schema", &["schema", "plan"], 0),
     ("completions", &["completions", "bash"], 0),
+    ("man", &["man"], 0),
     ("explain", &["explain", "plan-stale"], 0),
 ];
 
 /// Commands that read no definitions.
-const WITHOUT_DEFINITIONS: [&str; 4] = ["audit", "schema", "completions", "explain"];
+const WITHOUT_DEFINITIONS: [&str; 5] = ["audit", "schema", "completions", "man", "explain"];
 
 /// The actions of a policy, with the resources of each.
 type Policy = BTreeMap<String, Vec<String>>;
@@ -100,6 +104,8 @@ fn commands_make_only_documented_calls() {
                 let mut program = fixture.program();
                 program.args(arguments);
                 program
+            } else if command == "graph" {
+                fixture.without_connection("teams/standalone.tfvars", arguments)
             } else {
                 fixture.command("teams/standalone.tfvars", arguments)
             };
@@ -109,7 +115,8 @@ fn commands_make_only_documented_calls() {
         let mut calls = run(&plain, code);
         let policy = &policies[&format!("`rdsprov {command}`")];
         if !policy.is_empty() && !["rotate", "delegate"].contains(&command) {
-            assert_eq!(calls.len(), 1, "one batch is enough for {command}: {calls:?}");
+            let reads = calls.iter().filter(|call| call.action != "DescribeSecret");
+            assert_eq!(reads.count(), 1, "one batch is enough for {command}: {calls:?}");
         }
         calls.extend(run(&singly, code));
         let called: BTreeSet<String> =
