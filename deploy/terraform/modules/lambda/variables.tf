@@ -26,7 +26,7 @@ variable "admin_secret_arn" {
 }
 
 variable "application_secret_arns" {
-  description = "The ARNs of the secrets of the applications. `*` is allowed in them."
+  description = "The ARNs of the secrets of the applications. `*` is allowed in them. Empty for a fleet whose instances have roles of their own."
   type        = list(string)
 }
 
@@ -89,9 +89,14 @@ variable "environment_variables" {
 }
 
 variable "rotation" {
-  description = "Whether to create the rotation function, and allow Secrets Manager to invoke it."
+  description = "Whether to create the rotation function, and allow Secrets Manager to invoke it. False if `application_secret_arns` is empty."
   type        = bool
   default     = true
+  # IAM rejects a statement without a resource.
+  validation {
+    condition     = !var.rotation || length(var.application_secret_arns) > 0
+    error_message = "The rotation function needs application_secret_arns: list the secrets that it rotates, or set rotation = false."
+  }
 }
 
 variable "rotation_masters" {
