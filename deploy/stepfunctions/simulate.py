@@ -91,6 +91,8 @@ class Server:
     refused: bool = False
     unreachable_times: int = 0
     out_of_time_times: int = 0
+    # The run ends, and the state machine does not get the response.
+    lost_times: int = 0
 
 
 @dataclass
@@ -240,6 +242,9 @@ def respond(server: Server, event: dict[str, Any]) -> tuple[float, Any, TaskFail
     if server.out_of_time_times > 0:
         server.out_of_time_times -= 1
         return TIME_LIMIT, None, TaskFailed("interrupted", "stopped before the deadline")
+    if server.lost_times > 0:
+        server.lost_times -= 1
+        return server.seconds, None, TaskFailed("Lambda.SdkClientException", "no response")
     result = {
         "mode": event["mode"],
         "outcome": "applied" if event["mode"] == "apply" else "as_declared",

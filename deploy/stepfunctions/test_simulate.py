@@ -82,6 +82,33 @@ class Executions(unittest.TestCase):
                          ["digest: interrupted: stopped before the deadline"])
         self.assertEqual(world.invocations, 1 + 2 + 2)
 
+    def test_run_whose_response_is_lost_is_a_stopped_run(self) -> None:
+        world, data = simulate.world_of(replace(SMALL, instances=0, tolerated=100))
+        world.servers = {name: Server(1, lost_times=1) for name in ["digest", "true", "none"]}
+        world.servers["thrice"] = Server(1, lost_times=3)
+        lines = [{"instance": "digest", "approval": "sha256:0"},
+                 {"instance": "true", "approval": "true"}, {"instance": "none"},
+                 {"instance": "thrice"}]
+        world.objects["definitions/prod/instances.jsonl"] = "\n".join(map(json.dumps, lines))
+        world.run(simulate.execute(world, machine(), data, {}))
+        succeeded = world.objects["records/prod/night/SUCCEEDED_0.json"]
+        self.assertEqual([one["instance"] for one in succeeded], ["true", "none"])
+        failed = world.objects["records/prod/night/FAILED_0.json"]
+        self.assertEqual([one["Cause"] for one in failed],
+                         [f"{name}: Lambda.SdkClientException: no response"
+                          for name in ["digest", "thrice"]])
+        self.assertEqual(world.invocations, 1 + 2 + 2 + 3)
+
+    def test_only_throttled_invocations_of_lambda_are_retried(self) -> None:
+        retried = [error for retrier in run_state(machine())["Retry"]
+                   for error in retrier["ErrorEquals"]]
+        self.assertEqual(retried, ["Lambda.TooManyRequestsException", "lock-timeout"])
+        stopped = next(one["ErrorEquals"] for one in run_state(machine())["Catch"]
+                       if one["Next"] == "Stopped")
+        self.assertEqual({one for one in stopped if one.startswith("Lambda.")},
+                         {"Lambda.ServiceException", "Lambda.AWSLambdaException",
+                          "Lambda.SdkClientException"})
+
     def test_too_many_failures_end_the_execution(self) -> None:
         result = simulate.simulate(replace(SMALL, refused=0.2, tolerated=5))
         self.assertEqual(result.error.error, "too-many-failures")
