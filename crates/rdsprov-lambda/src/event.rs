@@ -203,6 +203,9 @@ impl ProvisionEvent {
             return Err(format!("`{key}` requires the mode `apply`"));
         }
         match (&self.fleet, &self.instance) {
+            (Some(FileSource::Text { syntax: Syntax::Hcl, .. }), _) => {
+                Err("the syntaxes of `fleet` are json and toml".to_owned())
+            }
             (Some(_), None) => {
                 Err("`fleet` requires `instance`, the name of one of them".to_owned())
             }
@@ -417,6 +420,10 @@ mod tests {
             (r#"{"mode": "apply", "records": "s3://abc/../a"}"#, "`s3://BUCKET/PREFIX`"),
             (r#"{"mode": "plan", "fleet": {}}"#, "`fleet` requires `instance`"),
             (r#"{"mode": "plan", "instance": "a"}"#, "`instance` requires `fleet`"),
+            (
+                r#"{"mode": "plan", "fleet": {"text": "", "syntax": "hcl"}, "instance": "a"}"#,
+                "the syntaxes of `fleet` are json and toml",
+            ),
             (
                 r#"{"mode": "plan", "fleet": {}, "instance": "a", "host": "h"}"#,
                 "`host` cannot be used with `fleet`: write `host` in the instance or in `defaults`",
