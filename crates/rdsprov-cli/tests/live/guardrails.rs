@@ -406,3 +406,28 @@ fn grants_through_a_lost_grant_option() {
         expect(&fixture.run(&definitions, &["check", "--env", "dev"]), 0);
     }
 }
+
+/// Some types of the SQL standard have names of several words, which PostgreSQL writes without quotes.
+#[test]
+fn grant_on_a_type_of_the_standard() {
+    for major in versions() {
+        let fixture = Fixture::new(major);
+        fixture.app("dev", "keycloak", "keycloak_user");
+        let definitions = fixture.definitions(
+            r#"application_databases = {
+                 keycloak = { database_name = "keycloak", username = "keycloak_user" }
+               }"#,
+        );
+        expect(&fixture.run(&definitions, &["apply", "--env", "dev"]), 0);
+        let grant = "GRANT USAGE ON TYPE timestamp TO keycloak_user WITH GRANT OPTION";
+        fixture.server.superuser("keycloak", grant).unwrap();
+        let json = fixture.run(&definitions, &["plan", "--env", "dev", "--format", "json"]);
+        let plan: serde_json::Value = serde_json::from_slice(&json.stdout).unwrap();
+        let refusal = &plan["refusals"][0];
+        assert_eq!(refusal["code"], "step-of-other-role", "PostgreSQL {major}: {plan:#}");
+        let statement = refusal["manual_fix"]["sql"].as_str().unwrap();
+        assert!(statement.contains(r#"pg_catalog."timestamp""#), "{statement}");
+        fixture.server.superuser("keycloak", statement).unwrap();
+        expect(&fixture.run(&definitions, &["check", "--env", "dev"]), 0);
+    }
+}

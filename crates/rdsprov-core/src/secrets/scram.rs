@@ -180,10 +180,20 @@ mod tests {
         }
     }
 
+    /// Otherwise, a superuser would accept what no login accepts.
+    #[test]
+    fn verifier_that_no_login_can_check_does_not_match() {
+        for (iterations, matches) in [(1, false), (4095, false), (4096, true), (100_001, false)] {
+            let iterations = NonZeroU32::new(iterations).unwrap();
+            let verifier = Verifier::with_salt(&password("pencil"), iterations, vec![1; 16]);
+            assert_eq!(verifier.matches(&password("pencil")), matches, "{iterations}");
+        }
+    }
+
     /// RFC 4013 removes invisible characters and replaces compatibility characters.
     #[test]
     fn passwords_are_normalised_with_saslprep() {
-        let verifier = Verifier::new(&password("IX"), NonZeroU32::MIN).unwrap();
+        let verifier = Verifier::new(&password("IX"), ITERATIONS).unwrap();
         for same in ["I\u{ad}X", "\u{2168}"] {
             assert!(verifier.matches(&password(same)), "{same:?}");
         }

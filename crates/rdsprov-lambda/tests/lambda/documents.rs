@@ -14,3 +14,20 @@ fn examples_are_valid_events() {
         assert!(event.is_valid(), "{text}: {event:?}");
     }
 }
+
+/// The state machine merges `event` of its input with a line of the list of instances.
+#[test]
+fn event_of_the_state_machine_is_valid() {
+    let guide = include_str!("../../../../deploy/stepfunctions/README.md");
+    let input = guide.split("```json\n").nth(1).unwrap().split("```").next().unwrap();
+    let input: serde_json::Value = serde_json::from_str(input).unwrap();
+    for approval in [None, Some("sha256:0f6d2a7c91be")] {
+        let mut event = input["event"].clone();
+        event["instance"] = "orders-eu".into();
+        if let Some(approval) = approval {
+            event["approval"] = approval.into();
+        }
+        let parsed: Event = serde_json::from_value(event.clone()).unwrap();
+        assert!(parsed.is_valid(), "{event}: {parsed:?}");
+    }
+}
