@@ -32,7 +32,7 @@ impl Endpoint {
         let times = self.observation_timeout.duration().as_secs().div_ceil(SHORT_TIME.as_secs());
         let times = usize::try_from(times).unwrap_or(usize::MAX);
         let max = WITH_FULL_TIME + CONNECTIONS.saturating_mul(times);
-        let silent = self.silent_logins.count();
+        let silent = self.silent_logins.count(SHORT_TIME);
         if silent >= max && !self.silent_logins.has_answered(database) {
             return Err(self.not_tried(database));
         }
@@ -42,6 +42,7 @@ impl Endpoint {
             _ => full.min(ConnectTimeout::from_duration(SHORT_TIME)),
         };
         let endpoint = Self { connect_timeout: limit, ..self.clone() };
+        self.silent_logins.started(database);
         self.count(database, endpoint.connect(database).await)
     }
 
@@ -51,9 +52,10 @@ impl Endpoint {
         &self,
         database: &DatabaseName,
     ) -> Option<Result<Session, ConnectError>> {
-        if self.silent_logins.count() >= WITH_FULL_TIME {
+        if self.silent_logins.count(SHORT_TIME) >= WITH_FULL_TIME {
             return None;
         }
+        self.silent_logins.started(database);
         Some(self.count(database, self.log_in(database).await))
     }
 

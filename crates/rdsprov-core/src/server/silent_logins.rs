@@ -1,7 +1,8 @@
 //! Remembers the databases whose server has not answered a login of a run.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use crate::name::DatabaseName;
 
@@ -11,14 +12,27 @@ pub struct SilentLogins(Arc<Mutex<State>>);
 
 #[derive(Default)]
 struct State {
+    /// When the logins in progress have started.
+    started: BTreeMap<DatabaseName, Instant>,
     silent: BTreeSet<DatabaseName>,
     answered: BTreeSet<DatabaseName>,
 }
 
 impl SilentLogins {
-    /// Returns the number of databases whose last login had no response. Logins in progress do not count.
-    pub(super) fn count(&self) -> usize {
-        self.with(|state| state.silent.len())
+    /// Returns the number of databases whose last login had no response, and of those that have not answered
+    /// one for this time.
+    pub(super) fn count(&self, patience: Duration) -> usize {
+        self.with(|state| {
+            let is_late = |(name, start): &(&DatabaseName, &Instant)| {
+                start.elapsed() > patience && !state.silent.contains(*name)
+            };
+            state.silent.len() + state.started.iter().filter(is_late).count()
+        })
+    }
+
+    /// Remembers that a login to a database begins.
+    pub(super) fn started(&self, database: &DatabaseName) {
+        self.with(|state| state.started.insert(database.clone(), Instant::now()));
     }
 
     /// Returns whether the last login to a database had a response.
@@ -29,6 +43,7 @@ impl SilentLogins {
     /// Remembers whether a login to a database had a response.
     pub(super) fn ended(&self, database: &DatabaseName, has_answered: bool) {
         self.with(|state| {
+            state.started.remove(database);
             let (now, before) = match has_answered {
                 true => (&mut state.answered, &mut state.silent),
                 false => (&mut state.silent, &mut state.answered),
@@ -54,9 +69,14 @@ mod tests {
         for (name, has_answered, count) in
             [("a", false, 1), ("a", false, 1), ("b", true, 1), ("b", false, 2), ("a", true, 1)]
         {
+            logins.started(&database(name));
             logins.ended(&database(name), has_answered);
-            assert_eq!(logins.count(), count, "{name}");
+            assert_eq!(logins.count(Duration::ZERO), count, "{name}");
             assert_eq!(logins.has_answered(&database(name)), has_answered, "{name}");
         }
+        // A login in progress counts when it takes too long.
+        logins.started(&database("c"));
+        assert_eq!(logins.count(Duration::from_secs(3600)), 1);
+        assert_eq!(logins.count(Duration::ZERO), 2);
     }
 }
