@@ -174,8 +174,8 @@ fn planted_role_does_not_become_a_clone() {
             "CREATE ROLE shop_owner_clone LOGIN PASSWORD 'Canary-clone'",
             "GRANT shop_owner_clone TO platform_admin WITH ADMIN OPTION",
         ]);
-        let text = site.run(&APPLY, 3);
-        assert!(text.contains("refused[role-controlled-by-others]"), "{text}");
+        // The secret names the role itself, so that nothing needs the clone yet.
+        site.run(&APPLY, 0);
         let members =
             "SELECT count(*) FROM pg_auth_members WHERE member = 'shop_owner_clone'::regrole";
         assert_eq!(site.fixture.query(members), "0");

@@ -88,10 +88,16 @@ impl Planner<'_> {
             return;
         };
         if self.refuse_administrator(clone, role)
-            || self.refuse_controlled_by_others(clone, &role.application, seen)
             || self.refuse_other_administrator(clone, &role.application, seen)
             || self.refuse_privileged(clone, &role.application, seen)
         {
+            return;
+        }
+        if !seen.controllers.is_empty() {
+            // Without its membership, the rotation does not use it, and nothing else needs it yet.
+            if *current == CurrentUser::Clone {
+                self.refuse_controlled_by_others(clone, &role.application, seen);
+            }
             return;
         }
         self.membership_of_clone(name, role, clone, seen, steps);

@@ -65,7 +65,9 @@
   -- Objects in the schemas that the search_path of the new owner contains: it decides which operator, cast or function a
   -- query means. The owners come from the catalogs: pg_shdepend has no entry for an object of a predefined role.
   UNION SELECT o.classid, o.objid, o.owner, n.nspname FROM object o JOIN pg_namespace n ON n.oid = o.namespace
-  WHERE $3 IS NULL AND (n.nspname = 'public' OR n.nspname = ANY ($6::text[])) AND NOT EXISTS (
+  -- Each owner of the database is a member of pg_database_owner, and can give it objects.
+  WHERE $3 IS NULL AND (n.nspname IN ('public', $4) OR n.nspname = ANY ($6::text[])
+    OR pg_get_userbyid(o.owner) = 'pg_database_owner') AND NOT EXISTS (
     SELECT FROM pg_depend d WHERE d.classid = o.classid AND d.objid = o.objid AND d.objsubid = 0
       AND (d.deptype = 'i' OR d.deptype = 'a' AND d.classid = 'pg_class'::regclass))
 ), listed AS (
@@ -78,7 +80,7 @@
   -- Their owners can change them at any time.
   UNION SELECT i.type, o.schema, format('%s of role %s', i.identity, r.rolname) FROM other o
   JOIN pg_roles r ON r.oid = o.owner CROSS JOIN pg_identify_object(o.classid, o.objid, 0) i
-  WHERE NOT r.rolsuper AND r.rolname NOT IN ($1, $4, 'pg_database_owner', current_user) AND r.rolname <> ALL ($5::text[])
+  WHERE NOT r.rolsuper AND r.rolname NOT IN ($1, $4, current_user) AND r.rolname <> ALL ($5::text[])
   UNION ALL SELECT 'privilege', NULL, format('%s of %s on %s', privilege_type, grantee,
     first || CASE others WHEN 0 THEN '' ELSE format(' and %s more', others) END) FROM kept
   -- A stored value can be in another encoding, in which it cannot be cut. Applications store secrets in parameters of
