@@ -344,6 +344,11 @@ fn recorded_outcomes(fleet: &Fleet, name: &str) -> Vec<String> {
     records.filter_map(outcome).collect()
 }
 
+fn sorted(mut lines: Vec<String>) -> Vec<String> {
+    lines.sort();
+    lines
+}
+
 /// A run that ends before its first change is recorded for each instance, as it is for one server.
 #[test]
 fn instance_that_is_not_changed_has_a_record() {
@@ -363,13 +368,16 @@ fn instance_that_is_not_changed_has_a_record() {
     expect(&output, 3);
     let expected =
         ["db-1 refused plan-stale", "db-2 refused plan-stale", "down error cannot-connect"];
-    assert_eq!(recorded_outcomes(&fleet, "stale.jsonl"), expected);
+    // The records are written side by side.
+    assert_eq!(sorted(recorded_outcomes(&fleet, "stale.jsonl")), expected);
     let expected = ["db-1 apply refused", "db-2 apply refused", "down apply error"];
-    assert_eq!(rows(&fleet, "stale.csv"), expected);
-    let printed = String::from_utf8(output.stdout).unwrap();
-    assert_eq!(std::fs::read_to_string(fleet.path().join("stale.csv")).unwrap(), printed);
+    assert_eq!(sorted(rows(&fleet, "stale.csv")), expected);
+    let lines = |text: String| sorted(text.lines().map(str::to_owned).collect());
+    let printed = lines(String::from_utf8(output.stdout).unwrap());
+    assert_eq!(lines(std::fs::read_to_string(fleet.path().join("stale.csv")).unwrap()), printed);
     let ledger = std::fs::read_to_string(fleet.path().join("stale.jsonl")).unwrap();
-    let first: Value = serde_json::from_str(ledger.lines().next().unwrap()).unwrap();
+    let records = ledger.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let first = records.into_iter().find(|one| one["instance"] == "db-1").unwrap();
     // The digest approves other plans, and none of these.
     assert_eq!(first["fleet_approval"], Value::Null);
     let server = format!("localhost:{}", fleet.servers[0].port());
@@ -378,8 +386,7 @@ fn instance_that_is_not_changed_has_a_record() {
 
     // An instance without a plan is not changed; the others are.
     expect(&apply(&fleet, "approved", &planned), 1);
-    let mut recorded = recorded_outcomes(&fleet, "approved.jsonl");
-    recorded.sort();
+    let recorded = sorted(recorded_outcomes(&fleet, "approved.jsonl"));
     assert_eq!(recorded, ["db-1 success -", "db-2 success -", "down error cannot-connect"]);
     let of_down = |row: &&String| row.starts_with("down ");
     let rows_of_down: Vec<String> =
@@ -390,7 +397,7 @@ fn instance_that_is_not_changed_has_a_record() {
     expect(&apply(&fleet, "again", &planned), 3);
     let expected =
         ["db-1 refused plan-stale", "db-2 refused plan-stale", "down error cannot-connect"];
-    assert_eq!(recorded_outcomes(&fleet, "again.jsonl"), expected);
+    assert_eq!(sorted(recorded_outcomes(&fleet, "again.jsonl")), expected);
 
     // A configuration that is invalid has a record, too.
     std::fs::remove_file(fleet.path().join("shop.tfvars")).unwrap();
