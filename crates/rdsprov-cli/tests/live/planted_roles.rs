@@ -105,7 +105,7 @@ fn power_over_a_managed_role_is_refused_until_it_ends() {
     }
 }
 
-/// What a planted marker says about secrets, names and environments stops nobody, also after its author was
+/// What a planted marker says about secrets, names and environments stops no other application, also after its author was
 /// dropped.
 #[test]
 fn planted_markers_concern_no_other_application() {
