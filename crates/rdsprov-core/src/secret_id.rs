@@ -77,6 +77,7 @@ impl SecretId {
     }
 
     /// Returns whether two ids are of one account and one region. A name is of those of the caller.
+    #[cfg(any(test, feature = "aws"))]
     pub(crate) fn is_beside(&self, other: &Self) -> bool {
         let account = |id: &Self| id.in_arn().map(|(account, _)| account.to_owned());
         account(self).is_none_or(|of_self| account(other) == Some(of_self))

@@ -370,6 +370,7 @@ impl SitePolicy {
     ///
     /// # Errors
     /// Returns a [`SitePolicyError`] if a file limits the secrets of administrators, and does not allow it.
+    #[cfg(any(test, feature = "aws"))]
     pub(crate) fn check_master_secret(
         &self,
         secret: &SecretId,

@@ -138,6 +138,7 @@ pub(crate) struct Patience {
 
 impl Patience {
     /// Shortens the current wait and all later ones.
+    #[cfg(feature = "postgres")]
     pub(crate) fn shorten(&self) {
         self.is_short.store(true, Ordering::Relaxed);
     }

@@ -288,6 +288,7 @@ impl LedgerWriter {
     }
 
     /// Sets how long the writer waits for other processes.
+    #[cfg(feature = "postgres")]
     pub(crate) fn with_patience(self, patience: &Patience) -> Self {
         Self { patience: patience.clone(), ..self }
     }

@@ -314,6 +314,12 @@ impl<'a> DatabasePlanner<'a, '_> {
         self.planner.has_managed_privileges(role) && role != self.owner
     }
 
+    /// Returns whether the privileges of a role on an object are compared: those of managed roles, and on objects
+    /// of the owner and the creators also those of predefined roles of which a declared role is a member.
+    pub(super) fn is_compared(&self, role: &RoleName, of_creator: bool) -> bool {
+        self.is_managed(role) || of_creator && self.planner.is_group_of_application(role)
+    }
+
     /// Returns whether a role is the owner of the database, or `pg_database_owner`, whose only
     /// member is the owner.
     pub(super) fn is_database_owner(&self, owner: &RoleName) -> bool {
@@ -343,11 +349,7 @@ impl<'a> DatabasePlanner<'a, '_> {
         public: Option<Privileges>,
     ) -> AclDiff {
         let of_creator = self.is_creator(self.effective_owner(owner));
-        let managed = |role: &RoleName| {
-            role != owner
-                && (self.is_managed(role)
-                    || of_creator && self.planner.is_group_of_application(role))
-        };
+        let managed = |role: &RoleName| role != owner && self.is_compared(role, of_creator);
         let mut acl_diff = acl::diff(acl, &DeclaredAcl { wanted, managed: &managed, public });
         // The owner of an object has its privileges by ownership.
         if !self.is_database_owner(owner) {

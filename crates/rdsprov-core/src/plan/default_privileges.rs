@@ -74,22 +74,18 @@ impl DatabasePlanner<'_, '_> {
         for row in &contents.default_privileges {
             // Default privileges without a schema apply to all schemas, and no entry covers all.
             // For objects of other roles than the creators, nothing is declared.
-            let of_creator = row.schema.as_ref().filter(|_| self.is_creator(&row.role));
-            let wanted = of_creator.map_or_else(BTreeMap::new, |schema| {
+            let of_creator = self.is_creator(&row.role);
+            let declared = row.schema.as_ref().filter(|_| of_creator);
+            let wanted = declared.map_or_else(BTreeMap::new, |schema| {
                 self.wanted(schema, |level| privilege::on_object(level, row.kind))
             });
             let covered = row
                 .schema
                 .as_ref()
                 .is_none_or(|schema| self.database.covered_schemas().contains(schema));
-            let public = (covered && self.is_creator(&row.role) && row.kind.is_closed_to_public())
-                .then(Privileges::new);
-            let of_creator = self.is_creator(&row.role);
-            let managed = |role: &RoleName| {
-                *role != row.role
-                    && (self.is_managed(role)
-                        || of_creator && self.planner.is_group_of_application(role))
-            };
+            let public =
+                (covered && of_creator && row.kind.is_closed_to_public()).then(Privileges::new);
+            let managed = |role: &RoleName| *role != row.role && self.is_compared(role, of_creator);
             let acl_diff =
                 acl::diff(&row.acl, &DeclaredAcl { wanted: &wanted, managed: &managed, public });
             for revoke in &acl_diff.revoke {

@@ -17,6 +17,8 @@ mod files;
 mod generate;
 #[cfg(all(feature = "postgres", any(test, not(feature = "aws"))))]
 pub(crate) mod no_aws;
+#[cfg(feature = "postgres")]
+mod object_uri;
 #[cfg(feature = "aws")]
 mod objects;
 mod parse;
@@ -56,8 +58,10 @@ pub use generate::GENERATED_LENGTH;
 pub(crate) use no_aws as aws;
 #[cfg(all(feature = "postgres", not(feature = "aws")))]
 use no_aws as signer;
+#[cfg(feature = "postgres")]
+pub use object_uri::{ObjectError, ObjectPrefix, ObjectUri};
 #[cfg(feature = "aws")]
-pub use objects::{ObjectError, ObjectPrefix, ObjectStore, ObjectUri};
+pub use objects::ObjectStore;
 pub use password::{Password, PasswordProblem};
 pub use secret::Secret;
 pub use secret_owner::SecretOwner;

@@ -132,6 +132,7 @@ pub(crate) fn pooled() -> PasswordCheck {
 
 /// Logs in to the first of these databases that gives a result: to the last one only, if too many logins of
 /// this run to databases of applications have no response. Without a result, returns the reason of the first.
+#[cfg(feature = "aws")]
 pub(crate) async fn login(
     target: &Endpoint,
     databases: &[DatabaseName],

@@ -21,9 +21,7 @@ use crate::operations::{PlanRefused, RunError};
 use crate::plan::rotation::RotationError;
 use crate::plan::{Plan, Refusal, SavedPlanError, SlotError};
 use crate::secret_id::TemplateError;
-#[cfg(feature = "aws")]
-use crate::secrets::ObjectError;
-use crate::secrets::{SourceError, TokenError};
+use crate::secrets::{ObjectError, SourceError, TokenError};
 use crate::server::TlsError;
 use crate::site_policy::SitePolicyError;
 use crate::text::{os_reason, visible};
@@ -120,7 +118,6 @@ pub enum Error {
     #[error(transparent)]
     Source(#[from] SourceError),
     /// An object of S3 cannot be read or written.
-    #[cfg(feature = "aws")]
     #[error(transparent)]
     Object(#[from] ObjectError),
     /// No IAM token can be created.
@@ -267,7 +264,6 @@ impl Error {
             Self::TlsSettings(error) => error.code(),
             Self::Tls(error) => error.code(),
             Self::Source(error) => error.code(),
-            #[cfg(feature = "aws")]
             Self::Object(error) => error.code(),
             Self::Token(error) => error.code(),
             Self::Run(error) => error.code(),
@@ -342,7 +338,6 @@ impl Error {
             Self::TlsSettings(error) => return error.hints(),
             Self::Tls(error) => return error.hints(),
             Self::Source(error) => return error.hints(),
-            #[cfg(feature = "aws")]
             Self::Object(error) => return error.hints(),
             Self::Token(error) => return error.hints(),
             Self::Run(error) => return error.hints(),
@@ -550,9 +545,8 @@ impl Error {
             | Self::Statement(_)
             | Self::NotConverged(_)
             | Self::Stopped { .. }
+            | Self::Object(_)
             | Self::Token(_) => Kind::Failed,
-            #[cfg(feature = "aws")]
-            Self::Object(_) => Kind::Failed,
             // An unknown application is a typo in the options. Other reasons are refusals.
             Self::Rotation(errors) => {
                 let is_typo = |error| matches!(error, &RotationError::UnknownApplication { .. });
