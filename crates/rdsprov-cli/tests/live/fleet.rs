@@ -472,7 +472,7 @@ fn user_confirms_all_plans_on_a_terminal() {
     assert!(text.contains("=== db-1 (dev) ===") && text.contains("=== db-2 (dev) ==="), "{text}");
     assert!(text.contains("error[not-confirmed]"), "{text}");
     assert_eq!(fleet.roles(), ["0", "0"]);
-    assert_eq!(rows(&fleet, "records.csv"), ["db-1 apply refused", "db-2 apply refused"]);
+    assert_eq!(sorted(rows(&fleet, "records.csv")), ["db-1 apply refused", "db-2 apply refused"]);
     let output = apply_on_terminal(&fleet, "yes");
     let text = String::from_utf8(output.stdout).unwrap();
     assert_eq!(output.status.code(), Some(0), "{text}");
