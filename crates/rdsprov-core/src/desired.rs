@@ -159,6 +159,30 @@ impl Database {
     pub fn owner_schemas(&self) -> Option<&BTreeSet<SchemaName>> {
         self.access.get(self.owner.as_ref()?).map(|access| &access.schemas)
     }
+
+    /// Returns the schemas that the `search_path` of the owner can contain: those of the default, the
+    /// covered ones, and those of its declared setting.
+    pub(crate) fn searched_schemas(&self) -> BTreeSet<String> {
+        let covered = self.covered_schemas().into_iter().map(ToString::to_string);
+        let mut searched: BTreeSet<String> = covered.chain(["public".to_owned()]).collect();
+        if let Some(owner) = &self.owner {
+            searched.insert(owner.to_string());
+            let settings = self.access.get(owner).into_iter().flat_map(|access| &access.settings);
+            let paths = settings.filter(|(parameter, _)| parameter.is_search_path());
+            searched.extend(paths.flat_map(|(parameter, value)| parameter.elements(value)));
+        }
+        searched
+    }
+
+    /// Returns the roles whose objects are expected in these schemas while objects get another owner: the
+    /// current and the declared owner of the database, the administrator and the creators.
+    pub(crate) fn insiders<'a>(
+        &'a self,
+        current: &'a RoleName,
+        administrator: &'a RoleName,
+    ) -> BTreeSet<&'a RoleName> {
+        [current, administrator].into_iter().chain(&self.owner).chain(&self.creators).collect()
+    }
 }
 
 /// The desired state of one environment on one server.

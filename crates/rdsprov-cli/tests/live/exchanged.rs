@@ -252,6 +252,24 @@ const ATTACKS: [(&str, &str); 27] = [
     ),
 ];
 
+/// What other roles create in the schemas of the new owner's `search_path`, and how it is undone.
+const PLANTED: [(&str, &str); 3] = [
+    (
+        "CREATE FUNCTION public.lower(varchar) RETURNS text LANGUAGE sql AS 'SELECT 1';
+         ALTER FUNCTION public.lower(varchar) OWNER TO other",
+        "DROP FUNCTION public.lower(varchar)",
+    ),
+    (
+        "CREATE TABLE found.orders (id int); ALTER TABLE found.orders OWNER TO other",
+        "DROP TABLE found.orders",
+    ),
+    (
+        "CREATE FUNCTION others.two() RETURNS int LANGUAGE sql AS 'SELECT 2';
+         ALTER FUNCTION others.two() OWNER TO pg_database_owner",
+        "DROP FUNCTION others.two()",
+    ),
+];
+
 /// Changes that concern no code do not stop a transfer.
 const HARMLESS: [&str; 8] = [
     "CREATE TABLE later (id serial PRIMARY KEY, day date DEFAULT now(), CHECK (id > 0))",
@@ -267,14 +285,14 @@ const HARMLESS: [&str; 8] = [
 /// The old owner changes code after the plan was made.
 #[test]
 fn code_that_the_old_owner_changes() {
-    const NEXT: &str = r#"next = { database_name = "shop", username = "next_owner" }"#;
+    const NEXT: &str = r#"next = { database_name = "shop", username = "next_owner", settings = { search_path = "\"found\", public" } }"#;
     for major in versions() {
         let fixture = fixture(major);
         expect(&fixture.run(&definitions(&fixture, &[SHOP]), &["apply", "--env", "dev"]), 0);
         as_owner(&fixture, "shop", CODE);
         fixture.query_in(
             "shop",
-            "CREATE ROLE other; CREATE SCHEMA others; CREATE DOMAIN others.domain AS int;
+            "CREATE ROLE other; CREATE SCHEMA found; CREATE SCHEMA others; CREATE DOMAIN others.domain AS int;
              ALTER DOMAIN others.domain OWNER TO other; GRANT USAGE ON SCHEMA others TO PUBLIC;
              CREATE FUNCTION others.one() RETURNS int LANGUAGE sql AS 'SELECT 1';
              CREATE TABLE public.calls (id int DEFAULT others.one()); ALTER TABLE calls OWNER TO shop_owner;
@@ -315,6 +333,13 @@ fn code_that_the_old_owner_changes() {
             } else {
                 fixture.server.script_as_master(&tried).unwrap();
             }
+        }
+        // Another role plants objects where the new owner finds them by their names.
+        for (attack, undo) in PLANTED {
+            fixture.query_in("shop", attack);
+            assert_stopped(&fixture, &inside, says, attack);
+            fixture.query_in("shop", undo);
+            fixture.server.script_as_master(&tried).unwrap();
         }
         for change in HARMLESS {
             as_owner(&fixture, "shop", change);

@@ -3,9 +3,11 @@
 
 use rdsprov_testkit::versions;
 
+use crate::fixture::expect;
 use crate::handed_over_attacks::{
     EXECUTED, as_accomplice, as_new_owner, as_owner, assert_listed, fixture, hand_over,
 };
+use crate::handed_over_code::{code_of, transfer};
 
 /// The comment shows as which role the code was executed.
 const SHOW: &str = "EXECUTE format('COMMENT ON TABLE public.orders IS %L', current_user)";
@@ -200,6 +202,38 @@ fn objects_of_other_roles_in_the_search_path_are_listed() {
         fixture.query_in("shop", "DROP TABLE public.numbered");
         hand_over(&fixture);
         as_new_owner(&fixture, "SELECT 'x'::varchar = 'y'::varchar");
+        assert_eq!(fixture.query_in("shop", EXECUTED), "next_owner", "PostgreSQL {major}");
+    }
+}
+
+/// A declared `search_path` of the new owner can name a schema that no application covers.
+#[test]
+fn objects_in_schemas_of_the_declared_search_path_are_listed() {
+    for major in versions() {
+        let fixture = fixture(major);
+        fixture.query_in(
+            "shop",
+            "CREATE SCHEMA \"Found\"; GRANT USAGE ON SCHEMA \"Found\" TO PUBLIC;
+             GRANT CREATE ON SCHEMA \"Found\" TO accomplice",
+        );
+        as_owner(&fixture, "CREATE TABLE public.orders (word varchar)");
+        as_accomplice(
+            &fixture,
+            &format!(
+                "CREATE FUNCTION \"Found\".total() RETURNS int LANGUAGE plpgsql AS $$BEGIN {SHOW}; RETURN 1; END$$"
+            ),
+        );
+        let next = fixture.definitions(
+            r#"application_databases = { next = {
+                database_name = "shop", username = "next_owner", settings = { search_path = "\"Found\", public" }
+            } }"#,
+        );
+        let step = transfer(&fixture, &next);
+        let listed = ("function".to_owned(), "\"Found\".total() of role accomplice".to_owned());
+        assert!(code_of(&step).contains(&listed), "PostgreSQL {major}: {step}");
+        let allow = ["--allow", "changes_owner,hands_over_code"];
+        expect(&fixture.run(&next, &[&["apply", "--env", "dev"][..], &allow].concat()), 0);
+        as_new_owner(&fixture, "SELECT total()");
         assert_eq!(fixture.query_in("shop", EXECUTED), "next_owner", "PostgreSQL {major}");
     }
 }

@@ -100,6 +100,10 @@ fn power_over_a_managed_role_is_refused_until_it_ends() {
         site.fixture.query("GRANT shop_owner TO mgr WITH ADMIN OPTION");
         let text = site.run(&CHECK, 3);
         assert!(text.contains("refused[role-controlled-by-others]"), "{text}");
+        // A role that left the definitions is still reported.
+        let none = site.fixture.definitions("application_databases = {}");
+        let text = expect(&site.fixture.run(&none, &CHECK), 0);
+        assert!(text.contains("role shop_owner"), "{text}");
         site.fixture.query("REVOKE shop_owner FROM mgr");
         site.run(&CHECK, 0);
     }

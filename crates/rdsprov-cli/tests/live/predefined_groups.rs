@@ -46,6 +46,13 @@ fn privileges_of_predefined_groups_are_revoked() {
         // What PostgreSQL grants to the predefined role is not touched.
         assert_eq!(fixture.query_in("shop", of_postgresql), before, "PostgreSQL {major}");
         expect(&fixture.run(&definitions, &check), 0);
+        // A member of pg_monitor is one of pg_read_all_stats, too.
+        owner("GRANT INSERT ON orders TO pg_read_all_stats");
+        let inserts = "SELECT has_table_privilege('shop_reader', 'public.orders', 'INSERT')";
+        assert_eq!(fixture.query_in("shop", inserts), "t", "PostgreSQL {major}");
+        expect(&fixture.run(&definitions, &apply), 0);
+        assert_eq!(fixture.query_in("shop", inserts), "f", "PostgreSQL {major}");
+        expect(&fixture.run(&definitions, &check), 0);
         let reads = "SELECT count(*) > 0 FROM pg_stat_activity WHERE usename = 'platform_admin'";
         fixture.server.sql_as("shop_reader", &password("reports"), "shop", reads).unwrap();
     }

@@ -262,7 +262,7 @@ fn is_plugin_database(
 
 /// Returns the marker of the owner of a database, which only administrators can write.
 fn owner_marker(observed: &Observed, database: &crate::observed::Database) -> Option<Marker> {
-    observed.roles.get(&database.owner).and_then(crate::observed::Role::marker)
+    observed.roles.get(&database.owner).and_then(crate::observed::Role::reported)
 }
 
 fn status(
@@ -273,7 +273,7 @@ fn status(
 ) -> RoleStatus {
     let Grantee::Role(name) = role else { return RoleStatus::Public };
     let access = desired.databases.get(database).and_then(|entry| entry.access.get(name));
-    let marker = observed.roles.get(name).and_then(crate::observed::Role::marker);
+    let marker = observed.roles.get(name).and_then(crate::observed::Role::reported);
     match (access, marker) {
         (Some(access), _) => RoleStatus::Declared {
             application: access.application.clone(),

@@ -106,7 +106,8 @@ impl AuditError {
                 Opt::AuditLedger
             ],
             Self::Locked { path } => format!(
-                "wait for the other run, then run again; `fuser {}.lock` shows the processes that have opened it",
+                "wait for the other run, then run again; `fuser {0} {0}.lock` shows the processes that have opened the files. \
+                 Remove `{0}.lock` if it belongs to another user than `{0}`: each reader of the file could then hold the lock",
                 path.display()
             )
             .into(),

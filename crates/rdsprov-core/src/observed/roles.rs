@@ -146,6 +146,14 @@ impl Role {
         if self.controllers.is_empty() { Marker::find(self.comment.as_deref()?) } else { None }
     }
 
+    /// Returns the marker as far as it concerns reports. Others than administrators may have written it; `None`
+    /// if only these have power over the role.
+    #[must_use]
+    pub fn reported(&self) -> Option<Marker> {
+        let counts = self.controllers.is_empty() || self.administered;
+        if counts { Marker::find(self.comment.as_deref()?) } else { None }
+    }
+
     /// Returns the marker as far as it concerns other roles and databases; `None` if the role that wrote
     /// it may have been no administrator.
     #[must_use]

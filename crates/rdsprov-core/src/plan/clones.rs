@@ -10,7 +10,6 @@ use super::{Action, Hazard, NoteKind, RefusalKind, Step, sql};
 use crate::desired;
 use crate::name::RoleName;
 use crate::observed::{self, PasswordCheck};
-use crate::predefined_role;
 use crate::probe::RevocationScope;
 use crate::rotation_clone::{CurrentUser, RotationClone};
 use crate::secret_id::SecretId;
@@ -26,13 +25,6 @@ impl Planner<'_> {
     /// role. A clone has the privileges of its role by its membership, and none of its own.
     pub(super) fn has_managed_privileges(&self, role: &RoleName) -> bool {
         self.desired.roles.contains_key(role) || self.role_of_clone(role).is_some()
-    }
-
-    /// Returns whether a role is a predefined one of which a declared role is a member: it has the privileges
-    /// that the owner of a database grants to this group.
-    pub(super) fn is_group_of_application(&self, role: &RoleName) -> bool {
-        predefined_role::is_predefined(role)
-            && self.desired.roles.values().any(|declared| declared.memberships.contains(role))
     }
 
     /// Returns the declared role whose clone a role is. The role of another application, which the plan

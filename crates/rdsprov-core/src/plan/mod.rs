@@ -28,6 +28,7 @@ mod extension_privileges;
 mod extension_schemas;
 mod extension_users;
 mod extensions;
+mod groups;
 mod hazard;
 mod head;
 mod identities;
@@ -68,6 +69,8 @@ pub use basis::{Basis, DatabaseBasis, RoleBasis};
 pub use compare::required_relation_names;
 #[cfg(feature = "postgres")]
 pub(crate) use database_marker::has_believed_marker;
+#[cfg(feature = "postgres")]
+pub(crate) use groups::predefined_groups;
 pub use hazard::Hazard;
 #[cfg(feature = "postgres")]
 pub(crate) use identity::GlobalObject;

@@ -38,7 +38,7 @@ pub fn orphans(desired: &Desired, observed: &Observed) -> Vec<Orphan> {
     };
     let roles = observed.roles.iter().filter_map(|(name, role)| {
         let declared = desired.roles.contains_key(name);
-        of(OrphanKind::Role, name.as_str(), role.marker(), declared, &|| {
+        of(OrphanKind::Role, name.as_str(), role.reported(), declared, &|| {
             remaining_privileges(name, observed)
         })
     });

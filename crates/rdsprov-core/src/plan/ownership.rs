@@ -441,12 +441,21 @@ impl DatabasePlanner<'_, '_> {
         transfer: &OwnershipTransfer,
         method: TransferMethod,
     ) -> Vec<Statement> {
-        let Some(observed) = transfer.fingerprint.as_deref() else { return statements };
+        let Some(fingerprint) = transfer.fingerprint.as_deref() else { return statements };
         let what = match method {
             TransferMethod::ReassignOwned => HandedOver::Database,
             TransferMethod::ObjectByObject => HandedOver::Objects,
         };
-        let verify = sql::assert_handed_over(from, self.owner, observed, what);
+        let observed = self.planner.observed;
+        let current = observed.databases.get(self.name).map_or(from, |seen| &seen.owner);
+        let verify = sql::assert_handed_over(&sql::Transfer {
+            from,
+            to: self.owner,
+            what,
+            searched: self.database.searched_schemas(),
+            insiders: self.database.insiders(current, &observed.administrator.name),
+            fingerprint,
+        });
         let check = vec![sql::limit_check_of_code(), verify];
         [vec![sql::begin_handing_over()], statements, check].concat()
     }

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::authority::{AdministratorAttribute, Authority, Permission};
 use super::basis::Basis;
+use super::groups::predefined_groups;
 use super::recorded::Recorded;
 use super::{
     Deferred, ExecuteAs, Executor, FORMAT_VERSION, ManualFix, MembershipOption, Memberships,
@@ -36,6 +37,8 @@ pub(super) struct Planner<'a> {
     recorded: OnceCell<Recorded<'a>>,
     /// The clones of declared roles, once they are needed.
     clones: OnceCell<BTreeSet<&'a RoleName>>,
+    /// The predefined roles whose privileges declared roles have, once they are needed.
+    groups: OnceCell<BTreeSet<&'a RoleName>>,
 }
 
 /// The groups of relations that a plan changes, by their numbers.
@@ -60,6 +63,7 @@ impl<'a> Planner<'a> {
             password_changes: BTreeSet::new(),
             recorded: OnceCell::new(),
             clones: OnceCell::new(),
+            groups: OnceCell::new(),
         }
     }
 
@@ -72,6 +76,11 @@ impl<'a> Planner<'a> {
     pub fn is_clone(&self, role: &RoleName) -> bool {
         let names = || self.observed.clones.values().map(|clone| &clone.name).collect();
         self.clones.get_or_init(names).contains(role)
+    }
+
+    /// Returns whether a role is a predefined one whose privileges a declared role has.
+    pub fn is_group_of_application(&self, role: &RoleName) -> bool {
+        self.groups.get_or_init(|| predefined_groups(self.desired, self.observed)).contains(role)
     }
 
     /// Returns the plan with these transactions, without its digest.

@@ -26,7 +26,6 @@ use crate::desired::Desired;
 use crate::name::{DatabaseName, ExtensionName, RoleName, SchemaName, TEMPLATE};
 use crate::observed::{Contents, Database, Observed, OwnershipTransfer, UnreadableContents};
 use crate::plan;
-use crate::predefined_role;
 use crate::probe::{Probe, ProbeResult};
 use crate::secret_id::SecretId;
 use crate::secrets::Secret;
@@ -50,13 +49,17 @@ const NAMES: &str = with_administrators!("queries/relations.sql", "queries/names
 const HANDED_OVER_CODE: &str = concat!(
     include_str!("queries/handed_over.sql"),
     include_str!("../plan/sql/code.sql"),
-    ", ",
+    ",\n",
     include_str!("../plan/sql/objects.sql"),
+    include_str!("../plan/sql/search_path.sql"),
     include_str!("queries/handed_over_code.sql")
 );
 const FINGERPRINT: &str = concat!(
     include_str!("queries/handed_over.sql"),
     include_str!("../plan/sql/code.sql"),
+    ",\n",
+    include_str!("../plan/sql/objects.sql"),
+    include_str!("../plan/sql/search_path.sql"),
     include_str!("../plan/sql/fingerprint.sql")
 );
 const CURRENT_DATABASE: &str =
@@ -208,10 +211,10 @@ fn relevant_databases(desired: &Desired, observed: &Observed) -> Vec<DatabaseNam
 /// Returns the declared roles with their clones and the orphans, whose privileges are queried.
 fn relevant_roles(desired: &Desired, observed: &Observed) -> BTreeSet<RoleName> {
     let clones = observed.clones.values().map(|clone| &clone.name);
-    let managed = observed.roles.iter().filter(|(_, seen)| desired.manages(seen.marker().as_ref()));
+    let managed =
+        observed.roles.iter().filter(|(_, seen)| desired.manages(seen.reported().as_ref()));
     // A role has the privileges that its database's owner grants to such a group.
-    let groups = desired.roles.values().flat_map(|role| &role.memberships);
-    let groups = groups.filter(|group| predefined_role::is_predefined(group));
+    let groups = plan::predefined_groups(desired, observed);
     let names = managed.map(|(name, _)| name).chain(desired.roles.keys()).chain(clones);
     names.chain(groups).cloned().collect()
 }
@@ -261,6 +264,8 @@ async fn read_contents(
         let known = desired.roles.keys().chain(creators).map(RoleName::as_str).collect();
         let covered = declared.into_iter().flat_map(|database| database.covered_schemas());
         let covered = covered.map(SchemaName::as_str).collect();
+        let searched: Vec<String> =
+            declared.into_iter().flat_map(|database| database.searched_schemas()).collect();
         let transfer = |from, one_by_one, schemas| Transfer {
             from,
             to: new_owner,
@@ -268,6 +273,8 @@ async fn read_contents(
             schemas,
             known: &known,
             covered: &covered,
+            searched: &searched,
+            insiders: declared.map(|one| one.insiders(owner, administrator)).unwrap_or_default(),
         };
         if owner != new_owner {
             let transfer = transfer(owner, owner == administrator, None);
@@ -298,6 +305,10 @@ struct Transfer<'a> {
     known: &'a Vec<&'a str>,
     /// The schemas that an application covers.
     covered: &'a Vec<&'a str>,
+    /// The schemas that the `search_path` of the new owner can contain.
+    searched: &'a Vec<String>,
+    /// The roles whose objects in these schemas do not count.
+    insiders: BTreeSet<&'a RoleName>,
 }
 
 impl Transfer<'_> {
@@ -310,10 +321,19 @@ impl Transfer<'_> {
         if self.schemas.is_some() && transfer.administrator_objects.is_empty() {
             return Ok(transfer);
         }
-        let parameters: [&(dyn ToSql + Sync); 6] =
-            [&from, &self.one_by_one, &self.schemas, &to, &self.known, &self.covered];
+        let insiders: Vec<&str> = self.insiders.iter().map(|role| role.as_str()).collect();
+        let parameters: [&(dyn ToSql + Sync); 8] = [
+            &from,
+            &self.one_by_one,
+            &self.schemas,
+            &to,
+            &self.searched,
+            &insiders,
+            &self.known,
+            &self.covered,
+        ];
         transfer.code = snapshot.query(HANDED_OVER_CODE, &parameters).await?;
-        transfer.fingerprint = Some(snapshot.query_text(FINGERPRINT, &parameters[..4]).await?);
+        transfer.fingerprint = Some(snapshot.query_text(FINGERPRINT, &parameters[..6]).await?);
         Ok(transfer)
     }
 }

@@ -4,15 +4,23 @@
 //! Before the transfer, the old owner can replace a function or add a trigger at any time. The transfer
 //! locks each row of the catalogs that it changes, so the check comes after it, in the same transaction.
 
+use std::collections::BTreeSet;
+
 use super::Statement;
 use super::identity::CHANGED_SINCE_PLAN;
 use super::statement::one_line;
 use crate::name::{RoleName, literal};
 
 /// The query for the fingerprint of the code in some objects. `WITH RECURSIVE handed_over AS (…)`, with the
-/// columns `classid` and `objid` of the objects, and `party AS (…)`, with the OIDs of both owners, precede it.
-/// The observation executes the same files.
-const FINGERPRINT: &str = concat!(include_str!("code.sql"), include_str!("fingerprint.sql"));
+/// columns `classid` and `objid` of the objects, `party AS (…)`, with the OIDs of both owners, and `searched`
+/// and `insider` (see search_path.sql) precede it. The observation executes the same files.
+const FINGERPRINT: &str = concat!(
+    include_str!("code.sql"),
+    ",\n",
+    include_str!("objects.sql"),
+    include_str!("search_path.sql"),
+    include_str!("fingerprint.sql")
+);
 
 /// The parameter in which the transaction keeps the number of the last command that was checked.
 const CHECKED: &str = "rdsprov.checked_command";
@@ -31,6 +39,20 @@ pub enum HandedOver {
     Database,
     /// Objects in the database only.
     Objects,
+}
+
+/// A transfer from one role to another, with what was observed.
+#[derive(Debug)]
+pub struct Transfer<'a> {
+    pub from: &'a RoleName,
+    pub to: &'a RoleName,
+    pub what: HandedOver,
+    /// The schemas that the `search_path` of the new owner can contain.
+    pub searched: BTreeSet<String>,
+    /// The roles whose objects in these schemas do not count.
+    pub insiders: BTreeSet<&'a RoleName>,
+    /// The fingerprint of the code in the objects.
+    pub fingerprint: &'a str,
 }
 
 /// Begins a transfer: what the transaction has given to the role before, such as schemas, is not checked.
@@ -62,13 +84,9 @@ pub fn limit_check_of_code() -> Statement {
 /// Each object of an owner has a row in `pg_shdepend`. A transfer writes it anew, so `xmin` is the
 /// current transaction and `cmin` the number of the command. The database got its owner before.
 /// JIT compilation of the query would take longer than its execution. [`limit_check_of_code`] precedes it.
-pub fn assert_handed_over(
-    from: &RoleName,
-    to: &RoleName,
-    fingerprint: &str,
-    what: HandedOver,
-) -> Statement {
-    let shared = match what {
+pub fn assert_handed_over(transfer: &Transfer<'_>) -> Statement {
+    let Transfer { from, to, .. } = transfer;
+    let shared = match transfer.what {
         HandedOver::Database => {
             " UNION ALL SELECT 'pg_database'::regclass, d.oid FROM pg_database d WHERE d.datname = current_database() \
              UNION ALL SELECT 'pg_subscription'::regclass, s.oid FROM pg_subscription s JOIN pg_database d ON d.oid = s.subdbid \
@@ -85,7 +103,9 @@ pub fn assert_handed_over(
          AND s.cmin::text::bigint > coalesce(nullif(current_setting('{CHECKED}', true), ''), '-1')::bigint), \
          handed_over AS (SELECT classid, objid FROM moved \
          WHERE dbid = (SELECT oid FROM pg_database WHERE datname = current_database()){shared}), \
-         party AS (SELECT oid FROM pg_roles WHERE rolname IN ({from}, {to})) {query}) <> {fingerprint} \
+         party AS (SELECT oid FROM pg_roles WHERE rolname IN ({from}, {to})), \
+         searched AS (SELECT name FROM unnest(ARRAY[{searched}]) name), \
+         insider AS (SELECT oid FROM pg_roles WHERE rolname IN ({insiders})) {query}) <> {fingerprint} \
          THEN RAISE EXCEPTION USING ERRCODE = '{CHANGED_SINCE_PLAN}', MESSAGE = \
          format('the code that role %s would get in database %s, or a privilege to add code, is not what was observed', {to}, current_database()); END IF; \
          EXCEPTION WHEN query_canceled THEN RAISE EXCEPTION USING ERRCODE = '{CHANGED_SINCE_PLAN}', MESSAGE = \
@@ -94,7 +114,13 @@ pub fn assert_handed_over(
         remember_checked = remember_checked(),
         from = literal(from.as_str()),
         to = literal(to.as_str()),
-        fingerprint = literal(fingerprint)
+        searched = literals(transfer.searched.iter().map(String::as_str)),
+        insiders = literals(transfer.insiders.iter().map(|role| role.as_str())),
+        fingerprint = literal(transfer.fingerprint)
     );
     Statement::plain(format!("DO {}", literal(&body)))
+}
+
+fn literals<'a>(texts: impl Iterator<Item = &'a str>) -> String {
+    texts.map(literal).collect::<Vec<_>>().join(", ")
 }

@@ -16,7 +16,9 @@ mod statement;
 
 pub use database::*;
 pub use grant::*;
-pub use handed_over::{HandedOver, assert_handed_over, begin_handing_over, limit_check_of_code};
+pub use handed_over::{
+    HandedOver, Transfer, assert_handed_over, begin_handing_over, limit_check_of_code,
+};
 pub use hidden_password::CHOOSE_KEY;
 #[cfg(feature = "postgres")]
 pub use identity::exchanged;

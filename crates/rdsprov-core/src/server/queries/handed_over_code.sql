@@ -1,6 +1,6 @@
 -- Lists the code that a new owner gets, as one JSON document that deserializes to a list of `Code`. handed_over.sql,
--- plan/sql/code.sql and `object` (plan/sql/objects.sql) precede it, with $1 to $3. $4: the new owner, which need not exist
--- yet, $5: the declared roles and the creators, $6: the schemas that an application covers.
+-- plan/sql/code.sql, `object` (plan/sql/objects.sql) and plan/sql/search_path.sql precede it, with $1 to $6. $7: the
+-- declared roles and the creators, $8: the schemas that an application covers.
 -- Of the objects of the administrator ($2), only the code that other roles planted counts. An administrator writes no such
 -- code for itself, but other roles can own the functions that it calls, and add triggers to its tables.
 , trusted AS (
@@ -53,23 +53,16 @@
   SELECT coalesce('role ' || r.rolname, 'PUBLIC') AS grantee, p.class, p.privilege_type, min(p.identity) AS first,
     count(DISTINCT p.identity) - 1 AS others
   FROM privilege p LEFT JOIN pg_roles r ON r.oid = p.grantee
-  WHERE CASE WHEN p.grantee = 0 THEN p.schema NOT IN (SELECT quote_ident(name) FROM unnest($6::text[]) name)
+  WHERE CASE WHEN p.grantee = 0 THEN p.schema NOT IN (SELECT quote_ident(name) FROM unnest($8::text[]) name)
       AND (p.class <> 'pg_namespace'::regclass OR p.schema <> 'public')
-    ELSE NOT r.rolsuper AND r.rolname NOT IN ($1, $4, 'pg_database_owner', current_user) AND r.rolname <> ALL ($5::text[]) END
+    ELSE NOT r.rolsuper AND r.rolname NOT IN ($1, $4, 'pg_database_owner', current_user) AND r.rolname <> ALL ($7::text[]) END
   GROUP BY 1, 2, 3
 ), other AS (
   -- Partitions, children, parents and types of other roles, and the functions that the code calls.
   SELECT classid, objid, owner, schema FROM of_others
   UNION SELECT 'pg_proc'::regclass, p.oid, c.owner, n.nspname
   FROM called c JOIN pg_proc p ON p.oid = c.function JOIN pg_namespace n ON n.oid = p.pronamespace
-  -- Objects in the schemas that the search_path of the new owner contains: it decides which operator, cast or function a
-  -- query means. The owners come from the catalogs: pg_shdepend has no entry for an object of a predefined role.
-  UNION SELECT o.classid, o.objid, o.owner, n.nspname FROM object o JOIN pg_namespace n ON n.oid = o.namespace
-  -- Each owner of the database is a member of pg_database_owner, and can give it objects.
-  WHERE $3 IS NULL AND (n.nspname IN ('public', $4) OR n.nspname = ANY ($6::text[])
-    OR pg_get_userbyid(o.owner) = 'pg_database_owner') AND NOT EXISTS (
-    SELECT FROM pg_depend d WHERE d.classid = o.classid AND d.objid = o.objid AND d.objsubid = 0
-      AND (d.deptype = 'i' OR d.deptype = 'a' AND d.classid = 'pg_class'::regclass))
+  UNION SELECT classid, objid, owner, schema FROM in_search_path WHERE $3 IS NULL
 ), listed AS (
   SELECT i.type AS kind, c.schema, i.identity AS name FROM code c
   LEFT JOIN pg_rewrite w ON c.classid = 'pg_rewrite'::regclass AND w.oid = c.objid AND w.rulename = '_RETURN'
@@ -80,7 +73,7 @@
   -- Their owners can change them at any time.
   UNION SELECT i.type, o.schema, format('%s of role %s', i.identity, r.rolname) FROM other o
   JOIN pg_roles r ON r.oid = o.owner CROSS JOIN pg_identify_object(o.classid, o.objid, 0) i
-  WHERE NOT r.rolsuper AND r.rolname NOT IN ($1, $4, current_user) AND r.rolname <> ALL ($5::text[])
+  WHERE NOT r.rolsuper AND r.rolname NOT IN ($1, $4, current_user) AND r.rolname <> ALL ($7::text[])
   UNION ALL SELECT 'privilege', NULL, format('%s of %s on %s', privilege_type, grantee,
     first || CASE others WHEN 0 THEN '' ELSE format(' and %s more', others) END) FROM kept
   -- A stored value can be in another encoding, in which it cannot be cut. Applications store secrets in parameters of
