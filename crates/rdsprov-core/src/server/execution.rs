@@ -24,7 +24,7 @@ use crate::name::{ApplicationName, DatabaseName};
 use crate::plan::{Line, Plan, Scope, Slots, Transaction};
 use crate::secret_id::SecretId;
 use crate::step_result::StepStatus;
-use crate::text::visible;
+use crate::text::{visible, without_middle};
 
 /// How long a run that was stopped waits for the end of a statement whose effect would not be known
 /// otherwise.
@@ -377,6 +377,8 @@ impl Execution<'_> {
                         && step == Some(0)
                         && code == Some(SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE);
                     if !(has_changed || is_gained || has_copied_objects) {
+                        // The check of code is very long.
+                        let text = without_middle(text);
                         message += &format!("; the statement was: {text}");
                     }
                     // A hook of the server, such as `passwordcheck` or that of pg_tle, has refused it.
