@@ -29,7 +29,9 @@ use crate::{access, output, preflight};
 pub fn validate(file: &Path, options: &ValidateArgs, log: LogFormat) -> Result<Exit, CliError> {
     let mut wanted = FleetOptions::default();
     wanted.config = session::config(options.common.config.as_deref())?;
+    wanted.environment.clone_from(&options.common.env);
     let fleet = session::fleet(file)?;
+    let mut valid = Vec::new();
     let mut result = Exit::Done;
     let mut text = String::new();
     for (instance, setup) in session::fleet_setups(&fleet, &wanted)? {
@@ -39,6 +41,7 @@ pub fn validate(file: &Path, options: &ValidateArgs, log: LogFormat) -> Result<E
                 let count = setup.definitions().map_or(0, |all| all.applications.len());
                 let applications = counted(count as u64, "application");
                 text += &format!("{name} ({}): {applications}\n", visible(&instance.environment));
+                valid.push(instance);
             }
             Err(error) => {
                 let error = CliError::from(error);
@@ -49,7 +52,7 @@ pub fn validate(file: &Path, options: &ValidateArgs, log: LogFormat) -> Result<E
         }
     }
     if result == Exit::Done && options.output.format == Format::Json {
-        let document = serde_json::json!({ "instances": fleet.instances });
+        let document = serde_json::json!({ "instances": valid });
         text = pretty_json(&document).map_err(CliError::internal)? + "\n";
     }
     if result == Exit::Done || options.output.format != Format::Json {
@@ -170,6 +173,7 @@ fn fleet_options(fleet: &FleetArgs, common: &CommonArgs) -> Result<FleetOptions,
     let mut options = FleetOptions::default();
     options.config = session::config(common.config.as_deref())?;
     options.only.clone_from(&fleet.only_instance);
+    options.environment.clone_from(&common.env);
     options.parallel = fleet.parallel.unwrap_or(options.parallel);
     options.max_failures =
         if fleet.fail_fast { Some(std::num::NonZeroUsize::MIN) } else { fleet.max_failures };

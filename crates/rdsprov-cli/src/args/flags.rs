@@ -22,7 +22,7 @@ pub struct CommonArgs {
     /// Select the environment; it must agree with the definitions
     ///
     /// Selects the secrets and the approval policy: dev, test, staging, prod, or
-    /// one that rdsprov.toml declares.
+    /// one that rdsprov.toml declares. With --fleet, the run selects the instances in it.
     #[arg(long, env = "RDSPROV_ENV", value_name = "NAME", help_heading = DEFINITIONS)]
     pub env: Option<String>,
     /// Read definitions from *.tfvars, *.tfvars.json, *.json or *.toml files

@@ -161,7 +161,7 @@ impl Workflow {
 fn scripts_run_the_command_for_each_instance_of_the_fleet_file() {
     let workflow = Workflow::new(OWNERS);
     assert_eq!(expect(&workflow.list("prod"), 0).trim(), r#"["shop-prod"]"#);
-    assert!(expect(&workflow.list("qa"), 64).contains("no instance in the environment qa"));
+    assert!(expect(&workflow.list("qa"), 64).contains("no instance in environment `qa`"));
     workflow.write("shop.tfvars", "application_databases = {");
     expect(&workflow.list("prod"), 1);
     workflow.declare(OWNERS);

@@ -615,6 +615,18 @@ fn validate_prints_the_instances() {
     assert_eq!(second["name"], "db-2");
     assert_eq!(second["definitions"][0], "shop.tfvars");
     assert_eq!((&second["host"], &second["allow"]), (&Value::Null, &Value::Array(Vec::new())));
+    // Mistakes in another environment are not read.
+    fleet.write("broken.tfvars", "application_databases =");
+    let file = std::fs::read_to_string(fleet.path().join("fleet.toml")).unwrap();
+    let broken =
+        "[[instances]]\nname = \"db-3\"\nenvironment = \"prod\"\ndefinitions = [\"broken.tfvars\"]";
+    fleet.write("fleet.toml", &format!("{file}\n{broken}\n"));
+    expect(&validate(&[]), 1);
+    let output = validate(&["--env", "dev", "--format", "json"]);
+    expect(&output, 0);
+    let document: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(document["instances"].as_array().unwrap().len(), 2, "{document}");
+    fleet.write("fleet.toml", &file);
     fleet.write("shop.tfvars", "application_databases = { shop = { database_name = \"shop\" } }");
     let output = validate(&["--format", "json"]);
     let text = expect(&output, 1);
@@ -629,7 +641,7 @@ fn mistakes_are_errors_before_anything_is_contacted() {
     for (arguments, expected) in [
         (["apply", "--host", "h"].as_slice(), "--host cannot be used with --fleet"),
         (&["plan", "-d", "shop.tfvars"], "write `definitions` in [[instances]] or [defaults]"),
-        (&["check", "--env", "dev"], "write `environment` in [[instances]]"),
+        (&["check", "--env", "prd"], "the environments of the fleet file are dev"),
         (&["plan", "--out", "plan.json"], "run the command for this instance alone"),
         (&["plan", "--format", "sql"], "a script is for one server"),
         (&["rotate"], "unexpected argument '--fleet'"),

@@ -210,6 +210,8 @@ fn session_examples() -> Vec<Error> {
         UsageError::OtherSelection { saved: Vec::new() }.into(),
         UsageError::UnknownInstance { name: text("order"), known: vec![text("orders")] }.into(),
         UsageError::UnknownInstance { name: text("x"), known: vec![text("orders")] }.into(),
+        UsageError::NoInstanceOfEnvironment { environment: text("prd"), known: vec![text("prod")] }
+            .into(),
         UsageError::DelegateWithoutSecret.into(),
         UsageError::SecretOfIamDelegate.into(),
         UsageError::DelegateName(NameError::Reserved {

@@ -254,12 +254,7 @@ impl<'a, F: FleetFrontend> FleetRun<'a, F> {
         frontend: &'a F,
         cancellation: &'a Cancellation,
     ) -> Result<Self, Error> {
-        for name in &options.only {
-            fleet_instance::instance(fleet, name)?;
-        }
-        let is_selected =
-            |one: &&Instance| options.only.is_empty() || options.only.contains(&one.name);
-        let instances = fleet.instances.iter().filter(is_selected).collect();
+        let instances = fleet_instance::selected(fleet, options)?;
         let run_id = fleet_instance::run_id(options);
         Ok(Self { fleet, options, frontend, cancellation, instances, run_id })
     }
@@ -587,5 +582,12 @@ mod tests {
         options.only = vec!["j0".to_owned()];
         let error = FleetRun::new(&fleet, &options, &(), &cancellation).err().unwrap();
         assert_eq!(error.to_string(), "the fleet file contains no instance `j0`");
+        options.only = vec!["i2".to_owned()];
+        options.environment = Some(fleet.instances[2].environment.clone());
+        assert_eq!(FleetRun::new(&fleet, &options, &(), &cancellation).unwrap().instances.len(), 1);
+        options.environment = Some("nowhere".to_owned());
+        let error = FleetRun::new(&fleet, &options, &(), &cancellation).err().unwrap();
+        let message = "the run selects no instance in environment `nowhere`";
+        assert_eq!(error.to_string(), message);
     }
 }

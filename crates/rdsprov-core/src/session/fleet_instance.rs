@@ -3,6 +3,7 @@
 //! [`fleet`](super::fleet) runs the instances side by side; a program that runs one instance in each of
 //! its invocations takes the inputs of this instance from here.
 
+use std::collections::BTreeSet;
 use std::num::NonZeroUsize;
 
 use super::error::Error;
@@ -35,6 +36,8 @@ pub struct FleetOptions {
     pub max_failures: Option<NonZeroUsize>,
     /// The names of the instances; empty means all.
     pub only: Vec<String>,
+    /// The environment of the instances; `None` means all environments.
+    pub environment: Option<String>,
     /// Whether all instances are planned and [`FleetFrontend::confirm`](super::FleetFrontend::confirm) is called before the first one is
     /// changed. An approval by digest always requires it.
     pub confirm: bool,
@@ -49,6 +52,7 @@ impl Default for FleetOptions {
             parallel: PARALLEL,
             max_failures: None,
             only: Vec::new(),
+            environment: None,
             confirm: false,
         }
     }
@@ -87,6 +91,31 @@ pub(super) fn instance<'a>(fleet: &'a Fleet, name: &str) -> Result<&'a Instance,
         let known = fleet.instances.iter().map(|one| one.name.clone()).collect();
         UsageError::UnknownInstance { name: name.to_owned(), known }
     })
+}
+
+/// Returns the selected instances, in the order of the file.
+pub(super) fn selected<'a>(
+    fleet: &'a Fleet,
+    options: &FleetOptions,
+) -> Result<Vec<&'a Instance>, UsageError> {
+    for name in &options.only {
+        instance(fleet, name)?;
+    }
+    let of_environment = |one: &&Instance| {
+        options.environment.as_ref().is_none_or(|environment| one.environment == *environment)
+    };
+    let is_named = |one: &&Instance| options.only.is_empty() || options.only.contains(&one.name);
+    let selected: Vec<_> = fleet.instances.iter().filter(of_environment).filter(is_named).collect();
+    match &options.environment {
+        Some(environment) if selected.is_empty() => {
+            let known: BTreeSet<_> = fleet.instances.iter().map(|one| &one.environment).collect();
+            Err(UsageError::NoInstanceOfEnvironment {
+                environment: environment.clone(),
+                known: known.into_iter().cloned().collect(),
+            })
+        }
+        _ => Ok(selected),
+    }
 }
 
 /// Returns the inputs of an instance, whose files are below the directory of the fleet file.

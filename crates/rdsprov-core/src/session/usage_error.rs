@@ -53,6 +53,14 @@ pub enum UsageError {
         /// The names of the instances.
         known: Vec<String>,
     },
+    /// No selected instance of the fleet file has the environment.
+    #[error("the run selects no instance in environment `{environment}`")]
+    NoInstanceOfEnvironment {
+        /// The environment, as given.
+        environment: String,
+        /// The environments of the instances.
+        known: Vec<String>,
+    },
     /// The role of `delegate` has a name that is not allowed.
     #[error("the role cannot be created: {0}")]
     DelegateName(#[source] NameError),
@@ -80,6 +88,7 @@ impl UsageError {
             | Self::SecretOfIamDelegate
             | Self::AdoptFromItself { .. }
             | Self::UnknownInstance { .. }
+            | Self::NoInstanceOfEnvironment { .. }
             | Self::OtherSelection { .. } => ErrorCode::WrongUsage,
             Self::DelegateName(error) => error.code(),
         }
@@ -107,6 +116,9 @@ impl UsageError {
                     None => format!("the instances are {}", known.collect::<Vec<_>>().join(", ")),
                 }
                 .into()
+            }
+            Self::NoInstanceOfEnvironment { known, .. } => {
+                format!("the environments of the fleet file are {}", known.join(", ")).into()
             }
             Self::StageOfRotation => hint!["remove ", Opt::SecretStage],
             Self::NewSecretsWithoutAws => hint![
