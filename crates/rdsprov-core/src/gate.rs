@@ -307,12 +307,8 @@ impl Policy {
         step: &Step,
         allowed: &BTreeSet<Hazard>,
     ) -> impl Iterator<Item = Hazard> {
-        let must_be_allowed = |hazard: &Hazard| {
-            hazard.must_always_be_allowed()
-                || !self.allows_all_hazards() && *hazard != Hazard::ResetsPassword
-        };
         let hazards = step.hazards.iter().copied();
-        hazards.filter(move |hazard| must_be_allowed(hazard) && !allowed.contains(hazard))
+        hazards.filter(move |hazard| hazard.must_be_allowed(self) && !allowed.contains(hazard))
     }
 }
 

@@ -64,7 +64,7 @@ fn planted_function_is_not_executed() {
         plant(fixture);
         let definitions = owner_with(fixture, &format!(r#"extensions = ["{name}"]"#));
         let text = expect(&fixture.run(&definitions, &apply), 0);
-        let step = format!("create_extension extension {name} in database shop, schema extensions");
+        let step = format!("create extension {name} in database shop, schema extensions");
         assert!(text.contains(&step), "PostgreSQL {major}: {text}");
         assert_eq!(fixture.query_in("shop", WAS_EXECUTED), "f", "PostgreSQL {major}");
         assert_eq!(extensions_of(fixture), format!("{name} root_admin extensions"));
@@ -123,7 +123,7 @@ fn public_of_a_new_database_is_as_usual() {
         fixture.query("DROP DATABASE shop");
         let definitions = owner_with(fixture, &format!(r#"extensions = ["{name}"]"#));
         let text = expect(&fixture.run(&definitions, &apply), 0);
-        assert!(text.contains("create_schema schema public anew"), "{text}");
+        assert!(text.contains("create schema public anew"), "{text}");
         assert_eq!(extensions_of(fixture), format!("{name} root_admin public"));
         assert_eq!(fixture.query_in("shop", public), usual);
         expect(&fixture.run(&definitions, &[&CHECK[..], administrator].concat()), 0);

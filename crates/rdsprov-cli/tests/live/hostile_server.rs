@@ -158,7 +158,7 @@ fn server_with_weak_verifiers() {
             fixture.query(&format!("ALTER ROLE keycloak_user PASSWORD '{old}'"));
             fixture.server.sql_as("keycloak_user", old, "keycloak", &store).unwrap();
             let text = expect(&fixture.run("teams/standalone.tfvars", &["check"]), 2);
-            assert!(text.contains("set_password role keycloak_user"), "{major}: {text}");
+            assert!(text.contains("set password: role keycloak_user"), "{major}: {text}");
             let text = expect(&fixture.run("teams/standalone.tfvars", &["apply"]), 0);
             assert_no_secret(&text);
             assert!(fixture.server.sql_as("keycloak_user", old, "keycloak", "SELECT 1").is_err());

@@ -46,7 +46,7 @@ fn targets_call_the_command() {
     assert!(make(&prod, 2).contains("[approval-missing]"));
     for target in ["rds-provision-dry-run", "rds-provision-auto-dry-run"] {
         let text = make(&[target, "ENV=prod", definitions], 0);
-        assert!(text.contains("create_database database shop"), "{text}");
+        assert!(text.contains("create database shop"), "{text}");
         assert!(!exists(), "{target}");
     }
     let coupled = ["rds-provision", "ENV=dev", "RDS_DEFINITIONS=coupled.tfvars"];

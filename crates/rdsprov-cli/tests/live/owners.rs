@@ -140,7 +140,7 @@ fn removed_and_forged_markers() {
         ] {
             as_owner(&fixture, &attack);
             let found = expect(&fixture.run(&definitions, &CHECK), 2);
-            assert!(found.contains("alter_database database shop: marker "), "{found}");
+            assert!(found.contains("alter database shop: marker "), "{found}");
             expect(&fixture.run(&definitions, &["apply", "--env", "dev"]), 0);
             let is_marker = |line: &str| line.contains("name=\"shop\"]");
             let restored = comment(&fixture, "shop");

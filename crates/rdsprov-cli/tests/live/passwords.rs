@@ -101,7 +101,7 @@ fn only_a_wrong_password_is_reset() {
 
         fixture.query("ALTER ROLE keycloak_user PASSWORD 'drifted'");
         let output_text = expect(&fixture.run(TEAMS, &["check"]), 2);
-        assert!(output_text.contains("set_password role keycloak_user"), "{output_text}");
+        assert!(output_text.contains("set password: role keycloak_user"), "{output_text}");
     }
 }
 
@@ -139,7 +139,7 @@ const LOGIN_ANSWERS: [(Intercept, &str); 17] = [
     ),
     (
         Intercept::Error("28P01", "password authentication failed"),
-        "set_password role keycloak_user",
+        "set password: role keycloak_user",
     ),
     (Intercept::Error("28000", "no pg_hba.conf entry for host"), NOT_IN_RDS_IAM),
     (Intercept::Error("28000", "pg_hba.conf rejects connection"), NOT_IN_RDS_IAM),
@@ -319,7 +319,7 @@ fn superuser_compares_verifiers() {
             "ALTER ROLE keycloak_user PASSWORD 'drifted'; ALTER ROLE backstage_user PASSWORD NULL",
         );
         let output_text = expect(&fixture.run(TEAMS, &check), 2);
-        assert_eq!(output_text.matches("set_password role").count(), 2, "{output_text}");
+        assert_eq!(output_text.matches("set password: role").count(), 2, "{output_text}");
     }
 }
 
@@ -497,7 +497,7 @@ fn password_that_the_server_refuses_is_named() {
         let printed = expect(&fixture.run(&definitions, &["apply", "--env", "dev"]), 1);
         for says in [
             "password must not equal user name (22023)",
-            "create_role role shop_owner",
+            "create role shop_owner",
             "store a password that the server accepts in secret goldenpath/dev/shop/postgres",
         ] {
             assert!(printed.contains(says), "PostgreSQL {major}: {says} is not in {printed}");

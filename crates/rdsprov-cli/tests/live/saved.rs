@@ -51,8 +51,8 @@ fn saved_plan_is_applied_until_something_changes() {
         let stale = apply(3);
         for words in [
             "error[plan-stale]: the saved plan (",
-            "no longer planned:\n    roles and databases: + create_role role shop_reader",
-            "planned in addition:\n    roles and databases: ~ set_password role shop_reader, password from",
+            "no longer planned:\n    roles and databases: + create role shop_reader",
+            "planned in addition:\n    roles and databases: ~ set password: role shop_reader, password from",
             "hint: run `rdsprov plan` again",
         ] {
             assert!(stale.contains(words), "PostgreSQL {major}: {words} is not in {stale}");

@@ -192,7 +192,8 @@ fn without_run(plan: &str) -> String {
     assert!(server.starts_with("localhost:"), "{plan}");
     let settings = rest.lines().take_while(|line| !line.is_empty()).count();
     let rest: Vec<&str> = rest.lines().skip(settings).collect();
-    format!("{title}\n{}\n", rest.join("\n"))
+    let place = format!(" on {server} (dev).");
+    format!("{title}\n{}\n", rest.join("\n").replace(&place, " for environment dev."))
 }
 
 /// Returns a plan as in the snapshots: the digest covers the observed state, which differs between
@@ -305,11 +306,13 @@ fn run_scenario(major: u32, folder: &Path, administrator: Administrator) {
         let words: Vec<&str> = site.chain(own.iter().copied()).collect();
         let same = fixture.python(&python, &definitions, &words);
         // Each front end spells options and operations in its own way.
-        let as_command = [
-            (r#"`allow=["changes_owner"]`"#, "--allow changes_owner"),
-            (r#"`adopt=["shop"]`"#, "--adopt shop"),
-            ("`rdsprov.apply(...)`", "`rdsprov apply`"),
+        let mut as_command = vec![
+            (r#"`adopt=["shop"]`"#.to_owned(), "--adopt shop".to_owned()),
+            ("`rdsprov.apply(...)`".to_owned(), "`rdsprov apply`".to_owned()),
         ];
+        let options = Hazard::all()
+            .map(|one| (format!("`allow=[\"{one}\"]`"), format!("--allow {one}")));
+        as_command.extend(options);
         let same =
             as_command.iter().fold(without_run(&expect(&same, 0)), |text, (python, command)| {
                 text.replace(python, command)

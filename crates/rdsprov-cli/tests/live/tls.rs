@@ -473,7 +473,7 @@ fn client_certificates(major: u32) {
     apply.arg("--secrets").arg(format!("file:{}", site.fixture.path().display()));
     apply.arg("--ca-file").arg(&ca);
     ours(&mut apply);
-    expect_all(&mut apply, 0, &["create_role role keycloak_user"]);
+    expect_all(&mut apply, 0, &["create role keycloak_user"]);
     let output_text = expect(&with(&own).output().unwrap(), 0);
     assert!(output_text.contains("not used for another role"), "{output_text}");
     assert!(!output_text.contains("set_password"), "{output_text}");
@@ -564,7 +564,7 @@ fn iam_token_is_sent_and_never_printed() {
         }
         panic!("{method}: {output_text}");
     };
-    run("trust", 0, "create_database database keycloak");
+    run("trust", 0, "create database keycloak");
     run("password", 1, "password authentication failed for user \"token_admin\"");
     assert!(!fixture.server.log().contains("X-Amz-"), "a token is in the server's log");
 }

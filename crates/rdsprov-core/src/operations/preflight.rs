@@ -510,9 +510,10 @@ fn add_changes(checks: &mut Checks, observed: &Observed, plan: &Plan, findings: 
         return;
     }
     let administrator = &observed.administrator.name;
-    let message = match plan.counted() {
-        Some(counts) => format!("{administrator} may make them: {counts}"),
-        None => "there is nothing to change".to_owned(),
+    let message = if plan.is_empty() {
+        "there is nothing to change".to_owned()
+    } else {
+        format!("{administrator} may make them: {}", plan.counts())
     };
     checks.pass(name, message);
 }

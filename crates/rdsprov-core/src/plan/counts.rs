@@ -1,97 +1,86 @@
-//! The last line of a plan: its steps, counted by kind.
+//! The last line of a plan: its steps, counted by what they do.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::ops::AddAssign;
 
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use super::groups::Kind;
 use super::words::selected_words;
-use super::{Action, Plan, Step};
-use crate::name::{DatabaseName, RoleName};
+use super::{Action, Detail, Plan};
 
-/// What the steps of a part of the sentence do. The order of the variants is that of the parts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, strum::IntoStaticStr)]
-#[strum(serialize_all = "lowercase")]
-enum Verb {
-    Create,
-    Alter,
-    Set,
-    Test,
-    Finish,
-    Restore,
-    /// The noun alone says what the step does: `4 grants`.
-    None,
+/// The number of steps of a plan. A step that completes a creation counts as an addition.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Counts {
+    /// The steps that create or grant something.
+    pub add: usize,
+    /// The steps that change something that exists.
+    pub change: usize,
+    /// The steps that revoke something.
+    pub revoke: usize,
+    /// The passwords that are rotated. The steps of a rotation are counted in no other way.
+    pub rotate: usize,
 }
 
-impl Action {
-    /// Returns the verb, and the singular and the plural of what one step of this kind counts as.
-    fn counted_as(self) -> (Verb, &'static str, &'static str) {
-        match self {
-            Self::CreateRole => (Verb::Create, "role", "roles"),
-            Self::CreateSecret => (Verb::Create, "secret", "secrets"),
-            Self::CreateDatabase => (Verb::Create, "database", "databases"),
-            Self::CreateSchema => (Verb::Create, "schema", "schemas"),
-            Self::CreateExtension => (Verb::Create, "extension", "extensions"),
-            Self::CreatePending => (Verb::Create, "pending version", "pending versions"),
-            Self::AlterRole => (Verb::Alter, "role", "roles"),
-            Self::AlterDatabase => (Verb::Alter, "database", "databases"),
-            Self::AlterSchema => (Verb::Alter, "schema", "schemas"),
-            Self::SetPassword => (Verb::Set, "password", "passwords"),
-            Self::SetParameter => (Verb::Set, "parameter", "parameters"),
-            Self::TestPassword => (Verb::Test, "password", "passwords"),
-            Self::FinishRotation => (Verb::Finish, "rotation", "rotations"),
-            Self::RestorePassword => (Verb::Restore, "password", "passwords"),
-            Self::ReassignOwned => (Verb::None, "change of owner", "changes of owner"),
-            Self::Grant => (Verb::None, "grant", "grants"),
-            Self::Revoke => (Verb::None, "revocation", "revocations"),
-            Self::DefaultPrivileges => {
-                (Verb::None, "change to default privileges", "changes to default privileges")
-            }
-            Self::Adopt => (Verb::None, "adoption", "adoptions"),
+impl Counts {
+    /// Returns the counts of changes that are made: `5 added, 3 changed, 3 revoked`.
+    #[must_use]
+    pub fn done(&self) -> String {
+        self.in_words(["added", "changed", "revoked", "rotated"])
+    }
+
+    fn in_words(&self, [add, change, revoke, rotate]: [&str; 4]) -> String {
+        if self.rotate > 0 {
+            let plural = if self.rotate == 1 { "" } else { "s" };
+            return format!("{} password{plural} {rotate}", self.rotate);
         }
+        format!("{} {add}, {} {change}, {} {revoke}", self.add, self.change, self.revoke)
     }
 }
 
-/// Counts steps by kind: `3 roles and 2 databases to create, 4 grants, 1 revocation`.
-fn counts<'a>(steps: impl Iterator<Item = &'a Step>) -> String {
-    let mut parts = BTreeMap::<Verb, BTreeMap<Action, usize>>::new();
-    let mut altered = BTreeSet::new();
-    for Step { action, role, database, .. } in steps {
-        let name = match action {
-            Action::AlterRole => role.as_ref().map(RoleName::as_str),
-            Action::AlterDatabase => database.as_ref().map(DatabaseName::as_str),
-            _ => None,
-        };
-        // Several steps can alter one role.
-        if name.is_some_and(|name| !altered.insert((action, name))) {
-            continue;
-        }
-        let (verb, ..) = action.counted_as();
-        *parts.entry(verb).or_default().entry(*action).or_default() += 1;
+impl fmt::Display for Counts {
+    /// Writes the counts of changes that are planned: `5 to add, 3 to change, 3 to revoke`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.in_words(["to add", "to change", "to revoke", "to rotate"]))
     }
-    let parts: Vec<String> = parts
-        .into_iter()
-        .map(|(verb, counts)| {
-            let nouns: Vec<String> = counts
-                .into_iter()
-                .map(|(action, count)| match action.counted_as() {
-                    (_, singular, _) if count == 1 => format!("1 {singular}"),
-                    (_, _, plural) => format!("{count} {plural}"),
-                })
-                .collect();
-            match (verb, nouns.as_slice()) {
-                (Verb::None, _) => nouns.join(", "),
-                (_, [first @ .., last]) if !first.is_empty() => {
-                    format!("{} and {last} to {}", first.join(", "), <&str>::from(verb))
-                }
-                _ => format!("{} to {}", nouns.concat(), <&str>::from(verb)),
-            }
-        })
-        .collect();
-    parts.join(", ")
+}
+
+impl AddAssign for Counts {
+    fn add_assign(&mut self, other: Self) {
+        self.add += other.add;
+        self.change += other.change;
+        self.revoke += other.revoke;
+        self.rotate += other.rotate;
+    }
 }
 
 impl Plan {
-    /// Returns the steps, counted by kind; `None` without steps.
-    pub(crate) fn counted(&self) -> Option<String> {
-        (!self.is_empty()).then(|| counts(self.steps()))
+    /// Returns the number of steps by what they do.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        let rotations = self.steps().filter(|step| step.action == Action::FinishRotation).count();
+        if rotations > 0 {
+            return Counts { rotate: rotations, ..Counts::default() };
+        }
+        let mut counts = Counts::default();
+        for change in self.groups(Detail::Brief).iter().flat_map(|group| &group.changes) {
+            *match change.kind {
+                Kind::Add => &mut counts.add,
+                Kind::Change | Kind::Test => &mut counts.change,
+                Kind::Revoke => &mut counts.revoke,
+            } += change.count();
+        }
+        counts
+    }
+
+    /// Returns the server and the environment: `on db1:5432 (dev)`.
+    #[must_use]
+    pub fn place(&self) -> String {
+        match &self.origin.server {
+            Some(server) => format!("on {server} ({})", self.environment),
+            None => format!("for environment {}", self.environment),
+        }
     }
 
     /// Returns the last line: what the plan changes, that there is nothing to do, or that
@@ -101,7 +90,9 @@ impl Plan {
         let has_steps = self.steps().next().is_some();
         let only = selected_words(&self.origin.only);
         match self.refusals.len() {
-            0 if has_steps => format!("Plan: {}. {}", counts(self.steps()), self.digest),
+            0 if has_steps => {
+                format!("Plan: {} {}. {}", self.counts(), self.place(), self.digest)
+            }
             0 if self.applications.is_empty() => {
                 "Nothing to do: no applications are declared.".to_owned()
             }
@@ -119,55 +110,15 @@ impl Plan {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::name::ApplicationName;
 
     #[test]
-    fn steps_are_counted_in_words() {
-        let application = ApplicationName::new("shop".to_owned()).unwrap();
-        for (actions, sentence) in [
-            (&[Action::CreateRole][..], "1 role to create"),
-            (&[Action::Grant, Action::Grant], "2 grants"),
-            (
-                &[
-                    Action::Revoke,
-                    Action::CreateDatabase,
-                    Action::Grant,
-                    Action::CreateRole,
-                    Action::AlterRole,
-                    Action::CreateRole,
-                    Action::CreateSecret,
-                ],
-                "2 roles, 1 secret and 1 database to create, 1 role to alter, 1 grant, 1 revocation",
-            ),
-            (
-                &[
-                    Action::CreatePending,
-                    Action::SetPassword,
-                    Action::TestPassword,
-                    Action::FinishRotation,
-                ],
-                "1 pending version to create, 1 password to set, 1 password to test, 1 rotation to finish",
-            ),
-        ] {
-            let steps: Vec<Step> = actions
-                .iter()
-                .map(|&action| Step::new(action, &application, String::new(), []))
-                .collect();
-            assert_eq!(counts(steps.iter()), sentence);
-        }
-    }
-
-    #[test]
-    fn altered_roles_and_databases_are_counted_once() {
-        let application = ApplicationName::new("shop".to_owned()).unwrap();
-        let step = |action| Step::new(action, &application, String::new(), []);
-        let role = |name: &str| {
-            step(Action::AlterRole).for_role(Some(&RoleName::new_unchecked(name.to_owned())))
-        };
-        let database = |name: &str| {
-            step(Action::AlterDatabase).in_database(&DatabaseName::new_unchecked(name.to_owned()))
-        };
-        let steps = [role("a"), role("b"), role("a"), database("a"), database("a")];
-        assert_eq!(counts(steps.iter()), "2 roles and 1 database to alter");
+    fn counts_are_words() {
+        let mut counts = Counts { add: 5, change: 0, revoke: 3, rotate: 0 };
+        assert_eq!(counts.to_string(), "5 to add, 0 to change, 3 to revoke");
+        counts += Counts { change: 2, ..Counts::default() };
+        assert_eq!(counts.done(), "5 added, 2 changed, 3 revoked");
+        let rotations = |rotate| Counts { rotate, ..Counts::default() };
+        assert_eq!(rotations(1).to_string(), "1 password to rotate");
+        assert_eq!(rotations(2).done(), "2 passwords rotated");
     }
 }

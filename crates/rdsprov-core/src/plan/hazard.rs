@@ -3,6 +3,7 @@
 use std::str::FromStr;
 
 use crate::named_enum::named_enum;
+use crate::policy::Policy;
 
 named_enum! {
     /// An effect of a step that can break something. The names, in snake case, are given
@@ -63,6 +64,13 @@ impl Hazard {
                 | Self::ChangesSecret
                 | Self::ChangesApplication
         )
+    }
+
+    /// Returns whether a plan with the hazard is executed only if the hazard is allowed by name.
+    #[must_use]
+    pub fn must_be_allowed(self, policy: &Policy) -> bool {
+        self.must_always_be_allowed()
+            || !policy.allows_all_hazards() && self != Self::ResetsPassword
     }
 }
 

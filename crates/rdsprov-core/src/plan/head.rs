@@ -21,8 +21,8 @@ impl Plan {
         }
     }
 
-    /// Returns the settings of the run in up to two lines: how it reaches the server, and how it is
-    /// protected. A plan without a run has none.
+    /// Returns the settings of the run in up to three lines: the administrator on the server, how the run
+    /// reaches the server, and how it is protected. A plan without a run has none.
     pub(super) fn settings_in_words(&self, wording: &dyn Wording) -> Vec<String> {
         let of = |name| self.run_settings.iter().find(|one| one.name == name);
         let from = |one: &RunSetting| self.source_in_words(&one.source, wording);
@@ -50,8 +50,16 @@ impl Plan {
             with_value(RunSettingName::CaFile, "CA file "),
             with_value(RunSettingName::Approval, "approval "),
         ];
-        let lines: [Vec<String>; 2] =
-            [reached.collect(), protected.into_iter().flatten().collect()];
+        let session = self.admin_database.as_ref().filter(|_| self.origin.server.is_some());
+        let session = session.map(|database| {
+            let (version, administrator) = (self.server_major, &self.origin.administrator);
+            format!("PostgreSQL {version}, as {administrator} in database {database}")
+        });
+        let lines: [Vec<String>; 3] = [
+            session.into_iter().collect(),
+            reached.collect(),
+            protected.into_iter().flatten().collect(),
+        ];
         lines.into_iter().filter(|line| !line.is_empty()).map(|line| line.join(", ")).collect()
     }
 
@@ -100,11 +108,12 @@ mod tests {
         let policy = ValueSource::SitePolicy("/etc/rdsprov/policy.toml".to_owned());
         let one = plan(settings(("require", ValueSource::Option(Opt::Tls)), ("plan", policy)));
         let text = one.to_text();
-        let head: Vec<&str> = text.lines().take(4).collect();
+        let head: Vec<&str> = text.lines().take(5).collect();
         assert_eq!(
             head,
             [
                 "Plan for environment dev on db.example.com:5432",
+                "  PostgreSQL 15, as platform_admin in database postgres",
                 "  administrator's secret prod/master (rdsprov.toml), host and port from this secret",
                 "  TLS require (the option `tls`), approval plan (site policy /etc/rdsprov/policy.toml)",
                 "",

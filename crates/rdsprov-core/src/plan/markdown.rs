@@ -1,21 +1,20 @@
 //! Renders a plan as Markdown, for a comment on a pull request.
 
 use std::fmt::Write as _;
-use std::iter;
 
-use super::render::{code_lines, line};
-use super::{Hazard, Plan, Step};
+use super::groups::Change;
+use super::render::change_lines;
+use super::{Detail, Plan};
 use crate::hint::Wording;
 use crate::text::escaped;
 
-/// Returns the line of a step with a sign that Markdown highlights in a `diff` block: `!` for `~`.
-fn signed<S>(step: &Step<S>) -> String {
-    let line = line(step);
-    let line = line.trim_start();
-    match line.strip_prefix('~') {
-        Some(rest) => format!("!{rest}"),
-        None => line.to_owned(),
+/// Returns the lines of a change, with a sign that Markdown highlights in a `diff` block: `!` for `~`.
+fn signed_lines(change: &Change<'_>, detail: Detail) -> Vec<String> {
+    let mut lines = change_lines(change, detail);
+    if let Some(rest) = lines[0].strip_prefix('~') {
+        lines[0] = format!("!{rest}");
     }
+    lines
 }
 
 impl Plan {
@@ -23,6 +22,12 @@ impl Plan {
     /// front end spells them.
     #[must_use]
     pub fn to_markdown_worded(&self, wording: &dyn Wording) -> String {
+        self.to_markdown_with(wording, Detail::Brief)
+    }
+
+    /// Returns the same text with this detail.
+    #[must_use]
+    pub fn to_markdown_with(&self, wording: &dyn Wording, detail: Detail) -> String {
         let mut text = format!("### {}\n", escaped(&self.title()));
         let settings = self.settings_in_words(wording);
         for (number, line) in settings.iter().enumerate() {
@@ -42,21 +47,23 @@ impl Plan {
             }
         }
         let _ = writeln!(text, "\n{}", escaped(&self.closing()));
-        let hazards: Vec<String> = self.hazards().iter().map(Hazard::to_string).collect();
-        if !hazards.is_empty() {
-            let _ = writeln!(text, "\nHazards: `{}`", hazards.join("`, `"));
+        if let Some(hazards) = self.hazards_in_words() {
+            let _ = writeln!(text, "\n{}", escaped(&hazards));
         }
-        for transaction in &self.transactions {
-            let steps = transaction.steps.iter();
+        if let Some(hint) = self.hint_about_hazards() {
+            let _ = writeln!(text, "\n- Hint: {}", escaped(&hint.worded(wording)));
+        }
+        for group in self.groups(detail) {
+            let changes = group.changes.iter();
             let lines: Vec<String> =
-                steps.flat_map(|step| iter::once(signed(step)).chain(code_lines(step))).collect();
+                changes.flat_map(|change| signed_lines(change, detail)).collect();
             // A name can contain backticks.
             let longest = lines.iter().flat_map(|line| runs_of_backticks(line)).max();
             let fence = "`".repeat(longest.unwrap_or_default().max(2) + 1);
             let _ = write!(
                 text,
                 "\n**{}**\n\n{fence}diff\n{}\n{fence}\n",
-                escaped(&transaction.scope.title()),
+                escaped(&group.title()),
                 lines.join("\n")
             );
         }

@@ -43,6 +43,7 @@ mod part;
 #[allow(clippy::module_inception, reason = "the plan itself; the other modules make it")]
 mod plan;
 mod planner;
+mod predefined_groups;
 mod recorded;
 mod refusal;
 mod relations;
@@ -67,10 +68,11 @@ mod words;
 
 pub use basis::{Basis, DatabaseBasis, RoleBasis};
 pub use compare::required_relation_names;
+pub use counts::Counts;
 #[cfg(feature = "postgres")]
 pub(crate) use database_marker::has_believed_marker;
 #[cfg(feature = "postgres")]
-pub(crate) use groups::predefined_groups;
+pub(crate) use predefined_groups::predefined_groups;
 pub use hazard::Hazard;
 #[cfg(feature = "postgres")]
 pub(crate) use identity::GlobalObject;
@@ -87,6 +89,7 @@ pub use refusal::{
     Executor, ManualFix, Preparation, Refusal, RefusalCode, RefusalKind, Remedy, WordedFix,
     WordedRefusal,
 };
+pub use render::Detail;
 pub use saved::{Differences, Remainder, SavedPlan, SavedPlanError, Stale};
 #[cfg(feature = "postgres")]
 pub(crate) use sql::exchanged;

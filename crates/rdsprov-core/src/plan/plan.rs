@@ -133,6 +133,9 @@ pub struct Plan {
     /// to [`Observed::probe_results`](crate::observed::Observed::probe_results), and plans again.
     #[serde(skip)]
     pub probes: BTreeSet<Probe>,
+    /// The administrator database, for the text; `None` for the change of one password.
+    #[serde(skip)]
+    pub(crate) admin_database: Option<DatabaseName>,
 }
 
 impl Plan {

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::authority::{AdministratorAttribute, Authority, Permission};
 use super::basis::Basis;
-use super::groups::predefined_groups;
+use super::predefined_groups::predefined_groups;
 use super::recorded::Recorded;
 use super::{
     Deferred, ExecuteAs, Executor, FORMAT_VERSION, ManualFix, MembershipOption, Memberships,
@@ -106,6 +106,7 @@ impl<'a> Planner<'a> {
             deferred: self.deferred,
             applications: Vec::new(),
             probes: self.probes,
+            admin_database: Some(self.observed.admin_database.clone()),
         };
         plan.with_digest()
     }

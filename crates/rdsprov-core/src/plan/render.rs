@@ -6,41 +6,26 @@ use std::fmt::Write as _;
 
 use super::sql::ScriptVariables;
 use super::words;
+use super::groups::{Change, Kind};
 use super::{
-    Action, BEGIN_SESSION, Hazard, Line, Plan, Scope, SlotError, Slots, Statement, Step,
+    BEGIN_SESSION, Hazard, Line, Plan, Scope, SlotError, Slots, Statement, Step,
     session_settings,
 };
 use crate::hint;
-use crate::hint::{Neutral, Operation, Opt, Wording};
+use crate::hint::{Hint, Neutral, Operation, Opt, Part, Wording};
 use crate::name::{DatabaseName, literal};
+use crate::policy::{ApprovalPolicy, Policy};
 use crate::secret_id::SecretId;
 use crate::text::{is_hidden, pretty_json, visible};
 
-impl<S> Step<S> {
-    fn sign(&self) -> char {
-        match self.action {
-            Action::Revoke => '-',
-            Action::DefaultPrivileges if self.hazards.contains(&Hazard::RevokesAccess) => '-',
-            Action::CreateRole
-            | Action::CreateDatabase
-            | Action::CreateSchema
-            | Action::CreateSecret
-            | Action::CreateExtension
-            | Action::CreatePending
-            | Action::Grant
-            | Action::DefaultPrivileges => '+',
-            Action::AlterRole
-            | Action::SetPassword
-            | Action::AlterDatabase
-            | Action::AlterSchema
-            | Action::SetParameter
-            | Action::ReassignOwned
-            | Action::Adopt
-            | Action::FinishRotation
-            | Action::RestorePassword => '~',
-            Action::TestPassword => '?',
-        }
-    }
+/// How much of a plan its text contains. Its JSON and its script always contain everything.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Detail {
+    /// Each creation in one line; changes and revocations in full.
+    #[default]
+    Brief,
+    /// Every step in a line of its own, with its statements.
+    Full,
 }
 
 impl Scope {
@@ -53,23 +38,42 @@ impl Scope {
     }
 }
 
-/// Returns the line of a step in the text.
+/// Returns the line of a step in messages: `+ create role shop_user: LOGIN`.
 pub(super) fn line<S>(step: &Step<S>) -> String {
-    let hazards: Vec<String> = step.hazards.iter().map(ToString::to_string).collect();
+    line_of(step.kind(), &step.words(), &step.hazards, 1)
+}
+
+fn line_of(kind: Kind, words: &str, hazards: &BTreeSet<Hazard>, count: usize) -> String {
+    let steps = if count > 1 { format!(" ({count} steps)") } else { String::new() };
+    let hazards: Vec<String> = hazards.iter().map(ToString::to_string).collect();
     let hazards =
         if hazards.is_empty() { String::new() } else { format!("   [{}]", hazards.join(", ")) };
-    format!("  {} {} {}{hazards}", step.sign(), step.action, visible(&step.summary))
+    format!("{} {}{steps}{hazards}", kind.sign(), visible(words))
+}
+
+/// Returns the lines of a change: the change itself, the code that it gives to a new owner, and in full
+/// detail its statements.
+pub(super) fn change_lines(change: &Change<'_>, detail: Detail) -> Vec<String> {
+    let mut lines = vec![line_of(change.kind, &change.words, &change.step.hazards, change.count())];
+    lines.extend(code_lines(change.step));
+    if detail == Detail::Full {
+        for statement in &change.step.statements {
+            let statement = format!("{};", statement.redacted());
+            lines.extend(statement.lines().map(|line| format!("    {}", visible(line))));
+        }
+    }
+    lines
 }
 
 /// Returns the lines below a step that name the code which it gives to a new owner.
-pub(super) fn code_lines<S>(step: &Step<S>) -> Vec<String> {
+fn code_lines<S>(step: &Step<S>) -> Vec<String> {
     const SHOWN: usize = 20;
     let shown = step.code.iter().take(SHOWN);
     let mut lines: Vec<String> =
-        shown.map(|one| format!("      {} {}", one.kind, visible(&one.name))).collect();
+        shown.map(|one| format!("    {} {}", one.kind, visible(&one.name))).collect();
     if let Some(others @ [_, ..]) = step.code.get(SHOWN..) {
         let (count, kinds) = (others.len(), words::counted(others));
-        lines.push(format!("      and {count} more ({kinds}), which the JSON of the plan lists"));
+        lines.push(format!("    and {count} more ({kinds}), which the JSON of the plan lists"));
     }
     lines
 }
@@ -85,6 +89,12 @@ impl Plan {
     /// front end spells them.
     #[must_use]
     pub fn to_text_worded(&self, wording: &dyn Wording) -> String {
+        self.to_text_with(wording, Detail::Brief)
+    }
+
+    /// Returns the same text with this detail.
+    #[must_use]
+    pub fn to_text_with(&self, wording: &dyn Wording, detail: Detail) -> String {
         let mut text = format!("{}\n", visible(&self.title()));
         for line in self.settings_in_words(wording) {
             let _ = writeln!(text, "  {}", visible(&line));
@@ -101,13 +111,10 @@ impl Plan {
                 let _ = writeln!(text, "  hint: {}", visible(&hint.worded(wording)));
             }
         }
-        for transaction in &self.transactions {
-            let _ = writeln!(text, "\n{}", visible(&transaction.scope.title()));
-            for step in &transaction.steps {
-                let _ = writeln!(text, "{}", line(step));
-                for detail in code_lines(step) {
-                    let _ = writeln!(text, "{detail}");
-                }
+        for group in self.groups(detail) {
+            let _ = writeln!(text, "\n{}", visible(&group.title()));
+            for line in group.changes.iter().flat_map(|change| change_lines(change, detail)) {
+                let _ = writeln!(text, "  {line}");
             }
         }
         self.write_orphans_and_undeclared(&mut text);
@@ -120,8 +127,41 @@ impl Plan {
         for note in &self.notes {
             let _ = writeln!(text, "\nnote[{}]: {}", note.code(), visible(&note.message()));
         }
-        let _ = writeln!(text, "\n{}", self.closing());
+        if let Some(hazards) = self.hazards_in_words() {
+            let _ = writeln!(text, "\n{hazards}");
+        }
+        if let Some(hint) = self.hint_about_hazards() {
+            let _ = writeln!(text, "  hint: {}", hint.worded(wording));
+        }
+        let _ = writeln!(text, "\n{}", visible(&self.closing()));
         text
+    }
+
+    /// Returns the hazards with the numbers of their steps: `Hazards: adopts (2 steps)`.
+    pub(super) fn hazards_in_words(&self) -> Option<String> {
+        let counted = |hazard: Hazard| {
+            let count = self.steps().filter(|step| step.hazards.contains(&hazard)).count();
+            let plural = if count == 1 { "" } else { "s" };
+            format!("{hazard} ({count} step{plural})")
+        };
+        let hazards: Vec<String> = self.hazards().into_iter().map(counted).collect();
+        (!hazards.is_empty()).then(|| format!("Hazards: {}", hazards.join(", ")))
+    }
+
+    /// Returns which options allow the hazards that the environment does not allow by itself. A plan
+    /// that changes owners was made with such an option.
+    pub(super) fn hint_about_hazards(&self) -> Option<Hint> {
+        let approval = self.origin.approval.as_deref();
+        let approval = approval.and_then(|name| ApprovalPolicy::all().find(|one| one.name() == name));
+        let policy = Policy::declared(&self.environment, approval);
+        let must_be_allowed =
+            |one: &Hazard| *one == Hazard::ChangesOwner || one.must_be_allowed(&policy);
+        let hazards = self.hazards().into_iter().filter(must_be_allowed);
+        let options: Vec<Part> =
+            hazards.flat_map(|one| [" ".into(), (Opt::Allow, one).into()]).collect();
+        let is_executable = self.refusals.is_empty() && !options.is_empty();
+        let begin = [Operation::Apply.into(), " requires".into()];
+        is_executable.then(|| begin.into_iter().chain(options).collect())
     }
 
     /// Writes the orphans and undeclared databases.

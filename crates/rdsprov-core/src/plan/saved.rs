@@ -411,7 +411,7 @@ impl SavedPlan {
         });
         let mut changed = Vec::new();
         let line_of = |(scope, step): &(&Scope, &Step<String>)| {
-            format!("{}: {}", visible(&scope.title()), line(step).trim_start())
+            format!("{}: {}", visible(&scope.title()), line(step))
         };
         removed.retain(|step| match added.iter().position(|o| line_of(o) == line_of(step)) {
             Some(same) => {

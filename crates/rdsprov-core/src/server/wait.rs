@@ -291,6 +291,5 @@ pub(crate) fn place(scope: &Scope) -> String {
 
 /// Returns a step in words, with its application.
 pub(crate) fn step_words(step: &Step) -> String {
-    let summary = visible(&step.summary);
-    format!("{} {summary} of application {}", step.action, step.application)
+    format!("{} of application {}", visible(&step.words()), step.application)
 }

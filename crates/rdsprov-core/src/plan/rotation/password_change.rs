@@ -96,6 +96,7 @@ impl Plan {
             deferred: Vec::new(),
             applications: Vec::new(),
             probes: BTreeSet::new(),
+            admin_database: None,
         }
     }
 }
