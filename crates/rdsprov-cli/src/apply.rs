@@ -2,34 +2,37 @@
 //! `rdsprov_core::session` applies the plan.
 
 use std::io::{IsTerminal as _, Write as _};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
-use rdsprov_core::audit::{Columns, Record, to_csv};
-use rdsprov_core::config::SecretTags;
+use rdsprov_core::audit::{Columns, Command, Record, RunContext, to_csv};
+use rdsprov_core::config::{Config, SecretTags};
 use rdsprov_core::definitions::Auth;
 use rdsprov_core::error_code::ErrorCode;
-use rdsprov_core::plan::Plan;
+use rdsprov_core::plan::{Counts, Detail, Plan};
 use rdsprov_core::session::{
-    self, Cancellation, Completion, Delegation, Frontend, Notice, Outcome, PlanSource,
+    self, Cancellation, Completion, Delegation, Frontend, Notice, Outcome, PlanSource, RunReport,
 };
 use rdsprov_core::step_result::StepStatus;
 use rdsprov_core::text::visible;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::args::{
-    AdminAuthArg, ApplyArgs, DelegateArgs, Format, LogFormat, RecordArgs, RecordingArgs,
+    AdminAuthArg, ApplyArgs, AuditStdout, DelegateArgs, Format, LogFormat, RecordArgs, RecordingArgs,
 };
 use crate::error::{CliError, Exit};
 use crate::output::counted;
-use crate::{output, setup};
+use crate::wording::CommandWording;
+use crate::{output, progress, setup};
 
-pub async fn run(options: &ApplyArgs) -> Result<Exit, CliError> {
-    let config = session::config(options.common.config.as_deref())?;
+pub async fn run(options: &ApplyArgs, detail: Detail) -> Result<Exit, CliError> {
     // A saved plan has been reviewed before.
     let ask = !options.recording.yes && options.plan.is_none();
-    let frontend = TerminalFrontend::new(options.output.format, ask);
+    let config = options.common.config.as_deref();
+    let view = View { command: Command::Apply, format: options.output.format, detail, ask };
+    let (config, frontend) = TerminalFrontend::new(view, config, &options.recording)?;
     let mut wanted = session::ApplyOptions::default();
     wanted.run = run_options(&options.recording);
     wanted.run.server = (&options.server).into();
@@ -40,7 +43,7 @@ pub async fn run(options: &ApplyArgs) -> Result<Exit, CliError> {
     wanted.run.skip_preflight = options.skip_preflight;
     wanted.keep_going = options.no_fail_fast;
     let setup = setup::builder(&options.common, config);
-    let outcome = session::apply(setup, &wanted, &frontend, &cancellation_on_signals()).await;
+    let outcome = session::apply(setup, &wanted, &frontend, &frontend.cancellation).await;
     let is_restricted = outcome.plans.first().is_some_and(|plan| !plan.origin.only.is_empty());
     let converged = if is_restricted {
         "The selected applications are as declared."
@@ -48,13 +51,15 @@ pub async fn run(options: &ApplyArgs) -> Result<Exit, CliError> {
         "The server matches the definitions."
     };
     let summary = format!("{} {converged}", frontend.applied(&outcome));
-    report_outcome(outcome, &summary)
+    report_outcome(outcome, &frontend, &summary)
 }
 
 /// Implements `rdsprov delegate`.
-pub async fn delegate(options: &DelegateArgs) -> Result<Exit, CliError> {
-    let config = session::config(options.config.as_deref())?;
-    let frontend = TerminalFrontend::new(options.output.format, !options.recording.yes);
+pub async fn delegate(options: &DelegateArgs, detail: Detail) -> Result<Exit, CliError> {
+    let (format, ask) = (options.output.format, !options.recording.yes);
+    let view = View { command: Command::Delegate, format, detail, ask };
+    let (config, frontend) =
+        TerminalFrontend::new(view, options.config.as_deref(), &options.recording)?;
     let mut wanted = run_options(&options.recording);
     wanted.server = (&options.server).into();
     wanted.server.adopt_from.clone_from(&options.restored.adopt_from);
@@ -69,7 +74,7 @@ pub async fn delegate(options: &DelegateArgs) -> Result<Exit, CliError> {
     delegation.secret.clone_from(&options.to_secret);
     delegation.adopt = options.adopt;
     let outcome =
-        session::delegate(config, delegation, &wanted, &frontend, &cancellation_on_signals()).await;
+        session::delegate(config, delegation, &wanted, &frontend, &frontend.cancellation).await;
     let login = match &options.to_secret {
         Some(secret) => format!("--admin-secret {secret}"),
         None => format!("--admin-auth iam --admin-user {} --host HOST", options.to),
@@ -79,7 +84,7 @@ pub async fn delegate(options: &DelegateArgs) -> Result<Exit, CliError> {
         frontend.applied(&outcome),
         options.to,
     );
-    report_outcome(outcome, &summary)
+    report_outcome(outcome, &frontend, &summary)
 }
 
 /// Returns the options of the core for the flags that all commands with records have.
@@ -103,12 +108,42 @@ pub fn record_options(options: &RecordArgs) -> session::RunOptions {
     wanted
 }
 
+/// Returns whether the records of a run are written to stdout.
+pub fn shows_records(
+    options: &RecordingArgs,
+    config: &Config,
+    format: Format,
+) -> Result<bool, CliError> {
+    let names_file = options.records.audit_output.is_some() || config.audit.output.is_some();
+    match options.audit_stdout {
+        AuditStdout::Always if format == Format::Json => {
+            Err(CliError::usage("stdout cannot contain the records and a JSON document")
+                .with_hint("leave out --audit-stdout always: the document contains the records"))
+        }
+        AuditStdout::Always => Ok(true),
+        AuditStdout::Never => Ok(false),
+        AuditStdout::Auto => {
+            Ok(format != Format::Json && !names_file && !std::io::stdout().is_terminal())
+        }
+    }
+}
+
 /// Prints how a run ended, and returns its exit code. `summary` is the last line after a success.
-pub fn report_outcome(outcome: Outcome, summary: &str) -> Result<Exit, CliError> {
+pub fn report_outcome(
+    outcome: Outcome,
+    frontend: &TerminalFrontend,
+    summary: &str,
+) -> Result<Exit, CliError> {
     if let Some(head) = &outcome.ledger_head {
         output::status(&format!("Last ledger record: {}, {}", head.sequence, head.hash));
     }
-    let exit = outcome.exit_code();
+    let exit = match frontend.interrupted.load(Ordering::Relaxed) && !outcome.committed {
+        true => Exit::Interrupted,
+        false => outcome.exit_code(),
+    };
+    if frontend.view.format == Format::Json {
+        write_report(&RunReport::new(&outcome, exit, &CommandWording))?;
+    }
     match outcome.result {
         Ok(_) if outcome.committed && !output::flush() => return Err(records_lost()),
         Ok(Completion::Converged) => output::status(summary),
@@ -120,6 +155,11 @@ pub fn report_outcome(outcome: Outcome, summary: &str) -> Result<Exit, CliError>
         Err(error) => return Err(CliError { exit, ..error.into() }),
     }
     Ok(Exit::Done)
+}
+
+fn write_report(report: &RunReport) -> Result<(), CliError> {
+    output::write_stdout(&(report.to_json().map_err(CliError::internal)? + "\n"));
+    Ok(())
 }
 
 /// Returns the error for records that could not be written to stdout, although the run succeeded.
@@ -149,28 +189,91 @@ async fn cancel_on_signal(cancellation: Arc<Cancellation>) {
     cancellation.cancel();
 }
 
+/// What a run shows, and whether it asks for confirmation.
+pub struct View {
+    pub command: Command,
+    pub format: Format,
+    pub detail: Detail,
+    pub ask: bool,
+}
+
 /// Prints plans to stderr and records to stdout, and asks for confirmation on a terminal.
 pub struct TerminalFrontend {
-    format: Format,
-    ask: bool,
+    view: View,
+    /// Whether the records are written to stdout.
+    shows_records: bool,
+    /// What SIGINT and SIGTERM trigger.
+    pub cancellation: Arc<Cancellation>,
+    /// Whether a signal has ended the question.
+    interrupted: AtomicBool,
     header_printed: AtomicBool,
     /// The time of the confirmation, from which the duration of the run is measured.
     started: OnceLock<Instant>,
 }
 
 impl TerminalFrontend {
-    /// Returns a front end that prints plans in `format`, and asks for confirmation
-    /// if `ask` is set.
-    pub fn new(format: Format, ask: bool) -> Self {
-        Self { format, ask, header_printed: AtomicBool::new(false), started: OnceLock::new() }
+    /// Reads the configuration, and returns it with a front end.
+    ///
+    /// # Errors
+    /// Returns the error of the configuration or of the options. With the format JSON, it is also in a
+    /// document on stdout.
+    pub fn new(
+        view: View,
+        config: Option<&Path>,
+        options: &RecordingArgs,
+    ) -> Result<(Config, Self), CliError> {
+        let read = session::config(config).map_err(CliError::from).and_then(|config| {
+            let shows_records = shows_records(options, &config, view.format)?;
+            Ok((config, shows_records))
+        });
+        let (config, shows_records) = match read {
+            Ok(read) => read,
+            Err(error) => {
+                if view.format == Format::Json {
+                    let context = RunContext::default();
+                    let errors = &error.errors;
+                    write_report(&RunReport::failed(
+                        view.command,
+                        error.exit,
+                        errors,
+                        &context,
+                        &CommandWording,
+                    ))?;
+                }
+                return Err(error);
+            }
+        };
+        let frontend = Self {
+            view,
+            shows_records,
+            cancellation: cancellation_on_signals(),
+            interrupted: AtomicBool::new(false),
+            header_printed: AtomicBool::new(false),
+            started: OnceLock::new(),
+        };
+        Ok((config, frontend))
     }
 
     /// Returns the sentence that counts the changes of a run, such as "Applied 10
-    /// changes in 1.2 s."
+    /// changes in 1.2 s on db1:5432 (dev): 8 added, 2 changed, 0 revoked."
     pub fn applied(&self, outcome: &Outcome) -> String {
         let is_applied = |status: &StepStatus| matches!(status, StepStatus::Success);
         let count = outcome.steps.iter().filter(|(_, result)| is_applied(&result.status)).count();
-        format!("Applied {} in {}.", counted(count, "change"), self.elapsed())
+        let place = outcome.plans.first().map(|plan| format!(" {}", plan.place()));
+        let mut counts = Counts::default();
+        outcome.plans.iter().for_each(|plan| counts += plan.counts());
+        format!(
+            "Applied {} in {}{}: {}.",
+            counted(count, "change"),
+            self.elapsed(),
+            place.unwrap_or_default(),
+            counts.done()
+        )
+    }
+
+    /// Returns whether the user is asked for confirmation.
+    fn asks(&self) -> bool {
+        self.view.ask && std::io::stdin().is_terminal() && std::io::stderr().is_terminal()
     }
 
     /// Returns the time since the confirmation, in seconds.
@@ -183,7 +286,13 @@ impl TerminalFrontend {
 
 impl Frontend for TerminalFrontend {
     fn on_plan(&self, plan: &Plan) {
-        match crate::plan::format_plan(plan, self.format) {
+        // With JSON, the document on stdout contains the plan.
+        let format = match self.view.format {
+            Format::Json => Format::Text,
+            format => format,
+        };
+        match crate::plan::format_plan(plan, format, self.view.detail) {
+            Ok(text) if self.asks() => output::message(text.trim_end()),
             Ok(text) => output::status(text.trim_end()),
             Err(error) => error.print(LogFormat::Text),
         }
@@ -194,6 +303,9 @@ impl Frontend for TerminalFrontend {
     }
 
     fn on_records(&self, records: &[Record]) {
+        if !self.shows_records {
+            return;
+        }
         let text = to_csv(records, Columns::Run);
         let rows = if self.header_printed.swap(true, Ordering::Relaxed) {
             text.split_once('\n').map_or("", |(_, rows)| rows)
@@ -204,11 +316,17 @@ impl Frontend for TerminalFrontend {
     }
 
     /// Asks the user, if there is a terminal. Without one, the approval gate has decided.
-    async fn confirm(&self, _plan: &Plan) -> bool {
-        let confirmed = !self.ask
-            || !std::io::stdin().is_terminal()
-            || !std::io::stderr().is_terminal()
-            || ask_user("Apply this plan?").await;
+    async fn confirm(&self, plan: &Plan) -> bool {
+        let question = format!("Apply this plan {}: {}?", plan.place(), plan.counts());
+        let confirmed = !self.asks()
+            || tokio::select! {
+                confirmed = ask_user(&question) => confirmed,
+                () = self.cancellation.wait() => {
+                    self.interrupted.store(true, Ordering::Relaxed);
+                    // The session ends the run, and records why.
+                    std::future::pending().await
+                }
+            };
         self.started.get_or_init(Instant::now);
         confirmed
     }
@@ -216,6 +334,8 @@ impl Frontend for TerminalFrontend {
 
 /// Asks a question. Every answer but "yes" means no.
 pub async fn ask_user(question: &str) -> bool {
+    progress::end();
+    let question = visible(question);
     let _ = write!(std::io::stderr(), "{question} Enter \"yes\" to confirm: ");
     let answer = tokio::task::spawn_blocking(|| {
         let mut answer = String::new();

@@ -10,11 +10,13 @@ use rdsprov_core::audit::{Columns, Record, to_csv};
 use rdsprov_core::diagnostic;
 use rdsprov_core::fleet::{FleetReport, InstanceReport, InstanceStatus};
 use rdsprov_core::operations::AccessQuery;
-use rdsprov_core::plan::Plan;
+use rdsprov_core::plan::{Detail, Plan};
 use rdsprov_core::session::{self, FleetFrontend, FleetOptions, FleetOutcome, Frontend, Notice};
 use rdsprov_core::text::{pretty_json, visible};
 
-use crate::apply::{ask_user, cancellation_on_signals, records_lost, run_options};
+use crate::apply::{
+    ask_user, cancellation_on_signals, records_lost, run_options, shows_records,
+};
 use crate::args::{
     AccessArgs, ApplyArgs, CheckArgs, CommonArgs, FleetArgs, Format, LogFormat, PlanArgs,
     PreflightArgs, ValidateArgs,
@@ -91,7 +93,7 @@ async fn print_plans(
     let stop = cancellation_on_signals();
     let report = session::plan_fleet(&fleet, options, &terminal, &stop).await?;
     let of_instance =
-        |one: &InstanceReport| one.plan.as_ref().map(|plan| format_plan(plan, format));
+        |one: &InstanceReport| one.plan.as_ref().map(|plan| format_plan(plan, format, Detail::Brief));
     print_report(&report, format, of_instance)?;
     Ok(report)
 }
@@ -149,15 +151,20 @@ pub async fn apply(file: &Path, options: &ApplyArgs, log: LogFormat) -> Result<E
         && std::io::stdin().is_terminal()
         && std::io::stderr().is_terminal();
     let fleet = session::fleet(file)?;
-    let terminal = FleetTerminal::new(format, log);
-    output::write_stdout(&to_csv(&[], Columns::Fleet));
+    let shows_records = shows_records(&options.recording, &wanted.config, format)?;
+    let terminal = FleetTerminal { shows_records, ..FleetTerminal::new(format, log) };
+    if shows_records {
+        output::write_stdout(&to_csv(&[], Columns::Fleet));
+    }
     let stop = cancellation_on_signals();
     let FleetOutcome { report, error, .. } =
         session::apply_fleet(&fleet, &wanted, &terminal, &stop).await?;
-    output::status(&match format {
-        Format::Json => report.to_json().map_err(CliError::internal)?,
-        _ => report.summary().trim_end().to_owned(),
-    });
+    match format {
+        Format::Json => {
+            output::write_stdout(&(report.to_json().map_err(CliError::internal)? + "\n"));
+        }
+        _ => output::status(report.summary().trim_end()),
+    }
     if let Some(error) = error {
         return Err(error.into());
     }
@@ -245,6 +252,7 @@ fn heading(instance: &str, environment: &str, format: Format) -> String {
 struct FleetTerminal {
     format: Format,
     log: LogFormat,
+    shows_records: bool,
     /// The plans that are printed, each with the name of its instance.
     printed: Mutex<BTreeSet<(String, String)>>,
     /// Whether an instance that ends is reported.
@@ -253,7 +261,7 @@ struct FleetTerminal {
 
 impl FleetTerminal {
     fn new(format: Format, log: LogFormat) -> Self {
-        Self { format, log, printed: Mutex::default(), reports: AtomicBool::new(true) }
+        Self { format, log, shows_records: false, printed: Mutex::default(), reports: AtomicBool::new(true) }
     }
 
     /// Prints a plan that contains something, once.
@@ -265,7 +273,7 @@ impl FleetTerminal {
         if !printed.insert((instance.to_owned(), plan.digest.clone())) {
             return;
         }
-        match format_plan(plan, self.format) {
+        match format_plan(plan, self.format, Detail::Brief) {
             Ok(text) => {
                 let heading = heading(instance, &plan.environment, self.format);
                 output::status(&format!("{heading}\n\n{}\n", text.trim_end()));
@@ -295,7 +303,7 @@ impl FleetFrontend for FleetTerminal {
             (_, []) => output::status(&line),
             (LogFormat::Text, errors) => {
                 let errors = diagnostic::labelled(errors, &CommandWording);
-                output::status(&format!("{line}\n{errors}\n"));
+                output::message(&format!("{line}\n{errors}\n"));
             }
             (LogFormat::Json, errors) => {
                 let code = errors.first().map(|error| error.code.name());
@@ -340,6 +348,9 @@ impl Frontend for InstanceTerminal<'_> {
     }
 
     fn on_records(&self, records: &[Record]) {
+        if !self.fleet.shows_records {
+            return;
+        }
         let text = to_csv(records, Columns::Fleet);
         output::write_stdout(text.split_once('\n').map_or("", |(_, rows)| rows));
     }

@@ -18,8 +18,10 @@ mod man;
 mod output;
 mod plan;
 mod preflight;
+mod progress;
 mod rotate;
 mod setup;
+mod style;
 mod validate;
 mod wording;
 
@@ -63,7 +65,10 @@ fn command(arguments: &[OsString]) -> Exit {
             return if error.use_stderr() { Exit::Usage } else { Exit::Done };
         }
     };
+    style::start(arguments.color);
+    output::start(arguments.quiet);
     logging::start(&arguments);
+    let (log, detail) = (arguments.log_format, arguments.detail());
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -72,7 +77,6 @@ fn command(arguments: &[OsString]) -> Exit {
             return Exit::Failed;
         }
     };
-    let log = arguments.log_format;
     let result = runtime.block_on(async {
         match &arguments.command {
             CliCommand::Validate(options) => match &options.fleet {
@@ -81,11 +85,11 @@ fn command(arguments: &[OsString]) -> Exit {
             },
             CliCommand::Plan(options) => match &options.fleet.fleet {
                 Some(file) => fleet::plan(file, options, log).await,
-                None => plan::run(options).await,
+                None => plan::run(options, detail).await,
             },
             CliCommand::Check(options) => match &options.fleet.fleet {
                 Some(file) => fleet::check(file, options, log).await,
-                None => plan::check(options).await,
+                None => plan::check(options, detail).await,
             },
             CliCommand::Preflight(options) => match &options.fleet.fleet {
                 Some(file) => fleet::preflight(file, options, log).await,
@@ -93,10 +97,10 @@ fn command(arguments: &[OsString]) -> Exit {
             },
             CliCommand::Apply(options) => match &options.fleet.fleet {
                 Some(file) => fleet::apply(file, options, log).await,
-                None => apply::run(options).await,
+                None => apply::run(options, detail).await,
             },
-            CliCommand::Delegate(options) => apply::delegate(options).await,
-            CliCommand::Rotate(options) => rotate::run(options).await,
+            CliCommand::Delegate(options) => apply::delegate(options, detail).await,
+            CliCommand::Rotate(options) => rotate::run(options, detail).await,
             CliCommand::Access(options) => match &options.fleet.fleet {
                 Some(file) => fleet::access(file, options, log).await,
                 None => access::run(options).await,
@@ -115,6 +119,7 @@ fn command(arguments: &[OsString]) -> Exit {
     });
     // A thread may still be reading from the terminal: do not wait for it.
     runtime.shutdown_background();
+    progress::end();
     match result {
         Ok(exit) => exit,
         Err(error) => {

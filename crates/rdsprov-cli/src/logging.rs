@@ -4,7 +4,13 @@ use std::io::{self, Write};
 
 use rdsprov_core::text::{visible_json, visible_lines};
 
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::prelude::*;
+use tracing_subscriber::{EnvFilter, fmt};
+
 use crate::args::{CommandLine, LogFormat};
+use crate::progress::{self, Progress};
 
 /// Silences the warnings of the AWS SDK about each source without a region or credentials.
 /// If no source has them, rdsprov itself reports an error.
@@ -26,7 +32,9 @@ impl Write for Escaped {
             LogFormat::Text => visible_lines(&text),
             LogFormat::Json => visible_json(text),
         };
-        io::stderr().write_all(text.as_bytes())?;
+        let mut written = Ok(());
+        progress::without_line(|| written = io::stderr().write_all(text.as_bytes()));
+        written?;
         Ok(event.len())
     }
 
@@ -43,11 +51,21 @@ pub fn start(arguments: &CommandLine) {
         _ => format!("debug,{WITHOUT_REQUESTS}"),
     };
     let format = arguments.log_format;
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(tracing_subscriber::EnvFilter::new(level))
-        .with_writer(move || Escaped { format });
-    match arguments.log_format {
-        LogFormat::Text => builder.with_ansi(false).init(),
-        LogFormat::Json => builder.json().init(),
-    }
+    let layer = fmt::layer().with_writer(move || Escaped { format });
+    let layer = match (arguments.log_format, arguments.verbose) {
+        (LogFormat::Json, _) => layer.json().boxed(),
+        (LogFormat::Text, 0 | 1) => {
+            layer.with_ansi(false).without_time().with_target(false).boxed()
+        }
+        (LogFormat::Text, _) => layer.with_ansi(false).boxed(),
+    };
+    let shows_progress = arguments.verbose == 0
+        && !arguments.quiet
+        && !arguments.no_progress
+        && matches!(arguments.log_format, LogFormat::Text);
+    let activities = Targets::new().with_target("rdsprov_core", LevelFilter::INFO);
+    tracing_subscriber::registry()
+        .with(layer.with_filter(EnvFilter::new(level)))
+        .with(shows_progress.then(|| Progress::start().with_filter(activities)))
+        .init();
 }

@@ -11,12 +11,27 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use rdsprov_core::error_code::ErrorCode;
 use rdsprov_core::text::visible_lines;
 
+use crate::{progress, style};
+
 /// Set if a result could not be written to stdout, except to a closed pipe.
 static STDOUT_FAILED: AtomicBool = AtomicBool::new(false);
 
+/// Set if only results and errors are printed.
+static QUIET: AtomicBool = AtomicBool::new(false);
+
+/// Selects whether only results and errors are printed.
+pub fn start(quiet: bool) {
+    QUIET.store(quiet, Ordering::Relaxed);
+}
+
+/// Writes a text for a reader to stdout.
+pub fn write_text(text: &str) {
+    write_stdout(&style::shown(&visible_lines(text), &io::stdout()));
+}
+
 /// Writes a result to stdout. A closed pipe (`| head`) is not an error.
 pub fn write_stdout(text: &str) {
-    check_written(io::stdout().write_all(text.as_bytes()));
+    progress::without_line(|| check_written(io::stdout().write_all(text.as_bytes())));
 }
 
 fn check_written(written: io::Result<()>) {
@@ -25,7 +40,7 @@ fn check_written(written: io::Result<()>) {
         && !STDOUT_FAILED.swap(true, Ordering::Relaxed)
     {
         let code = ErrorCode::OutputIncomplete;
-        status(&format!("error[{code}]: stdout cannot be written: {error}"));
+        let _ = writeln!(io::stderr(), "error[{code}]: stdout cannot be written: {error}");
     }
 }
 
@@ -51,9 +66,18 @@ pub fn replace_file(path: &Path, text: &str) -> io::Result<()> {
     Ok(())
 }
 
-/// Writes status lines to stderr without hidden characters, and ignores errors.
+/// Writes status lines to stderr without hidden characters, and ignores errors. With `--quiet`, writes
+/// nothing.
 pub fn status(text: &str) {
-    let _ = writeln!(io::stderr(), "{}", visible_lines(text));
+    if !QUIET.load(Ordering::Relaxed) {
+        message(text);
+    }
+}
+
+/// Writes lines that the user must see to stderr: errors, and the plan that a question is about.
+pub fn message(text: &str) {
+    let text = style::shown(&visible_lines(text), &io::stderr());
+    progress::without_line(|| drop(writeln!(io::stderr(), "{text}")));
 }
 
 /// Returns a number with its noun in the singular or plural: `1 change`, `2 changes`.

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use rdsprov_core::error_code::ErrorCode;
-use rdsprov_core::plan::{Plan, SavedPlan};
+use rdsprov_core::plan::{Detail, Plan, SavedPlan};
 use rdsprov_core::session::{Error, ServerOptions};
 
 use crate::args::{CheckArgs, CommonArgs, Format, PlanArgs};
@@ -11,7 +11,7 @@ use crate::error::{CliError, Exit};
 use crate::wording::CommandWording;
 use crate::{output, setup};
 
-pub async fn run(options: &PlanArgs) -> Result<Exit, CliError> {
+pub async fn run(options: &PlanArgs, detail: Detail) -> Result<Exit, CliError> {
     let PlanArgs { common, output, out, with_verifiers, .. } = options;
     if *with_verifiers && output.format != Format::Sql {
         return Err(CliError::usage("--with-verifiers requires --format sql"));
@@ -19,19 +19,20 @@ pub async fn run(options: &PlanArgs) -> Result<Exit, CliError> {
     let mut server = ServerOptions::from(&options.server);
     server.only.clone_from(&options.selection.only);
     server.adopt_from.clone_from(&options.selection.restored.adopt_from);
-    let plan = print_plan(common, &server, output.format, *with_verifiers, out.as_deref()).await?;
+    let format = (output.format, detail);
+    let plan = print_plan(common, &server, format, *with_verifiers, out.as_deref()).await?;
     Ok(match Exit::of_plan(&plan) {
         Exit::Done if options.detailed_exitcode && !plan.is_empty() => Exit::Pending,
         exit => exit,
     })
 }
 
-pub async fn check(options: &CheckArgs) -> Result<Exit, CliError> {
+pub async fn check(options: &CheckArgs, detail: Detail) -> Result<Exit, CliError> {
     let CheckArgs { common, selection, server, output, .. } = options;
     let mut server = ServerOptions::from(server);
     server.only.clone_from(&selection.only);
     server.adopt_from.clone_from(&selection.restored.adopt_from);
-    let plan = print_plan(common, &server, output.format, false, None).await?;
+    let plan = print_plan(common, &server, (output.format, detail), false, None).await?;
     Ok(Exit::of_check(&plan))
 }
 
@@ -39,7 +40,7 @@ pub async fn check(options: &CheckArgs) -> Result<Exit, CliError> {
 async fn print_plan(
     common: &CommonArgs,
     options: &ServerOptions,
-    format: Format,
+    (format, detail): (Format, Detail),
     with_verifiers: bool,
     out: Option<&Path>,
 ) -> Result<Plan, CliError> {
@@ -47,13 +48,13 @@ async fn print_plan(
     let mut run = setup.open(options).await?;
     let planned = run.plan().await.map_err(Error::from)?;
     let plan = planned.plan();
-    let text = if with_verifiers {
+    if with_verifiers {
         let build_id = options.build_id.as_deref().unwrap_or("script");
-        planned.script(build_id, &CommandWording).map_err(Error::from)?
+        let script = planned.script(build_id, &CommandWording).map_err(Error::from)?;
+        output::write_stdout(&script);
     } else {
-        format_plan(plan, format)?
-    };
-    output::write_stdout(&text);
+        write_plan(plan, format, detail)?;
+    }
     if let Some(path) = out {
         let saved = SavedPlan::new(plan).map_err(Error::from)?;
         let text = saved.to_json().map_err(CliError::internal)?;
@@ -70,12 +71,22 @@ async fn print_plan(
     Ok(planned.into_parts().2)
 }
 
+/// Prints a plan to stdout.
+fn write_plan(plan: &Plan, format: Format, detail: Detail) -> Result<(), CliError> {
+    let text = format_plan(plan, format, detail)?;
+    match format {
+        Format::Text => output::write_text(&text),
+        Format::Json | Format::Sql | Format::Markdown => output::write_stdout(&text),
+    }
+    Ok(())
+}
+
 /// Renders a plan in the given format.
-pub fn format_plan(plan: &Plan, format: Format) -> Result<String, CliError> {
+pub fn format_plan(plan: &Plan, format: Format, detail: Detail) -> Result<String, CliError> {
     Ok(match format {
-        Format::Text => plan.to_text_worded(&CommandWording),
+        Format::Text => plan.to_text_with(&CommandWording, detail),
         Format::Sql => plan.to_sql_worded(&CommandWording),
-        Format::Markdown => plan.to_markdown_worded(&CommandWording),
+        Format::Markdown => plan.to_markdown_with(&CommandWording, detail),
         Format::Json => plan.to_json().map_err(CliError::internal)? + "\n",
     })
 }

@@ -2,15 +2,17 @@
 
 use std::collections::BTreeSet;
 
+use rdsprov_core::audit::Command;
+use rdsprov_core::plan::Detail;
 use rdsprov_core::session;
 
-use crate::apply::{TerminalFrontend, cancellation_on_signals, report_outcome, run_options};
+use crate::apply::{TerminalFrontend, View, report_outcome, run_options};
 use crate::args::{Format, RotateArgs};
 use crate::error::{CliError, Exit};
 use crate::output::counted;
 use crate::setup;
 
-pub async fn run(options: &RotateArgs) -> Result<Exit, CliError> {
+pub async fn run(options: &RotateArgs, detail: Detail) -> Result<Exit, CliError> {
     if options.output.format == Format::Sql {
         return Err(CliError::usage("a rotation has no SQL script")
             .with_hint("use --format text, --format json or --format markdown"));
@@ -20,20 +22,22 @@ pub async fn run(options: &RotateArgs) -> Result<Exit, CliError> {
         return Err(CliError::usage("no application is named")
             .with_hint("name the applications first: `rdsprov rotate APPLICATION… -d FILE`"));
     }
-    let config = session::config(options.common.config.as_deref())?;
-    let frontend = TerminalFrontend::new(options.output.format, !options.recording.yes);
+    let (format, ask) = (options.output.format, !options.recording.yes);
+    let view = View { command: Command::Rotate, format, detail, ask };
+    let (config, frontend) =
+        TerminalFrontend::new(view, options.common.config.as_deref(), &options.recording)?;
     let mut wanted = run_options(&options.recording);
     wanted.server = (&options.server).into();
     wanted.environment.clone_from(&options.common.env);
     let setup = setup::builder(&options.common, config);
     let applications = &options.applications;
-    let cancellation = cancellation_on_signals();
-    let outcome = session::rotate(setup, applications, &wanted, &frontend, &cancellation).await;
+    let cancellation = &frontend.cancellation;
+    let outcome = session::rotate(setup, applications, &wanted, &frontend, cancellation).await;
     let distinct: BTreeSet<&String> = applications.iter().collect();
     let summary = format!(
         "Rotated the passwords of {} in {}. Each new password logs in and is AWSCURRENT.",
         counted(distinct.len(), "application"),
         frontend.elapsed()
     );
-    report_outcome(outcome, &summary)
+    report_outcome(outcome, &frontend, &summary)
 }

@@ -1,5 +1,8 @@
 //! One error as a front end prints it.
 
+use schemars::JsonSchema;
+use serde::Serialize;
+
 use crate::error_code::ErrorCode;
 use crate::hint::{Hint, Wording};
 use crate::text::visible;
@@ -60,6 +63,29 @@ impl Diagnostic {
     #[must_use]
     pub fn labelled(&self, wording: &dyn Wording) -> String {
         format!("error[{}]: {}", self.code, self.text(wording))
+    }
+}
+
+/// An error in a JSON document.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct ReportedError {
+    /// The stable code, such as `cannot-connect`.
+    pub code: String,
+    /// What happened.
+    pub message: String,
+    /// What to do next.
+    pub hints: Vec<String>,
+}
+
+impl ReportedError {
+    /// Words the hints of an error.
+    #[must_use]
+    pub fn new(error: &Diagnostic, wording: &dyn Wording) -> Self {
+        Self {
+            code: error.code.name().to_owned(),
+            message: error.fact.clone(),
+            hints: error.hints.iter().map(|hint| visible(&hint.worded(wording))).collect(),
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use std::fmt;
 
 use crate::error_code::ErrorCode;
 use crate::hint;
-use crate::hint::{Hint, Operation, Opt, Part};
+use crate::hint::{Hint, Opt, Part};
 #[cfg(feature = "postgres")]
 use crate::name::ApplicationName;
 use crate::plan::{Hazard, Plan, Step};
@@ -18,10 +18,12 @@ use crate::policy::{ApprovalPolicy, Policy};
 #[non_exhaustive]
 pub enum GateError {
     /// The approval policy is `required`, and no approval was given.
-    #[error("environment `{environment}` requires an approval")]
+    #[error("environment `{environment}` requires an approval of this plan ({digest}) or of any plan")]
     ApprovalMissing {
         /// The name of the environment.
         environment: String,
+        /// The digest of the current plan.
+        digest: String,
     },
     /// The approval policy is `plan`, and the digest of the plan was not given.
     #[error("environment `{environment}` requires the approval of this plan ({digest})")]
@@ -30,12 +32,6 @@ pub enum GateError {
         environment: String,
         /// The digest of the current plan.
         digest: String,
-    },
-    /// The approval policy is `plan`, no digest was given, and no plan was made yet.
-    #[error("environment `{environment}` requires the approval of one particular plan")]
-    NoPlanApproved {
-        /// The name of the environment.
-        environment: String,
     },
     /// The approved digest is not the digest of the current plan.
     #[error("the approved plan ({approved}) is stale: the current plan is {digest}")]
@@ -89,9 +85,7 @@ impl GateError {
     pub fn code(&self) -> ErrorCode {
         match self {
             Self::ApprovalMissing { .. } => ErrorCode::ApprovalMissing,
-            Self::PlanApprovalMissing { .. } | Self::NoPlanApproved { .. } => {
-                ErrorCode::PlanApprovalMissing
-            }
+            Self::PlanApprovalMissing { .. } => ErrorCode::PlanApprovalMissing,
             Self::Stale { .. } => ErrorCode::PlanStale,
             Self::OtherEnvironment { .. } => ErrorCode::EnvironmentMismatch,
             Self::InvalidApproval { .. } => ErrorCode::InvalidApproval,
@@ -103,25 +97,16 @@ impl GateError {
     #[must_use]
     pub fn hints(&self) -> Vec<Hint> {
         vec![match self {
-            Self::ApprovalMissing { .. } => hint![
-                "run ",
-                Operation::Plan,
-                ", review the plan, and approve it with ",
-                (Opt::Approval, "sha256:…"),
-                " and its digest; ",
+            Self::ApprovalMissing { digest, .. } => hint![
+                "review the plan, then set ",
+                (Opt::Approval, digest),
+                " to approve exactly this plan; ",
                 (Opt::Approval, "true"),
                 " approves any plan"
             ],
             Self::PlanApprovalMissing { digest, .. } => {
                 hint!["review the plan, then set ", (Opt::Approval, digest)]
             }
-            Self::NoPlanApproved { .. } => hint![
-                "run ",
-                Operation::Plan,
-                ", review the plan, then set ",
-                (Opt::Approval, "sha256:…"),
-                " with its digest"
-            ],
             Self::Stale { digest, .. } => {
                 hint!["review the current plan, then set ", (Opt::Approval, digest)]
             }
@@ -203,23 +188,13 @@ impl fmt::Display for Approval {
 }
 
 impl Policy {
-    /// Parses a given approval, and checks that it can be valid for a plan. No plan is needed, so
-    /// that a run without approval contacts nothing.
-    ///
-    /// If the environment requires no approval, an invalid value counts as none.
+    /// Parses a given approval. If the environment requires no approval, an invalid value counts as none.
     ///
     /// # Errors
-    /// Returns [`GateError::InvalidApproval`], [`GateError::ApprovalMissing`] or
-    /// [`GateError::NoPlanApproved`].
+    /// Returns [`GateError::InvalidApproval`].
     pub fn parse_approval(&self, value: Option<&str>) -> Result<Approval, GateError> {
         match (self.approval(), Approval::parse(value)) {
             (ApprovalPolicy::None, Err(_)) => Ok(Approval::Nothing),
-            (ApprovalPolicy::Required, Ok(Approval::Nothing)) => {
-                Err(GateError::ApprovalMissing { environment: self.environment().to_owned() })
-            }
-            (ApprovalPolicy::Plan, Ok(Approval::Nothing | Approval::AnyPlan)) => {
-                Err(GateError::NoPlanApproved { environment: self.environment().to_owned() })
-            }
             (_, approval) => approval,
         }
     }
@@ -255,7 +230,10 @@ impl Policy {
                 });
             }
             (ApprovalPolicy::Required, Approval::Nothing) => {
-                return Err(GateError::ApprovalMissing { environment: environment() });
+                return Err(GateError::ApprovalMissing {
+                    environment: environment(),
+                    digest: plan.digest.clone(),
+                });
             }
             (ApprovalPolicy::Plan, Approval::Nothing | Approval::AnyPlan) => {
                 return Err(GateError::PlanApprovalMissing {

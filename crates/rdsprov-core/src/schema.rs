@@ -19,6 +19,7 @@ use crate::named_enum::named_enum;
 use crate::plan::{Plan, SavedPlan};
 use crate::preflight::PreflightReport;
 use crate::run_setting::SettingsInForce;
+use crate::session::RunReport;
 
 named_enum! {
     /// A JSON document with a published schema.
@@ -39,6 +40,8 @@ named_enum! {
         Fleet,
         /// The output of `config --format json`.
         Config,
+        /// The output of `apply --format json`, and of `rotate` and `delegate`.
+        Run,
     }
 }
 
@@ -64,6 +67,7 @@ impl Document {
             Self::Definitions => generator.into_root_schema_for::<Definitions>(),
             Self::Preflight => generator.into_root_schema_for::<PreflightReport>(),
             Self::Config => generator.into_root_schema_for::<SettingsInForce>(),
+            Self::Run => generator.into_root_schema_for::<RunReport>(),
             Self::Fleet => generator.into_root_schema_for::<FleetReport>(),
         };
         schema.insert("title".to_owned(), format!("rdsprov {self}").into());

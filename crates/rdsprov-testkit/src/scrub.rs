@@ -27,6 +27,8 @@ pub fn scrub_environment(command: &mut Command) -> &mut Command {
             command.env_remove(&name);
         }
     }
+    // On a busy machine, everything takes long.
+    command.env("RDSPROV_NO_PROGRESS", "true");
     // The home directory may contain AWS profiles as well.
     command.env("AWS_CONFIG_FILE", "/dev/null").env("AWS_SHARED_CREDENTIALS_FILE", "/dev/null")
 }

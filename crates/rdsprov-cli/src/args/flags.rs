@@ -268,9 +268,30 @@ pub struct RecordingArgs {
     pub yes: bool,
     #[command(flatten)]
     pub records: RecordArgs,
+    /// Select when the records are written to stdout
+    #[arg(
+        long,
+        value_enum,
+        default_value = "auto",
+        env = "RDSPROV_AUDIT_STDOUT",
+        value_name = "WHEN",
+        help_heading = RECORDS
+    )]
+    pub audit_stdout: AuditStdout,
     /// Show and record the plan without executing it
     #[arg(long, help_heading = EXECUTION)]
     pub dry_run: bool,
+}
+
+/// When the records are written to stdout.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum AuditStdout {
+    /// Always
+    Always,
+    /// If stdout is not a terminal, and no CSV file is named
+    Auto,
+    /// Never
+    Never,
 }
 
 /// The flags for the records of a run, and for its lock.

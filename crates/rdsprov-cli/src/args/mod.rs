@@ -26,6 +26,7 @@ use clap::{
 };
 use clap_complete::Shell;
 use rdsprov_core::hint::Opt;
+use rdsprov_core::plan::Detail;
 use rdsprov_core::schema::Document;
 use rdsprov_core::server::BundledCertificates;
 
@@ -33,7 +34,7 @@ pub use commands::{
     AccessArgs, ApplyArgs, CheckArgs, ConfigArgs, DelegateArgs, FindingsFormat, GraphArgs, ManArgs,
     PlanArgs, PreflightArgs, ReportArgs, RotateArgs, ValidateArgs, VerifyArgs,
 };
-pub use flags::{AdminAuthArg, CommonArgs, Format, RecordArgs, RecordingArgs, ServerArgs};
+pub use flags::{AdminAuthArg, AuditStdout, CommonArgs, Format, RecordArgs, RecordingArgs, ServerArgs};
 pub use fleet::FleetArgs;
 use headings::GLOBAL;
 use values::{DOCUMENTS, closed_set};
@@ -59,15 +60,53 @@ pub struct CommandLine {
         help_heading = GLOBAL
     )]
     pub log_format: LogFormat,
-    /// Log progress to stderr; give it twice for debug messages
+    /// Show details and progress; give it twice for debug messages
+    ///
+    /// Plans then contain every step with its statements, and stderr what is being done.
     #[arg(short, long, global = true, action = ArgAction::Count, help_heading = GLOBAL)]
     pub verbose: u8,
+    /// Print results and errors only
+    #[arg(short, long, global = true, conflicts_with = "verbose", help_heading = GLOBAL)]
+    pub quiet: bool,
+    /// Select when the output has colours
+    ///
+    /// `auto` follows the variables NO_COLOR and CLICOLOR_FORCE.
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        default_value = "auto",
+        value_name = "WHEN",
+        help_heading = GLOBAL
+    )]
+    pub color: ColorWhen,
+    /// Do not show the progress of long operations
+    #[arg(long, global = true, env = "RDSPROV_NO_PROGRESS", help_heading = GLOBAL)]
+    pub no_progress: bool,
     /// Print help: `-h` a summary, `--help` all details
     #[arg(short, long, global = true, action = ArgAction::Help, help_heading = GLOBAL)]
     help: Option<bool>,
     /// Print the version; with `--verbose`, also the certificates in the program
     #[arg(short = 'V', long, action = ArgAction::Version, help_heading = GLOBAL)]
     version: Option<bool>,
+}
+
+impl CommandLine {
+    /// Returns how much of a plan its text contains.
+    pub fn detail(&self) -> Detail {
+        if self.verbose > 0 { Detail::Full } else { Detail::Brief }
+    }
+}
+
+/// When the output has colours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ColorWhen {
+    /// On a terminal
+    Auto,
+    /// Always
+    Always,
+    /// Never
+    Never,
 }
 
 /// Formats of the log.

@@ -56,7 +56,7 @@ pub(super) const HAZARDS: [Described; 15] = [
 pub(super) const GRAPH_FORMATS: [Described; 2] =
     [("mermaid", "Mermaid, which GitHub and GitLab draw"), ("dot", "DOT, which Graphviz draws")];
 
-pub(super) const DOCUMENTS: [Described; 8] = [
+pub(super) const DOCUMENTS: [Described; 9] = [
     ("plan", "The output of `plan --format json`"),
     ("saved-plan", "The file that `plan --out` writes"),
     ("ledger", "A record of a ledger"),
@@ -65,6 +65,7 @@ pub(super) const DOCUMENTS: [Described; 8] = [
     ("preflight", "The output of `preflight --format json`"),
     ("fleet", "The output of `plan --fleet FILE --format json`"),
     ("config", "The output of `config --format json`"),
+    ("run", "The output of `apply`, `rotate` and `delegate` with `--format json`"),
 ];
 
 /// Returns a parser for a type of the core with a closed set of values, which the help text lists.

@@ -120,7 +120,7 @@ pub struct LedgerLine {
 }
 
 /// The last record of a ledger: the next record contains its hash.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct LedgerHead {
     /// The number of the record.
     pub sequence: u64,

@@ -1,5 +1,6 @@
 //! A row of the CSV file, and the status that all records share.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::named_enum::named_enum;
@@ -35,7 +36,7 @@ named_enum! {
 }
 
 /// A row of the CSV file; each field is a column.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 #[allow(missing_docs, reason = "`docs/reference.md` describes the columns")]
 pub struct Record {
     #[serde(rename = "timestamp_utc")]

@@ -7,4 +7,4 @@ mod file;
 mod report;
 
 pub use file::{Fleet, Instance, KEYS, OF_AN_INSTANCE};
-pub use report::{FleetReport, InstanceError, InstanceReport, InstanceStatus};
+pub use report::{FleetReport, InstanceReport, InstanceStatus};

@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::access_report::AccessReport;
-use crate::diagnostic::Diagnostic;
+use crate::diagnostic::{Diagnostic, ReportedError};
 use crate::digest::sha256_json;
 use crate::hint::Neutral;
 use crate::named_enum::named_enum;
@@ -57,17 +57,6 @@ impl InstanceStatus {
     }
 }
 
-/// The error of an instance.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
-pub struct InstanceError {
-    /// The stable code, such as `cannot-connect`.
-    pub code: String,
-    /// What happened.
-    pub message: String,
-    /// What to do next.
-    pub hints: Vec<String>,
-}
-
 /// The result for one instance.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 #[non_exhaustive]
@@ -87,7 +76,7 @@ pub struct InstanceReport {
     /// The digest of the plan; `null` without a plan.
     pub digest: Option<String>,
     /// Why it failed; `null` if it did not.
-    pub errors: Vec<InstanceError>,
+    pub errors: Vec<ReportedError>,
     /// The plan; `null` if none was made.
     pub plan: Option<Plan>,
     /// The access report; `null` except for `access`.
@@ -142,12 +131,7 @@ impl InstanceReport {
 
     /// Adds the errors.
     pub fn set_diagnostics(&mut self, diagnostics: Vec<Diagnostic>) {
-        let error = |one: &Diagnostic| InstanceError {
-            code: one.code.name().to_owned(),
-            message: one.fact.clone(),
-            hints: one.hints.iter().map(|hint| visible(&hint.worded(&Neutral))).collect(),
-        };
-        self.errors = diagnostics.iter().map(error).collect();
+        self.errors = diagnostics.iter().map(|one| ReportedError::new(one, &Neutral)).collect();
         self.diagnostics = diagnostics;
     }
 }

@@ -102,6 +102,7 @@ impl Provisioner {
         let AdminConnection { admin, admin_session, database: admin_database, origin } =
             AdminConnection::connect(&desired, source, &login, &overrides, &tls, fetched, findings)
                 .await?;
+        tracing::info!("connected to {}:{} as {}", admin.host, admin.port, admin.user);
         secrets.connected_to(&desired, &admin);
         let verify = passwords.verify.unwrap_or_default();
         Ok(Self {
@@ -135,6 +136,7 @@ impl Provisioner {
     /// [`RunError::Connect`] or [`RunError::Lock`] if a connection or a statement fails. Among them
     /// is [`ConnectError::ServerReadOnly`]: a lock on a reader excludes no other run.
     pub async fn lock_with(&mut self, options: &LockOptions<'_>) -> Result<Locked<'_>, RunError> {
+        tracing::info!("taking the lock of {}", self.server());
         let session = self.connect_to_lock_database().await?;
         if self.admin_session.in_recovery {
             let writer = self.admin.connect_to_writer(&self.admin_database, &self.on_wait).await?;
@@ -146,6 +148,7 @@ impl Provisioner {
             }
             LockError::Server(reason) => RunError::Lock(reason),
         })?;
+        tracing::info!("locked {}", self.server());
         Ok(Locked { run: self, lock })
     }
 

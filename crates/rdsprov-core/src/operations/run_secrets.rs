@@ -42,6 +42,7 @@ impl RunSecrets {
         let of_roles = desired.secrets().into_iter().map(|id| (id.clone(), stage));
         let of_administrator = admin_secret.map(|id| (id.clone(), Stage::Current));
         let wanted: BTreeMap<SecretId, Stage> = of_roles.chain(of_administrator).collect();
+        tracing::info!("reading {} secrets", wanted.len());
         let mut fetched = source.fetch(&wanted).await?;
         let new = generate_passwords(desired, &mut fetched, minimum_length)?;
         let (valid, findings) = validate(desired, &fetched, minimum_length);

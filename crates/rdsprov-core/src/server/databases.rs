@@ -1,5 +1,6 @@
 //! Reads many databases, each over a connection of its own and in limited time.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures_util::{StreamExt as _, stream};
@@ -95,9 +96,13 @@ impl<R> Reader<'_, R> {
         R: AsyncFn(&Session, &DatabaseName) -> Result<T, ObserveError>,
     {
         let deadline = &deadline;
+        let (total, done) = (databases.len(), &AtomicUsize::new(0));
+        tracing::info!("reading {total} databases");
         let mut results: Vec<_> = stream::iter(databases)
             .map(async |name| {
                 let result = self.read_one(&name, deadline()).await;
+                let done = done.fetch_add(1, Ordering::Relaxed) + 1;
+                tracing::info!("read database {name}, {done} of {total}");
                 (name, result)
             })
             .buffered(CONNECTIONS)

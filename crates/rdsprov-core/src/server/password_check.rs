@@ -57,6 +57,7 @@ pub(crate) async fn check_passwords(
     let all = |result: PasswordCheck| {
         candidates.iter().map(move |one| (one.name.clone(), result.clone())).collect()
     };
+    tracing::info!("checking {} passwords", candidates.len());
     match verify {
         VerifyPasswords::Never => Ok(all(PasswordCheck::NotChecked)),
         VerifyPasswords::AlwaysSet => Ok(all(PasswordCheck::ToBeSet)),

@@ -580,13 +580,12 @@ fn run_examples() -> Vec<Error> {
     errors.into_iter().map(Error::Run).collect()
 }
 
-fn gates() -> [GateError; 7] {
+fn gates() -> [GateError; 6] {
     let environment = || text("staging");
     let digest = || text("sha256:12");
     [
-        GateError::ApprovalMissing { environment: environment() },
+        GateError::ApprovalMissing { environment: environment(), digest: digest() },
         GateError::PlanApprovalMissing { environment: environment(), digest: digest() },
-        GateError::NoPlanApproved { environment: environment() },
         GateError::Stale { approved: text("sha256:00"), digest: digest() },
         GateError::OtherEnvironment { policy: text("dev"), plan: environment() },
         GateError::InvalidApproval { value: text("yes") },

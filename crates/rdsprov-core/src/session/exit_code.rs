@@ -19,6 +19,8 @@ pub enum ExitCode {
     Partial = 4,
     /// The options or the configuration are invalid.
     Usage = 64,
+    /// The user interrupted the question whether to apply the plan, and nothing was changed.
+    Interrupted = 130,
 }
 
 impl ExitCode {

@@ -38,6 +38,7 @@ mod rotate;
 #[cfg(feature = "aws")]
 mod rotation_function;
 mod run_options;
+mod run_report;
 mod setup;
 mod system_certificates;
 mod unreadable;
@@ -72,6 +73,7 @@ pub use rotate::rotate;
 #[cfg(feature = "aws")]
 pub use rotation_function::rotation_function;
 pub use run_options::{ApplyOptions, Completion, PlanSource, RunOptions};
+pub use run_report::{RunReport, RunStatus};
 pub use setup::{Delegation, Setup, SetupBuilder, parse_definitions, parse_for_environment};
 pub use unreadable::Unreadable;
 pub use usage_error::UsageError;
