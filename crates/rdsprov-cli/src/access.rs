@@ -11,8 +11,8 @@ use crate::{output, setup};
 
 pub async fn run(options: &AccessArgs) -> Result<Exit, CliError> {
     let setup = setup::new(&options.common)?;
-    if options.output.format == Format::Sql {
-        return Err(CliError::usage("the access report has no SQL script")
+    if options.output.format.is_of_plans_only() {
+        return Err(CliError::usage("the access report has no such format")
             .with_hint("use --format text, --format json or --format markdown"));
     }
     let report = setup.access(&(&options.server).into(), &query(options)).await?;
@@ -39,6 +39,6 @@ pub fn format_report(report: &AccessReport, format: Format) -> Result<String, Cl
     Ok(match format {
         Format::Json => report.to_json().map_err(CliError::internal)? + "\n",
         Format::Markdown => report.to_markdown(),
-        Format::Text | Format::Sql => report.to_text(),
+        Format::Text | Format::Sql | Format::Github => report.to_text(),
     })
 }

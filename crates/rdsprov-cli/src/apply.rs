@@ -20,7 +20,8 @@ use rdsprov_core::text::visible;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::args::{
-    AdminAuthArg, ApplyArgs, AuditStdout, DelegateArgs, Format, LogFormat, RecordArgs, RecordingArgs,
+    AdminAuthArg, ApplyArgs, AuditStdout, DelegateArgs, Format, LogFormat, RecordArgs,
+    RecordingArgs,
 };
 use crate::error::{CliError, Exit};
 use crate::output::counted;
@@ -222,6 +223,10 @@ impl TerminalFrontend {
         config: Option<&Path>,
         options: &RecordingArgs,
     ) -> Result<(Config, Self), CliError> {
+        if view.format == Format::Github {
+            return Err(CliError::usage("annotations are for plans only")
+                .with_hint("use --format github with `rdsprov plan` or `rdsprov check`"));
+        }
         let read = session::config(config).map_err(CliError::from).and_then(|config| {
             let shows_records = shows_records(options, &config, view.format)?;
             Ok((config, shows_records))

@@ -41,7 +41,9 @@ impl CliError {
     /// Prints the errors as text, or as one event of the JSON log.
     pub fn print(&self, format: LogFormat) {
         match format {
-            LogFormat::Text => output::message(&diagnostic::labelled(&self.errors, &CommandWording)),
+            LogFormat::Text => {
+                output::message(&diagnostic::labelled(&self.errors, &CommandWording))
+            }
             LogFormat::Json => {
                 let code = self.errors.first().map(|error| error.code.name());
                 let text: Vec<String> =

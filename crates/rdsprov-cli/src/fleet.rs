@@ -14,9 +14,7 @@ use rdsprov_core::plan::{Detail, Plan};
 use rdsprov_core::session::{self, FleetFrontend, FleetOptions, FleetOutcome, Frontend, Notice};
 use rdsprov_core::text::{pretty_json, visible};
 
-use crate::apply::{
-    ask_user, cancellation_on_signals, records_lost, run_options, shows_records,
-};
+use crate::apply::{ask_user, cancellation_on_signals, records_lost, run_options, shows_records};
 use crate::args::{
     AccessArgs, ApplyArgs, CheckArgs, CommonArgs, FleetArgs, Format, LogFormat, PlanArgs,
     PreflightArgs, ValidateArgs,
@@ -92,8 +90,9 @@ async fn print_plans(
     let terminal = FleetTerminal::new(format, log);
     let stop = cancellation_on_signals();
     let report = session::plan_fleet(&fleet, options, &terminal, &stop).await?;
-    let of_instance =
-        |one: &InstanceReport| one.plan.as_ref().map(|plan| format_plan(plan, format, Detail::Brief));
+    let of_instance = |one: &InstanceReport| {
+        one.plan.as_ref().map(|plan| format_plan(plan, format, Detail::Brief))
+    };
     print_report(&report, format, of_instance)?;
     Ok(report)
 }
@@ -206,10 +205,11 @@ fn exit(status: InstanceStatus, pending_is_reported: bool) -> Exit {
 }
 
 fn no_script(format: Format) -> Result<(), CliError> {
-    if format != Format::Sql {
+    if !format.is_of_plans_only() {
         return Ok(());
     }
-    Err(CliError::usage("a script is for one server, and not for a fleet")
+    let noun = if format == Format::Sql { "a script is" } else { "annotations are" };
+    Err(CliError::usage(format!("{noun} for one server, and not for a fleet"))
         .with_hint("plan one instance without --fleet, or use another --format"))
 }
 
@@ -261,7 +261,13 @@ struct FleetTerminal {
 
 impl FleetTerminal {
     fn new(format: Format, log: LogFormat) -> Self {
-        Self { format, log, shows_records: false, printed: Mutex::default(), reports: AtomicBool::new(true) }
+        Self {
+            format,
+            log,
+            shows_records: false,
+            printed: Mutex::default(),
+            reports: AtomicBool::new(true),
+        }
     }
 
     /// Prints a plan that contains something, once.

@@ -1,5 +1,7 @@
 //! Implements `rdsprov plan` and `rdsprov check`.
 
+use std::fs::OpenOptions;
+use std::io::Write as _;
 use std::path::Path;
 
 use rdsprov_core::error_code::ErrorCode;
@@ -77,8 +79,29 @@ fn write_plan(plan: &Plan, format: Format, detail: Detail) -> Result<(), CliErro
     match format {
         Format::Text => output::write_text(&text),
         Format::Json | Format::Sql | Format::Markdown => output::write_stdout(&text),
+        Format::Github => {
+            output::write_stdout(&text);
+            write_step_summary(&plan.to_markdown_with(&CommandWording, detail))?;
+        }
     }
     Ok(())
+}
+
+/// Appends Markdown to the summary of a step of a GitHub workflow.
+fn write_step_summary(markdown: &str) -> Result<(), CliError> {
+    let Some(path) = std::env::var_os("GITHUB_STEP_SUMMARY").filter(|path| !path.is_empty()) else {
+        return Ok(());
+    };
+    let opened = OpenOptions::new().append(true).create(true).open(&path);
+    opened.and_then(|mut file| file.write_all(markdown.as_bytes())).map_err(|error| {
+        let path = Path::new(&path).display();
+        CliError::new(
+            Exit::Failed,
+            ErrorCode::OutputIncomplete,
+            format!("the step summary {path} cannot be written: {error}"),
+        )
+        .with_hint("name a file that can be written in GITHUB_STEP_SUMMARY")
+    })
 }
 
 /// Renders a plan in the given format.
@@ -87,6 +110,7 @@ pub fn format_plan(plan: &Plan, format: Format, detail: Detail) -> Result<String
         Format::Text => plan.to_text_with(&CommandWording, detail),
         Format::Sql => plan.to_sql_worded(&CommandWording),
         Format::Markdown => plan.to_markdown_with(&CommandWording, detail),
+        Format::Github => plan.to_github_worded(&CommandWording),
         Format::Json => plan.to_json().map_err(CliError::internal)? + "\n",
     })
 }

@@ -9,8 +9,8 @@ use crate::wording::CommandWording;
 use crate::{output, setup};
 
 pub async fn run(options: &PreflightArgs) -> Result<Exit, CliError> {
-    if options.output.format == Format::Sql {
-        return Err(CliError::usage("the preflight report has no SQL script")
+    if options.output.format.is_of_plans_only() {
+        return Err(CliError::usage("the preflight report has no such format")
             .with_hint("use --format text, --format json or --format markdown"));
     }
     let config = session::config(options.common.config.as_deref())?;
@@ -37,6 +37,6 @@ pub fn format_report(report: &PreflightReport, format: Format) -> Result<String,
     Ok(match format {
         Format::Json => report.to_json().map_err(CliError::internal)? + "\n",
         Format::Markdown => report.to_markdown(&CommandWording),
-        Format::Text | Format::Sql => report.to_text(&CommandWording),
+        Format::Text | Format::Sql | Format::Github => report.to_text(&CommandWording),
     })
 }

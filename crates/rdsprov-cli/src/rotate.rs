@@ -7,14 +7,14 @@ use rdsprov_core::plan::Detail;
 use rdsprov_core::session;
 
 use crate::apply::{TerminalFrontend, View, report_outcome, run_options};
-use crate::args::{Format, RotateArgs};
+use crate::args::RotateArgs;
 use crate::error::{CliError, Exit};
 use crate::output::counted;
 use crate::setup;
 
 pub async fn run(options: &RotateArgs, detail: Detail) -> Result<Exit, CliError> {
-    if options.output.format == Format::Sql {
-        return Err(CliError::usage("a rotation has no SQL script")
+    if options.output.format.is_of_plans_only() {
+        return Err(CliError::usage("a rotation has no such format")
             .with_hint("use --format text, --format json or --format markdown"));
     }
     if options.applications.is_empty() {

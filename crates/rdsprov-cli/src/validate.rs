@@ -46,7 +46,7 @@ pub fn run(options: &ValidateArgs) -> Result<Exit, CliError> {
             }
             text
         }
-        Format::Sql | Format::Markdown => {
+        Format::Sql | Format::Markdown | Format::Github => {
             return Err(CliError::usage("`rdsprov validate` prints text and JSON only").with_hint(
                 "use --format text or --format json, or `rdsprov plan` for SQL and Markdown",
             ));

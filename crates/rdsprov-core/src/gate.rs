@@ -18,7 +18,9 @@ use crate::policy::{ApprovalPolicy, Policy};
 #[non_exhaustive]
 pub enum GateError {
     /// The approval policy is `required`, and no approval was given.
-    #[error("environment `{environment}` requires an approval of this plan ({digest}) or of any plan")]
+    #[error(
+        "environment `{environment}` requires an approval of this plan ({digest}) or of any plan"
+    )]
     ApprovalMissing {
         /// The name of the environment.
         environment: String,

@@ -341,6 +341,13 @@ pub struct OutputArgs {
     pub format: Format,
 }
 
+impl Format {
+    /// Returns whether only plans have the format.
+    pub fn is_of_plans_only(self) -> bool {
+        matches!(self, Self::Sql | Self::Github)
+    }
+}
+
 /// Formats of plans and reports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Format {
@@ -352,4 +359,6 @@ pub enum Format {
     Sql,
     /// Markdown, for a comment on a pull request
     Markdown,
+    /// Annotations and a step summary for a GitHub workflow (plans only)
+    Github,
 }

@@ -13,6 +13,7 @@ mod commands;
 mod flags;
 mod fleet;
 mod headings;
+mod help;
 mod values;
 
 use std::collections::BTreeMap;
@@ -34,7 +35,9 @@ pub use commands::{
     AccessArgs, ApplyArgs, CheckArgs, ConfigArgs, DelegateArgs, FindingsFormat, GraphArgs, ManArgs,
     PlanArgs, PreflightArgs, ReportArgs, RotateArgs, ValidateArgs, VerifyArgs,
 };
-pub use flags::{AdminAuthArg, AuditStdout, CommonArgs, Format, RecordArgs, RecordingArgs, ServerArgs};
+pub use flags::{
+    AdminAuthArg, AuditStdout, CommonArgs, Format, RecordArgs, RecordingArgs, ServerArgs,
+};
 pub use fleet::FleetArgs;
 use headings::GLOBAL;
 use values::{DOCUMENTS, closed_set};
@@ -57,6 +60,7 @@ pub struct CommandLine {
         default_value = "text",
         env = "RDSPROV_LOG_FORMAT",
         value_name = "FORMAT",
+        hide_short_help = true,
         help_heading = GLOBAL
     )]
     pub log_format: LogFormat,
@@ -77,11 +81,12 @@ pub struct CommandLine {
         value_enum,
         default_value = "auto",
         value_name = "WHEN",
+        hide_short_help = true,
         help_heading = GLOBAL
     )]
     pub color: ColorWhen,
     /// Do not show the progress of long operations
-    #[arg(long, global = true, env = "RDSPROV_NO_PROGRESS", help_heading = GLOBAL)]
+    #[arg(long, global = true, env = "RDSPROV_NO_PROGRESS", hide_short_help = true, help_heading = GLOBAL)]
     pub no_progress: bool,
     /// Print help: `-h` a summary, `--help` all details
     #[arg(short, long, global = true, action = ArgAction::Help, help_heading = GLOBAL)]
@@ -243,7 +248,7 @@ pub fn parse(arguments: &[OsString]) -> Result<Invocation, clap::Error> {
             .into_iter()
             .fold(command, |command, name| command.mut_subcommand(name, without_empty_variables))
     }
-    let command = without_empty_variables(CommandLine::command());
+    let command = without_empty_variables(with_help());
     match command.clone().try_get_matches_from(arguments) {
         Ok(matches) => {
             fleet::check(&command, &matches)?;
@@ -302,9 +307,14 @@ impl CliCommand {
     }
 }
 
+/// Returns the command with the help of each subcommand.
+fn with_help() -> clap::Command {
+    help::with_help(CommandLine::command())
+}
+
 /// Returns the command with all its subcommands, and with their names as a user types them.
 pub fn built() -> clap::Command {
-    let mut command = CommandLine::command();
+    let mut command = with_help();
     command.build();
     command
 }
@@ -330,7 +340,7 @@ fn wants_more(arguments: &[OsString]) -> bool {
 /// Returns the completion script for a shell.
 pub fn completions(shell: Shell) -> String {
     let mut script = Vec::new();
-    clap_complete::generate(shell, &mut CommandLine::command(), "rdsprov", &mut script);
+    clap_complete::generate(shell, &mut with_help(), "rdsprov", &mut script);
     String::from_utf8_lossy(&script).into_owned()
 }
 

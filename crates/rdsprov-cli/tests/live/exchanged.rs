@@ -384,7 +384,7 @@ fn database_with_another_encoding() {
         let pattern = "[definitions]\nnaming_pattern = '.*'\n";
         std::fs::write(fixture.path().join("rdsprov.toml"), pattern).unwrap();
         let text = expect(&fixture.run(&definitions, &["apply", "--env", "dev"]), 0);
-        assert!(text.contains("inside database données €"), "PostgreSQL {major}: {text}");
+        assert!(text.contains("database données €"), "PostgreSQL {major}: {text}");
         expect(&fixture.run(&definitions, &["check", "--env", "dev"]), 0);
     }
 }

@@ -1,8 +1,9 @@
 //! The fixture of live tests: a server, its secrets, and the command.
 
 use std::ffi::OsStr;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 use std::sync::LazyLock;
 use std::time::Duration;
 
@@ -239,6 +240,28 @@ impl Fixture {
                AND pg_get_userbyid(member) = 'platform_admin'",
         )
     }
+}
+
+/// Runs a command on a terminal of its own, with input. Both streams are in its stdout.
+pub fn on_terminal(command: &Command, input: &str) -> Output {
+    let words = [command.get_program()].into_iter().chain(command.get_args());
+    let line: Vec<String> = words.map(|word| format!("'{}'", word.to_str().unwrap())).collect();
+    let mut terminal = Command::new("script");
+    terminal.args(["--quiet", "--return", "--command", &line.join(" "), "/dev/null"]);
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => terminal.env(name, value),
+            None => terminal.env_remove(name),
+        };
+    }
+    if let Some(directory) = command.get_current_dir() {
+        terminal.current_dir(directory);
+    }
+    terminal.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let run = terminal.spawn().unwrap();
+    // The input waits in the terminal until the command reads it.
+    run.stdin.as_ref().unwrap().write_all(input.as_bytes()).unwrap();
+    run.wait_with_output().unwrap()
 }
 
 /// Asserts the exit code and that the output contains no password or

@@ -1,7 +1,7 @@
 //! `--fleet`: one command for several servers side by side.
 
 use std::fmt::Write as _;
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::{BufRead as _, BufReader};
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
@@ -11,7 +11,7 @@ use rdsprov_testkit::{Server, versions};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::fixture::{expect, password, program};
+use crate::fixture::{expect, on_terminal, password, program};
 use crate::schema::assert_valid;
 
 const DEFINITIONS: &str = r#"
@@ -131,7 +131,8 @@ fn fleet_digest(text: &str) -> String {
 fn twelve_servers_of_which_one_is_down() {
     let mut fleet = Fleet::start(11, "dev");
     fleet.add("db-12", "dev", &secret_of_no_server());
-    let records = ["--audit-output", "records.csv", "--audit-ledger", "ledger.jsonl"];
+    let files = ["--audit-output", "records.csv", "--audit-ledger", "ledger.jsonl"];
+    let records = [&files[..], &["--audit-stdout", "always"]].concat();
     let apply = [&["apply", "--parallel", "5", "--run-id", "night"], records.as_slice()].concat();
     let expected = |of_eleven: &str, of_last: &str| {
         let eleven = (1..=11).map(|number| format!("db-{number} {of_eleven}"));
@@ -357,6 +358,7 @@ fn instance_that_is_not_changed_has_a_record() {
     let apply = |fleet: &Fleet, name: &str, approval: &str| {
         let (csv, ledger) = (format!("{name}.csv"), format!("{name}.jsonl"));
         let arguments = ["apply", "--audit-output", &csv, "--audit-ledger", &ledger];
+        let arguments = [&arguments[..], &["--audit-stdout", "always"]].concat();
         let output = fleet.command(&arguments).env("ALLOW_DB_PROVISION", approval).output();
         output.unwrap()
     };
@@ -444,22 +446,7 @@ fn approved_fleet_is_repeated_without_change() {
 
 /// Runs `apply` on a terminal, with an answer to its question.
 fn apply_on_terminal(fleet: &Fleet, answer: &str) -> Output {
-    let apply = fleet.command(&["apply", "--audit-output", "records.csv"]);
-    let words = [apply.get_program()].into_iter().chain(apply.get_args());
-    let line: Vec<String> = words.map(|word| format!("'{}'", word.to_str().unwrap())).collect();
-    let mut terminal = Command::new("script");
-    terminal.args(["--quiet", "--return", "--command", &line.join(" "), "/dev/null"]);
-    for (name, value) in apply.get_envs() {
-        match value {
-            Some(value) => terminal.env(name, value),
-            None => terminal.env_remove(name),
-        };
-    }
-    terminal.current_dir(fleet.path()).stdin(Stdio::piped()).stdout(Stdio::piped());
-    let run = terminal.stderr(Stdio::piped()).spawn().unwrap();
-    // The answer waits in the terminal until the question.
-    writeln!(run.stdin.as_ref().unwrap(), "{answer}").unwrap();
-    run.wait_with_output().unwrap()
+    on_terminal(&fleet.command(&["apply", "--audit-output", "records.csv"]), &format!("{answer}\n"))
 }
 
 #[test]

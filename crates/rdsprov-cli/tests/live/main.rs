@@ -51,6 +51,7 @@ mod poolers;
 mod predefined_groups;
 mod preflight;
 mod races;
+mod reader;
 mod readers;
 mod recording;
 mod records;

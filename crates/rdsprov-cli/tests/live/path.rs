@@ -39,7 +39,7 @@ fn definitions_converge() {
             vec!["apply", "--env", "dev", "--master-secret", "goldenpath/dev/rds/master"];
         words.extend(["--build-id", "16-01-26-01", "--run-id", "7", "--region", "eu-west-2"]);
         words.extend(["--audit-output", &audit, "--require-approval", "--no-fail-fast"]);
-        words.push("--skip-preflight");
+        words.extend(["--skip-preflight", "--audit-stdout", "always"]);
         let dry = [words.as_slice(), &["--dry-run"]].concat();
         let catalog_state = fixture.catalog_state();
         assert!(expect(&fixture.run(definitions, &dry), 0).contains("dry_run"));
@@ -73,7 +73,8 @@ fn definitions_converge() {
         assert!(entered.is_err(), "an undeclared role can log in");
 
         fixture.disable_background_writes();
-        let again = ["apply", "--env", "dev", "--audit-output", &audit];
+        let stdout = ["--audit-stdout", "always"];
+        let again = [&["apply", "--env", "dev", "--audit-output", &audit], &stdout[..]].concat();
         // The server may write in the background (pruning, a checkpoint), but not on every attempt.
         let wrote_nothing = (0..4).any(|_| {
             let (mark, wal_position) = (fixture.server.log().len(), fixture.wal_position());
@@ -95,8 +96,9 @@ fn definitions_converge() {
     }
 }
 
+/// Without an approval, the run shows the plan and what approves it, and changes nothing.
 #[test]
-fn prod_is_not_contacted_without_approval() {
+fn prod_is_not_changed_without_approval() {
     for major in versions() {
         let fixture = Fixture::new(major);
         fixture.app("prod", "keycloak", "keycloak_app");
@@ -109,9 +111,15 @@ fn prod_is_not_contacted_without_approval() {
             command.envs(approval.map(|value| ("ALLOW_DB_PROVISION", value)));
             command.output().unwrap()
         };
+        let catalog_state = fixture.catalog_state();
         for approval in [None, Some("false"), Some("")] {
             let refused = expect(&apply(approval), 3);
-            assert!(refused.contains("ALLOW_DB_PROVISION=true"), "{refused}");
+            let plan = refused.lines().find(|line| line.starts_with("Plan: ")).unwrap();
+            let (_, digest) = plan.rsplit_once(' ').unwrap();
+            for words in ["ALLOW_DB_PROVISION=true", &format!("ALLOW_DB_PROVISION={digest} ")] {
+                assert!(refused.contains(words), "{words}: {refused}");
+            }
+            assert_eq!(fixture.catalog_state(), catalog_state);
         }
         assert!(std::fs::read_to_string(&audit).unwrap().contains(",apply,refused,"));
 

@@ -310,8 +310,8 @@ fn run_scenario(major: u32, folder: &Path, administrator: Administrator) {
             (r#"`adopt=["shop"]`"#.to_owned(), "--adopt shop".to_owned()),
             ("`rdsprov.apply(...)`".to_owned(), "`rdsprov apply`".to_owned()),
         ];
-        let options = Hazard::all()
-            .map(|one| (format!("`allow=[\"{one}\"]`"), format!("--allow {one}")));
+        let options =
+            Hazard::all().map(|one| (format!("`allow=[\"{one}\"]`"), format!("--allow {one}")));
         as_command.extend(options);
         let same =
             as_command.iter().fold(without_run(&expect(&same, 0)), |text, (python, command)| {

@@ -6,9 +6,9 @@ use std::ops::AddAssign;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::groups::Kind;
+use super::groups::{Detail, Kind};
 use super::words::selected_words;
-use super::{Action, Detail, Plan};
+use super::{Action, Plan};
 
 /// The number of steps of a plan. A step that completes a creation counts as an addition.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, JsonSchema)]

@@ -5,9 +5,19 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Action, Detail, Hazard, Plan, PlannedApplication, Step};
+use super::{Action, Hazard, Plan, PlannedApplication, Statement, Step};
 use crate::name::{ApplicationName, DatabaseName, RoleName};
 use crate::privilege::AccessLevel;
+
+/// How much of a plan its text contains. Its JSON and its script always contain everything.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Detail {
+    /// Each creation in one line; changes and revocations in full.
+    #[default]
+    Brief,
+    /// Every step in a line of its own, with its statements.
+    Full,
+}
 
 /// The changes for one application.
 pub(super) struct Group<'a> {
@@ -118,9 +128,25 @@ impl<S> Step<S> {
     }
 }
 
+impl Step {
+    /// Returns the step in words without the versions of secrets, which readers do not compare.
+    fn brief_words(&self) -> String {
+        let mut words = self.words();
+        for secret in self.statements.iter().filter_map(Statement::secret) {
+            let before = format!("password from {secret} (version ");
+            if let Some((start, rest)) = words.rsplit_once(&before)
+                && let Some((_, end)) = rest.split_once(')')
+            {
+                words = format!("{start}password from {secret}{end}");
+            }
+        }
+        words
+    }
+}
+
 impl<'a> Change<'a> {
-    fn new(step: &'a Step) -> Self {
-        Self { words: step.words(), kind: step.kind(), step, creates: None, others: Vec::new() }
+    fn new(step: &'a Step, words: String) -> Self {
+        Self { words, kind: step.kind(), step, creates: None, others: Vec::new() }
     }
 
     /// Returns the number of its steps.
@@ -143,22 +169,26 @@ impl<'a> Group<'a> {
     }
 
     /// Adds a step as a change of its own.
-    fn push(&mut self, step: &'a Step) {
-        self.changes.push(Change::new(step));
+    fn push(&mut self, step: &'a Step, words: String) {
+        self.changes.push(Change::new(step, words));
     }
 
     /// Adds a step, or completes the change that creates its role, its database or its access.
     fn add(&mut self, step: &'a Step, new_databases: &BTreeSet<&'a DatabaseName>) {
-        let Some(created) = self.created(step, new_databases) else { return self.push(step) };
+        let Some(created) = self.created(step, new_databases) else {
+            return self.push(step, step.brief_words());
+        };
         let found = self.changes.iter_mut().find(|one| one.creates.as_ref() == Some(&created));
         match (found, &created) {
             (Some(change), _) => change.others.push(step),
             // Another application has the first step of the creation.
-            (None, Created::Database(_)) if step.action != Action::CreateDatabase => self.push(step),
+            (None, Created::Database(_)) if step.action != Action::CreateDatabase => {
+                self.push(step, step.brief_words());
+            }
             (None, _) => {
                 let words = self.words(step, &created);
                 let creates = Some(created);
-                self.changes.push(Change { words, creates, ..Change::new(step) });
+                self.changes.push(Change { creates, ..Change::new(step, words) });
             }
         }
     }
@@ -192,7 +222,7 @@ impl<'a> Group<'a> {
 
     /// Returns a creation in words, which begins with this step.
     fn words(&self, step: &Step, created: &Created<'_>) -> String {
-        let words = step.words();
+        let words = step.brief_words();
         let Some(PlannedApplication { role, database, access_level, .. }) = self.planned else {
             return words;
         };
@@ -221,13 +251,12 @@ impl Plan {
         for step in self.steps() {
             let application = &step.application;
             let group = groups.entry(application).or_insert_with(|| {
-                let planned =
-                    self.applications.iter().find(|one| one.application == *application);
+                let planned = self.applications.iter().find(|one| one.application == *application);
                 Group { application, planned, changes: Vec::new() }
             });
             match detail {
                 Detail::Brief => group.add(step, &new_databases),
-                Detail::Full => group.push(step),
+                Detail::Full => group.push(step, step.words()),
             }
         }
         let mut groups: Vec<_> = groups.into_values().collect();

@@ -113,7 +113,7 @@ mod tests {
             head,
             [
                 "Plan for environment dev on db.example.com:5432",
-                "  PostgreSQL 15, as platform_admin in database postgres",
+                "  PostgreSQL 17, as platform_admin in database postgres",
                 "  administrator's secret prod/master (rdsprov.toml), host and port from this secret",
                 "  TLS require (the option `tls`), approval plan (site policy /etc/rdsprov/policy.toml)",
                 "",

@@ -2,9 +2,9 @@
 
 use std::fmt::Write as _;
 
-use super::groups::Change;
+use super::Plan;
+use super::groups::{Change, Detail};
 use super::render::change_lines;
-use super::{Detail, Plan};
 use crate::hint::Wording;
 use crate::text::escaped;
 

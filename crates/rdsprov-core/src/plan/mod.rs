@@ -28,6 +28,7 @@ mod extension_privileges;
 mod extension_schemas;
 mod extension_users;
 mod extensions;
+mod github;
 mod groups;
 mod hazard;
 mod head;
@@ -71,6 +72,7 @@ pub use compare::required_relation_names;
 pub use counts::Counts;
 #[cfg(feature = "postgres")]
 pub(crate) use database_marker::has_believed_marker;
+pub use groups::Detail;
 #[cfg(feature = "postgres")]
 pub(crate) use predefined_groups::predefined_groups;
 pub use hazard::Hazard;
@@ -89,7 +91,6 @@ pub use refusal::{
     Executor, ManualFix, Preparation, Refusal, RefusalCode, RefusalKind, Remedy, WordedFix,
     WordedRefusal,
 };
-pub use render::Detail;
 pub use saved::{Differences, Remainder, SavedPlan, SavedPlanError, Stale};
 #[cfg(feature = "postgres")]
 pub(crate) use sql::exchanged;

@@ -4,12 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 use std::fmt::Write as _;
 
+use super::groups::{Change, Detail, Kind};
 use super::sql::ScriptVariables;
 use super::words;
-use super::groups::{Change, Kind};
 use super::{
-    BEGIN_SESSION, Hazard, Line, Plan, Scope, SlotError, Slots, Statement, Step,
-    session_settings,
+    BEGIN_SESSION, Hazard, Line, Plan, Scope, SlotError, Slots, Statement, Step, session_settings,
 };
 use crate::hint;
 use crate::hint::{Hint, Neutral, Operation, Opt, Part, Wording};
@@ -17,16 +16,6 @@ use crate::name::{DatabaseName, literal};
 use crate::policy::{ApprovalPolicy, Policy};
 use crate::secret_id::SecretId;
 use crate::text::{is_hidden, pretty_json, visible};
-
-/// How much of a plan its text contains. Its JSON and its script always contain everything.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Detail {
-    /// Each creation in one line; changes and revocations in full.
-    #[default]
-    Brief,
-    /// Every step in a line of its own, with its statements.
-    Full,
-}
 
 impl Scope {
     pub(super) fn title(&self) -> String {
@@ -152,7 +141,8 @@ impl Plan {
     /// that changes owners was made with such an option.
     pub(super) fn hint_about_hazards(&self) -> Option<Hint> {
         let approval = self.origin.approval.as_deref();
-        let approval = approval.and_then(|name| ApprovalPolicy::all().find(|one| one.name() == name));
+        let approval =
+            approval.and_then(|name| ApprovalPolicy::all().find(|one| one.name() == name));
         let policy = Policy::declared(&self.environment, approval);
         let must_be_allowed =
             |one: &Hazard| *one == Hazard::ChangesOwner || one.must_be_allowed(&policy);

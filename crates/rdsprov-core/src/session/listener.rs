@@ -70,7 +70,8 @@ impl<F: Frontend> RunListener<'_, F> {
         let done = self.state().steps.len();
         let of = self.plan.steps().count();
         let next = done + transaction.steps.len();
-        let steps = if next == done + 1 { format!("{next}") } else { format!("{} to {next}", done + 1) };
+        let steps =
+            if next == done + 1 { format!("{next}") } else { format!("{} to {next}", done + 1) };
         tracing::info!("applying {steps} of {of} steps, {place}");
         // An error message contains the statement that failed, and quotes are escaped in JSON. The
         // records of the step and of the run contain the message.

@@ -1,0 +1,130 @@
+//! What the help of each command shows: examples, and the flags that mean something to the command.
+
+use clap::Command;
+
+/// Flags that only `--help` lists: most runs do not need them.
+const DETAILS: [&str; 25] = [
+    "mode",
+    "adopt_from",
+    "only_instance",
+    "parallel",
+    "fail_fast",
+    "max_failures",
+    "connect_timeout",
+    "statement_timeout",
+    "observation_timeout",
+    "admin_user",
+    "client_cert",
+    "client_key",
+    "secret_stage",
+    "verify_passwords",
+    "secret_kms_key",
+    "secret_tags",
+    "run_id",
+    "actor",
+    "approver",
+    "request_id",
+    "audit_stdout",
+    "lock_timeout",
+    "skip_preflight",
+    "with_verifiers",
+    "require_approval",
+];
+
+/// Flags that a command accepts because it shares them with others, although they change nothing: its
+/// help does not list them.
+const WITHOUT_EFFECT: [(&str, &[&str]); 2] =
+    [("graph", &["adopt"]), ("access", &["adopt", "allow", "secret_stage", "verify_passwords"])];
+
+/// Examples, which both forms of the help show.
+const EXAMPLES: [(&str, &str); 9] = [
+    ("validate", "rdsprov validate -d terraform.tfvars"),
+    (
+        "plan",
+        "rdsprov plan --env dev -d terraform.tfvars\n  \
+         rdsprov plan --env prod --out plan.json\n  \
+         rdsprov plan --env prod --format markdown > comment.md",
+    ),
+    (
+        "apply",
+        "rdsprov apply --env dev -d terraform.tfvars\n  \
+         ALLOW_DB_PROVISION=sha256:… rdsprov apply --env prod --audit-output records.csv\n  \
+         rdsprov apply plan.json --allow revokes_access",
+    ),
+    ("check", "rdsprov check --env prod -d terraform.tfvars"),
+    ("preflight", "rdsprov preflight --env prod -d terraform.tfvars"),
+    ("access", "rdsprov access --env prod --format markdown > access.md"),
+    ("rotate", "rdsprov rotate shop wiki --env prod -d terraform.tfvars"),
+    ("delegate", "rdsprov delegate --env dev --to rdsprov_admin --to-secret dev/rds/rdsprov_admin"),
+    ("explain", "rdsprov explain plan-stale"),
+];
+
+/// Adds the help of each subcommand.
+pub fn with_help(mut command: Command) -> Command {
+    let names: Vec<String> =
+        command.get_subcommands().map(|one| one.get_name().to_owned()).collect();
+    for name in names {
+        let without_effect =
+            WITHOUT_EFFECT.iter().find(|(one, _)| *one == name).map_or(&[][..], |(_, all)| all);
+        let example = EXAMPLES.iter().find(|(one, _)| *one == name);
+        command = command.mut_subcommand(name, |subcommand| {
+            let subcommand = subcommand.mut_args(|argument| {
+                let id = argument.get_id().as_str();
+                let (is_detail, has_no_effect) =
+                    (DETAILS.contains(&id), without_effect.contains(&id));
+                let argument = if is_detail { argument.hide_short_help(true) } else { argument };
+                if has_no_effect { argument.hide(true) } else { argument }
+            });
+            let Some((_, example)) = example else { return subcommand };
+            let more = subcommand.get_after_help().map(|more| format!("\n\n{more}"));
+            subcommand.after_help(format!("Examples:\n  {example}{}", more.unwrap_or_default()))
+        });
+    }
+    command
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+    use crate::args::CommandLine;
+
+    fn command() -> Command {
+        with_help(CommandLine::command())
+    }
+
+    /// A misspelt name would hide nothing, and an example that is not accepted would help nobody.
+    #[test]
+    fn names_exist_and_examples_are_accepted() {
+        let command = command();
+        let has = |subcommand: &Command, id: &str| {
+            subcommand.get_arguments().any(|one| one.get_id() == id)
+        };
+        for id in DETAILS {
+            assert!(command.get_subcommands().any(|one| has(one, id)), "{id}");
+        }
+        for (name, ids) in WITHOUT_EFFECT {
+            let subcommand = command.find_subcommand(name).unwrap();
+            assert!(ids.iter().all(|id| has(subcommand, id)), "{name}");
+        }
+        for line in EXAMPLES.iter().flat_map(|(_, examples)| examples.lines()) {
+            let words = line.split(" > ").next().unwrap().split_whitespace();
+            let words = words.skip_while(|word| *word != "rdsprov");
+            command.clone().try_get_matches_from(words).unwrap();
+        }
+    }
+
+    #[test]
+    fn short_help_is_short() {
+        for name in ["plan", "apply", "check", "rotate"] {
+            let mut command = command();
+            command.build();
+            let subcommand = command.find_subcommand_mut(name).unwrap();
+            let (short, long) = (subcommand.render_help(), subcommand.render_long_help());
+            let (short, long) = (short.to_string(), long.to_string());
+            assert!(short.contains("Examples:") && long.contains("--statement-timeout"), "{name}");
+            assert!(!short.contains("--statement-timeout"), "{name}: {short}");
+        }
+    }
+}

@@ -1,0 +1,56 @@
+//! Renders a plan as annotations of a GitHub workflow.
+
+use std::fmt::Write as _;
+
+use super::render::line;
+use super::{Hazard, Plan};
+use crate::hint::Wording;
+use crate::text::visible;
+
+impl Plan {
+    /// Returns workflow commands that annotate a run: an error for each refusal, a warning for each
+    /// hazard, a notice for each other note, and the last line of the plan. GitHub shows ten of each kind.
+    #[must_use]
+    pub fn to_github_worded(&self, wording: &dyn Wording) -> String {
+        let mut text = String::new();
+        for refusal in &self.refusals {
+            let mut lines = vec![format!("{}: {}", refusal.application, refusal.message())];
+            let hints = refusal.hints();
+            lines.extend(hints.iter().map(|hint| format!("hint: {}", hint.worded(wording))));
+            annotate(&mut text, "error", &format!("refused[{}]", refusal.code()), &lines);
+        }
+        for hazard in self.hazards() {
+            annotate(&mut text, "warning", &format!("hazard {hazard}"), &self.lines_with(hazard));
+        }
+        for note in &self.notes {
+            annotate(&mut text, "notice", &format!("note[{}]", note.code()), &[note.message()]);
+        }
+        annotate(&mut text, "notice", "rdsprov", &[self.closing()]);
+        text
+    }
+
+    fn lines_with(&self, hazard: Hazard) -> Vec<String> {
+        self.steps().filter(|step| step.hazards.contains(&hazard)).map(line).collect()
+    }
+}
+
+/// Writes a workflow command, in which GitHub reads `%0A` as a line break.
+fn annotate(text: &mut String, kind: &str, title: &str, lines: &[String]) {
+    let of_data = |data: &str| visible(data).replace('%', "%25");
+    let lines: Vec<String> = lines.iter().map(|line| of_data(line)).collect();
+    let title = of_data(title).replace(':', "%3A").replace(',', "%2C");
+    let _ = writeln!(text, "::{kind} title={title}::{}", lines.join("%0A"));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_of_a_server_begins_no_other_command() {
+        let mut text = String::new();
+        let lines = ["100%0A of a\n::error::b".to_owned(), "c".to_owned()];
+        annotate(&mut text, "warning", "hazard: a, b", &lines);
+        assert_eq!(text, "::warning title=hazard%3A a%2C b::100%250A of a\\n::error::b%0Ac\n");
+    }
+}
