@@ -223,31 +223,37 @@ impl Policy {
         if plan.is_empty() {
             return Ok(());
         }
-        let environment = || self.environment().to_owned();
+        if let Approval::Digest(approved) = approval
+            && *approved != plan.digest
+        {
+            let (approved, digest) = (approved.clone(), plan.digest.clone());
+            return Err(GateError::Stale { approved, digest });
+        }
+        self.check_approved(&plan.digest, approval)?;
+        self.check_hazards(plan, allowed)
+    }
+
+    /// Checks that an approval is given, if the environment requires one for the plan with this digest.
+    ///
+    /// # Errors
+    /// Returns [`GateError::ApprovalMissing`] or [`GateError::PlanApprovalMissing`].
+    pub(crate) fn check_approved(
+        &self,
+        digest: &str,
+        approval: &Approval,
+    ) -> Result<(), GateError> {
+        let (environment, digest) = (self.environment().to_owned(), digest.to_owned());
         match (self.approval(), approval) {
-            (_, Approval::Digest(approved)) if *approved != plan.digest => {
-                return Err(GateError::Stale {
-                    approved: approved.clone(),
-                    digest: plan.digest.clone(),
-                });
-            }
             (ApprovalPolicy::Required, Approval::Nothing) => {
-                return Err(GateError::ApprovalMissing {
-                    environment: environment(),
-                    digest: plan.digest.clone(),
-                });
+                Err(GateError::ApprovalMissing { environment, digest })
             }
             (ApprovalPolicy::Plan, Approval::Nothing | Approval::AnyPlan) => {
-                return Err(GateError::PlanApprovalMissing {
-                    environment: environment(),
-                    digest: plan.digest.clone(),
-                });
+                Err(GateError::PlanApprovalMissing { environment, digest })
             }
             (ApprovalPolicy::None, _)
             | (ApprovalPolicy::Required, Approval::AnyPlan | Approval::Digest(_))
-            | (ApprovalPolicy::Plan, Approval::Digest(_)) => {}
+            | (ApprovalPolicy::Plan, Approval::Digest(_)) => Ok(()),
         }
-        self.check_hazards(plan, allowed)
     }
 
     /// Checks that each hazard of a plan is allowed.

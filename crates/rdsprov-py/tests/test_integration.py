@@ -153,7 +153,7 @@ def test_example_request(shared_workspace: Workspace) -> None:
         RDSPROV_CA_FILE=shared_workspace.server.ca_file,
     )
     assert shown.returncode == 0, shown.stderr
-    assert "+ grant CONNECT on database shop to shop_reader" in shown.stdout
+    assert "+ create role shop_reader: LOGIN" in shown.stdout
     sys.path.insert(0, str(ROOT / "examples/python"))
     import request as parser
 

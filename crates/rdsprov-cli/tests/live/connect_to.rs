@@ -178,7 +178,7 @@ fn resumed_after(site: &Site, seconds: u64) {
     // The default is long enough.
     let text = expect(&site.through(&paused, &[]), 0);
     assert!(text.contains("note: waiting up to 1 min for the server"), "{seconds}: {text}");
-    assert!(text.contains("create_database"), "{seconds}: {text}");
+    assert!(text.contains("create database "), "{seconds}: {text}");
 }
 
 fn limits_of_a_late_server(site: &Site) {
@@ -194,7 +194,7 @@ fn limits_of_a_late_server(site: &Site) {
     let text = through(&late, "1m", 0);
     assert_eq!(text.matches(&note("1 min")).count(), 1, "{text}");
     assert!(text.contains("an Aurora cluster that is paused needs up to 40 s"), "{text}");
-    assert!(text.contains("create_database"), "{text}");
+    assert!(text.contains("create database "), "{text}");
 
     let silent = LoginProxy::start(&site.fixture.server, |_| Some(Intercept::Silence)).unwrap();
     let text = through(&silent, "6", 1);
@@ -233,7 +233,7 @@ fn secret_of_the_administrator_is_read_again() {
         site.through(&proxy, &[])
     };
     let text = expect(&plan(Some(rotated)), 0);
-    assert!(text.contains("create_database"), "{text}");
+    assert!(text.contains("create database "), "{text}");
     // A secret that has not changed is not tried again.
     let text = expect(&plan(None), 1);
     assert!(text.contains("error[authentication-failed]: "), "{text}");

@@ -178,7 +178,7 @@ fn can_apply_saved_plans_and_rotate() {
 
         fixture.query("ALTER ROLE shop_owner NOCREATEDB PASSWORD 'another'");
         let planned = run(&fixture, &definitions, &["plan", "--out", "plan.json"], 0);
-        assert!(planned.contains("set_password"), "{planned}");
+        assert!(planned.contains("set password"), "{planned}");
         run(&fixture, &definitions, &["apply", "plan.json"], 0);
         logs_in().unwrap();
         run(&fixture, &definitions, &["check"], 0);
@@ -344,7 +344,7 @@ fn deleted_secret_is_recreated_with_a_new_password() {
     std::fs::remove_file(fixture.path().join(format!("{DELEGATE_SECRET}.json"))).unwrap();
     let printed =
         expect(&fixture.delegate("dev").args(["--verify-passwords", "never"]).output().unwrap(), 0);
-    assert!(printed.contains("create_secret") && printed.contains("set_password"), "{printed}");
+    assert!(printed.contains("create secret ") && printed.contains("set password"), "{printed}");
     run(&fixture, SHOP, &["check"], 0);
 }
 
@@ -432,7 +432,7 @@ fn delegate_with_iam_tokens() {
         let printed = expect(&delegate_with_tokens(&fixture).output().unwrap(), 0);
         let login = format!("--admin-auth iam --admin-user {DELEGATE} --host HOST");
         assert!(printed.contains(&login), "PostgreSQL {major}: {printed}");
-        assert!(!printed.contains("create_secret"), "PostgreSQL {major}: {printed}");
+        assert!(!printed.contains("create secret"), "PostgreSQL {major}: {printed}");
         assert!(!fixture.path().join(format!("{DELEGATE_SECRET}.json")).exists());
         let with_tokens = match major {
             ..16 => "no password, member",

@@ -1,7 +1,7 @@
 //! The fixture of live tests: a server, its secrets, and the command.
 
 use std::ffi::OsStr;
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::LazyLock;
@@ -18,6 +18,9 @@ pub const CANARY: &str = "Canary-";
 /// The delegated administrator and the id of its secret.
 pub const DELEGATE: &str = "rdsprov_admin";
 pub const DELEGATE_SECRET: &str = "goldenpath/dev/rds/rdsprov_admin";
+
+/// The end of a question.
+const QUESTION: &str = "Enter \"yes\" to confirm: ";
 
 /// Returns the password of an application.
 pub fn password(application: &str) -> String {
@@ -242,7 +245,7 @@ impl Fixture {
     }
 }
 
-/// Runs a command on a terminal of its own, with input. Both streams are in its stdout.
+/// Runs a command on a terminal of its own, with input for its question. Both streams are in its stdout.
 pub fn on_terminal(command: &Command, input: &str) -> Output {
     let words = [command.get_program()].into_iter().chain(command.get_args());
     let line: Vec<String> = words.map(|word| format!("'{}'", word.to_str().unwrap())).collect();
@@ -257,11 +260,22 @@ pub fn on_terminal(command: &Command, input: &str) -> Output {
     if let Some(directory) = command.get_current_dir() {
         terminal.current_dir(directory);
     }
-    terminal.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let run = terminal.spawn().unwrap();
-    // The input waits in the terminal until the command reads it.
-    run.stdin.as_ref().unwrap().write_all(input.as_bytes()).unwrap();
-    run.wait_with_output().unwrap()
+    let mut run = terminal.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let (mut stdin, mut from) = (run.stdin.take().unwrap(), run.stdout.take().unwrap());
+    let (mut stdout, mut part) = (Vec::new(), [0; 4096]);
+    let mut is_asked = false;
+    loop {
+        match from.read(&mut part).unwrap() {
+            0 => break,
+            length => stdout.extend(&part[..length]),
+        }
+        // Before the question, the terminal would send a signal to the shell, too.
+        if !is_asked && String::from_utf8_lossy(&stdout).contains(QUESTION) {
+            is_asked = true;
+            stdin.write_all(input.as_bytes()).unwrap();
+        }
+    }
+    Output { status: run.wait().unwrap(), stdout, stderr: Vec::new() }
 }
 
 /// Asserts the exit code and that the output contains no password or

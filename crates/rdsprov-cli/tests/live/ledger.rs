@@ -185,7 +185,7 @@ fn refused_and_failed_runs_are_recorded() {
     assert_eq!(refused["status"], "refused");
     assert_eq!(refused["environment"], "prod");
     assert!(refused["message"].as_str().unwrap().contains("requires an approval"), "{refused}");
-    assert!(refused["server"].is_null() && refused["definitions"].is_string(), "{refused}");
+    assert!(refused["server"].is_string() && refused["definitions"].is_string(), "{refused}");
 
     assert_eq!(run(&["--dry-run"], 0)["status"], "dry_run");
     let failed = run(&["--port", "9"], 1);

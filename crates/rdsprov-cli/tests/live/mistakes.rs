@@ -191,7 +191,6 @@ fn mistakes_in_options() {
         ("no_aws_region", "plan -d terraform.tfvars".to_owned()),
         ("no_aws_credentials", "plan -d terraform.tfvars --region eu-west-2".to_owned()),
         ("hazard_unknown", format!("{plan} --allow revokes_acces")),
-        ("no_approval", "apply -d nowhere.tfvars --env prod --secrets file:.".to_owned()),
         ("definitions_as_saved_plan", "apply terraform.tfvars --secrets file:.".to_owned()),
         ("application_misspelt", format!("{plan} --only keyclaok")),
         ("rotate_without_application", "rotate -d terraform.tfvars keycloak".to_owned()),
@@ -248,6 +247,7 @@ fn mistakes_about_the_server() {
     let policy = "[environments.dev]\napproval = \"required\"\n";
     std::fs::write(fixture.path().join("rdsprov.toml"), policy).unwrap();
     let approved = [("ALLOW_DB_PROVISION", "true")];
+    snapshot("no_approval", run("apply", &[]));
     snapshot("hazard_not_allowed", run("apply", &approved));
     let wrong =
         fixture.server.admin_secret().replace(fixture.server.master_password(), "Canary-wrong");

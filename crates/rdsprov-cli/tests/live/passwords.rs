@@ -72,7 +72,7 @@ fn only_a_wrong_password_is_reset() {
             let output_text = expect(&output, output.status.code().unwrap());
             assert!(output_text.contains(says), "PostgreSQL {major}: {done}: {output_text}");
             assert!(
-                !output_text.contains("set_password"),
+                !output_text.contains("set password"),
                 "PostgreSQL {major}: {done}: {output_text}"
             );
             fixture.query(undone);
@@ -110,7 +110,7 @@ fn wait_until(fixture: &Fixture, definitions: &str, says: &str) {
     for _ in 0..50 {
         let output = fixture.run(definitions, &["plan"]);
         let output_text = expect(&output, 0);
-        assert!(!output_text.contains("set_password"), "{output_text}");
+        assert!(!output_text.contains("set password"), "{output_text}");
         if output_text.contains(says) {
             return;
         }
@@ -183,8 +183,8 @@ fn login_errors_are_distinguished() {
         })
         .unwrap();
         let output_text = expect(&run_through(&proxy, &fixture, TEAMS, &["plan"]), 0);
-        let sets = says.starts_with("set_password");
-        assert_eq!(output_text.contains("set_password"), sets, "{answer:?}: {output_text}");
+        let sets = says.starts_with("set password");
+        assert_eq!(output_text.contains("set password"), sets, "{answer:?}: {output_text}");
         assert_eq!(output_text.contains(left_as_it_is), !sets, "{answer:?}: {output_text}");
         assert!(output_text.contains(says), "{answer:?}: {output_text}");
         let is_edited = output_text.contains("that `pg_hba.conf` allows")
@@ -391,7 +391,7 @@ fn connection_limits_do_not_reset_passwords() {
         fixture.query("ALTER DATABASE keycloak CONNECTION LIMIT 0");
         let printed = expect(&fixture.run(TEAMS, &["plan"]), 3);
         assert!(printed.contains("refused[database-unreachable] keycloak: "), "{printed}");
-        assert!(!printed.contains("set_password"), "{printed}");
+        assert!(!printed.contains("set password"), "{printed}");
         fixture.query("ALTER DATABASE keycloak CONNECTION LIMIT -1");
         // Uses all slots for roles that are not superusers, except one for the command itself.
         let mut sessions: Vec<_> =
@@ -404,7 +404,7 @@ fn connection_limits_do_not_reset_passwords() {
         let output = fixture.run(TEAMS, &["plan"]);
         let printed = expect(&output, output.status.code().unwrap());
         assert!(printed.contains("too many clients") || printed.contains("reserved"), "{printed}");
-        assert!(!printed.contains("set_password"), "{printed}");
+        assert!(!printed.contains("set password"), "{printed}");
         drop(sessions);
         assert_eq!(stored(&fixture), before, "PostgreSQL {major}");
     }

@@ -170,11 +170,11 @@ fn listeners() -> Listeners {
 }
 
 #[test]
-fn nothing_is_contacted_without_approval() {
+fn nothing_is_contacted_with_an_invalid_approval() {
     let listeners = listeners();
     let apply = ["apply", "--env", "prod"];
-    for approval in ["", "false"] {
-        listeners.run("teams/coupled.tfvars", &apply, approval, 3);
+    for text in listeners.run("teams/coupled.tfvars", &apply, "yes", 3) {
+        assert!(text.contains("[invalid-approval]"), "{text}");
     }
     assert_eq!(listeners.connections(), [0, 0]);
     // With approval, both are contacted.

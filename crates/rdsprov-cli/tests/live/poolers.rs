@@ -99,7 +99,7 @@ fn pooler_of_transactions_is_refused_without_traces() {
             assert_eq!(shown.trim(), r#""$user", public"#, "PostgreSQL {major}: {}", pooler.log());
         }
         let text = expect(&run(&fixture, &definitions, fixture.server.port(), &["plan"]), 0);
-        assert!(text.contains("create_database"), "{text}");
+        assert!(text.contains("create database shop"), "{text}");
     }
 }
 
@@ -111,9 +111,9 @@ fn pooler_of_sessions_can_be_used() {
         let port = pooler.port();
         // The plan reads template1. No session stays in it, so that it can be copied.
         let text = expect(&run(&fixture, &definitions, port, &["plan"]), 0);
-        assert!(text.contains("create_database"), "PostgreSQL {major}: {text}");
+        assert!(text.contains("create database shop"), "PostgreSQL {major}: {text}");
         let text = expect(&run(&fixture, &definitions, port, &["apply"]), 0);
-        assert!(text.contains("create_database"), "PostgreSQL {major}: {text}");
+        assert!(text.contains("create database shop"), "PostgreSQL {major}: {text}");
         let owner = "SELECT datdba::regrole FROM pg_database WHERE datname = 'shop'";
         assert_eq!(fixture.query(owner), "shop_owner");
         // PgBouncer does not know the role: its answer says nothing about the password.

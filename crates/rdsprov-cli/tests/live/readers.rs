@@ -60,7 +60,7 @@ fn reader_is_planned_and_not_changed() {
         cluster.relay.switch_to(&cluster.standby);
         // The roles and databases are all new, so that the plan needs no permission in doubt.
         let text = cluster.run(&["plan"], 0);
-        assert!(text.contains("create_database"), "PostgreSQL {major}: {text}");
+        assert!(text.contains("create database shop"), "PostgreSQL {major}: {text}");
         for arguments in [&["apply"][..], &["apply", "--dry-run"]] {
             let started = Instant::now();
             let text = cluster.run(&[arguments, &["--connect-timeout", "3"]].concat(), 1);

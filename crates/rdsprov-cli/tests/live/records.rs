@@ -230,6 +230,8 @@ fn changes_without_records_are_reported_and_found_by_the_next_run() {
             "records/ledger.jsonl",
             "--audit-output",
             "audit.csv",
+            "--audit-stdout",
+            "always",
         ];
         expect(&fixture.run(&definitions, &apply), 0);
         let revoke = "REVOKE USAGE ON SCHEMA public FROM";

@@ -473,9 +473,9 @@ fn pending_version_is_used_if_requested() {
     manager(&fixture).put_pending(SECRET, r#"{"password": "Canary-pending-91c4"}"#).unwrap();
     let pending = ["--secret-stage", "AWSPENDING"];
     expect(&fixture.run(TEAMS, &["check"]), 0);
-    let report = expect(&fixture.run(TEAMS, &[&["check"], pending.as_slice()].concat()), 2);
+    let report = expect(&fixture.run(TEAMS, &[&["check", "-v"], pending.as_slice()].concat()), 2);
     let (version, _) = at(&fixture, "AWSPENDING").unwrap();
-    assert!(report.contains(&version) && report.matches("set_password").count() == 1, "{report}");
+    assert!(report.contains(&version) && report.matches("set password").count() == 1, "{report}");
     expect(&fixture.run(TEAMS, &[&["apply"], pending.as_slice()].concat()), 0);
     assert!(logs_in(&fixture, "Canary-pending-91c4"));
     // A rotation finds the pending password on the server and completes.

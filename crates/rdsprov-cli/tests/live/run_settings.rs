@@ -63,17 +63,21 @@ fn plan_names_each_setting_and_its_source() {
     let site = Site::new();
     let ca_file = site.fixture.server.ca_file().display().to_string();
     let dev = site.title("dev");
+    let major = versions()[0];
+    let session = format!("  PostgreSQL {major}, as platform_admin in database platform\n");
 
     let text = expect(&site.fixture.run(&site.definitions, &["plan", "--env", "dev"]), 0);
     let head = format!(
-        "{dev}  administrator's secret goldenpath/dev/rds/master (default), host and port from this \
+        "{dev}{session}  administrator's secret goldenpath/dev/rds/master (default), host and port from this \
          secret\n  TLS verify-full (default), CA file {ca_file} (--ca-file), approval none \
          (default)\n\n"
     );
     assert!(text.starts_with(&head), "{text}");
     let markdown = ["plan", "--env", "dev", "--format", "markdown"];
     let text = expect(&site.fixture.run(&site.definitions, &markdown), 0);
-    assert!(text.starts_with(&format!("### {dev}\n- administrator's secret ")), "{text}");
+    let session_in_markdown = session.trim_start().replace('_', "\\_");
+    let head = format!("### {dev}\n- {session_in_markdown}- administrator's secret ");
+    assert!(text.starts_with(&head), "{text}");
     assert!(text.contains("TLS verify-full (default), CA file "), "{text}");
 
     // What a repository sets shows its path, in each format.
@@ -81,7 +85,7 @@ fn plan_names_each_setting_and_its_source() {
     let prod = site.title("prod");
     let text = expect(&site.command(&["plan", "--env", "prod"]).output().unwrap(), 0);
     let head = format!(
-        "{prod}  administrator's secret goldenpath/prod/rds/master (rdsprov.toml), host and port from \
+        "{prod}{session}  administrator's secret goldenpath/prod/rds/master (rdsprov.toml), host and port from \
          this secret\n  TLS require (rdsprov.toml), approval none (rdsprov.toml)\n\n"
     );
     assert!(text.starts_with(&head), "{text}");

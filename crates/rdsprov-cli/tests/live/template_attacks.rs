@@ -174,7 +174,7 @@ fn roles_with_createrole_are_administrators_before_16_only() {
         };
         plant(DELEGATE);
         let plan = expect(&fixture.run(&definitions, &["plan", "--env", "dev"]), 0);
-        assert!(plan.contains("create_database"), "PostgreSQL {major}: {plan}");
+        assert!(plan.contains("create database shop"), "PostgreSQL {major}: {plan}");
         let script = ["plan", "--env", "dev", "--format", "sql", "--with-verifiers"];
         let script = String::from_utf8(fixture.run(&definitions, &script).stdout).unwrap();
         for role in ["lead", "fake"] {

@@ -476,7 +476,7 @@ fn client_certificates(major: u32) {
     expect_all(&mut apply, 0, &["create role keycloak_user"]);
     let output_text = expect(&with(&own).output().unwrap(), 0);
     assert!(output_text.contains("not used for another role"), "{output_text}");
-    assert!(!output_text.contains("set_password"), "{output_text}");
+    assert!(!output_text.contains("set password"), "{output_text}");
 
     hba("cert");
     expect_all(&mut with(&own), 0, &[]);

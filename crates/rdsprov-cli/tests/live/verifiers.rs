@@ -77,7 +77,7 @@ fn sessions_statistics_and_the_log_show_no_verifier() {
                 expect(&fixture.run(&definitions, &CHECK), 0);
                 fixture.query("ALTER ROLE shop_owner PASSWORD 'drifted'");
                 let text = expect(&fixture.run(&definitions, &APPLY), 0);
-                assert!(text.contains("set_password"), "{context}: {text}");
+                assert!(text.contains("set password"), "{context}: {text}");
                 expect(&fixture.run(&definitions, &CHECK), 0);
                 expect(&fixture.run(&definitions, &["rotate", "shop", "--env", "dev"]), 0);
                 expect(&fixture.run(&definitions, &CHECK), 0);
