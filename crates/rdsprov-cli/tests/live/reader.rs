@@ -61,7 +61,7 @@ fn plan_is_grouped_and_counted() {
         let config = "[environments.dev]\napproval = \"required\"\n";
         std::fs::write(fixture.path().join("rdsprov.toml"), config).unwrap();
         let text = run(&["plan"], 0);
-        let hint = "  hint: `rdsprov apply` requires --allow revokes_access\n";
+        let hint = "  hint: to apply this plan, add --allow revokes_access\n";
         assert!(text.contains(hint), "{text}");
         let quiet = dev(&fixture, &definitions, &["apply", "-q"]).output().unwrap();
         let text = expect(&quiet, 3);

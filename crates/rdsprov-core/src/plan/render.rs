@@ -12,7 +12,7 @@ use super::{
 };
 use crate::hint;
 use crate::hint::{Hint, Neutral, Operation, Opt, Part, Wording};
-use crate::name::{DatabaseName, literal};
+use crate::name::{ApplicationName, DatabaseName, literal};
 use crate::policy::{ApprovalPolicy, Policy};
 use crate::secret_id::SecretId;
 use crate::text::{is_hidden, pretty_json, visible};
@@ -138,20 +138,23 @@ impl Plan {
     }
 
     /// Returns which options allow the hazards that the environment does not allow by itself. A plan
-    /// that changes owners was made with such an option.
+    /// of `apply` that changes owners was made with such an option.
     pub(super) fn hint_about_hazards(&self) -> Option<Hint> {
         let approval = self.origin.approval.as_deref();
         let approval =
             approval.and_then(|name| ApprovalPolicy::all().find(|one| one.name() == name));
         let policy = Policy::declared(&self.environment, approval);
-        let must_be_allowed =
-            |one: &Hazard| *one == Hazard::ChangesOwner || one.must_be_allowed(&policy);
+        let is_delegation =
+            self.steps().any(|step| step.application == ApplicationName::for_delegates());
+        let must_be_allowed = |one: &Hazard| {
+            *one == Hazard::ChangesOwner && !is_delegation || one.must_be_allowed(&policy)
+        };
         let hazards = self.hazards().into_iter().filter(must_be_allowed);
         let options: Vec<Part> =
             hazards.flat_map(|one| [" ".into(), (Opt::Allow, one).into()]).collect();
         let is_executable = self.refusals.is_empty() && !options.is_empty();
-        let begin = [Operation::Apply.into(), " requires".into()];
-        is_executable.then(|| begin.into_iter().chain(options).collect())
+        let begin = Part::from("to apply this plan, add");
+        is_executable.then(|| std::iter::once(begin).chain(options).collect())
     }
 
     /// Writes the orphans and undeclared databases.
