@@ -11,6 +11,7 @@ mod audit;
 mod config;
 mod error;
 mod explain;
+mod export;
 mod fleet;
 mod graph;
 mod logging;
@@ -105,6 +106,7 @@ fn command(arguments: &[OsString]) -> Exit {
                 Some(file) => fleet::access(file, options, log).await,
                 None => access::run(options).await,
             },
+            CliCommand::Export(options) => export::run(options).await,
             CliCommand::Schema { document } => print_schema(*document),
             CliCommand::Explain { code } => explain::run(code.as_deref()),
             CliCommand::Config(options) => config::run(options),

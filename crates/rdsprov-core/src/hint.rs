@@ -127,6 +127,11 @@ pub trait Wording {
     fn option_name(&self, option: Opt) -> String {
         self.option(option, None)
     }
+    /// Spells an option with several values: `--adopt shop --adopt wiki`.
+    fn option_values(&self, option: Opt, values: &[&str]) -> String {
+        let each = values.iter().map(|value| self.option(option, Some(value)));
+        each.collect::<Vec<_>>().join(" ")
+    }
     /// Spells an operation: `rdsprov plan`.
     fn operation(&self, operation: Operation) -> String;
 }

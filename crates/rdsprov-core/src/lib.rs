@@ -124,6 +124,7 @@ pub mod diagnostic;
 mod digest;
 pub mod error_code;
 pub mod explain;
+pub mod export;
 pub mod extension_reach;
 pub mod fleet;
 pub mod gate;

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
+use rdsprov_core::export::ExportScope;
 use rdsprov_core::name::{DatabaseName, RoleName};
 use rdsprov_core::observed as core_observed;
 use rdsprov_core::operations::AccessQuery;
@@ -156,6 +157,23 @@ pub fn access(
     query.actor = keywords.text("actor")?;
     let report = wait::run_interruptible(py, &pending, || setup.access(&options, &query))?;
     AccessReport::new(py, &report.map_err(|error| errors::to_exception(py, &error))?)
+}
+
+/// Implements `rdsprov.export`.
+#[pyfunction]
+#[pyo3(signature = (**keywords))]
+pub fn export(py: Python<'_>, keywords: Option<Bound<'_, PyDict>>) -> PyResult<String> {
+    let keywords = Keywords(keywords.unwrap_or_else(|| PyDict::new(py)));
+    let pending = Arc::new(PendingException::default());
+    let (setup, options) = (keywords.setup_without_definitions()?, keywords.server(&pending)?);
+    let mut scope = ExportScope::default();
+    scope.databases = keywords.given("databases")?.unwrap_or_default();
+    scope.owners = keywords.given("owners")?.unwrap_or_default();
+    scope.exclude = keywords.given("exclude")?.unwrap_or_default();
+    let format = keywords.export_format()?;
+    let export = wait::run_interruptible(py, &pending, || setup.export(&options, &scope))?;
+    let export = export.map_err(|error| errors::to_exception(py, &error))?;
+    Ok(export.to_text(format, &PythonWording))
 }
 
 /// Implements `rdsprov.validate`.

@@ -40,7 +40,7 @@ mod _rdsprov {
     #[pymodule_export]
     use crate::audit::{ledger_changes, verify_ledger};
     #[pymodule_export]
-    use crate::calls::{access, apply, check, diff, observe, plan, preflight, validate};
+    use crate::calls::{access, apply, check, diff, export, observe, plan, preflight, validate};
     #[pymodule_export]
     use crate::definitions::{Definitions, restore_definitions};
     #[pymodule_export]

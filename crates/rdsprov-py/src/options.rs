@@ -18,7 +18,7 @@ use rdsprov_core::config::LockTimeout;
 use rdsprov_core::hint::Opt;
 use rdsprov_core::plan::Hazard;
 use rdsprov_core::server::OnServerWait;
-use rdsprov_core::session::{AdminAuth, ConfigText, Secrets, ServerOptions};
+use rdsprov_core::session::{self, AdminAuth, ConfigText, Secrets, ServerOptions, Setup};
 use rdsprov_core::text::visible;
 
 use crate::errors;
@@ -134,6 +134,23 @@ impl<'py> Keywords<'py> {
             None => None,
         };
         Ok((environment, adopt, config))
+    }
+
+    /// Returns the setup of an operation that reads no definitions.
+    pub fn setup_without_definitions(&self) -> PyResult<Setup> {
+        let to_exception = |error| errors::to_exception(self.0.py(), &error);
+        let config = self.path("config")?;
+        let config = session::config(config.as_deref()).map_err(to_exception)?;
+        let mut builder = Setup::builder().config(config);
+        if let Some(environment) = self.reading()?.0 {
+            builder = builder.environment(environment);
+        }
+        builder.without_definitions().build().map_err(to_exception)
+    }
+
+    /// Returns the format of exported definitions.
+    pub fn export_format(&self) -> PyResult<ExportFormat> {
+        Ok(self.word("format", "the formats are `tfvars` and `toml`")?.unwrap_or_default())
     }
 
     fn secrets(&self, pending: &Arc<PendingException>) -> PyResult<Secrets> {

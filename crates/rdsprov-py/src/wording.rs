@@ -26,6 +26,10 @@ impl Wording for PythonWording {
         format!("`{}={value}`", option.key())
     }
 
+    fn option_values(&self, option: Opt, values: &[&str]) -> String {
+        format!("`{}={values:?}`", option.key())
+    }
+
     fn operation(&self, operation: Operation) -> String {
         match operation {
             // Only the command has these.

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use rdsprov_core::config::{KmsKey, LockTimeout, SecretTag};
+use rdsprov_core::export::ExportFormat;
 use rdsprov_core::graph::GraphFormat;
 
 use super::flags::{
@@ -12,7 +13,7 @@ use super::flags::{
 };
 use super::fleet::FleetArgs;
 use super::headings::{COMPATIBILITY, DEFINITIONS, EXECUTION, FLEET, OUTPUT, RECORDS, SECRETS};
-use super::values::{GRAPH_FORMATS, closed_set};
+use super::values::{EXPORT_FORMATS, GRAPH_FORMATS, closed_set};
 
 #[derive(Debug, Args)]
 pub struct ValidateArgs {
@@ -218,6 +219,47 @@ pub struct AccessArgs {
     pub actor: Option<String>,
     #[command(flatten)]
     pub output: OutputArgs,
+}
+
+#[derive(Debug, Args)]
+pub struct ExportArgs {
+    /// Select the environment of the definitions and of the administrator's secret
+    #[arg(long, env = "RDSPROV_ENV", value_name = "NAME", help_heading = DEFINITIONS)]
+    pub env: Option<String>,
+    /// Use this configuration file [default: rdsprov.toml, if it exists]
+    #[arg(long, env = "RDSPROV_CONFIG", value_name = "FILE", help_heading = DEFINITIONS)]
+    pub config: Option<PathBuf>,
+    /// Export only databases whose names match
+    ///
+    /// A name, or a pattern in which `*` stands for any characters. May be given several times.
+    #[arg(long, value_name = "PATTERN", help_heading = DEFINITIONS)]
+    pub database: Vec<String>,
+    /// Export only databases whose owners match
+    ///
+    /// A name, or a pattern as for `--database`. May be given several times.
+    #[arg(long, value_name = "PATTERN", help_heading = DEFINITIONS)]
+    pub owner: Vec<String>,
+    /// Leave out databases and roles whose names match
+    ///
+    /// A name, or a pattern as for `--database`. May be given several times.
+    #[arg(long, value_name = "PATTERN", help_heading = DEFINITIONS)]
+    pub exclude: Vec<String>,
+    #[command(flatten)]
+    pub server: ServerArgs,
+    /// Select the format of the definitions
+    #[arg(
+        long,
+        default_value = "tfvars",
+        value_name = "FORMAT",
+        value_parser = closed_set::<ExportFormat>(&EXPORT_FORMATS),
+        help_heading = OUTPUT
+    )]
+    pub format: ExportFormat,
+    /// Write the definitions to this file instead of stdout
+    ///
+    /// A file that exists is replaced.
+    #[arg(long, value_name = "FILE", help_heading = OUTPUT)]
+    pub out: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

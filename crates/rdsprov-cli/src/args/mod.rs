@@ -32,8 +32,8 @@ use rdsprov_core::schema::Document;
 use rdsprov_core::server::BundledCertificates;
 
 pub use commands::{
-    AccessArgs, ApplyArgs, CheckArgs, ConfigArgs, DelegateArgs, FindingsFormat, GraphArgs, ManArgs,
-    PlanArgs, PreflightArgs, ReportArgs, RotateArgs, ValidateArgs, VerifyArgs,
+    AccessArgs, ApplyArgs, CheckArgs, ConfigArgs, DelegateArgs, ExportArgs, FindingsFormat,
+    GraphArgs, ManArgs, PlanArgs, PreflightArgs, ReportArgs, RotateArgs, ValidateArgs, VerifyArgs,
 };
 pub use flags::{
     AdminAuthArg, AuditStdout, CommonArgs, Format, RecordArgs, RecordingArgs, ServerArgs,
@@ -158,6 +158,12 @@ pub enum CliCommand {
     /// The report shows the privileges that PostgreSQL itself computes, next to what the
     /// definitions declare. Needs no secret except that of the administrator.
     Access(AccessArgs),
+    /// Write definitions of what a server has
+    ///
+    /// Guesses an entry for each role that can log in, from its privileges. Comments say what a plan
+    /// of the entries would change. Changes nothing, and needs no secret except that of the
+    /// administrator.
+    Export(ExportArgs),
     /// Replace the passwords of applications, one at a time
     ///
     /// Follows the four steps of AWS Secrets Manager: create a pending version, set the password,
@@ -293,6 +299,7 @@ impl CliCommand {
             | Self::Check(CheckArgs { server, .. })
             | Self::Preflight(PreflightArgs { server, .. })
             | Self::Access(AccessArgs { server, .. })
+            | Self::Export(ExportArgs { server, .. })
             | Self::Rotate(RotateArgs { server, .. })
             | Self::Config(ConfigArgs { server, .. })
             | Self::Delegate(DelegateArgs { server, .. }) => Some(server),

@@ -56,6 +56,9 @@ pub(super) const HAZARDS: [Described; 15] = [
 pub(super) const GRAPH_FORMATS: [Described; 2] =
     [("mermaid", "Mermaid, which GitHub and GitLab draw"), ("dot", "DOT, which Graphviz draws")];
 
+pub(super) const EXPORT_FORMATS: [Described; 2] =
+    [("tfvars", "A variable file of Terraform"), ("toml", "TOML")];
+
 pub(super) const DOCUMENTS: [Described; 9] = [
     ("plan", "The output of `plan --format json`"),
     ("saved-plan", "The file that `plan --out` writes"),
@@ -85,6 +88,7 @@ mod tests {
 
     use rdsprov_core::config::{TlsMode, VerifyPasswords};
     use rdsprov_core::definitions::Mode;
+    use rdsprov_core::export::ExportFormat;
     use rdsprov_core::graph::GraphFormat;
     use rdsprov_core::plan::Hazard;
     use rdsprov_core::schema::Document;
@@ -101,6 +105,10 @@ mod tests {
         assert_eq!(names(&HAZARDS), Hazard::all().map(|hazard| hazard.to_string()).collect());
         assert_eq!(names(&DOCUMENTS), Document::all().map(|one| one.to_string()).collect());
         assert_eq!(names(&GRAPH_FORMATS), GraphFormat::all().map(|one| one.to_string()).collect());
+        assert_eq!(
+            names(&EXPORT_FORMATS),
+            ExportFormat::all().map(|one| one.to_string()).collect()
+        );
         assert!(MODES.iter().all(|(name, _)| name.parse::<Mode>().is_ok()));
         assert!(TLS_MODES.iter().all(|(name, _)| name.parse::<TlsMode>().is_ok()));
         assert!(STAGES.iter().all(|(name, _)| name.parse::<Stage>().is_ok()));

@@ -26,6 +26,11 @@ impl Location {
     pub(super) fn start_of(file: &str) -> Self {
         Self { file: file.to_owned(), line: 1, column: 1, offset: 0 }
     }
+
+    /// Returns the location of an entry that no file contains yet.
+    pub(crate) fn of_export() -> Self {
+        Self::start_of("export")
+    }
 }
 
 impl fmt::Display for Location {

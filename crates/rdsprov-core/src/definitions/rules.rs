@@ -38,7 +38,8 @@ pub struct Rules {
 }
 
 impl Rules {
-    pub(super) fn defaults_for(&self, environment: Option<&str>) -> Defaults {
+    /// Returns the values of keys that an application of an environment does not set.
+    pub(crate) fn defaults_for(&self, environment: Option<&str>) -> Defaults {
         environment
             .and_then(|name| self.environment_defaults.get(name))
             .cloned()

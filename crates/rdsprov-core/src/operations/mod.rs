@@ -3,13 +3,15 @@
 //!
 //! [`Provisioner`] is a connected run, and [`Planned`] a run with its plan. A [`Locked`] run makes a
 //! [`PlannedApply`], which `apply` and `delegate` execute, or a `PlannedRotation`, which replaces
-//! passwords. `access_report` queries the privileges of roles. This module does not know approvals,
+//! passwords. `access_report` queries the privileges of roles, and `export` what
+//! definitions can declare. This module does not know approvals,
 //! records or front ends.
 
 mod access_report;
 mod apply;
 mod connection;
 mod error;
+mod export;
 mod login_origin;
 mod plan;
 mod preflight;
@@ -22,6 +24,7 @@ pub use access_report::AccessQuery;
 pub use apply::PlannedApply;
 pub use connection::{AdminConnection, AdminCredentials, ConnectionOverrides};
 pub use error::{PlanRefused, RunError};
+pub use export::ExportError;
 pub use login_origin::LoginOrigin;
 pub use plan::Planned;
 pub(crate) use preflight::Preflight;

@@ -67,6 +67,7 @@ mod unique_keys;
 mod widening;
 mod words;
 
+pub(crate) use acl::{DeclaredAcl, diff as diff_acl};
 pub use basis::{Basis, DatabaseBasis, RoleBasis};
 pub use compare::required_relation_names;
 pub use counts::Counts;
@@ -91,6 +92,8 @@ pub use refusal::{
     Executor, ManualFix, Preparation, Refusal, RefusalCode, RefusalKind, Remedy, WordedFix,
     WordedRefusal,
 };
+pub(crate) use render::line as step_line;
+pub(crate) use roles::administrator_power;
 pub use saved::{Differences, Remainder, SavedPlan, SavedPlanError, Stale};
 #[cfg(feature = "postgres")]
 pub(crate) use sql::exchanged;

@@ -28,7 +28,7 @@ impl Scope {
 }
 
 /// Returns the line of a step in messages: `+ create role shop_user: LOGIN`.
-pub(super) fn line<S>(step: &Step<S>) -> String {
+pub(crate) fn line<S>(step: &Step<S>) -> String {
     line_of(step.kind(), &step.words(), &step.hazards, 1)
 }
 

@@ -3,7 +3,7 @@
 use super::authority::AdministratorAttribute;
 use super::planner::Planner;
 use super::sql::{Dependents, RoleAttribute};
-use super::{Action, Executor, Hazard, NoteKind, RefusalKind, Step, sql};
+use super::{Action, Executor, Hazard, NoteKind, RefusalKind, SecretFindings, Step, sql};
 use crate::desired::{self, Adoption, Credential};
 use crate::marker::Marker;
 use crate::name::{ApplicationName, DatabaseName, LOCK_DATABASE, RoleName, TEMPLATE};
@@ -453,6 +453,16 @@ impl Planner<'_> {
             Some(PasswordCheck::Accepted | PasswordCheck::NotChecked) | None => {}
         }
     }
+}
+
+/// Returns what makes a role an administrator, as [`Planner::administrator_power`] does.
+pub(crate) fn administrator_power(
+    desired: &desired::Desired,
+    observed: &observed::Observed,
+    name: &RoleName,
+    seen: &observed::Role,
+) -> Option<String> {
+    Planner::new(desired, observed, SecretFindings::default()).administrator_power(name, seen)
 }
 
 /// Returns the attributes of a role that the role of an application must not have, each with the clause

@@ -22,11 +22,13 @@ use crate::config::{
     AssumeRole, CaFile, Config, NewSecrets, Passwords, SettingOrigin, TlsMode, TlsSection,
     TlsSettings, VerifyPasswords,
 };
+use crate::definitions::Definitions;
 use crate::desired::{Credential, Desired};
+use crate::export::{Export, ExportContext, ExportScope};
 use crate::hint::Opt;
 use crate::name::RoleName;
 use crate::operations::{
-    AccessQuery, AdminConnection, AdminCredentials, ConnectionOverrides, Provisioner,
+    AccessQuery, AdminConnection, AdminCredentials, ConnectionOverrides, ExportError, Provisioner,
 };
 use crate::plan::Hazard;
 use crate::run_setting::{RunSetting, RunSettingName, ValueSource};
@@ -243,6 +245,35 @@ impl Setup {
             }),
             _ => Ok(access_report),
         }
+    }
+
+    /// Connects and returns definitions of what the server has. The definitions of the setup are ignored:
+    /// [`SetupBuilder::without_definitions`](super::SetupBuilder::without_definitions) makes one that
+    /// reads none.
+    ///
+    /// # Errors
+    /// Returns an [`Error`] as [`Self::open_admin_connection`] does, or if the shared catalogs cannot be
+    /// read.
+    pub async fn export(
+        &self,
+        options: &ServerOptions,
+        scope: &ExportScope,
+    ) -> Result<Export, Error> {
+        let templates = self.templates();
+        let build_id = options.build_id.as_deref();
+        let nothing = Desired::new(&Definitions::none(), self.environment(), &templates, build_id)?;
+        let connection = self.open_admin_connection(options, &nothing).await?;
+        let context = ExportContext {
+            environment: self.environment(),
+            templates: &templates,
+            rules: &self.config.rules(),
+            build_id,
+            scope,
+        };
+        connection.export(&nothing, &context).await.map_err(|error| match error {
+            ExportError::Run(error) => Error::from(error),
+            ExportError::Template(error) => Error::from(error),
+        })
     }
 
     /// Returns how the administrator logs in, with the place that sets it.

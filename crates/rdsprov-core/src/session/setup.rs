@@ -181,8 +181,9 @@ impl SetupBuilder {
         }
     }
 
-    /// Sets definitions without applications, instead of those that cannot be used.
-    pub(super) fn without_definitions(self) -> Self {
+    /// Sets definitions without applications, for an operation that reads none.
+    #[must_use]
+    pub fn without_definitions(self) -> Self {
         self.parsed(Definitions::none(), &[])
     }
 

@@ -118,6 +118,7 @@ __all__ = [
     "audit",
     "check",
     "diff",
+    "export",
     "observe",
     "plan",
     "preflight",
@@ -475,6 +476,54 @@ def access(
         print(report.to_markdown())
     """
     return _rdsprov.access(**locals())
+
+
+def export(
+    *,
+    databases=(),
+    owners=(),
+    exclude=(),
+    format="tfvars",
+    environment=None,
+    admin_secret=None,
+    admin_auth=None,
+    admin_user=None,
+    secrets=None,
+    region=None,
+    host=None,
+    port=None,
+    connect_to=None,
+    dbname=None,
+    tls=None,
+    ca_file=None,
+    client_cert=None,
+    client_key=None,
+    connect_timeout=None,
+    statement_timeout=None,
+    observation_timeout=None,
+    build_id=None,
+    config=None,
+):
+    """Returns definitions of what a server has, as text: the first step of an adoption.
+
+    Changes nothing, and reads no secret except that of the administrator.
+    Comments in the text say what a plan of the definitions would change.
+
+    - ``databases``: patterns for the names of databases; by default all are exported.
+    - ``owners``: patterns for the owners of databases.
+    - ``exclude``: patterns for the names of databases and roles that are left out.
+    - ``format``: ``"tfvars"`` or ``"toml"``.
+
+    In a pattern, ``*`` stands for any characters.
+    The other options and the exceptions are those of ``plan``; ``environment`` is required.
+
+    For example::
+
+        text = rdsprov.export(environment="dev", databases=["shop*"])
+        with open("dev.tfvars", "w") as file:
+            file.write(text)
+    """
+    return _rdsprov.export(**locals())
 
 
 def apply(

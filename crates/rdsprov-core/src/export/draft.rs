@@ -1,0 +1,344 @@
+//! The entries that are nearest to the observed state of a server.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::context::ExportContext;
+use super::entry_text;
+use super::held::{Held, held_by_role};
+use super::keys;
+use super::level::nearest_level;
+use super::refine::refine;
+use super::scope::ExportFormat;
+use super::survey::{Candidates, of_role};
+use crate::definitions::{Application, Auth, Defaults, Definitions, Rules, SourceText, Syntax};
+use crate::desired::Desired;
+use crate::diagnostic::Diagnostic;
+use crate::name::{ApplicationName, DatabaseName, ExtensionName, RoleName, SchemaName};
+use crate::observed::{Contents, Database, Grantee, Observed, Role, UNDECODABLE};
+use crate::predefined_role;
+use crate::privilege::{AccessLevel, ObjectKind};
+use crate::secret_id::TemplateError;
+use crate::setting::Parameter;
+use crate::valid_until::ValidUntil;
+
+/// The predefined role whose only member is the owner of the current database.
+const DATABASE_OWNER: &str = "pg_database_owner";
+
+/// A role or a database that an export does not declare.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LeftOut {
+    /// The role or database: `role ada`.
+    pub subject: String,
+    /// Why it is left out.
+    pub reason: String,
+}
+
+/// An entry, and why definitions cannot contain it.
+#[derive(Debug)]
+pub(super) struct DraftEntry {
+    pub application: Application,
+    /// The errors with which definitions would be rejected; empty for a valid entry.
+    pub errors: Vec<Diagnostic>,
+}
+
+/// The entries that are nearest to an observed state, without what a plan of them would change.
+#[derive(Debug)]
+pub struct Draft {
+    pub(super) environment: String,
+    pub(super) secret_template: String,
+    pub(super) defaults: Defaults,
+    pub(super) entries: Vec<DraftEntry>,
+    pub(super) left_out: Vec<LeftOut>,
+    desired: Desired,
+}
+
+impl Draft {
+    /// Finds the entries. The state must be observed for the desired state of
+    /// [`survey`](super::survey()).
+    ///
+    /// # Errors
+    /// Returns a [`TemplateError`] if the template for the ids of secrets cannot be used.
+    pub fn new(observed: &Observed, context: &ExportContext<'_>) -> Result<Self, TemplateError> {
+        let candidates = Candidates::new(observed, context)?;
+        let mut drafting = Drafting { observed, context, candidates, left_out: Vec::new() };
+        let mut applications = drafting.applications();
+        keys::assign(&mut applications, observed, context);
+        applications.sort_by(|one, other| one.application.cmp(&other.application));
+        drafting.roles_without_entry(&applications);
+        let left_out = drafting.left_out;
+        let defaults = context.rules.defaults_for(Some(context.environment));
+        let (mut valid, mut invalid) = (Vec::new(), Vec::new());
+        for application in applications {
+            let errors = errors(&application, &defaults, context);
+            if errors.is_empty() {
+                valid.push(application);
+            } else {
+                invalid.push(DraftEntry { application, errors });
+            }
+        }
+        refine(&mut valid, observed, context)?;
+        let desired = context.desired(&valid)?;
+        let valid = valid.into_iter();
+        let valid = valid.map(|application| DraftEntry { application, errors: Vec::new() });
+        Ok(Self {
+            environment: context.environment.to_owned(),
+            secret_template: context.templates.application.clone(),
+            defaults,
+            entries: valid.chain(invalid).collect(),
+            left_out,
+            desired,
+        })
+    }
+
+    /// Returns the desired state of the entries, with permission to adopt what they name.
+    #[must_use]
+    pub fn desired(&self) -> &Desired {
+        &self.desired
+    }
+}
+
+/// Returns the errors with which the rules of the definitions reject an entry.
+fn errors(
+    application: &Application,
+    defaults: &Defaults,
+    context: &ExportContext<'_>,
+) -> Vec<Diagnostic> {
+    let alone = Application { role_owner: true, ..application.clone() };
+    let lines = entry_text::lines(&alone, defaults, ExportFormat::Tfvars);
+    let text = entry_text::file(context.environment, &[lines], ExportFormat::Tfvars);
+    let source = SourceText { path: "export".to_owned(), text, syntax: Syntax::Hcl };
+    let rules = Rules { mode: None, ..context.rules.clone() };
+    let parsed = Definitions::parse(&[source], &rules);
+    parsed.err().map(|errors| errors.diagnostics().collect()).unwrap_or_default()
+}
+
+struct Drafting<'a> {
+    observed: &'a Observed,
+    context: &'a ExportContext<'a>,
+    candidates: Candidates,
+    left_out: Vec<LeftOut>,
+}
+
+impl Drafting<'_> {
+    fn leave_out(&mut self, subject: String, reason: impl Into<String>) {
+        self.left_out.push(LeftOut { subject, reason: reason.into() });
+    }
+
+    fn applications(&mut self) -> Vec<Application> {
+        let mut applications = Vec::new();
+        for name in self.candidates.databases.clone() {
+            let Some(database) = self.observed.databases.get(&name) else { continue };
+            let subject = format!("database {name}");
+            let Some(contents) = &database.contents else {
+                self.leave_out(subject, unreadable(database));
+                continue;
+            };
+            let entries = self.of_database(&name, database, contents);
+            if entries.is_empty() {
+                let owner = &database.owner;
+                let reason = format!(
+                    "its owner is {owner}, and no role that an application can use has privileges \
+                     of its own in it"
+                );
+                self.leave_out(subject, reason);
+            }
+            applications.extend(entries);
+        }
+        applications
+    }
+
+    /// Returns the entries of one database, the owner entry first. They have no keys yet.
+    fn of_database(
+        &self,
+        name: &DatabaseName,
+        database: &Database,
+        contents: &Contents,
+    ) -> Vec<Application> {
+        let mut entries = Vec::new();
+        let roles = &self.candidates.roles;
+        if roles.contains(&database.owner) {
+            let schemas = owner_schemas(database, contents);
+            let extensions = contents.extensions.keys().filter(|one| is_usual(one)).cloned();
+            let extensions = extensions.collect();
+            let level = AccessLevel::Owner;
+            entries.extend(self.entry(name, database, &database.owner, level, schemas, extensions));
+        }
+        for (role, Held { schemas, extensions }) in held_by_role(database, contents) {
+            if role == database.owner || !roles.contains(&role) {
+                continue;
+            }
+            let is_present = |one: &SchemaName| contents.schemas.contains_key(one);
+            let schemas: BTreeSet<SchemaName> = schemas.into_iter().filter(is_present).collect();
+            let level = nearest_level(&role, &schemas, database, contents);
+            let extensions = extensions.into_iter().filter(is_usual).collect();
+            let schemas = schemas.into_iter().collect();
+            entries.extend(self.entry(name, database, &role, level, schemas, extensions));
+        }
+        let creators = self.creators(database, contents, &entries);
+        if let Some(first) = entries.first_mut() {
+            first.creators = creators;
+        }
+        entries
+    }
+
+    fn entry(
+        &self,
+        name: &DatabaseName,
+        database: &Database,
+        role: &RoleName,
+        level: AccessLevel,
+        schemas: Vec<SchemaName>,
+        extensions: Vec<ExtensionName>,
+    ) -> Option<Application> {
+        let seen = self.observed.roles.get(role)?;
+        // Replaced when all entries are known.
+        let key = ApplicationName::new("application").ok()?;
+        let settings = database.settings.get(role).into_iter().flatten();
+        let settings = settings.filter(|(parameter, value)| {
+            Parameter::new(&parameter.to_string()).is_ok() && !value.contains(UNDECODABLE)
+        });
+        let until = seen.valid_until.as_deref().and_then(|time| ValidUntil::new(time).ok());
+        Some(Application {
+            schemas,
+            extensions,
+            auth: if seen.uses_iam_auth() { Auth::Iam } else { Auth::Password },
+            createdb: seen.create_database,
+            memberships: self.memberships(seen),
+            connection_limit: seen.connection_limit,
+            valid_until: until,
+            settings: settings.map(|(one, value)| (one.clone(), value.clone())).collect(),
+            ..of_role(key, name, role, level)
+        })
+    }
+
+    /// Returns the memberships that definitions can declare. A plan revokes the others.
+    fn memberships(&self, seen: &Role) -> Vec<RoleName> {
+        let groups = seen.memberships.iter().filter(|one| !one.is_admin_only());
+        let groups = groups.filter_map(|one| {
+            predefined_role::check(one.role.as_str(), &self.context.rules.memberships).ok()
+        });
+        let groups: BTreeSet<RoleName> =
+            groups.filter(|group| !self.candidates.roles.contains(group)).collect();
+        groups.into_iter().collect()
+    }
+
+    /// Returns the roles beside the owner for whose future objects declared roles have privileges, and
+    /// those that definitions must name because they own relations in a covered schema.
+    fn creators(
+        &self,
+        database: &Database,
+        contents: &Contents,
+        entries: &[Application],
+    ) -> Vec<RoleName> {
+        let uses = |role: &RoleName, schema: &SchemaName| {
+            entries.iter().any(|one| one.username == *role && one.schemas.contains(schema))
+        };
+        let granting = contents.default_privileges.iter().filter(|row| {
+            let grantees = row.acl.iter().filter_map(|item| item.grantee.role());
+            ObjectKind::RELATIONS.contains(&row.kind)
+                && row.schema.as_ref().is_some_and(|schema| {
+                    let mut others = grantees.filter(|role| **role != row.role);
+                    others.any(|role| *role != database.owner && uses(role, schema))
+                })
+        });
+        let covered: BTreeSet<&SchemaName> = entries.iter().flat_map(|one| &one.schemas).collect();
+        let relations = contents.schemas.iter().filter(|(name, _)| covered.contains(name));
+        let relations = relations.flat_map(|(_, schema)| &schema.relations);
+        let owners = relations.filter(|group| !group.of_extension).map(|group| &group.owner);
+        let owners = owners.filter(|owner| {
+            **owner == self.observed.administrator.name || self.candidates.roles.contains(*owner)
+        });
+        let all = granting.map(|row| &row.role).chain(owners);
+        let can_be_named = |role: &&RoleName| {
+            let seen = self.observed.roles.get(*role);
+            **role != database.owner
+                && RoleName::new(role.as_str()).is_ok()
+                && seen.is_some_and(|seen| !seen.superuser)
+        };
+        all.filter(can_be_named).collect::<BTreeSet<_>>().into_iter().cloned().collect()
+    }
+
+    /// Lists the roles without an entry, if the export covers all databases.
+    fn roles_without_entry(&mut self, applications: &[Application]) {
+        let declared: BTreeSet<&RoleName> = applications.iter().map(|one| &one.username).collect();
+        let members = members(self.observed);
+        let others = self.candidates.other_roles.iter().map(|(role, why)| (role, why.clone()));
+        let unused = self.candidates.roles.iter().filter(|role| !declared.contains(role));
+        let unused = unused.map(|role| (role, "it has no privileges of its own".to_owned()));
+        let mut reasons = Vec::new();
+        for (role, mut reason) in others.chain(unused) {
+            let owned: Vec<&str> = self
+                .candidates
+                .databases
+                .iter()
+                .filter(|name| {
+                    self.observed.databases.get(*name).is_some_and(|one| one.owner == *role)
+                })
+                .map(DatabaseName::as_str)
+                .collect();
+            if owned.is_empty() && self.context.scope.is_restricted() {
+                continue;
+            }
+            if !owned.is_empty() {
+                reason += &format!("; it owns {}", owned.join(", "));
+            }
+            let seen = self.observed.roles.get(role);
+            let groups = seen.into_iter().flat_map(|seen| &seen.memberships);
+            let groups: Vec<&str> = groups.map(|one| one.role.as_str()).collect();
+            if !groups.is_empty() {
+                reason += &format!("; it is a member of {}", groups.join(", "));
+            }
+            if let Some(members) = members.get(role) {
+                let members: Vec<&str> = members.iter().map(|one| one.as_str()).collect();
+                reason += &format!("; its members are {}", members.join(", "));
+            }
+            reasons.push((format!("role {role}"), reason));
+        }
+        for (subject, reason) in reasons {
+            self.leave_out(subject, reason);
+        }
+    }
+}
+
+/// Returns the members of each role, except the administrator.
+fn members(observed: &Observed) -> BTreeMap<&RoleName, BTreeSet<&RoleName>> {
+    let mut members: BTreeMap<&RoleName, BTreeSet<&RoleName>> = BTreeMap::new();
+    for (name, seen) in &observed.roles {
+        for membership in &seen.memberships {
+            if *name != observed.administrator.name {
+                members.entry(&membership.role).or_default().insert(name);
+            }
+        }
+    }
+    members
+}
+
+/// Returns `public` and the schemas of the owner of the database, without those of extensions.
+fn owner_schemas(database: &Database, contents: &Contents) -> Vec<SchemaName> {
+    let is_own = |owner: &RoleName| *owner == database.owner || owner.as_str() == DATABASE_OWNER;
+    let schemas = contents.schemas.iter().filter(|(name, schema)| {
+        let is_public = name.as_str() == "public";
+        is_public || is_own(&schema.owner) && !schema.of_extension && schema.extension.is_none()
+    });
+    schemas.map(|(name, _)| name.clone()).collect()
+}
+
+/// Returns whether an entry says that it uses an extension. Each database has `plpgsql`.
+fn is_usual(extension: &ExtensionName) -> bool {
+    extension.as_str() != "plpgsql" && crate::extension_reach::check(extension).is_ok()
+}
+
+/// Returns why the contents of a database are not known.
+fn unreadable(database: &Database) -> String {
+    if !database.allow_connections {
+        return "it does not allow connections".to_owned();
+    }
+    if !database.connectable {
+        let reason = "the administrator has no CONNECT on it";
+        let is_open = database.acl.iter().any(|item| item.grantee == Grantee::Public);
+        return if is_open { reason.to_owned() } else { format!("{reason}, and PUBLIC neither") };
+    }
+    let too_large = || database.too_large.as_ref().map(|excess| format!("it {excess}"));
+    let reason = database.unreachable.clone().or_else(too_large);
+    reason.unwrap_or_else(|| "it was not read".to_owned())
+}

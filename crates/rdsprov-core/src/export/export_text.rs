@@ -1,0 +1,163 @@
+//! An export as the text of a definitions file, with what a plan would change as comments.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::draft::{Draft, DraftEntry};
+use super::entry_text;
+use super::scope::ExportFormat;
+use crate::hint::{Operation, Opt, Wording};
+use crate::name::ApplicationName;
+use crate::observed::Observed;
+use crate::plan::{Action, Plan, Refusal, SecretFindings, step_line};
+use crate::text::visible;
+
+/// What the plan of an entry contains besides the adoption.
+#[derive(Debug)]
+enum Difference {
+    /// A step, as the plan prints it.
+    Step(String),
+    Refusal(Refusal),
+}
+
+/// Definitions of a live server, with what a plan of them would change.
+#[derive(Debug)]
+pub struct Export {
+    draft: Draft,
+    /// The server and its version: `db1:5432 (PostgreSQL 16.4)`.
+    server: String,
+    differences: BTreeMap<ApplicationName, Vec<Difference>>,
+    /// The applications that a plan must adopt.
+    adopted: BTreeSet<ApplicationName>,
+    /// Whether the plan assumes that the administrator may make changes, which a probe would show.
+    is_assumed: bool,
+}
+
+impl Export {
+    /// Plans the entries of a draft, without secrets and probes. The state must be observed for
+    /// [`Draft::desired`].
+    #[must_use]
+    pub fn new(draft: Draft, observed: &Observed) -> Self {
+        let plan = Plan::new(draft.desired(), observed, SecretFindings::default());
+        let mut differences: BTreeMap<ApplicationName, Vec<Difference>> = BTreeMap::new();
+        let mut adopted = BTreeSet::new();
+        for refusal in plan.refusals.iter().cloned() {
+            let of_entry = differences.entry(refusal.application.clone()).or_default();
+            of_entry.push(Difference::Refusal(refusal));
+        }
+        for step in plan.steps() {
+            if step.action == Action::Adopt {
+                adopted.insert(step.application.clone());
+            } else {
+                let of_entry = differences.entry(step.application.clone()).or_default();
+                of_entry.push(Difference::Step(step_line(step).trim_start().to_owned()));
+            }
+        }
+        let host = observed.connection.server.as_deref().unwrap_or("a server");
+        let (major, minor) = (observed.major(), observed.server_version % 10_000);
+        let server = format!("{host} (PostgreSQL {major}.{minor})");
+        let is_assumed = !plan.probes.is_empty();
+        Self { draft, server, differences, adopted, is_assumed }
+    }
+
+    /// Returns the text of a definitions file. Options and operations are written as a front end spells
+    /// them.
+    #[must_use]
+    pub fn to_text(&self, format: ExportFormat, wording: &dyn Wording) -> String {
+        let (valid, invalid): (Vec<_>, Vec<_>) =
+            self.draft.entries.iter().partition(|entry| entry.errors.is_empty());
+        let entry = |entry: &&DraftEntry| self.entry(entry, format, wording);
+        let mut entries: Vec<Vec<String>> = valid.iter().map(entry).collect();
+        if let (Some(last), ExportFormat::Tfvars) = (entries.last_mut(), format) {
+            // Inside the map, where the reader only has to remove the `#`.
+            last.extend(invalid.iter().flat_map(|one| {
+                std::iter::once(String::new()).chain(self.entry(one, format, wording))
+            }));
+        }
+        let mut text = commented(self.head(wording));
+        text.push('\n');
+        text += &entry_text::file(&self.draft.environment, &entries, format);
+        if entries.is_empty() || format == ExportFormat::Toml {
+            for one in &invalid {
+                text += &format!("\n{}\n", self.entry(one, format, wording).join("\n"));
+            }
+        }
+        if !self.draft.left_out.is_empty() {
+            let left_out = &self.draft.left_out;
+            let lines = left_out.iter().map(|one| format!("- {}: {}", one.subject, one.reason));
+            let title = std::iter::once("Left out:".to_owned());
+            text += &format!("\n{}", commented(title.chain(lines)));
+        }
+        text
+    }
+
+    fn head(&self, wording: &dyn Wording) -> Vec<String> {
+        let Draft { environment, secret_template, .. } = &self.draft;
+        let version = env!("CARGO_PKG_VERSION");
+        let mut lines = vec![
+            format!("Definitions of {}, exported by rdsprov {version}.", self.server),
+            String::new(),
+        ];
+        let adopted: Vec<&str> = self.adopted.iter().map(ApplicationName::as_str).collect();
+        let plan = wording.operation(Operation::Plan);
+        let definitions = wording.option(Opt::Definitions, None);
+        let options = [wording.option(Opt::Env, Some(environment)), definitions];
+        let adopt = (!adopted.is_empty()).then(|| wording.option_values(Opt::Adopt, &adopted));
+        let options: Vec<String> = options.into_iter().chain(adopt).collect();
+        lines.push("Review the entries, then plan them:".to_owned());
+        lines.push(format!("  {plan} {}", options.join(" ")));
+        lines.push(String::new());
+        lines.push("`plan:` marks each change of that plan, except the adoptions.".to_owned());
+        lines.push("`refused` marks what prevents the plan.".to_owned());
+        if self.is_assumed {
+            lines.push("Whether the administrator may make the changes is not checked.".to_owned());
+        }
+        lines.push(format!(
+            "An entry without `secret` reads its password from {secret_template}: create the secrets \
+             first."
+        ));
+        lines
+    }
+
+    /// Returns the lines of an entry, with its differences before it.
+    fn entry(
+        &self,
+        entry: &DraftEntry,
+        format: ExportFormat,
+        wording: &dyn Wording,
+    ) -> Vec<String> {
+        let indentation = if format == ExportFormat::Tfvars { "  " } else { "" };
+        let mut comments = Vec::new();
+        for error in &entry.errors {
+            comments.push(format!("left out: {}", error.fact));
+            comments
+                .extend(error.hints.iter().map(|hint| format!("  hint: {}", hint.worded(wording))));
+        }
+        for difference in self.differences.get(&entry.application.application).into_iter().flatten()
+        {
+            match difference {
+                Difference::Step(line) => comments.push(format!("plan: {line}")),
+                Difference::Refusal(refusal) => {
+                    comments.push(format!("refused[{}]: {}", refusal.code(), refusal.message()));
+                    let hints = refusal.hints();
+                    comments.extend(
+                        hints.iter().map(|hint| format!("  hint: {}", hint.worded(wording))),
+                    );
+                }
+            }
+        }
+        let comments = comments.iter().map(|line| format!("{indentation}# {}", visible(line)));
+        let lines = entry_text::lines(&entry.application, &self.draft.defaults, format);
+        let is_valid = entry.errors.is_empty();
+        let lines = lines.into_iter().map(|line| match is_valid {
+            true => line,
+            false => format!("{indentation}# {}", line.strip_prefix(indentation).unwrap_or(&line)),
+        });
+        comments.chain(lines).collect()
+    }
+}
+
+/// Returns lines as comments.
+fn commented(lines: impl IntoIterator<Item = String>) -> String {
+    let line = |line: String| format!("# {}", visible(&line)).trim_end().to_owned() + "\n";
+    lines.into_iter().map(line).collect()
+}

@@ -1,0 +1,74 @@
+//! What each role has in one database: the places in which it has privileges of its own.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::name::{ExtensionName, RoleName, SchemaName};
+use crate::observed::{AclItem, Contents, Database, Grantee};
+use crate::privilege::ObjectKind;
+
+/// The places in one database in which a role has privileges of its own, or owns objects.
+#[derive(Debug, Default)]
+pub(super) struct Held {
+    /// The schemas in which it has privileges that an access level can contain.
+    pub schemas: BTreeSet<SchemaName>,
+    /// The extensions whose objects it may use by a privilege of its own.
+    pub extensions: BTreeSet<ExtensionName>,
+}
+
+/// Returns what each role has. Roles that have nothing of their own are not contained.
+pub(super) fn held_by_role(database: &Database, contents: &Contents) -> BTreeMap<RoleName, Held> {
+    let mut found = Found::default();
+    found.acl(&database.owner, &database.acl, |_| {});
+    for (name, schema) in &contents.schemas {
+        let in_schema = |held: &mut Held| held.schemas.extend([name.clone()]);
+        match &schema.extension {
+            Some(extension) => found.acl(&schema.owner, &schema.acl, |held| {
+                held.extensions.insert(extension.clone());
+            }),
+            None if schema.of_extension => {}
+            None => found.acl(&schema.owner, &schema.acl, in_schema),
+        }
+        for group in schema.relations.iter().filter(|group| !group.of_extension) {
+            found.owner(&group.owner);
+            found.acl(&group.owner, &group.acl, in_schema);
+        }
+        for columns in schema.columns.iter().filter(|columns| !columns.of_extension) {
+            found.acl(&columns.owner, &columns.acl, in_schema);
+        }
+    }
+    for object in &contents.objects {
+        found.acl(&object.owner, &object.acl, |held| {
+            held.extensions.extend(object.extension.clone());
+        });
+    }
+    for row in &contents.default_privileges {
+        let is_covered = ObjectKind::RELATIONS.contains(&row.kind);
+        found.acl(&row.role, &row.acl, |held| {
+            held.schemas.extend(row.schema.clone().filter(|_| is_covered));
+        });
+    }
+    for owned in &contents.owned {
+        found.owner(&owned.role);
+    }
+    found.0
+}
+
+#[derive(Default)]
+struct Found(BTreeMap<RoleName, Held>);
+
+impl Found {
+    /// Adds the grantees of an ACL, except the owner of the object and PUBLIC.
+    fn acl(&mut self, owner: &RoleName, acl: &[AclItem], place: impl Fn(&mut Held)) {
+        for item in acl {
+            if let Grantee::Role(role) = &item.grantee
+                && role != owner
+            {
+                place(self.0.entry(role.clone()).or_default());
+            }
+        }
+    }
+
+    fn owner(&mut self, role: &RoleName) {
+        self.0.entry(role.clone()).or_default();
+    }
+}

@@ -1,0 +1,55 @@
+//! Observes a server for an export: all roles and databases, without any secret of an application.
+//!
+//! All queries are read-only.
+
+use std::collections::BTreeMap;
+
+use super::connection::AdminConnection;
+use super::error::RunError;
+use crate::config::VerifyPasswords;
+use crate::desired::Desired;
+use crate::export::{Draft, Export, ExportContext, survey};
+use crate::observed::Observed;
+use crate::secret_id::TemplateError;
+use crate::server::observe::{observe, observe_shared};
+
+/// Why a server cannot be exported.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ExportError {
+    /// The server cannot be observed.
+    #[error(transparent)]
+    Run(#[from] RunError),
+    /// The template for the ids of secrets cannot be used.
+    #[error(transparent)]
+    Template(#[from] TemplateError),
+}
+
+impl AdminConnection {
+    /// Returns definitions of what the server has. Writes nothing and takes no lock.
+    ///
+    /// # Errors
+    /// Returns an [`ExportError`] if the shared catalogs cannot be read. A database that cannot be read is
+    /// left out, and the export says why.
+    pub async fn export(
+        &self,
+        nothing: &Desired,
+        context: &ExportContext<'_>,
+    ) -> Result<Export, ExportError> {
+        let shared = observe_shared(&self.admin_session, nothing, &[], &[], &[]).await;
+        let surveyed = survey(&shared.map_err(RunError::from)?, context)?;
+        let draft = Draft::new(&self.observe(&surveyed).await?, context)?;
+        // Again, because the plan of the draft needs the names of other relations.
+        let observed = self.observe(draft.desired()).await?;
+        Ok(Export::new(draft, &observed))
+    }
+
+    async fn observe(&self, desired: &Desired) -> Result<Observed, RunError> {
+        let (admin, session, secrets) = (&self.admin, &self.admin_session, BTreeMap::new());
+        let verify = VerifyPasswords::Never;
+        let mut observed = observe(admin, session, desired, &secrets, verify).await?;
+        observed.connection.server = Some(self.server());
+        observed.connection.in_recovery = session.in_recovery;
+        Ok(observed)
+    }
+}
