@@ -15,6 +15,7 @@ use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
 use rdsprov_core::config::LockTimeout;
+use rdsprov_core::export::ExportFormat;
 use rdsprov_core::hint::Opt;
 use rdsprov_core::plan::Hazard;
 use rdsprov_core::server::OnServerWait;
@@ -150,7 +151,12 @@ impl<'py> Keywords<'py> {
 
     /// Returns the format of exported definitions.
     pub fn export_format(&self) -> PyResult<ExportFormat> {
-        Ok(self.word("format", "the formats are `tfvars` and `toml`")?.unwrap_or_default())
+        // The variable of the flag is about plans and reports.
+        let Some(text) = self.given::<String>("format")? else {
+            return Ok(ExportFormat::default());
+        };
+        let wrong = |_| errors::usage(self.0.py(), "format: the formats are `tfvars` and `toml`");
+        text.parse().map_err(wrong)
     }
 
     fn secrets(&self, pending: &Arc<PendingException>) -> PyResult<Secrets> {

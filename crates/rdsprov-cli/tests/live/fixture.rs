@@ -154,6 +154,14 @@ impl Fixture {
         command
     }
 
+    /// Returns `rdsprov export` in the environment `dev`.
+    pub fn export(&self, arguments: &[&str]) -> Command {
+        let mut command = self.program();
+        command.args(["export", "--env", "dev"]).args(arguments);
+        self.with_server(&mut command);
+        command
+    }
+
     fn with_server(&self, command: &mut Command) {
         command.arg("--ca-file").arg(self.server.ca_file());
         match &self.secrets_manager {

@@ -16,6 +16,7 @@ mod definitions;
 mod delegate;
 mod embedded;
 mod exchanged;
+mod export;
 mod extension_attacks;
 mod extension_privileges;
 mod extensions;

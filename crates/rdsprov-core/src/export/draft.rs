@@ -6,7 +6,7 @@ use super::context::ExportContext;
 use super::entry_text;
 use super::held::{Held, held_by_role};
 use super::keys;
-use super::level::nearest_level;
+use super::level::{Nearest, nearest};
 use super::refine::refine;
 use super::scope::ExportFormat;
 use super::survey::{Candidates, of_role};
@@ -167,11 +167,11 @@ impl Drafting<'_> {
             if role == database.owner || !roles.contains(&role) {
                 continue;
             }
-            let is_present = |one: &SchemaName| contents.schemas.contains_key(one);
-            let schemas: BTreeSet<SchemaName> = schemas.into_iter().filter(is_present).collect();
-            let level = nearest_level(&role, &schemas, database, contents);
+            let Some(Nearest { level, schemas, .. }) = nearest(&role, &schemas, database, contents)
+            else {
+                continue;
+            };
             let extensions = extensions.into_iter().filter(is_usual).collect();
-            let schemas = schemas.into_iter().collect();
             entries.extend(self.entry(name, database, &role, level, schemas, extensions));
         }
         let creators = self.creators(database, contents, &entries);

@@ -104,7 +104,8 @@ impl Export {
         let adopt = (!adopted.is_empty()).then(|| wording.option_values(Opt::Adopt, &adopted));
         let options: Vec<String> = options.into_iter().chain(adopt).collect();
         lines.push("Review the entries, then plan them:".to_owned());
-        lines.push(format!("  {plan} {}", options.join(" ")));
+        // Without the marks of code in a sentence.
+        lines.push(format!("  {plan} {}", options.join(" ")).replace('`', ""));
         lines.push(String::new());
         lines.push("`plan:` marks each change of that plan, except the adoptions.".to_owned());
         lines.push("`refused` marks what prevents the plan.".to_owned());
@@ -112,8 +113,7 @@ impl Export {
             lines.push("Whether the administrator may make the changes is not checked.".to_owned());
         }
         lines.push(format!(
-            "An entry without `secret` reads its password from {secret_template}: create the secrets \
-             first."
+            "Without `secret`, the secret of an entry is {secret_template}: create it before you plan."
         ));
         lines
     }

@@ -1,67 +1,90 @@
-//! The access level that is nearest to what a role has in a database.
+//! The access level and the schemas that are nearest to what a role has in a database.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::name::{RoleName, SchemaName};
-use crate::observed::{AclItem, Contents, Database, Grantee};
+use crate::observed::{AclItem, Contents, Database, Grantee, Schema};
 use crate::plan::{DeclaredAcl, diff_acl};
 use crate::privilege::{self, AccessLevel, ObjectKind, Privileges};
 
-/// Returns the access level with the fewest privileges to grant and to revoke; of two that are equally
-/// near, the lower one.
-pub(super) fn nearest_level(
+/// An access level, and the schemas in which it applies.
+pub(super) struct Nearest {
+    pub level: AccessLevel,
+    pub schemas: Vec<SchemaName>,
+    /// The number of privileges that differ. A privilege on several relations counts for each.
+    distance: u64,
+}
+
+/// Returns the access level and the schemas with the fewest privileges to grant and to revoke; of two
+/// levels that are equally near, the lower one. The schemas are among those in which the role has
+/// privileges.
+pub(super) fn nearest(
     role: &RoleName,
-    schemas: &BTreeSet<SchemaName>,
+    held: &BTreeSet<SchemaName>,
     database: &Database,
     contents: &Contents,
-) -> AccessLevel {
-    let distance =
-        |level: &AccessLevel| Distance { role, schemas, level: *level }.of(database, contents);
-    let levels = [AccessLevel::Reader, AccessLevel::Editor];
-    levels.into_iter().min_by_key(distance).unwrap_or(AccessLevel::Reader)
+) -> Option<Nearest> {
+    let compared = Compared { role, contents };
+    let of_level = |level: AccessLevel| {
+        let mut distance = compared.acl(&database.acl, privilege::on_database(level));
+        let mut schemas = Vec::new();
+        for (name, schema) in contents.schemas.iter().filter(|(name, _)| held.contains(name)) {
+            let covered = compared.schema(name, schema, Some(level));
+            let not_covered = compared.schema(name, schema, None);
+            // Of two equal distances, the role keeps its access.
+            schemas.extend((covered <= not_covered).then(|| name.clone()));
+            distance += covered.min(not_covered);
+        }
+        Nearest { level, schemas, distance }
+    };
+    let levels = [AccessLevel::Reader, AccessLevel::Editor].map(of_level);
+    levels.into_iter().min_by_key(|one| one.distance)
 }
 
-struct Distance<'a> {
+struct Compared<'a> {
     role: &'a RoleName,
-    schemas: &'a BTreeSet<SchemaName>,
-    level: AccessLevel,
+    contents: &'a Contents,
 }
 
-impl Distance<'_> {
-    /// Returns the number of privileges that differ. A privilege on several relations counts for each.
-    fn of(&self, database: &Database, contents: &Contents) -> u64 {
-        let mut distance = self.of_acl(&database.acl, privilege::on_database(self.level));
-        for (name, schema) in &contents.schemas {
-            let wanted = |kind| match self.schemas.contains(name) {
-                true => privilege::on_object(self.level, kind),
-                false => Privileges::new(),
-            };
-            let groups = schema.relations.iter().filter(|group| !group.of_extension);
-            for group in groups.filter(|group| group.owner != *self.role) {
-                distance += group.count * self.of_acl(&group.acl, wanted(group.kind));
-            }
-        }
-        for row in contents.default_privileges.iter().filter(|row| row.role != *self.role) {
-            let is_covered = row.schema.as_ref().is_some_and(|one| self.schemas.contains(one))
-                && ObjectKind::RELATIONS.contains(&row.kind);
-            if is_covered {
-                distance += self.of_acl(&row.acl, privilege::on_object(self.level, row.kind));
-            }
-        }
-        distance
+impl Compared<'_> {
+    /// Returns the number of privileges that differ in a schema, with an access level or with none.
+    fn schema(&self, name: &SchemaName, schema: &Schema, level: Option<AccessLevel>) -> u64 {
+        let wanted = |kind| match level {
+            Some(level) => privilege::on_object(level, kind),
+            None => Privileges::new(),
+        };
+        let is_of_other = |owner: &RoleName| owner != self.role;
+        let itself = self.acl(&schema.acl, wanted(ObjectKind::Schema));
+        let groups = schema.relations.iter().filter(|group| !group.of_extension);
+        let groups = groups.filter(|group| is_of_other(&group.owner));
+        let relations = groups.map(|group| group.count * self.acl(&group.acl, wanted(group.kind)));
+        let columns = schema.columns.iter().filter(|one| is_of_other(&one.owner));
+        let columns = columns.map(|one| self.excess(&one.acl, wanted(ObjectKind::Table)));
+        let rows = self.contents.default_privileges.iter().filter(|row| {
+            row.schema.as_ref() == Some(name)
+                && ObjectKind::RELATIONS.contains(&row.kind)
+                && is_of_other(&row.role)
+        });
+        let rows = rows.map(|row| self.acl(&row.acl, wanted(row.kind)));
+        itself + relations.sum::<u64>() + columns.sum::<u64>() + rows.sum::<u64>()
     }
 
     /// Compares one ACL as the planner does. What PUBLIC has is not missing.
-    fn of_acl(&self, acl: &[AclItem], privileges: Privileges) -> u64 {
+    fn acl(&self, acl: &[AclItem], privileges: Privileges) -> u64 {
+        let is_of_public =
+            |one| acl.iter().any(|item| item.grantee == Grantee::Public && item.privilege == one);
+        let is_own = |one| {
+            acl.iter().any(|item| item.grantee.role() == Some(self.role) && item.privilege == one)
+        };
+        let missing = privileges.iter().filter(|one| !is_own(**one) && !is_of_public(**one));
+        missing.count() as u64 + self.excess(acl, privileges)
+    }
+
+    /// Returns the number of privileges that a plan would revoke.
+    fn excess(&self, acl: &[AclItem], privileges: Privileges) -> u64 {
         let wanted = BTreeMap::from([(self.role.clone(), privileges)]);
         let managed = |role: &RoleName| role == self.role;
         let diff = diff_acl(acl, &DeclaredAcl { wanted: &wanted, managed: &managed, public: None });
-        let missing = diff
-            .grant
-            .values()
-            .flatten()
-            .filter(|privilege| !diff.held.contains_key(&(Grantee::Public, **privilege)));
-        let excess = diff.revoke.iter().map(|revoke| revoke.privileges.len()).sum::<usize>();
-        (missing.count() + excess) as u64
+        diff.revoke.iter().map(|revoke| revoke.privileges.len() as u64).sum()
     }
 }

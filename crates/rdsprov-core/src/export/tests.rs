@@ -1,1 +1,165 @@
+//! Tests of exports without a server: the states are the recordings of the scenarios.
 
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::value_text::{Value, string};
+use super::*;
+use crate::config::Config;
+use crate::definitions::{Definitions, Rules, SourceText, Syntax};
+use crate::desired::Desired;
+use crate::hint::Neutral;
+use crate::observed::Observed;
+use crate::secret_id::Templates;
+
+fn scenarios() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../testdata/scenarios")
+}
+
+fn recording(path: &Path) -> Observed {
+    serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap()
+}
+
+/// Calls `check` with the draft of a state.
+fn with_draft<T>(
+    observed: &Observed,
+    rules: &Rules,
+    check: impl FnOnce(Draft, &ExportContext<'_>) -> T,
+) -> T {
+    let (templates, scope) = (Templates::default(), ExportScope::default());
+    let (templates, scope) = (&templates, &scope);
+    let context = ExportContext { environment: "dev", templates, rules, build_id: None, scope };
+    check(Draft::new(observed, &context).unwrap(), &context)
+}
+
+fn parsed(text: &str, syntax: Syntax, rules: &Rules) -> Desired {
+    let source = SourceText { path: "export".to_owned(), text: text.to_owned(), syntax };
+    let mut definitions = match Definitions::parse(&[source], rules) {
+        Ok(definitions) => definitions,
+        Err(errors) => panic!("{errors:#?}\n{text}"),
+    };
+    definitions.applications.values_mut().for_each(|one| one.adopt = true);
+    Desired::new(&definitions, "dev", &Templates::default(), None).unwrap()
+}
+
+/// Both texts declare exactly what was planned for the comments, whatever the state is, and whatever the
+/// configuration says of missing keys.
+#[test]
+fn texts_declare_what_was_planned() {
+    const CONFIG: &str = r#"
+        [definitions]
+        naming_pattern = ".+"
+        [defaults]
+        access_level = "editor"
+        schemas = ["app"]
+        extensions = ["citext"]
+        auth = "iam"
+        createdb = true
+        connection_limit = 3
+        settings = { work_mem = "1MB" }
+        creators = ["etl"]
+        "#;
+    let configured = Config::from_toml("rdsprov.toml", CONFIG).unwrap().rules();
+    let mut entries = 0;
+    for scenario in fs::read_dir(scenarios()).unwrap() {
+        for file in ["observed.json", "observed_14.json"] {
+            let path = scenario.as_ref().unwrap().path().join(file);
+            if !path.exists() {
+                continue;
+            }
+            let observed = recording(&path);
+            for rules in [&Rules::default(), &configured] {
+                with_draft(&observed, rules, |draft, _| {
+                    let desired = draft.desired().clone();
+                    entries += draft.entries.len();
+                    let export = Export::new(draft, &observed);
+                    let formats =
+                        [(ExportFormat::Tfvars, Syntax::Hcl), (ExportFormat::Toml, Syntax::Toml)];
+                    for (format, syntax) in formats {
+                        let text = export.to_text(format, &Neutral);
+                        assert_eq!(parsed(&text, syntax, rules), desired, "{path:?}\n{text}");
+                    }
+                });
+            }
+        }
+    }
+    assert!(entries > 300, "{entries}");
+}
+
+fn text_of(scenario: &str, format: ExportFormat) -> String {
+    let observed = recording(&scenarios().join(scenario).join("observed.json"));
+    with_draft(&observed, &Rules::default(), |draft, _| {
+        Export::new(draft, &observed).to_text(format, &Neutral)
+    })
+}
+
+#[test]
+fn state_without_changes_is_exported_without_comments() {
+    let text = text_of("no_changes", ExportFormat::Tfvars);
+    let entries = text.split_once("application_databases").unwrap().1;
+    assert!(!entries.contains('#'), "{text}");
+}
+
+#[test]
+fn export_announces_what_a_plan_would_change() {
+    insta::assert_snapshot!("tfvars", text_of("role_with_excess_privileges", ExportFormat::Tfvars));
+    insta::assert_snapshot!("toml", text_of("adoption_of_role_and_database", ExportFormat::Toml));
+}
+
+#[test]
+fn strings_are_read_as_they_were() {
+    let texts = [
+        "plain",
+        "",
+        "\"",
+        "\\",
+        "a\\\"b",
+        "${a}",
+        "$${a}",
+        "$$${a}",
+        "%{if}",
+        "%%{x}",
+        "%%%{",
+        "$",
+        "a$",
+        "${",
+        "%",
+        "\n\r\t",
+        "\u{7}\u{1b}",
+        "\u{202e}x",
+        "\u{e0100}",
+        "é ü 日本 😀",
+        "#",
+        "//",
+        "'",
+        "{{}}",
+        " lead",
+        "trail ",
+        "/* x */",
+        "<<EOT",
+        "\\u0041",
+        "\\${a}",
+    ];
+    for text in texts {
+        for (format, syntax) in
+            [(ExportFormat::Tfvars, Syntax::Hcl), (ExportFormat::Toml, Syntax::Toml)]
+        {
+            let value = Value::Map(vec![("application_name".to_owned(), text.to_owned())]);
+            let settings = value.text(format);
+            let file = match format {
+                ExportFormat::Toml => format!(
+                    "[application_databases.a]\ndatabase_name = \"d\"\nusername = \"u\"\n\
+                     settings = {settings}\n"
+                ),
+                ExportFormat::Tfvars => format!(
+                    "application_databases = {{\n  a = {{\n    database_name = \"d\"\n    \
+                     username = \"u\"\n    settings = {settings}\n  }}\n}}\n"
+                ),
+            };
+            let desired = parsed(&file, syntax, &Rules::default());
+            let access = desired.databases.values().next().unwrap().access.values().next().unwrap();
+            let read: Vec<&String> = access.settings.values().collect();
+            assert_eq!(read, [text], "{}", string(text, format));
+        }
+    }
+}

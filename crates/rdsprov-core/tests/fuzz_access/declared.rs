@@ -144,12 +144,17 @@ impl Declared {
 
     /// Parses the definitions with the product's parser.
     pub fn parse(&self) -> Result<Definitions, String> {
-        let source =
-            SourceText { path: "fuzz.tfvars".to_owned(), text: self.to_hcl(), syntax: Syntax::Hcl };
-        let mut rules = Rules::default();
-        rules.naming_pattern = Some(".*".to_owned());
-        Definitions::parse(&[source], &rules).map_err(|errors| format!("{errors:#?}"))
+        parse(&self.to_hcl())
     }
+}
+
+/// Parses definitions in which names can have any characters.
+pub fn parse(hcl: &str) -> Result<Definitions, String> {
+    let source =
+        SourceText { path: "fuzz.tfvars".to_owned(), text: hcl.to_owned(), syntax: Syntax::Hcl };
+    let mut rules = Rules::default();
+    rules.naming_pattern = Some(".*".to_owned());
+    Definitions::parse(&[source], &rules).map_err(|errors| format!("{errors:#?}"))
 }
 
 impl Application {

@@ -5,7 +5,10 @@ use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rdsprov_core::config::{Passwords, TlsSettings};
+use rdsprov_core::definitions::Definitions;
 use rdsprov_core::desired::Desired;
+use rdsprov_core::export::{ExportFormat, ExportScope};
+use rdsprov_core::hint::Neutral;
 use rdsprov_core::operations::{
     AdminCredentials, ConnectionOverrides, Locked, PlanRefused, Planned, PlannedApply, Provisioner,
 };
@@ -13,11 +16,12 @@ use rdsprov_core::plan::{Executor, Plan, RefusalKind, Remedy};
 use rdsprov_core::secret_id::{SecretId, Templates};
 use rdsprov_core::secrets::SecretSource;
 use rdsprov_core::server::{ExecuteOptions, ExecutionOutcome, Fault, Tls};
+use rdsprov_core::session::{ConfigText, Secrets, ServerOptions, Setup};
 
 use crate::access::Access;
 use crate::checker::Checker;
 use crate::coverage::Coverage;
-use crate::declared::Declared;
+use crate::declared::{Declared, parse};
 use crate::host::{HarnessError, Host};
 use crate::initial_state::{ADMINISTRATOR, Base, Case, ManualChange, Scope};
 use crate::oracle::Rules;
@@ -49,6 +53,8 @@ pub enum Stage {
     State,
     /// A role has more or less access than its level.
     Access,
+    /// The export of the result gives definitions that would change something.
+    Export,
 }
 
 #[derive(Debug, Clone)]
@@ -167,7 +173,42 @@ impl Running<'_> {
         if !violations.is_empty() {
             return fail(Stage::State, violations.join("\n"));
         }
-        self.access(&after).await
+        self.access(&after).await?;
+        self.check_export(secrets.path(), &after).await
+    }
+
+    /// Asserts that the export of the declared roles and databases gives definitions that change nothing.
+    async fn check_export(&mut self, secrets: &Path, after: &Snapshot) -> Result<()> {
+        let declared = &self.case.declared;
+        let wrong = |error: &dyn std::fmt::Display| Failure {
+            stage: Stage::Export,
+            what: error.to_string(),
+        };
+        let config = ConfigText {
+            path: "rdsprov.toml".into(),
+            text: "[definitions]\nnaming_pattern = '.*'\n".to_owned(),
+        };
+        let config = config.parse().map_err(|error| wrong(&error))?;
+        let setup = Setup::builder().config(config).environment("dev").without_definitions();
+        let setup = setup.build().map_err(|error| wrong(&error))?;
+        let mut options = ServerOptions::default();
+        options.secrets = Secrets::Files(secrets.to_owned());
+        options.admin_secret = Some("admin".to_owned());
+        options.tls = TlsSettings::trusting(self.host.server.ca_file()).into();
+        let mut scope = ExportScope::default();
+        scope.databases = declared.databases().into_iter().map(str::to_owned).collect();
+        let roles = after.cluster.roles.keys().filter(|role| !declared.is_managed(role));
+        scope.exclude = roles.cloned().collect();
+        let export = setup.export(&options, &scope).await.map_err(|error| wrong(&error))?;
+        let text = export.to_text(ExportFormat::Tfvars, &Neutral);
+        let definitions = parse(&text).map_err(|error| wrong(&format!("{error}\n{text}")))?;
+        let mut run = self.open_definitions(&definitions, secrets, false).await?;
+        let plan = self.plan_once(&mut run).await?.into_parts().2;
+        if !plan.is_empty() || !plan.refusals.is_empty() {
+            return fail(Stage::Export, format!("the export:\n{text}\n{}", plan.to_text()));
+        }
+        self.coverage.count("exports: without changes");
+        Ok(())
     }
 
     /// Executes the manual changes of the case. A statement that the server rejects is skipped.
@@ -193,9 +234,18 @@ impl Running<'_> {
         };
         write_secrets(declared, secrets, &self.host.server.admin_secret())
             .map_err(HarnessError::from)?;
+        self.open_definitions(&definitions, secrets, may_change_owners).await
+    }
+
+    async fn open_definitions(
+        &self,
+        definitions: &Definitions,
+        secrets: &Path,
+        may_change_owners: bool,
+    ) -> Result<Provisioner> {
         let wrong =
             |error: &dyn std::fmt::Display| Failure { stage: Stage::Plan, what: error.to_string() };
-        let mut desired = Desired::new(&definitions, "dev", &Templates::default(), None)
+        let mut desired = Desired::new(definitions, "dev", &Templates::default(), None)
             .map_err(|error| wrong(&error))?;
         desired.may_change_owners = may_change_owners;
         let tls = Tls::new(&TlsSettings::trusting(self.host.server.ca_file()))

@@ -1,0 +1,288 @@
+//! `rdsprov export`: definitions of instances that rdsprov has not made, each of which is then planned.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use rdsprov_testkit::versions;
+use serde_json::Value;
+
+use crate::fixture::{Fixture, expect, password, writes};
+
+/// An instance as a script with `CREATE ROLE`, `CREATE DATABASE` and `GRANT` leaves it.
+const BY_SCRIPT: &str = r#"
+CREATE ROLE keycloak_user LOGIN PASSWORD 'Canary-keycloak-5b1e';
+GRANT keycloak_user TO platform_admin;
+CREATE DATABASE keycloak OWNER keycloak_user;
+GRANT ALL PRIVILEGES ON DATABASE keycloak TO keycloak_user;
+CREATE ROLE backstage_user LOGIN CREATEDB PASSWORD 'Canary-backstage-5b1e';
+GRANT backstage_user TO platform_admin;
+CREATE DATABASE backstage OWNER backstage_user;
+CREATE ROLE analytics_user LOGIN CONNECTION LIMIT 5 PASSWORD 'Canary-analytics_user-5b1e';
+CREATE DATABASE analytics;
+GRANT ALL PRIVILEGES ON DATABASE analytics TO analytics_user;
+\connect keycloak
+CREATE EXTENSION citext;
+SET ROLE keycloak_user;
+CREATE TABLE realms (id serial PRIMARY KEY, name citext);
+\connect analytics
+CREATE TABLE events (id int);
+GRANT SELECT ON ALL TABLES IN SCHEMA public TO analytics_user;
+"#;
+
+/// An instance that people made with `psql`.
+const BY_HAND: &str = r#"
+CREATE ROLE "Shop Owner" LOGIN PASSWORD 'Canary-Shop___db_-5b1e';
+GRANT "Shop Owner" TO platform_admin;
+CREATE ROLE app_rw LOGIN PASSWORD 'Canary-app_rw-5b1e';
+CREATE ROLE app_ro LOGIN PASSWORD 'Canary-app_ro-5b1e';
+CREATE ROLE readers NOLOGIN;
+CREATE ROLE alice LOGIN IN ROLE readers;
+CREATE ROLE creator LOGIN CREATEROLE;
+CREATE DATABASE "Shop ${db}" OWNER "Shop Owner";
+COMMENT ON DATABASE "Shop ${db}" IS 'ask Ada
+before "you" touch it';
+GRANT ALL ON DATABASE "Shop ${db}" TO app_rw;
+GRANT CONNECT ON DATABASE "Shop ${db}" TO app_ro;
+ALTER ROLE app_ro IN DATABASE "Shop ${db}" SET work_mem = '8MB';
+ALTER ROLE app_ro IN DATABASE "Shop ${db}" SET search_path = 'Data Mart', public;
+ALTER ROLE app_ro IN DATABASE "Shop ${db}" SET application_name = 'a "quoted" $${value} %{x} \ é';
+\connect -reuse-previous=on "dbname='Shop ${db}'"
+SET ROLE "Shop Owner";
+CREATE SCHEMA "Data Mart";
+CREATE TABLE "Orders" (id serial PRIMARY KEY, item text);
+CREATE TABLE customers (id int);
+CREATE TABLE "Data Mart".facts (id int);
+GRANT SELECT ON "Orders" TO PUBLIC;
+GRANT SELECT, INSERT, UPDATE, DELETE, TRUNCATE ON ALL TABLES IN SCHEMA public TO app_rw;
+GRANT USAGE ON SCHEMA "Data Mart" TO app_ro;
+GRANT SELECT ON ALL TABLES IN SCHEMA public, "Data Mart" TO app_ro, readers;
+"#;
+
+/// An instance restored from a dump: other owners, other grantors, privileges on single objects.
+const RESTORED: &str = r#"
+CREATE ROLE crm LOGIN PASSWORD 'Canary-crm-5b1e';
+CREATE ROLE crm_ro LOGIN PASSWORD 'Canary-crm_ro-5b1e';
+CREATE ROLE batch LOGIN PASSWORD 'Canary-batch-5b1e';
+CREATE ROLE legacy NOLOGIN;
+GRANT crm, batch, legacy TO platform_admin;
+CREATE DATABASE crm OWNER crm;
+\connect crm
+CREATE TABLE people (id int, name text, salary int);
+SET ROLE crm;
+GRANT CREATE ON DATABASE crm TO legacy;
+CREATE SCHEMA api;
+CREATE TABLE api.calls (id int);
+GRANT USAGE ON SCHEMA api TO batch WITH GRANT OPTION;
+GRANT SELECT ON api.calls TO batch WITH GRANT OPTION;
+SET ROLE batch;
+GRANT USAGE ON SCHEMA api TO crm_ro;
+GRANT SELECT ON api.calls TO crm_ro;
+RESET ROLE;
+GRANT SELECT (id, name) ON people TO crm_ro;
+GRANT INSERT ON people TO batch;
+SET ROLE legacy;
+CREATE SCHEMA old;
+CREATE TABLE old.archive (id int);
+GRANT USAGE ON SCHEMA old TO crm_ro;
+GRANT SELECT ON old.archive TO crm_ro;
+RESET ROLE;
+ALTER DEFAULT PRIVILEGES FOR ROLE crm IN SCHEMA api GRANT SELECT ON TABLES TO crm_ro;
+ALTER DEFAULT PRIVILEGES FOR ROLE batch IN SCHEMA api GRANT SELECT, TRUNCATE ON TABLES TO crm_ro;
+ALTER DEFAULT PRIVILEGES FOR ROLE crm GRANT ALL ON TABLES TO batch;
+"#;
+
+/// Starts a server, and makes an instance as its master user.
+fn instance(major: u32, script: &str) -> Fixture {
+    let fixture = Fixture::new(major);
+    fixture.server.script_as_master(script).unwrap();
+    fixture
+}
+
+fn export(fixture: &Fixture, arguments: &[&str]) -> String {
+    let output = fixture.export(arguments).output().unwrap();
+    expect(&output, 0);
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// Writes an export to a file, validates it, stores a secret for each role, and returns the steps of the
+/// plan that adopts everything, besides the adoptions.
+fn planned(fixture: &Fixture, text: &str, name: &str) -> Vec<Value> {
+    let path = fixture.path().join(name);
+    std::fs::write(&path, text).unwrap();
+    let path = path.display().to_string();
+    let output = fixture.run(&path, &["validate", "--format", "json"]);
+    expect(&output, 0);
+    let definitions: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let mut arguments = vec!["plan", "--env", "dev", "--format", "json"];
+    for one in definitions["applications"].as_array().unwrap() {
+        let application = one["application"].as_str().unwrap();
+        let username = one["username"].as_str().unwrap();
+        let default = format!("goldenpath/dev/{application}/postgres");
+        let id = one["secret"].as_str().unwrap_or(&default);
+        let password = password(application);
+        let secret = serde_json::json!({"username": username, "password": password});
+        fixture.secret(id, &secret.to_string());
+        arguments.extend(["--adopt", application]);
+    }
+    let output = fixture.run(&path, &arguments);
+    expect(&output, 0);
+    let plan: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let transactions = plan["transactions"].as_array().unwrap().iter();
+    let steps = transactions.flat_map(|one| one["steps"].as_array().unwrap());
+    steps.filter(|step| step["action"] != "adopt").cloned().collect()
+}
+
+/// Asserts that the comments contain each step of the plan, and no other one.
+#[track_caller]
+fn assert_announced(text: &str, steps: &[Value]) {
+    let announced = text.lines().filter_map(|line| line.trim_start().strip_prefix("# plan: "));
+    let announced: BTreeSet<String> =
+        announced.map(|line| line[2..].split("   [").next().unwrap().to_owned()).collect();
+    let planned = steps.iter().filter(|step| step["action"] != "set_password");
+    let planned: BTreeSet<String> = planned
+        .map(|step| {
+            let (action, summary) = (step["action"].as_str(), step["summary"].as_str());
+            format!("{} {}", action.unwrap(), summary.unwrap())
+        })
+        .collect();
+    assert_eq!(announced, planned, "{text}");
+}
+
+fn summaries(steps: &[Value]) -> Vec<&str> {
+    steps.iter().map(|step| step["summary"].as_str().unwrap()).collect()
+}
+
+#[test]
+fn instance_of_the_script() {
+    for major in versions() {
+        let fixture = instance(major, BY_SCRIPT);
+        let text = export(&fixture, &[]);
+        insta::assert_snapshot!(format!("script_{}", generation(major)), stable(&fixture, &text));
+        let steps = planned(&fixture, &text, "script.tfvars");
+        assert_announced(&text, &steps);
+        // The privileges of PUBLIC are all that an owner of a database loses to others.
+        let revoked = steps.iter().filter(|step| step["action"] == "revoke");
+        for step in revoked.filter(|step| step["application"] != "analytics_user") {
+            assert!(step["summary"].as_str().unwrap().contains("from PUBLIC"), "{step}");
+        }
+        let toml = export(&fixture, &["--format", "toml"]);
+        assert_eq!(planned(&fixture, &toml, "script.toml"), steps);
+    }
+}
+
+#[test]
+fn instance_made_by_hand() {
+    for major in versions() {
+        let fixture = instance(major, BY_HAND);
+        // The names do not match the naming pattern, and nothing else is lost.
+        let text = export(&fixture, &[]);
+        assert!(text.contains("  # left out: `database_name` is \"Shop ${db}\""), "{text}");
+        assert!(text.contains("  #   database_name = \"Shop $${db}\""), "{text}");
+        assert_eq!(planned(&fixture, &text, "none.tfvars"), Vec::<Value>::new());
+        let config = fixture.path().join("rdsprov.toml");
+        std::fs::write(&config, "[definitions]\nnaming_pattern = '.+'\n").unwrap();
+        let text = export(&fixture, &[]);
+        insta::assert_snapshot!(format!("by_hand_{}", generation(major)), stable(&fixture, &text));
+        let steps = planned(&fixture, &text, "hand.tfvars");
+        assert_announced(&text, &steps);
+        let toml = export(&fixture, &["--format", "toml"]);
+        assert_eq!(planned(&fixture, &toml, "hand.toml"), steps);
+    }
+}
+
+#[test]
+fn restored_instance() {
+    for major in versions() {
+        let fixture = instance(major, RESTORED);
+        let text = export(&fixture, &[]);
+        insta::assert_snapshot!(format!("restored_{}", generation(major)), stable(&fixture, &text));
+        let steps = planned(&fixture, &text, "restored.tfvars");
+        assert_announced(&text, &steps);
+        assert!(!summaries(&steps).is_empty());
+    }
+}
+
+/// Before PostgreSQL 15 and before 16, the same instance has other privileges and other memberships.
+fn generation(major: u32) -> &'static str {
+    match major {
+        ..15 => "before_15",
+        15 => "15",
+        16.. => "from_16",
+    }
+}
+
+/// Returns a text without what differs between runs.
+fn stable(fixture: &Fixture, text: &str) -> String {
+    let server = format!("{}:{}", fixture.server.host(), fixture.server.port());
+    let mut lines = text.lines();
+    let first = lines.next().unwrap();
+    assert!(first.contains(&server), "{first}");
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+/// What an export finds after `apply` gives definitions that change nothing, not even a marker.
+#[test]
+fn export_of_managed_databases_plans_to_nothing() {
+    const DEFINITIONS: &str = r#"application_databases = {
+        shop         = { database_name = "shop", username = "shop_owner", schemas = ["public", "archive"], extensions = ["citext"], creators = ["shop_editor"] }
+        workers      = { database_name = "shop", username = "shop_editor", access_level = "editor", settings = { work_mem = "8MB" }, connection_limit = 7 }
+        shop_reports = { database_name = "shop", username = "shop_reader", access_level = "reader", schemas = ["public", "archive"], memberships = ["pg_monitor"], secret = "teams/reports", role_owner = true }
+        wiki_reports = { database_name = "wiki", username = "shop_reader", access_level = "reader" }
+        wiki         = { database_name = "wiki", username = "wiki_owner", createdb = true, valid_until = "2031-01-31T00:00:00Z" }
+    }"#;
+    for major in versions() {
+        let fixture = Fixture::new(major);
+        for (application, user) in
+            [("shop", "shop_owner"), ("workers", "shop_editor"), ("wiki", "wiki_owner")]
+        {
+            fixture.app("dev", application, user);
+        }
+        let secret = format!(r#"{{"password": "{}"}}"#, password("shop_reports"));
+        fixture.secret("teams/reports", &secret);
+        let definitions = fixture.definitions(DEFINITIONS);
+        expect(&fixture.run(&definitions, &["apply", "--env", "dev"]), 0);
+        for format in ["tfvars", "toml"] {
+            let path = fixture.path().join(format!("again.{format}")).display().to_string();
+            let output = fixture.export(&["--format", format, "--out", &path]).output().unwrap();
+            assert!(expect(&output, 0).contains("Saved the definitions."));
+            let text = std::fs::read_to_string(Path::new(&path)).unwrap();
+            assert!(!text.contains("# plan:") && !text.contains("adopt "), "{text}");
+            // Without any `--adopt`: everything is managed.
+            let plan = expect(&fixture.run(&path, &["check", "--env", "dev"]), 0);
+            assert!(plan.contains("Nothing to do") || plan.contains("No changes"), "{plan}");
+        }
+    }
+}
+
+#[test]
+fn export_writes_nothing_and_takes_no_lock() {
+    let major = versions()[0];
+    let fixture = instance(major, BY_SCRIPT);
+    fixture.disable_background_writes();
+    let before = fixture.catalog_state();
+    // The first run after a change can prune pages.
+    export(&fixture, &[]);
+    let mark = fixture.server.log().len();
+    let wal = fixture.wal_position();
+    export(&fixture, &[]);
+    assert_eq!(fixture.wal_position(), wal);
+    let log = fixture.server.log()[mark..].to_owned();
+    assert_eq!(writes(&log), Vec::<String>::new());
+    assert!(!log.contains("advisory"), "{log}");
+    assert_eq!(fixture.catalog_state(), before);
+}
+
+#[test]
+fn export_is_restricted_by_patterns() {
+    let fixture = instance(versions()[0], BY_SCRIPT);
+    let keys = |arguments: &[&str]| -> Vec<String> {
+        let text = export(&fixture, arguments);
+        let lines = text.lines().filter_map(|line| line.strip_suffix(" = {"));
+        lines.filter_map(|line| line.strip_prefix("  ")).map(str::to_owned).collect()
+    };
+    assert_eq!(keys(&[]), ["analytics_user", "backstage", "keycloak"]);
+    assert_eq!(keys(&["--database", "*a*"]), ["analytics_user", "backstage", "keycloak"]);
+    assert_eq!(keys(&["--database", "key*", "--database", "back*"]), ["backstage", "keycloak"]);
+    assert_eq!(keys(&["--owner", "keycloak_user"]), ["keycloak"]);
+    assert_eq!(keys(&["--exclude", "keycloak", "--exclude", "analytics_*"]), ["backstage"]);
+}
