@@ -31,7 +31,7 @@ pub async fn run(options: &ExportArgs) -> Result<Exit, CliError> {
             .with_hint("name another file with --out FILE")
     })?;
     output::status(&format!(
-        "Saved the definitions. Review {} before you plan: its comments say what a plan would change.",
+        "Saved the definitions. Review {} before you plan: its comments list what a plan would change.",
         path.display()
     ));
     Ok(Exit::Done)

@@ -160,7 +160,7 @@ pub enum CliCommand {
     Access(AccessArgs),
     /// Write definitions of what a server has
     ///
-    /// Guesses an entry for each role that can log in, from its privileges. Comments say what a plan
+    /// Guesses an entry for each role that can log in, from its privileges. Comments list what a plan
     /// of the entries would change. Changes nothing, and needs no secret except that of the
     /// administrator.
     Export(ExportArgs),

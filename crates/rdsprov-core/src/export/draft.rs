@@ -223,7 +223,7 @@ impl Drafting<'_> {
     }
 
     /// Returns the roles beside the owner for whose future objects declared roles have privileges, and
-    /// those that definitions must name because they own relations in a covered schema.
+    /// those that definitions must name because they own objects.
     fn creators(
         &self,
         database: &Database,
@@ -245,10 +245,10 @@ impl Drafting<'_> {
         let relations = contents.schemas.iter().filter(|(name, _)| covered.contains(name));
         let relations = relations.flat_map(|(_, schema)| &schema.relations);
         let owners = relations.filter(|group| !group.of_extension).map(|group| &group.owner);
-        let owners = owners.filter(|owner| {
-            **owner == self.observed.administrator.name || self.candidates.roles.contains(*owner)
-        });
-        let all = granting.map(|row| &row.role).chain(owners);
+        let owners = owners.filter(|owner| **owner == self.observed.administrator.name);
+        let others = contents.owned.iter().map(|owned| &owned.role);
+        let others = others.filter(|role| self.candidates.roles.contains(*role));
+        let all = granting.map(|row| &row.role).chain(owners).chain(others);
         let can_be_named = |role: &&RoleName| {
             let seen = self.observed.roles.get(*role);
             **role != database.owner

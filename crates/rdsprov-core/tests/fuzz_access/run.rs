@@ -194,7 +194,7 @@ impl Running<'_> {
         let mut options = ServerOptions::default();
         options.secrets = Secrets::Files(secrets.to_owned());
         options.admin_secret = Some("admin".to_owned());
-        options.tls = TlsSettings::trusting(self.host.server.ca_file()).into();
+        options.tls.ca_file = Some(self.host.server.ca_file().into());
         let mut scope = ExportScope::default();
         scope.databases = declared.databases().into_iter().map(str::to_owned).collect();
         let roles = after.cluster.roles.keys().filter(|role| !declared.is_managed(role));
