@@ -84,6 +84,28 @@ def test_observed_state_gives_the_same_plan(shared_workspace: Workspace) -> None
 
 
 
+def test_export(workspace: Workspace) -> None:
+    definitions = given(workspace)
+    rdsprov.apply(rdsprov.plan(definitions, **workspace.options))
+    options = {"environment": "dev", **workspace.options}
+    text = rdsprov.export(**options)
+    shown = workspace.command("export", "--env", "dev").stdout
+
+    def entries(text: str) -> str:
+        return text[text.index("environment = ") :]
+
+    # Each front end spells options in its own way.
+    assert entries(text) == entries(shown)
+    assert 'rdsprov.plan(...) environment="dev"' in text and "rdsprov plan --env dev" in shown
+    again = rdsprov.Definitions.from_text(text)
+    assert rdsprov.check(again, **workspace.options)
+    toml = rdsprov.export(databases=["sho*"], exclude=["shop_reader"], format="toml", **options)
+    assert "[application_databases.shop]" in toml
+    assert "keycloak" not in toml and "shop_reader" not in toml
+    with pytest.raises(rdsprov.UsageError, match="the formats are `tfvars` and `toml`"):
+        rdsprov.export(format="json", **options)  # type: ignore[arg-type]
+
+
 def timeless(report: str) -> str:
     """Returns an access report without its time."""
     return re.sub(r"\d{4}-\d\d-\d\dT[0-9:]+Z", "TIME", report)

@@ -433,6 +433,7 @@ mod tests {
         let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
         for (name, at_least) in [
             ("README.md", 10),
+            ("docs/guides/adopting.md", 6),
             ("docs/guides/fleet.md", 2),
             ("docs/guides/rds.md", 4),
             ("docs/messages.md", 30),
