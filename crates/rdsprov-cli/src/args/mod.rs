@@ -448,7 +448,8 @@ mod tests {
                 assert_eq!(error, None, "{name}: {}", command.join(" "));
                 // A file of definitions in the place of a saved plan is valid, and not meant.
                 let misplaced = command.iter().zip(command.iter().skip(1)).any(|(before, word)| {
-                    word.ends_with(".tfvars") && before != "-d" && before != "--definitions"
+                    word.ends_with(".tfvars")
+                        && !["-d", "--definitions", "--out"].contains(&before.as_str())
                 });
                 assert!(!misplaced, "{name}: {}", command.join(" "));
             }
