@@ -144,6 +144,14 @@ impl Drafting<'_> {
             }
             applications.extend(entries);
         }
+        let declared: BTreeSet<RoleName> =
+            applications.iter().map(|one| one.username.clone()).collect();
+        for of_database in applications.chunk_by_mut(|a, b| a.database_name == b.database_name) {
+            let creators = self.creators(of_database, &declared);
+            if let Some(first) = of_database.first_mut() {
+                first.creators = creators;
+            }
+        }
         applications
     }
 
@@ -173,10 +181,6 @@ impl Drafting<'_> {
             };
             let extensions = extensions.into_iter().filter(is_usual).collect();
             entries.extend(self.entry(name, database, &role, level, schemas, extensions));
-        }
-        let creators = self.creators(database, contents, &entries);
-        if let Some(first) = entries.first_mut() {
-            first.creators = creators;
         }
         entries
     }
@@ -223,13 +227,15 @@ impl Drafting<'_> {
     }
 
     /// Returns the roles beside the owner for whose future objects declared roles have privileges, and
-    /// those that definitions must name because they own objects.
-    fn creators(
-        &self,
-        database: &Database,
-        contents: &Contents,
-        entries: &[Application],
-    ) -> Vec<RoleName> {
+    /// those of `declared` that own objects: a plan refuses these otherwise.
+    fn creators(&self, entries: &[Application], declared: &BTreeSet<RoleName>) -> Vec<RoleName> {
+        let name = entries.first().map(|one| &one.database_name);
+        let database = name.and_then(|name| self.observed.databases.get(name));
+        let Some((database, contents)) =
+            database.and_then(|database| Some((database, database.contents.as_ref()?)))
+        else {
+            return Vec::new();
+        };
         let uses = |role: &RoleName, schema: &SchemaName| {
             entries.iter().any(|one| one.username == *role && one.schemas.contains(schema))
         };
@@ -247,7 +253,7 @@ impl Drafting<'_> {
         let owners = relations.filter(|group| !group.of_extension).map(|group| &group.owner);
         let owners = owners.filter(|owner| **owner == self.observed.administrator.name);
         let others = contents.owned.iter().map(|owned| &owned.role);
-        let others = others.filter(|role| self.candidates.roles.contains(*role));
+        let others = others.filter(|role| declared.contains(*role));
         let all = granting.map(|row| &row.role).chain(owners).chain(others);
         let can_be_named = |role: &&RoleName| {
             let seen = self.observed.roles.get(*role);

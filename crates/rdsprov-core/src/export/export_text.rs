@@ -16,7 +16,7 @@ use crate::text::visible;
 enum Difference {
     /// A step, as the plan prints it.
     Step(String),
-    Refusal(Refusal),
+    Refusal(Box<Refusal>),
 }
 
 /// Definitions of a live server, with what a plan of them would change.
@@ -42,7 +42,7 @@ impl Export {
         let mut adopted = BTreeSet::new();
         for refusal in plan.refusals.iter().cloned() {
             let of_entry = differences.entry(refusal.application.clone()).or_default();
-            of_entry.push(Difference::Refusal(refusal));
+            of_entry.push(Difference::Refusal(Box::new(refusal)));
         }
         for step in plan.steps() {
             if step.action == Action::Adopt {

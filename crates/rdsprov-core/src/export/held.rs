@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::name::{ExtensionName, RoleName, SchemaName};
 use crate::observed::{AclItem, Contents, Database, Grantee};
-use crate::privilege::ObjectKind;
+use crate::privilege::{ObjectKind, Privilege};
 
 /// The places in one database in which a role has privileges of its own, or owns objects.
 #[derive(Debug, Default)]
@@ -18,6 +18,10 @@ pub(super) struct Held {
 /// Returns what each role has. Roles that have nothing of their own are not contained.
 pub(super) fn held_by_role(database: &Database, contents: &Contents) -> BTreeMap<RoleName, Held> {
     let mut found = Found::default();
+    let is_open = database
+        .acl
+        .iter()
+        .any(|item| item.grantee == Grantee::Public && item.privilege == Privilege::Connect);
     found.acl(&database.owner, &database.acl, |_| {});
     for (name, schema) in &contents.schemas {
         let in_schema = |held: &mut Held| held.schemas.extend([name.clone()]);
@@ -29,7 +33,6 @@ pub(super) fn held_by_role(database: &Database, contents: &Contents) -> BTreeMap
             None => found.acl(&schema.owner, &schema.acl, in_schema),
         }
         for group in schema.relations.iter().filter(|group| !group.of_extension) {
-            found.owner(&group.owner);
             found.acl(&group.owner, &group.acl, in_schema);
         }
         for columns in schema.columns.iter().filter(|columns| !columns.of_extension) {
@@ -47,8 +50,9 @@ pub(super) fn held_by_role(database: &Database, contents: &Contents) -> BTreeMap
             held.schemas.extend(row.schema.clone().filter(|_| is_covered));
         });
     }
-    for owned in &contents.owned {
-        found.owner(&owned.role);
+    // The owner of objects uses them only if it may connect.
+    for owned in contents.owned.iter().filter(|_| is_open) {
+        found.0.entry(owned.role.clone()).or_default();
     }
     found.0
 }
@@ -66,9 +70,5 @@ impl Found {
                 place(self.0.entry(role.clone()).or_default());
             }
         }
-    }
-
-    fn owner(&mut self, role: &RoleName) {
-        self.0.entry(role.clone()).or_default();
     }
 }

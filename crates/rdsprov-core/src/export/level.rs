@@ -1,10 +1,9 @@
 //! The access level and the schemas that are nearest to what a role has in a database.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use crate::name::{RoleName, SchemaName};
 use crate::observed::{AclItem, Contents, Database, Grantee, Schema};
-use crate::plan::{DeclaredAcl, diff_acl};
 use crate::privilege::{self, AccessLevel, ObjectKind, Privileges};
 
 /// An access level, and the schemas in which it applies.
@@ -59,7 +58,7 @@ impl Compared<'_> {
         let groups = groups.filter(|group| is_of_other(&group.owner));
         let relations = groups.map(|group| group.count * self.acl(&group.acl, wanted(group.kind)));
         let columns = schema.columns.iter().filter(|one| is_of_other(&one.owner));
-        let columns = columns.map(|one| self.excess(&one.acl, wanted(ObjectKind::Table)));
+        let columns = columns.map(|one| self.excess(&one.acl, &wanted(ObjectKind::Table)));
         let rows = self.contents.default_privileges.iter().filter(|row| {
             row.schema.as_ref() == Some(name)
                 && ObjectKind::RELATIONS.contains(&row.kind)
@@ -69,22 +68,21 @@ impl Compared<'_> {
         itself + relations.sum::<u64>() + columns.sum::<u64>() + rows.sum::<u64>()
     }
 
-    /// Compares one ACL as the planner does. What PUBLIC has is not missing.
-    fn acl(&self, acl: &[AclItem], privileges: Privileges) -> u64 {
-        let is_of_public =
-            |one| acl.iter().any(|item| item.grantee == Grantee::Public && item.privilege == one);
-        let is_own = |one| {
-            acl.iter().any(|item| item.grantee.role() == Some(self.role) && item.privilege == one)
+    /// Returns the number of privileges that differ in one ACL. What PUBLIC has is not missing, and a
+    /// grant option alone is no difference.
+    fn acl(&self, acl: &[AclItem], wanted: Privileges) -> u64 {
+        let of = |grantee: &dyn Fn(&Grantee) -> bool| -> Privileges {
+            acl.iter().filter(|item| grantee(&item.grantee)).map(|item| item.privilege).collect()
         };
-        let missing = privileges.iter().filter(|one| !is_own(**one) && !is_of_public(**one));
-        missing.count() as u64 + self.excess(acl, privileges)
+        let held = of(&|grantee| grantee.role() == Some(self.role));
+        let public = of(&|grantee| *grantee == Grantee::Public);
+        let missing = wanted.iter().filter(|one| !held.contains(one) && !public.contains(one));
+        (missing.count() + held.difference(&wanted).count()) as u64
     }
 
-    /// Returns the number of privileges that a plan would revoke.
-    fn excess(&self, acl: &[AclItem], privileges: Privileges) -> u64 {
-        let wanted = BTreeMap::from([(self.role.clone(), privileges)]);
-        let managed = |role: &RoleName| role == self.role;
-        let diff = diff_acl(acl, &DeclaredAcl { wanted: &wanted, managed: &managed, public: None });
-        diff.revoke.iter().map(|revoke| revoke.privileges.len() as u64).sum()
+    /// Returns the number of privileges in one ACL that an access level does not contain.
+    fn excess(&self, acl: &[AclItem], wanted: &Privileges) -> u64 {
+        let own = acl.iter().filter(|item| item.grantee.role() == Some(self.role));
+        own.filter(|item| !wanted.contains(&item.privilege)).count() as u64
     }
 }

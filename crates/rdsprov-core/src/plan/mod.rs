@@ -67,7 +67,6 @@ mod unique_keys;
 mod widening;
 mod words;
 
-pub(crate) use acl::{DeclaredAcl, diff as diff_acl};
 pub use basis::{Basis, DatabaseBasis, RoleBasis};
 pub use compare::required_relation_names;
 pub use counts::Counts;
