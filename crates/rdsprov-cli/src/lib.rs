@@ -20,6 +20,7 @@ mod output;
 mod plan;
 mod preflight;
 mod progress;
+mod retire;
 mod rotate;
 mod setup;
 mod style;
@@ -102,6 +103,7 @@ fn command(arguments: &[OsString]) -> Exit {
             },
             CliCommand::Delegate(options) => apply::delegate(options, detail).await,
             CliCommand::Rotate(options) => rotate::run(options, detail).await,
+            CliCommand::Retire(options) => retire::run(options, detail).await,
             CliCommand::Access(options) => match &options.fleet.fleet {
                 Some(file) => fleet::access(file, options, log).await,
                 None => access::run(options).await,

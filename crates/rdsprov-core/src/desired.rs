@@ -11,7 +11,7 @@ use serde::Serialize;
 use crate::definitions::{Application, Auth, Definitions, UnknownApplication};
 use crate::marker::Marker;
 use crate::name::{
-    ApplicationName, DatabaseName, DatabasePattern, ExtensionName, RoleName, SchemaName,
+    ApplicationName, DatabaseName, DatabasePattern, ExtensionName, NameError, RoleName, SchemaName,
 };
 use crate::privilege::{self, AccessLevel, Privileges};
 use crate::run_setting::RunSetting;
@@ -27,6 +27,8 @@ pub enum Credential {
     Password(SecretId),
     /// The role uses IAM tokens: it has no password and is a member of `rds_iam`.
     Iam,
+    /// The role is retired: it cannot log in, and is a member of no role.
+    Retired,
 }
 
 /// What a plan does with an existing role or database that is not managed.
@@ -94,7 +96,31 @@ impl Role {
     pub fn secret(&self) -> Option<&SecretId> {
         match &self.credential {
             Credential::Password(secret) => Some(secret),
-            Credential::Iam => None,
+            Credential::Iam | Credential::Retired => None,
+        }
+    }
+
+    /// Returns whether the role is retired: no entry gives it access.
+    #[must_use]
+    pub fn is_retired(&self) -> bool {
+        self.credential == Credential::Retired
+    }
+
+    /// Returns a retired role, which keeps nothing but its marker.
+    fn retired(application: &ApplicationName) -> Self {
+        Self {
+            application: application.clone(),
+            is_home_chosen: false,
+            credential: Credential::Retired,
+            recorded_secret: None,
+            create_database: false,
+            create_role: false,
+            connection_limit: -1,
+            valid_until: None,
+            adoption: Adoption::Refused,
+            other_secrets: BTreeMap::new(),
+            memberships: BTreeSet::new(),
+            plugin_databases: BTreeSet::new(),
         }
     }
 }
@@ -113,6 +139,19 @@ pub struct Access {
     pub extensions: BTreeSet<ExtensionName>,
     /// The settings of the role in the database (`ALTER ROLE … IN DATABASE … SET`).
     pub settings: BTreeMap<Parameter, String>,
+}
+
+impl Access {
+    /// Returns no access: what the role has in the database is revoked.
+    fn none(application: &ApplicationName) -> Self {
+        Self {
+            application: application.clone(),
+            level: AccessLevel::None,
+            schemas: BTreeSet::new(),
+            extensions: BTreeSet::new(),
+            settings: BTreeMap::new(),
+        }
+    }
 }
 
 /// A declared database with the access of each role.
@@ -140,6 +179,25 @@ impl Database {
     pub fn privileges(&self) -> BTreeMap<RoleName, Privileges> {
         let access = self.access.iter();
         access.map(|(role, one)| (role.clone(), privilege::on_database(one.level))).collect()
+    }
+
+    /// Returns a database of which no entry is known yet.
+    fn of(application: &ApplicationName) -> Self {
+        Self {
+            application: application.clone(),
+            owner: None,
+            adoption: Adoption::Refused,
+            access: BTreeMap::new(),
+            extensions: BTreeSet::new(),
+            creators: BTreeSet::new(),
+        }
+    }
+
+    /// Returns whether no entry gives access to the database: it is not created, and its roles lose
+    /// what they have in it.
+    #[must_use]
+    pub fn is_retired(&self) -> bool {
+        self.access.values().all(|access| access.level == AccessLevel::None)
     }
 
     /// Returns the schemas that at least one entry covers.
@@ -185,6 +243,23 @@ impl Database {
     }
 }
 
+/// An application cannot be retired.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RetireError {
+    /// An entry gives it access, so that the next run would restore the access.
+    #[error("application `{application}` cannot be retired: the definitions declare it as {level}")]
+    Declared {
+        /// The application.
+        application: ApplicationName,
+        /// The access level of its first entry with access.
+        level: AccessLevel,
+    },
+    /// The name is not that of an application.
+    #[error(transparent)]
+    Name(#[from] NameError),
+}
+
 /// The desired state of one environment on one server.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Desired {
@@ -203,6 +278,12 @@ pub struct Desired {
     /// other applications are declared as well: what they declare is neither changed nor revoked.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub only: BTreeSet<ApplicationName>,
+    /// The applications that are not declared and whose roles are retired, see [`Desired::retire`].
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub orphans: BTreeSet<ApplicationName>,
+    /// Whether the sessions of retired roles are ended.
+    #[serde(skip_serializing_if = "is_false")]
+    pub ends_sessions: bool,
     /// Whether a database may get another owner, because the hazard `changes_owner` is allowed.
     pub may_change_owners: bool,
     /// The environment whose roles and databases are taken over, because the server was restored from
@@ -254,6 +335,13 @@ impl Desired {
             if roles.contains_key(&app.username) {
                 continue;
             }
+            let has_access = |one: &Application| {
+                one.username == app.username && one.access_level != AccessLevel::None
+            };
+            if !definitions.applications.values().any(has_access) {
+                roles.insert(app.username.clone(), Role::retired(&app.application));
+                continue;
+            }
             let secret = secret_of(app, build_id)?;
             let role = Role {
                 application: app.application.clone(),
@@ -272,18 +360,17 @@ impl Desired {
             roles.insert(app.username.clone(), role);
         }
         for app in definitions.applications.values() {
+            let database = || Database::of(&app.application);
+            let database = databases.entry(app.database_name.clone()).or_insert_with(database);
+            if app.access_level == AccessLevel::None {
+                let access = Access::none(&app.application);
+                database.access.insert(app.username.clone(), access);
+                continue;
+            }
             let secret = secret_of(app, build_id)?;
             if let (Some(role), Some(id)) = (roles.get_mut(&app.username), secret) {
                 role.other_secrets.entry(id).or_insert_with(|| app.application.clone());
             }
-            let database = databases.entry(app.database_name.clone()).or_insert_with(|| Database {
-                application: app.application.clone(),
-                owner: None,
-                adoption: Adoption::Refused,
-                access: BTreeMap::new(),
-                extensions: BTreeSet::new(),
-                creators: BTreeSet::new(),
-            });
             // The owner entry decides whether its database is adopted.
             let owns = app.access_level == AccessLevel::Owner;
             if owns {
@@ -326,6 +413,8 @@ impl Desired {
             databases,
             applications,
             only: BTreeSet::new(),
+            orphans: BTreeSet::new(),
+            ends_sessions: false,
             may_change_owners: false,
             adopt_from: None,
             may_degrade_blue_green: false,
@@ -350,7 +439,7 @@ impl Desired {
     ) -> Self {
         let recorded_secret = match &credential {
             Credential::Password(secret) => Some(secret.clone()),
-            Credential::Iam => None,
+            Credential::Iam | Credential::Retired => None,
         };
         let administrator = Role {
             application: ApplicationName::for_delegates(),
@@ -373,6 +462,8 @@ impl Desired {
             databases: BTreeMap::new(),
             applications: Vec::new(),
             only: BTreeSet::new(),
+            orphans: BTreeSet::new(),
+            ends_sessions: false,
             may_change_owners: false,
             adopt_from: None,
             may_degrade_blue_green: false,
@@ -455,6 +546,52 @@ impl Desired {
             }
         }
         Ok(())
+    }
+
+    /// Selects applications to retire: those whose entries all have the access level `none`, and those
+    /// that the definitions do not declare any more. The markers on the server name the roles of the
+    /// latter.
+    ///
+    /// # Errors
+    /// Returns [`RetireError`] for the first name that is not valid, and for the first application
+    /// to which an entry still gives access.
+    pub fn retire(&mut self, applications: &[String]) -> Result<(), RetireError> {
+        for name in applications {
+            let name = ApplicationName::new(name.clone())?;
+            if self.applications.contains(&name) {
+                let mut entries = self.databases.values().flat_map(|one| one.access.values());
+                let given =
+                    entries.find(|one| one.application == name && one.level != AccessLevel::None);
+                if let Some(Access { level, .. }) = given {
+                    return Err(RetireError::Declared { application: name, level: *level });
+                }
+            } else {
+                self.orphans.insert(name.clone());
+            }
+            self.only.insert(name);
+        }
+        Ok(())
+    }
+
+    /// Returns a copy that also declares these roles as retired, in these databases. Each is given
+    /// with its application.
+    #[must_use]
+    pub(crate) fn with_retired(
+        &self,
+        roles: &[(RoleName, ApplicationName)],
+        databases: &[(DatabaseName, ApplicationName)],
+    ) -> Self {
+        let mut desired = self.clone();
+        for (name, application) in roles {
+            desired.roles.insert(name.clone(), Role::retired(application));
+        }
+        for (name, application) in databases {
+            let database = || Database::of(application);
+            let database = desired.databases.entry(name.clone()).or_insert_with(database);
+            let access = roles.iter().map(|(role, of)| (role.clone(), Access::none(of)));
+            database.access.extend(access);
+        }
+        desired
     }
 
     /// Returns whether an application is selected.

@@ -116,6 +116,9 @@ pub struct Observed {
     /// its secret names: the role itself or its clone.
     #[serde(default)]
     pub password_checks: BTreeMap<RoleName, PasswordCheck>,
+    /// The retired roles with sessions, if the run ends them.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub roles_with_sessions: BTreeSet<RoleName>,
     /// The nodes of the blue/green deployment that the server belongs to; empty if it reports none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub blue_green: Vec<DeploymentNode>,

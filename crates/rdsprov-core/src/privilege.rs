@@ -130,6 +130,8 @@ pub enum AccessLevel {
     Editor,
     /// The role may read rows only.
     Reader,
+    /// The role has no access. It was declared with another level before.
+    None,
 }
 
 /// The privileges that one access level is granted on each kind of object.
@@ -156,6 +158,8 @@ const READER: Level = Level {
     sequence: &[Privilege::Select],
 };
 
+const NONE: Level = Level { database: &[], schema: &[], table: &[], sequence: &[] };
+
 /// The privileges that ownership of a database includes, unless they were revoked from the owner.
 pub const OWNER_ON_DATABASE: [Privilege; 3] =
     [Privilege::Create, Privilege::Connect, Privilege::Temporary];
@@ -167,6 +171,7 @@ const fn level(access: AccessLevel) -> &'static Level {
         AccessLevel::Owner => &OWNER,
         AccessLevel::Editor => &EDITOR,
         AccessLevel::Reader => &READER,
+        AccessLevel::None => &NONE,
     }
 }
 

@@ -55,7 +55,10 @@ pub fn closed_sets(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
     let sets = PyDict::new(py);
     sets.set_item(
         "AccessLevel",
-        pythonize(py, &[AccessLevel::Owner, AccessLevel::Editor, AccessLevel::Reader])?,
+        pythonize(
+            py,
+            &[AccessLevel::Owner, AccessLevel::Editor, AccessLevel::Reader, AccessLevel::None],
+        )?,
     )?;
     sets.set_item("Auth", pythonize(py, &Auth::all().collect::<Vec<_>>())?)?;
     sets.set_item("Mode", pythonize(py, &Mode::all().collect::<Vec<_>>())?)?;

@@ -147,6 +147,27 @@ pub struct RotateArgs {
 }
 
 #[derive(Debug, Args)]
+pub struct RetireArgs {
+    /// End the access of these applications
+    #[arg(value_name = "APPLICATION")]
+    pub applications: Vec<String>,
+    /// End the sessions of their roles as well
+    ///
+    /// Without this flag, a session that is connected stays until its client ends it. It has lost the
+    /// privileges of its role all the same.
+    #[arg(long, help_heading = EXECUTION)]
+    pub end_sessions: bool,
+    #[command(flatten)]
+    pub common: CommonArgs,
+    #[command(flatten)]
+    pub server: ServerArgs,
+    #[command(flatten)]
+    pub recording: RecordingArgs,
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
+
+#[derive(Debug, Args)]
 pub struct DelegateArgs {
     /// Create or update this role
     #[arg(long, value_name = "ROLE", help_heading = DEFINITIONS)]

@@ -33,7 +33,8 @@ use rdsprov_core::server::BundledCertificates;
 
 pub use commands::{
     AccessArgs, ApplyArgs, CheckArgs, ConfigArgs, DelegateArgs, ExportArgs, FindingsFormat,
-    GraphArgs, ManArgs, PlanArgs, PreflightArgs, ReportArgs, RotateArgs, ValidateArgs, VerifyArgs,
+    GraphArgs, ManArgs, PlanArgs, PreflightArgs, ReportArgs, RetireArgs, RotateArgs,
+    ValidateArgs, VerifyArgs,
 };
 pub use flags::{
     AdminAuthArg, AuditStdout, CommonArgs, Format, RecordArgs, RecordingArgs, ServerArgs,
@@ -170,6 +171,13 @@ pub enum CliCommand {
     /// test it, finish. If a step fails, the old password is restored.
     #[command(after_help = APPROVAL_HELP)]
     Rotate(RotateArgs),
+    /// End the access of applications
+    ///
+    /// Revokes what their roles have in the managed databases, ends their memberships and takes
+    /// LOGIN from them. The definitions give them `access_level = "none"`, or do not contain them any
+    /// more. Objects and data stay.
+    #[command(after_help = APPROVAL_HELP)]
+    Retire(RetireArgs),
     /// Create a role that replaces the master user as administrator
     ///
     /// Runs as the master user. Afterwards, the other commands can use the secret of the new role
@@ -301,6 +309,7 @@ impl CliCommand {
             | Self::Access(AccessArgs { server, .. })
             | Self::Export(ExportArgs { server, .. })
             | Self::Rotate(RotateArgs { server, .. })
+            | Self::Retire(RetireArgs { server, .. })
             | Self::Config(ConfigArgs { server, .. })
             | Self::Delegate(DelegateArgs { server, .. }) => Some(server),
             Self::Validate(_)

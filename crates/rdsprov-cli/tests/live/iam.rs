@@ -21,6 +21,7 @@ const COMMANDS: [(&str, &[&str], i32); 18] = [
     ("apply PLAN", &["apply", "plan.json", "--dry-run"], 0),
     ("apply", &["apply", "--audit-ledger", "ledger.jsonl"], 0),
     ("rotate", &["rotate", "keycloak"], 0),
+    ("retire", &["retire", "former"], 0),
     ("delegate", &[], 0),
     ("access", &["access"], 0),
     // The fixture runs it with fixed arguments.

@@ -58,6 +58,7 @@ mod recording;
 mod records;
 mod remedies;
 mod restored_snapshot;
+mod retire;
 mod rotate;
 mod run_settings;
 mod runbook;

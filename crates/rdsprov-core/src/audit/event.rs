@@ -20,6 +20,8 @@ named_enum! {
         Apply,
         /// Replaces the passwords of applications.
         Rotate,
+        /// Ends the access of applications.
+        Retire,
         /// Creates a delegate, which can then be the administrator.
         Delegate,
     }

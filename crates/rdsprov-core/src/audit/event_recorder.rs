@@ -31,6 +31,7 @@ fn kind(step: &Step) -> &'static str {
         | Action::CreateRole
         | Action::AlterRole
         | Action::SetPassword
+        | Action::EndSessions
         | Action::SetParameter
         | Action::CreatePending
         | Action::TestPassword

@@ -126,7 +126,7 @@ pub fn application(
 
 /// Reads the optional keys that the entry sets itself.
 fn read_explicit_keys(file: &mut File<'_>, rules: &Rules, entry: &Entries<'_>) -> Defaults {
-    let levels = [AccessLevel::Owner, AccessLevel::Editor, AccessLevel::Reader];
+    let levels = [AccessLevel::Owner, AccessLevel::Editor, AccessLevel::Reader, AccessLevel::None];
     let levels = levels.map(|level| (level.to_string(), level));
     let flag = |file: &mut File<'_>, field: &str| {
         given(entry, field).and_then(|(_, node)| file.bool(field, node))

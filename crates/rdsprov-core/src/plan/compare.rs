@@ -8,7 +8,7 @@ use super::environments;
 use super::orphans;
 use super::planner::Planner;
 use super::{Plan, PlannedApplication, Scope, SecretFindings, Step, Transaction};
-use super::{RefusalKind, sql, widening};
+use super::{RefusalKind, retire, sql, widening};
 use crate::desired::{self, Desired};
 use crate::name::{DatabaseName, RoleName};
 use crate::observed::{self, Contents, Observed};
@@ -31,9 +31,14 @@ impl Plan {
     /// `findings` (see [`crate::secrets`]) and its own.
     #[must_use]
     pub fn new(desired: &Desired, observed: &Observed, findings: SecretFindings) -> Self {
+        let desired = &*retire::with_orphans(desired, observed);
         let mut planner = Planner::new(desired, observed, findings);
+        planner.note_nothing_to_retire();
         let mut changes = Changes { cluster: planner.roles(), ..Changes::default() };
         for (name, database) in desired.selected_databases() {
+            if planner.is_out_of_reach(name, database) {
+                continue;
+            }
             let before = planner.count_findings();
             match planner.database(name, database) {
                 DatabaseStatus::Absent => {

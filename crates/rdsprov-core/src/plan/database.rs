@@ -138,6 +138,10 @@ impl DatabasePlanner<'_, '_> {
             if !self.is_managed(role) || self.is_creator(role) {
                 continue;
             }
+            // A retired role keeps its objects: it cannot log in.
+            if self.planner.desired.roles.get(role).is_some_and(desired::Role::is_retired) {
+                continue;
+            }
             // The SUPERUSER attribute is refused separately.
             if self.planner.observed.roles.get(role).is_some_and(|seen| seen.superuser) {
                 continue;

@@ -83,7 +83,8 @@ impl<'a> Planner<'a> {
             Some(owner) if *owner != seen.owner => {
                 self.may_change_owner(name, application, &seen.owner, owner)
             }
-            None if self.desired.roles.contains_key(&seen.owner) => {
+            // A retired role keeps its databases: it cannot log in.
+            None if self.desired.roles.get(&seen.owner).is_some_and(|one| !one.is_retired()) => {
                 self.refuse_undeclared_owner(name, database, &seen.owner);
                 false
             }

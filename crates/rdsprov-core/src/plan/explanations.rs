@@ -119,6 +119,7 @@ explanations! {
     BlueGreenNotChecked => "blue-green-not-checked",
     UndeclaredDatabaseUnreadable => "undeclared-database-unreadable",
     MembershipByOther => "membership-by-other",
+    NothingToRetire => "nothing-to-retire",
 }
 
 explanations! {

@@ -49,6 +49,7 @@ mod recorded;
 mod refusal;
 mod relations;
 mod render;
+mod retire;
 mod role_marker;
 mod role_memberships;
 mod roles;
@@ -92,6 +93,8 @@ pub use refusal::{
     WordedRefusal,
 };
 pub(crate) use render::line as step_line;
+#[cfg(feature = "postgres")]
+pub(crate) use retire::with_orphans;
 pub(crate) use roles::administrator_power;
 pub use saved::{Differences, Remainder, SavedPlan, SavedPlanError, Stale};
 #[cfg(feature = "postgres")]

@@ -80,6 +80,8 @@ coded_enum! {
         /// A role that is not an administrator has granted a membership, or a part of it, to the role of an
         /// application.
         MembershipByOther { role: RoleName, object: String, group: RoleName, grantor: RoleName },
+        /// An application to retire is not declared, and no marker names it.
+        NothingToRetire { application: ApplicationName },
     }
 
     /// The stable code of a note: `password-not-checked`.
@@ -181,6 +183,9 @@ impl Note {
             NoteKind::BlueGreenNotChecked { reason } => not_known_fact(reason),
             NoteKind::UndeclaredDatabaseUnreadable { database, reason } => format!(
                 "database {database} is not declared and could not be read, so that the plan does not show which privileges remain in it: {reason}"
+            ),
+            NoteKind::NothingToRetire { application } => format!(
+                "no role of application {application} is managed, and the definitions do not declare it: there is nothing to retire"
             ),
             NoteKind::MembershipByOther { role, object, group, grantor } => format!(
                 "role {role} has {object} in {group} that is not declared, and this run does not revoke it: role {grantor}, which granted it, can"

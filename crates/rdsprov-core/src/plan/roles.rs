@@ -28,7 +28,11 @@ impl Planner<'_> {
                 continue;
             }
             match self.observed.roles.get(name) {
+                Some(seen) if role.is_retired() => {
+                    self.retired_role(name, role, seen, &mut steps);
+                }
                 Some(seen) => self.role_that_exists(name, role, seen, &mut steps),
+                None if role.is_retired() => {}
                 None => self.new_role(name, role, &mut steps),
             }
             self.rotation_clone(name, role, &mut steps);
@@ -140,6 +144,7 @@ impl Planner<'_> {
             }
             (Credential::Password(secret), None) => self.password_from(secret),
             (Credential::Iam, _) => "IAM token".to_owned(),
+            (Credential::Retired, _) => return,
         };
         let marker = self.role_marker(role, name);
         // The marker also records the adoption of databases without an owner entry.
@@ -426,6 +431,7 @@ impl Planner<'_> {
             }
             // The secret contains the password of the clone, and the next rotation sets that of the role.
             Credential::Password(_) if self.observed.current_clone(name).is_some() => return,
+            Credential::Retired => return,
             Credential::Password(secret) => secret,
         };
         let password = self.password_from(secret);
@@ -481,7 +487,8 @@ pub(super) fn forbidden_attributes(
 
 /// Returns whether the plan changes `VALID UNTIL` of a role.
 pub(super) fn expiry_differs(role: &desired::Role, seen: &observed::Role) -> bool {
-    seen.valid_until.as_deref().map(ValidUntil::new) != role.valid_until.map(Ok)
+    !role.is_retired()
+        && seen.valid_until.as_deref().map(ValidUntil::new) != role.valid_until.map(Ok)
 }
 
 /// Adds a step with the attributes of a role that differ.
@@ -491,9 +498,11 @@ pub(super) fn attributes(
     seen: &observed::Role,
     steps: &mut Vec<Step>,
 ) {
+    let is_retired = role.is_retired();
     let seen_expiry = seen.valid_until.as_deref().map(ValidUntil::new);
     // A role without an expiry is valid longer than with any.
     let (expires_later, expires_earlier) = match (&seen_expiry, role.valid_until) {
+        _ if is_retired => (false, false),
         (Some(Ok(seen)), Some(declared)) => (declared > *seen, declared < *seen),
         (Some(Err(_)), _) | (Some(_), None) => (true, false),
         (None, declared) => (false, declared.is_some()),
@@ -501,14 +510,15 @@ pub(super) fn attributes(
     let loses_createdb = seen.create_database && !role.create_database;
     let loses_createrole = seen.create_role && !role.create_role;
     let attributes: Vec<RoleAttribute> = [
-        (!seen.login, RoleAttribute::Login),
-        (!seen.inherit, RoleAttribute::Inherit),
+        (!seen.login && !is_retired, RoleAttribute::Login),
+        (seen.login && is_retired, RoleAttribute::NoLogin),
+        (!seen.inherit && !is_retired, RoleAttribute::Inherit),
         (loses_createrole, RoleAttribute::CreateRole(false)),
         (!seen.create_role && role.create_role, RoleAttribute::CreateRole(true)),
         (loses_createdb, RoleAttribute::CreateDatabase(false)),
         (!seen.create_database && role.create_database, RoleAttribute::CreateDatabase(true)),
         (
-            seen.connection_limit != role.connection_limit,
+            seen.connection_limit != role.connection_limit && !is_retired,
             RoleAttribute::ConnectionLimit(role.connection_limit),
         ),
         (expiry_differs(role, seen), RoleAttribute::ValidUntil(role.valid_until)),
@@ -519,11 +529,11 @@ pub(super) fn attributes(
     if attributes.is_empty() {
         return;
     }
-    let revokes = loses_createrole || loses_createdb || expires_earlier;
+    let revokes = loses_createrole || loses_createdb || expires_earlier || is_retired;
     let revokes = revokes.then_some(Hazard::RevokesAccess);
     // A DBA may have locked the role on purpose.
     let is_unlocked = seen.connection_limit == 0 && role.connection_limit != 0;
-    let widens = !seen.login || is_unlocked || expires_later;
+    let widens = !is_retired && (!seen.login || is_unlocked || expires_later);
     let widens = widens.then_some(Hazard::WidensAccess);
     let summary = format!("role {name}: {}", sql::attributes_sql(&attributes));
     let statements = vec![sql::alter_role(name, &attributes)];

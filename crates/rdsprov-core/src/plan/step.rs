@@ -17,6 +17,7 @@ named_enum! {
         CreateRole,
         AlterRole,
         SetPassword,
+        EndSessions,
         CreateSecret,
         CreateDatabase,
         AlterDatabase,

@@ -27,6 +27,7 @@ use crate::name::{DatabaseName, ExtensionName, RoleName, SchemaName, TEMPLATE};
 use crate::observed::{Contents, Database, Observed, OwnershipTransfer, UnreadableContents};
 use crate::plan;
 use crate::probe::{Probe, ProbeResult};
+use crate::rotation_clone::RotationClone;
 use crate::secret_id::SecretId;
 use crate::secrets::Secret;
 use crate::secrets::validate::clones;
@@ -66,6 +67,7 @@ const CURRENT_DATABASE: &str =
     "SELECT oid::text FROM pg_catalog.pg_database WHERE datname = current_database()";
 const TEMPLATE_OBJECTS: &str =
     with_administrators!("../plan/sql/objects.sql", "queries/template_objects.sql");
+const ROLES_WITH_SESSIONS: &str = include_str!("queries/roles_with_sessions.sql");
 const OWNERSHIP_TRANSFER: &str = include_str!("queries/ownership_transfer.sql");
 
 /// Observes the part of the server that the desired state is about.
@@ -91,12 +93,31 @@ pub async fn observe(
     )
     .await?;
     observed.clones = clones;
+    let desired = &*plan::with_orphans(desired, &observed);
+    if desired.ends_sessions {
+        observed.roles_with_sessions = roles_with_sessions(admin_session, desired).await?;
+    }
     observe_databases(admin, admin_session, desired, &mut observed).await;
     blue_green::observe(admin, admin_session, &mut observed).await?;
     observed.password_checks =
         password_check::check_passwords(admin, admin_session, desired, &observed, secrets, verify)
             .await?;
     Ok(observed)
+}
+
+/// Returns the retired roles, and the roles with the names of their clones, that have sessions.
+async fn roles_with_sessions(
+    admin_session: &Session,
+    desired: &Desired,
+) -> Result<BTreeSet<RoleName>, ObserveError> {
+    let retired = desired.selected_roles().filter(|(_, role)| role.is_retired());
+    let names = retired.flat_map(|(name, _)| [Some(name.clone()), RotationClone::name_for(name)]);
+    let names: Vec<RoleName> = names.flatten().collect();
+    let names: Vec<&str> = names.iter().map(RoleName::as_str).collect();
+    let snapshot = Snapshot::open(admin_session, "the server").await?;
+    let found = snapshot.query(ROLES_WITH_SESSIONS, &[&names]).await?;
+    snapshot.close().await?;
+    Ok(found)
 }
 
 fn declared_extensions(desired: &Desired) -> Vec<&str> {

@@ -77,6 +77,7 @@ pub(super) enum Operation<'a> {
     },
     /// Replaces the passwords of these applications.
     Rotate(&'a [String]),
+    Retire,
     Delegate,
 }
 
@@ -86,6 +87,7 @@ impl Operation<'_> {
         match self {
             Self::Apply { .. } => Command::Apply,
             Self::Rotate(_) => Command::Rotate,
+            Self::Retire => Command::Retire,
             Self::Delegate => Command::Delegate,
         }
     }

@@ -18,6 +18,7 @@ use crate::config::{CaFile, ConfigError, SettingOrigin, TlsMode, TlsSettingsErro
 use crate::definitions::{
     DefinitionErrors, Definitions, Rules, SourceText, Syntax, UnknownApplication,
 };
+use crate::desired::RetireError;
 use crate::gate::GateError;
 use crate::hint;
 use crate::hint::{Hint, Operation, Opt};
@@ -25,6 +26,7 @@ use crate::name::{ApplicationName, DatabaseName, NameError, RoleName};
 use crate::operations::RunError;
 use crate::plan::rotation::RotationError;
 use crate::plan::{Differences, Hazard, SavedPlanError, SlotError, Stale};
+use crate::privilege::AccessLevel;
 use crate::secret_id::{SecretId, TemplateError};
 use crate::secrets::scram::NoRandomness;
 use crate::secrets::{
@@ -214,6 +216,11 @@ fn session_examples() -> Vec<Error> {
             .into(),
         UsageError::DelegateWithoutSecret.into(),
         UsageError::SecretOfIamDelegate.into(),
+        UsageError::Retire(RetireError::Declared {
+            application: ApplicationName::for_delegates(),
+            level: AccessLevel::Owner,
+        })
+        .into(),
         UsageError::DelegateName(NameError::Reserved {
             kind: "role",
             name: text("pg_x"),
@@ -641,6 +648,7 @@ fn rotations() -> Vec<RotationError> {
         RotationError::UnknownApplication { name: text("shp"), nearest: None },
         RotationError::NoVersions,
         RotationError::RoleUsesIam { application: application(), role: role() },
+        RotationError::RoleRetired { application: application(), role: role() },
         RotationError::SeveralSecrets {
             application: application(),
             role: role(),

@@ -3,7 +3,7 @@
 //! - [`Setup::builder`] combines options, `rdsprov.toml` and definitions, and contacts nothing.
 //! - [`Setup::open`] fetches the secrets and connects.
 //! - [`apply`] executes the whole operation: lock, observe, plan, check the gates, record the
-//!   intent, execute, and observe again. [`delegate`] and `rotate` follow the same order.
+//!   intent, execute, and observe again. [`retire`], [`delegate`] and `rotate` follow the same order.
 //! - [`Cancellation`] stops an operation, and [`Error`] contains all errors.
 //!
 //! A front end implements [`Frontend`] to show progress and to ask for confirmation. This module
@@ -33,6 +33,7 @@ mod outcome;
 mod preflight;
 mod record_files;
 mod records;
+mod retire;
 #[cfg(feature = "aws")]
 mod rotate;
 #[cfg(feature = "aws")]
@@ -68,12 +69,15 @@ pub use notice::Notice;
 pub use objects::{fleet_object, object_store, read_object};
 pub use open::{AdminAuth, Secrets, ServerOptions};
 pub use preflight::preflight;
+pub use retire::retire;
 #[cfg(feature = "aws")]
 pub use rotate::rotate;
 #[cfg(feature = "aws")]
 pub use rotation_function::rotation_function;
 pub use run_options::{ApplyOptions, Completion, PlanSource, RunOptions};
 pub use run_report::{RunReport, RunStatus};
-pub use setup::{Delegation, Setup, SetupBuilder, parse_definitions, parse_for_environment};
+pub use setup::{
+    Delegation, Retirement, Setup, SetupBuilder, parse_definitions, parse_for_environment,
+};
 pub use unreadable::Unreadable;
 pub use usage_error::UsageError;

@@ -14,7 +14,7 @@ use tokio::sync::OnceCell;
 
 use super::credential_sources;
 use super::files::leaves;
-use super::setup::{Declared, Setup};
+use super::setup::{Declared, Retirement, Setup};
 use super::system_certificates;
 use super::usage_error::UsageError;
 use crate::access_report::AccessReport;
@@ -129,6 +129,8 @@ pub struct ServerOptions {
     pub adopt_from: Option<String>,
     /// The applications to which a plan is restricted; empty means all. See [`Desired::select`].
     pub only: Vec<String>,
+    /// The applications that the run retires, and how; see [`Desired::retire`].
+    pub(super) retirement: Retirement,
     /// The options whose values come from environment variables, with the names of the variables.
     pub variables: BTreeMap<Opt, String>,
     /// The options whose values come from a fleet file, with its path.
@@ -304,6 +306,8 @@ impl Setup {
         let mut desired = self.desired(build_id.as_deref(), allow, only)?;
         desired.secret_stage = options.secret_stage.unwrap_or_default();
         self.take_over(&mut desired, options.adopt_from.clone())?;
+        desired.retire(&options.retirement.applications).map_err(UsageError::from)?;
+        desired.ends_sessions = options.retirement.end_sessions;
         Ok(desired)
     }
 

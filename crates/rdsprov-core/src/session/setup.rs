@@ -56,6 +56,25 @@ impl Delegation {
     }
 }
 
+/// The options of `rdsprov retire`.
+#[derive(Debug, Clone, Default)]
+#[non_exhaustive]
+pub struct Retirement {
+    /// The applications: each has the access level `none`, or the definitions do not declare it any
+    /// more.
+    pub applications: Vec<String>,
+    /// Whether the sessions of their roles are ended.
+    pub end_sessions: bool,
+}
+
+impl Retirement {
+    /// Creates the options for these applications, without ending sessions.
+    #[must_use]
+    pub fn new(applications: impl IntoIterator<Item = String>) -> Self {
+        Self { applications: applications.into_iter().collect(), ..Self::default() }
+    }
+}
+
 /// The validated inputs of an operation: configuration, definitions and environment.
 ///
 /// [`Setup::builder`] validates them once, and they cannot be changed afterwards.

@@ -1,5 +1,6 @@
 //! The errors of options that contradict each other or have an invalid value.
 
+use crate::desired::RetireError;
 use crate::error_code::ErrorCode;
 use crate::hint;
 use crate::hint::{Hint, Opt};
@@ -61,6 +62,9 @@ pub enum UsageError {
         /// The environments of the instances.
         known: Vec<String>,
     },
+    /// An application cannot be retired.
+    #[error(transparent)]
+    Retire(#[from] RetireError),
     /// The role of `delegate` has a name that is not allowed.
     #[error("the role cannot be created: {0}")]
     DelegateName(#[source] NameError),
@@ -90,7 +94,8 @@ impl UsageError {
             | Self::UnknownInstance { .. }
             | Self::NoInstanceOfEnvironment { .. }
             | Self::OtherSelection { .. } => ErrorCode::WrongUsage,
-            Self::DelegateName(error) => error.code(),
+            Self::Retire(RetireError::Declared { .. }) => ErrorCode::WrongUsage,
+            Self::Retire(RetireError::Name(error)) | Self::DelegateName(error) => error.code(),
         }
     }
 
@@ -148,6 +153,11 @@ impl UsageError {
                 ", or use ",
                 (Opt::Auth, "password")
             ],
+            Self::Retire(RetireError::Declared { application, .. }) => format!(
+                "write `access_level = \"none\"` in the entry of {application}, or remove the entry"
+            )
+            .into(),
+            Self::Retire(RetireError::Name(error)) => error.hint().into(),
             Self::DelegateName(_) => hint!["choose another name with ", Opt::To],
         }]
     }

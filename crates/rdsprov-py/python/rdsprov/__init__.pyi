@@ -233,6 +233,7 @@ class AccessLevel(str, Enum):
     OWNER = "owner"
     EDITOR = "editor"
     READER = "reader"
+    NONE = "none"
     def __new__(cls, value: object) -> Self: ...
 
 class Auth(str, Enum):
@@ -249,6 +250,7 @@ class Action(str, Enum):
     CREATE_ROLE = "create_role"
     ALTER_ROLE = "alter_role"
     SET_PASSWORD = "set_password"
+    END_SESSIONS = "end_sessions"
     CREATE_SECRET = "create_secret"
     CREATE_DATABASE = "create_database"
     ALTER_DATABASE = "alter_database"
@@ -381,6 +383,7 @@ class NoteCode(str, Enum):
     BLUE_GREEN_NOT_CHECKED = "blue-green-not-checked"
     UNDECLARED_DATABASE_UNREADABLE = "undeclared-database-unreadable"
     MEMBERSHIP_BY_OTHER = "membership-by-other"
+    NOTHING_TO_RETIRE = "nothing-to-retire"
     def __new__(cls, value: object) -> Self: ...
 
 class OrphanKind(str, Enum):

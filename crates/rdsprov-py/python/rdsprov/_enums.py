@@ -21,6 +21,7 @@ class AccessLevel(_Word):
     OWNER = "owner"
     EDITOR = "editor"
     READER = "reader"
+    NONE = "none"
 
 
 class Auth(_Word):
@@ -43,6 +44,7 @@ class Action(_Word):
     CREATE_ROLE = "create_role"
     ALTER_ROLE = "alter_role"
     SET_PASSWORD = "set_password"
+    END_SESSIONS = "end_sessions"
     CREATE_SECRET = "create_secret"
     CREATE_DATABASE = "create_database"
     ALTER_DATABASE = "alter_database"
@@ -181,6 +183,7 @@ class NoteCode(_Word):
     BLUE_GREEN_NOT_CHECKED = "blue-green-not-checked"
     UNDECLARED_DATABASE_UNREADABLE = "undeclared-database-unreadable"
     MEMBERSHIP_BY_OTHER = "membership-by-other"
+    NOTHING_TO_RETIRE = "nothing-to-retire"
 
 
 class OrphanKind(_Word):

@@ -54,6 +54,14 @@ pub enum RotationError {
         /// The role of this application.
         role: RoleName,
     },
+    /// The role cannot log in.
+    #[error("{application}: role {role} is retired, and has no password to rotate")]
+    RoleRetired {
+        /// The application whose password is rotated.
+        application: ApplicationName,
+        /// The role of this application.
+        role: RoleName,
+    },
     /// Two secrets cannot change at the same moment.
     #[error(
         "{application}: the password of role {role} is stored in several secrets: {}",
@@ -88,7 +96,7 @@ impl RotationError {
         match self {
             Self::UnknownApplication { .. } => ErrorCode::UnknownApplication,
             Self::NoVersions => ErrorCode::SecretWithoutStages,
-            Self::RoleUsesIam { .. } => ErrorCode::NoPasswordToRotate,
+            Self::RoleUsesIam { .. } | Self::RoleRetired { .. } => ErrorCode::NoPasswordToRotate,
             Self::SeveralSecrets { .. } => ErrorCode::SeveralSecrets,
             Self::SharedSecret { .. } => ErrorCode::SharedSecret,
         }
@@ -110,7 +118,9 @@ impl RotationError {
                 ", or change the password in the source of the secret and run ",
                 Operation::Apply
             ],
-            Self::RoleUsesIam { .. } => "leave the application out".into(),
+            Self::RoleUsesIam { .. } | Self::RoleRetired { .. } => {
+                "leave the application out".into()
+            }
             Self::SeveralSecrets { .. } => "write the same `secret` in each entry of the role, or \
                 change the password by hand"
                 .into(),
@@ -184,8 +194,10 @@ fn secret_for(
     administrator: Option<&SecretId>,
 ) -> Result<SecretId, RotationError> {
     let (application, role) = (application.clone(), role.clone());
-    let Credential::Password(secret) = &declared.credential else {
-        return Err(RotationError::RoleUsesIam { application, role });
+    let secret = match &declared.credential {
+        Credential::Password(secret) => secret,
+        Credential::Iam => return Err(RotationError::RoleUsesIam { application, role }),
+        Credential::Retired => return Err(RotationError::RoleRetired { application, role }),
     };
     if !declared.other_secrets.is_empty() {
         let others = declared.other_secrets.keys();

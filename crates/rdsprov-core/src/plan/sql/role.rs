@@ -5,7 +5,7 @@ use std::fmt;
 use super::Statement;
 use super::hidden_password::alter_password;
 use crate::marker::Marker;
-use crate::name::{DatabaseName, RoleName};
+use crate::name::{DatabaseName, RoleName, literal};
 use crate::plan::MembershipOption;
 use crate::probe::{MembershipRevocation, RevocationScope};
 use crate::secret_id::SecretId;
@@ -16,6 +16,7 @@ use crate::valid_until::ValidUntil;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RoleAttribute {
     Login,
+    NoLogin,
     Inherit,
     CreateDatabase(bool),
     CreateRole(bool),
@@ -31,6 +32,7 @@ impl fmt::Display for RoleAttribute {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Login => "LOGIN",
+            Self::NoLogin => "NOLOGIN",
             Self::Inherit => "INHERIT",
             Self::CreateDatabase(true) => "CREATEDB",
             Self::CreateDatabase(false) => "NOCREATEDB",
@@ -78,6 +80,16 @@ pub fn alter_role(role: &RoleName, attributes: &[RoleAttribute]) -> Statement {
 
 pub fn drop_role(role: &RoleName) -> Statement {
     Statement::plain(format!("DROP ROLE {}", role.quoted()))
+}
+
+/// Ends the sessions of the current role, and fails (55006) if one of them does not end within 10
+/// seconds. A role may always end its own sessions.
+pub fn end_own_sessions() -> Statement {
+    let body = "DECLARE own CONSTANT name := current_user; BEGIN \
+         PERFORM pg_catalog.pg_terminate_backend(s.pid, 10000) FROM pg_catalog.pg_stat_activity s WHERE s.usename = own AND s.pid <> pg_catalog.pg_backend_pid(); \
+         PERFORM pg_catalog.pg_stat_clear_snapshot(); \
+         IF EXISTS (SELECT FROM pg_catalog.pg_stat_activity s WHERE s.usename = own AND s.pid <> pg_catalog.pg_backend_pid()) THEN RAISE EXCEPTION USING ERRCODE = '55006', MESSAGE = format('a session of role %s has not ended', own); END IF; END";
+    Statement::plain(format!("DO {}", literal(body)))
 }
 
 pub fn set_password(role: &RoleName, secret: &SecretId) -> Statement {

@@ -1,0 +1,37 @@
+//! Implements `rdsprov retire`: options, output and confirmation. `rdsprov_core::session` retires.
+
+use std::collections::BTreeSet;
+
+use rdsprov_core::session::{self, Retirement};
+
+use crate::apply::{TerminalFrontend, cancellation_on_signals, report_outcome, run_options};
+use crate::args::RetireArgs;
+use crate::error::{CliError, Exit};
+use crate::output::counted;
+use crate::setup;
+
+pub async fn run(options: &RetireArgs) -> Result<Exit, CliError> {
+    if options.applications.is_empty() {
+        // The option for definitions accepts several files, so it also takes applications after it.
+        return Err(CliError::usage("no application is named")
+            .with_hint("name the applications first: `rdsprov retire APPLICATION… -d FILE`"));
+    }
+    let config = session::config(options.common.config.as_deref())?;
+    let frontend = TerminalFrontend::new(options.output.format, !options.recording.yes);
+    let mut wanted = run_options(&options.recording);
+    wanted.server = (&options.server).into();
+    wanted.environment.clone_from(&options.common.env);
+    let applications: BTreeSet<String> = options.applications.iter().cloned().collect();
+    let count = applications.len();
+    let mut retirement = Retirement::new(applications);
+    retirement.end_sessions = options.end_sessions;
+    let setup = setup::builder(&options.common, config);
+    let cancellation = cancellation_on_signals();
+    let outcome = session::retire(setup, retirement, &wanted, &frontend, &cancellation).await;
+    let summary = format!(
+        "{} The roles of {} cannot log in, and have no privileges in managed databases.",
+        frontend.applied(&outcome),
+        counted(count, "application")
+    );
+    report_outcome(outcome, &summary)
+}

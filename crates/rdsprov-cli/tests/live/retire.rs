@@ -1,0 +1,258 @@
+//! The end of access: `access_level = "none"`, and `rdsprov retire`.
+
+use rdsprov_testkit::versions;
+
+use crate::fixture::{Fixture, expect, password};
+
+const SHOP: &str =
+    r#"shop = { database_name = "shop", username = "shop_owner", schemas = ["public", "app"] }"#;
+const REPORTS: &str = r#"shop_reports = { database_name = "shop", username = "shop_reader", access_level = "reader", schemas = ["public", "app"], memberships = ["pg_monitor"], settings = { work_mem = "8MB" } }"#;
+const REPORTS_ENDED: &str =
+    r#"shop_reports = { database_name = "shop", username = "shop_reader", access_level = "none" }"#;
+const HR: &str = r#"hr = { database_name = "hr", username = "hr_owner" }"#;
+const HR_REPORTS: &str =
+    r#"hr_reports = { database_name = "hr", username = "shop_reader", access_level = "reader" }"#;
+
+const PREPARED: [&str; 2] = [
+    "CREATE TABLE app.orders (id int); INSERT INTO app.orders VALUES (1)",
+    "GRANT INSERT ON app.orders TO shop_reader",
+];
+
+fn definitions(fixture: &Fixture, entries: &[&str]) -> String {
+    fixture.definitions(&format!("application_databases = {{\n{}\n}}", entries.join("\n")))
+}
+
+fn run(fixture: &Fixture, command: &str, entries: &[&str], more: &[&str], code: i32) -> String {
+    let file = definitions(fixture, entries);
+    let (command, arguments) = match command.split_once(' ') {
+        Some((command, application)) => (command, vec![application]),
+        None => (command, vec![]),
+    };
+    let arguments = [&[command], arguments.as_slice(), &["--env", "dev"], more].concat();
+    expect(&fixture.run(&file, &arguments), code)
+}
+
+/// A server with all applications, and a table of the shop that its reader can read and change.
+fn applied(major: u32) -> Fixture {
+    let fixture = Fixture::new(major);
+    for (application, role) in [("shop", "shop_owner"), ("hr", "hr_owner")] {
+        fixture.app("dev", application, role);
+    }
+    reader_secret(&fixture, "shop_reports");
+    reader_secret(&fixture, "hr_reports");
+    run(&fixture, "apply", &[SHOP, REPORTS, HR, &hr_reports()], &[], 0);
+    for sql in PREPARED {
+        fixture.server.sql_as("shop_owner", &password("shop"), "shop", sql).unwrap();
+    }
+    let sql = "CREATE TABLE staff (id int)";
+    fixture.server.sql_as("hr_owner", &password("hr"), "hr", sql).unwrap();
+    reads(&fixture, "shop", "SELECT FROM app.orders").unwrap();
+    reads(&fixture, "hr", "SELECT FROM staff").unwrap();
+    fixture
+}
+
+/// Both entries of the reader have the same password.
+fn reader_secret(fixture: &Fixture, application: &str) {
+    let text =
+        format!(r#"{{"username": "shop_reader", "password": "{}"}}"#, password("hr_reports"));
+    fixture.secret(&format!("goldenpath/dev/{application}/postgres"), &text);
+}
+
+fn hr_reports() -> String {
+    HR_REPORTS.replace("}", r#", memberships = ["pg_monitor"] }"#)
+}
+
+fn reads(fixture: &Fixture, database: &str, sql: &str) -> Result<String, String> {
+    let password = password("hr_reports");
+    let result = fixture.server.sql_as("shop_reader", &password, database, sql);
+    result.map_err(|error| error.to_string())
+}
+
+/// Returns the privileges of the reader in a database, other than those of PUBLIC.
+fn privileges(fixture: &Fixture, database: &str) -> String {
+    fixture.query_in(
+        database,
+        "SELECT string_agg(held, ' ' ORDER BY held) FROM (
+           SELECT 'database ' || p FROM pg_database, aclexplode(datacl) x(o, g, p, a)
+             WHERE g = 'shop_reader'::regrole
+           UNION ALL SELECT nspname || ' ' || p FROM pg_namespace, aclexplode(nspacl) x(o, g, p, a)
+             WHERE g = 'shop_reader'::regrole
+           UNION ALL SELECT relname || ' ' || p FROM pg_class, aclexplode(relacl) x(o, g, p, a)
+             WHERE g = 'shop_reader'::regrole
+           UNION ALL SELECT 'future ' || p FROM pg_default_acl, aclexplode(defaclacl) x(o, g, p, a)
+             WHERE g = 'shop_reader'::regrole) f(held)",
+    )
+}
+
+fn role(fixture: &Fixture) -> String {
+    fixture.query(
+        "SELECT rolcanlogin || ' ' || (SELECT count(*) FROM pg_auth_members WHERE member = r.oid)
+           || ' ' || (SELECT count(*) FROM pg_db_role_setting WHERE setrole = r.oid)
+         FROM pg_roles r WHERE rolname = 'shop_reader'",
+    )
+}
+
+/// Asserts that the reader has nothing left, and that a second run writes nothing.
+#[track_caller]
+fn assert_retired(fixture: &Fixture, databases: &[&str], again: impl Fn(&str) -> String) {
+    assert!(role(fixture).starts_with("false 0 "), "{}", role(fixture));
+    for database in databases {
+        assert_eq!(privileges(fixture, database), "", "{database}");
+        assert!(
+            reads(fixture, database, "SELECT 1").unwrap_err().contains("not permitted to log in")
+        );
+    }
+    let state = fixture.catalog_state();
+    let output = again("first");
+    assert!(output.contains("Nothing to do"), "{output}");
+    fixture.disable_background_writes();
+    let wal = fixture.wal_position();
+    again("second");
+    assert_eq!(fixture.wal_position(), wal);
+    assert_eq!(fixture.catalog_state(), state);
+}
+
+/// The entry stays in the definitions, and its secret does not have to exist any more.
+#[test]
+fn entry_without_access_retires_its_role() {
+    for major in versions() {
+        let fixture = applied(major);
+        let half = [SHOP, REPORTS_ENDED, HR, &hr_reports()];
+        run(&fixture, "apply", &half, &[], 0);
+        // Only one of its entries has ended.
+        assert!(role(&fixture).starts_with("true 1 "), "{}", role(&fixture));
+        assert!(reads(&fixture, "shop", "SELECT 1").is_err());
+        reads(&fixture, "hr", "SELECT FROM staff").unwrap();
+
+        let hr_ended = HR_REPORTS.replace("reader\" }", "none\" }");
+        let ended = [SHOP, REPORTS_ENDED, HR, &hr_ended];
+        for application in ["shop_reports", "hr_reports"] {
+            let id = format!("goldenpath/dev/{application}/postgres.json");
+            std::fs::remove_file(fixture.path().join(id)).unwrap();
+        }
+        let plan = run(&fixture, "plan", &ended, &[], 0);
+        assert!(plan.contains("role shop_reader: NOLOGIN   [revokes_access]"), "{plan}");
+        run(&fixture, "apply", &ended, &[], 0);
+        assert_retired(&fixture, &["shop", "hr"], |_| run(&fixture, "apply", &ended, &[], 0));
+        assert_eq!(role(&fixture), "false 0 0");
+        run(&fixture, "check", &ended, &[], 0);
+        run(&fixture, "retire shop_reports", &ended, &[], 0);
+        fixture.server.sql_as("shop_owner", &password("shop"), "shop", "TABLE app.orders").unwrap();
+
+        // An entry can get its access back.
+        reader_secret(&fixture, "shop_reports");
+        reader_secret(&fixture, "hr_reports");
+        let output = run(&fixture, "apply", &[SHOP, REPORTS, HR, &hr_reports()], &[], 0);
+        assert!(output.contains("[widens_access]"), "{output}");
+        reads(&fixture, "shop", "TABLE app.orders").unwrap();
+    }
+}
+
+/// The marker names the application of a role that the definitions do not contain any more.
+#[test]
+fn orphans_are_retired_by_name() {
+    for major in versions() {
+        let fixture = applied(major);
+        // The database of `hr` is an orphan as well.
+        let left = [SHOP];
+        let state = fixture.catalog_state();
+        let plan = run(&fixture, "retire hr_reports", &left, &["--dry-run"], 0);
+        assert!(plan.contains("only for application hr_reports"), "{plan}");
+        assert_eq!(fixture.catalog_state(), state);
+        let output = run(&fixture, "retire hr_reports", &left, &[], 0);
+        assert!(output.contains(",shop_reader,alter_role,success,"), "{output}");
+        assert_retired(&fixture, &["shop", "hr"], |_| {
+            run(&fixture, "retire hr_reports", &left, &[], 0)
+        });
+        fixture.server.sql_as("hr_owner", &password("hr"), "hr", "TABLE staff").unwrap();
+
+        // The owner of an orphan keeps its database and its objects, and cannot log in.
+        let output = run(&fixture, "retire hr", &left, &[], 0);
+        assert!(output.contains("role hr_owner: NOLOGIN"), "{output}");
+        assert!(fixture.server.sql_as("hr_owner", &password("hr"), "hr", "TABLE staff").is_err());
+        let owner = "SELECT pg_get_userbyid(datdba) FROM pg_database WHERE datname = 'hr'";
+        assert_eq!(fixture.query(owner), "hr_owner");
+        assert_eq!(fixture.admin_grants(), "0");
+        run(&fixture, "check", &left, &[], 0);
+    }
+}
+
+#[test]
+fn applications_with_access_are_not_retired() {
+    let fixture = applied(versions()[0]);
+    let state = fixture.catalog_state();
+    let all = [SHOP, REPORTS, HR, &hr_reports()];
+    let output = run(&fixture, "retire shop", &all, &[], 64);
+    assert!(output.contains("the definitions declare it as owner"), "{output}");
+    assert!(output.contains("write `access_level = \"none\"` in the entry of shop"), "{output}");
+    let output = run(&fixture, "retire shp", &all, &[], 0);
+    assert!(output.contains("no role of application shp is managed"), "{output}");
+    assert_eq!(fixture.catalog_state(), state);
+    let file = definitions(&fixture, &all);
+    expect(&fixture.run(&file, &["retire", "--env", "dev"]), 64);
+}
+
+/// A role of another environment, and one that nobody manages, stay as they are.
+#[test]
+fn other_roles_are_not_retired() {
+    let fixture = applied(versions()[0]);
+    let comment =
+        "SELECT shobj_description(oid, 'pg_authid') FROM pg_roles WHERE rolname = 'hr_owner'";
+    let marker = fixture.query(comment).replace("environment=dev", "environment=prod");
+    fixture.query(&format!("COMMENT ON ROLE hr_owner IS '{marker}'"));
+    let state = fixture.catalog_state();
+    let output = run(&fixture, "retire hr", &[SHOP], &[], 0);
+    assert!(output.contains("no role of application hr is managed"), "{output}");
+    fixture.query("COMMENT ON ROLE shop_reader IS 'ask Ada'");
+    let state_then = fixture.catalog_state();
+    run(&fixture, "retire shop_reports", &[SHOP, REPORTS_ENDED], &[], 3);
+    assert_eq!(fixture.catalog_state(), state_then);
+    assert_ne!(state, state_then);
+}
+
+#[test]
+fn sessions_of_retired_roles_end() {
+    for major in versions() {
+        let fixture = applied(major);
+        let ended = [SHOP, REPORTS_ENDED];
+        // The clone of an alternating-users rotation is a member of its role.
+        fixture
+            .server
+            .master("postgres", "CREATE ROLE hr_owner_clone LOGIN PASSWORD 'clone-of-hr-1'")
+            .unwrap();
+        fixture.query("GRANT hr_owner TO hr_owner_clone");
+        let mut reader =
+            fixture.server.session("shop_reader", &password("hr_reports"), "shop").unwrap();
+        let mut clone = fixture.server.session("hr_owner_clone", "clone-of-hr-1", "hr").unwrap();
+        let mut owner = fixture.server.session("shop_owner", &password("shop"), "shop").unwrap();
+
+        run(&fixture, "retire hr", &[SHOP, REPORTS_ENDED], &[], 0);
+        clone.ask("SELECT 1").unwrap();
+        let output = run(&fixture, "retire hr", &ended, &["--end-sessions"], 0);
+        assert!(output.contains("sessions of role hr_owner_clone"), "{output}");
+        assert!(clone.ask("SELECT 1").is_err(), "PostgreSQL {major}");
+        let login = fixture.server.session("hr_owner_clone", "clone-of-hr-1", "hr");
+        assert!(login.is_err());
+
+        let output = run(&fixture, "retire hr_reports", &[SHOP], &["--end-sessions"], 0);
+        assert!(output.contains(",shop_reader,end_sessions,success,"), "{output}");
+        assert!(reader.ask("SELECT 1").is_err(), "PostgreSQL {major}");
+        owner.ask("SELECT 1").unwrap();
+        assert_eq!(fixture.admin_grants(), "0");
+        let output = run(&fixture, "retire hr_reports", &[SHOP], &["--end-sessions"], 0);
+        assert!(output.contains("Nothing to do"), "{output}");
+    }
+}
+
+/// A role with IAM tokens leaves `rds_iam`.
+#[test]
+fn retired_role_leaves_rds_iam() {
+    let fixture = applied(versions()[0]);
+    let iam = r#"hr_reports = { database_name = "hr", username = "app_iam", access_level = "reader", auth = "iam" }"#;
+    run(&fixture, "apply", &[SHOP, HR, iam], &[], 0);
+    let member = "SELECT pg_has_role('app_iam', 'rds_iam', 'MEMBER')";
+    assert_eq!(fixture.query(member), "t");
+    let ended = r#"hr_reports = { database_name = "hr", username = "app_iam", access_level = "none", auth = "iam" }"#;
+    run(&fixture, "retire hr_reports", &[SHOP, HR, ended], &[], 0);
+    assert_eq!(fixture.query(member), "f");
+}

@@ -1,0 +1,124 @@
+//! Plans the end of access: retired roles, and the roles of applications that are not declared any more.
+//!
+//! A retired role keeps its marker, and what it owns. It loses its privileges, memberships and `LOGIN`.
+
+use std::borrow::Cow;
+
+use super::planner::Planner;
+use super::recorded::Recorded;
+use super::roles::attributes;
+use super::{Action, ExecuteAs, Hazard, NoteKind, Step, database_marker, sql};
+use crate::desired::{self, Adoption, Desired};
+use crate::name::{ApplicationName, DatabaseName, RoleName};
+use crate::observed::{self, Observed};
+use crate::rotation_clone::RotationClone;
+
+/// Adds the roles of the undeclared applications that are retired, as the markers on the server name
+/// them, and the managed databases in which these roles can have privileges.
+pub(crate) fn with_orphans<'a>(desired: &'a Desired, observed: &Observed) -> Cow<'a, Desired> {
+    let orphaned = |name: &RoleName, seen: &observed::Role| {
+        let marker = seen.marker().filter(|marker| desired.manages(Some(marker)))?;
+        let application = desired.orphans.iter().find(|one| one.as_str() == marker.application)?;
+        (!desired.roles.contains_key(name)).then(|| (name.clone(), application.clone()))
+    };
+    let roles: Vec<_> = match desired.orphans.is_empty() {
+        true => Vec::new(),
+        false => observed.roles.iter().filter_map(|(name, seen)| orphaned(name, seen)).collect(),
+    };
+    let Some((_, first)) = roles.first() else { return Cow::Borrowed(desired) };
+    let recorded = Recorded::new(desired, observed);
+    let managed = observed.databases.iter().filter(|(name, seen)| {
+        **name != observed.admin_database
+            && !seen.is_unfinished(&observed.administrator.name)
+            && database_marker::has_believed_marker(desired, observed, &recorded, name, seen)
+    });
+    let application = |seen: &observed::Database| {
+        let marker = seen.marker().map(|marker| ApplicationName::new(marker.application));
+        marker.and_then(Result::ok).unwrap_or_else(|| first.clone())
+    };
+    let databases: Vec<_> = managed.map(|(name, seen)| (name.clone(), application(seen))).collect();
+    Cow::Owned(desired.with_retired(&roles, &databases))
+}
+
+impl Planner<'_> {
+    /// Notes each application to retire that neither the definitions nor a marker name.
+    pub(super) fn note_nothing_to_retire(&mut self) {
+        for application in &self.desired.orphans {
+            if !self.desired.roles.values().any(|role| role.application == *application) {
+                self.note(NoteKind::NothingToRetire { application: application.clone() });
+            }
+        }
+    }
+
+    /// Returns whether nothing gives access to a database without access entries: it does not exist,
+    /// or it allows no connections.
+    pub(super) fn is_out_of_reach(
+        &self,
+        name: &DatabaseName,
+        database: &desired::Database,
+    ) -> bool {
+        let seen = self.observed.databases.get(name);
+        database.is_retired() && seen.is_none_or(|seen| !seen.allow_connections)
+    }
+
+    /// Ends the logins and memberships of a managed role. Its privileges are revoked where the
+    /// databases are compared.
+    pub(super) fn retired_role(
+        &mut self,
+        name: &RoleName,
+        role: &desired::Role,
+        seen: &observed::Role,
+        steps: &mut Vec<Step>,
+    ) {
+        if self.role_takeover(name, role, seen, Adoption::Refused).is_none() {
+            return;
+        }
+        self.lock_out(name, role, seen, steps);
+        self.memberships(name, role, seen, steps);
+        // The secret is not read, so that only the name and the membership show the clone.
+        let observed = self.observed;
+        let clone = RotationClone::name_for(name);
+        let clone = clone.and_then(|clone| observed.roles.get_key_value(&clone));
+        let is_clone = |(clone, seen): &(&RoleName, &observed::Role)| {
+            seen.memberships.iter().any(|one| one.role == *name)
+                && seen.marker().is_none()
+                && !self.desired.roles.contains_key(*clone)
+        };
+        if let Some((clone, seen)) = clone.filter(is_clone) {
+            self.lock_out(clone, role, seen, steps);
+        }
+    }
+
+    /// Takes `LOGIN` from a role, and ends its sessions if the run does.
+    fn lock_out(
+        &mut self,
+        name: &RoleName,
+        role: &desired::Role,
+        seen: &observed::Role,
+        steps: &mut Vec<Step>,
+    ) {
+        let before = steps.len();
+        attributes(name, role, seen, steps);
+        if steps.len() > before && !self.can_administer(name) {
+            steps.truncate(before);
+            self.refuse_without_admin_option(&role.application, name);
+            return;
+        }
+        if !self.observed.roles_with_sessions.contains(name) {
+            return;
+        }
+        match self.act_as(name) {
+            Some(ExecuteAs::Role(_)) => {
+                let application = &role.application;
+                let summary = format!("sessions of role {name}");
+                let statements = [sql::end_own_sessions()];
+                let ended =
+                    Step::on_role(name, application, Action::EndSessions, summary, statements);
+                // After the commit of NOLOGIN: until then, the role can open new sessions.
+                let ended = ended.executed_as(ExecuteAs::Role(name.clone())).after_logins();
+                steps.push(ended.with_hazards([Hazard::RevokesAccess]));
+            }
+            _ => self.refuse_without_admin_option(&role.application, name),
+        }
+    }
+}
