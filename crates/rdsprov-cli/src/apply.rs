@@ -11,6 +11,7 @@ use rdsprov_core::audit::{Columns, Command, Record, RunContext, to_csv};
 use rdsprov_core::config::{Config, SecretTags};
 use rdsprov_core::definitions::Auth;
 use rdsprov_core::error_code::ErrorCode;
+use rdsprov_core::name::DatabaseName;
 use rdsprov_core::plan::{Counts, Detail, Plan};
 use rdsprov_core::session::{
     self, Cancellation, Completion, Delegation, Frontend, Notice, Outcome, PlanSource, RunReport,
@@ -335,16 +336,30 @@ impl Frontend for TerminalFrontend {
         self.started.get_or_init(Instant::now);
         confirmed
     }
+
+    /// Asks for the name of the database on a terminal, also with `--yes`.
+    async fn confirm_drop(&self, database: &DatabaseName) -> bool {
+        let name = visible(database.as_str());
+        let question = format!("Database {name} will be dropped, with all its data.");
+        std::io::stdin().is_terminal()
+            && std::io::stderr().is_terminal()
+            && ask_for(&question, database.as_str()).await
+    }
 }
 
 /// Asks a question. Every answer but "yes" means no.
 pub async fn ask_user(question: &str) -> bool {
+    ask_for(question, "yes").await
+}
+
+/// Asks a question. Every answer but this one means no.
+async fn ask_for(question: &str, expected: &str) -> bool {
     progress::end();
-    let question = visible(question);
-    let _ = write!(std::io::stderr(), "{question} Enter \"yes\" to confirm: ");
+    let (question, expected_text) = (visible(question), visible(expected));
+    let _ = write!(std::io::stderr(), "{question} Enter \"{expected_text}\" to confirm: ");
     let answer = tokio::task::spawn_blocking(|| {
         let mut answer = String::new();
         std::io::stdin().read_line(&mut answer).map(|_| answer)
     });
-    matches!(answer.await, Ok(Ok(answer)) if answer.trim() == "yes")
+    matches!(answer.await, Ok(Ok(answer)) if answer.trim() == expected)
 }

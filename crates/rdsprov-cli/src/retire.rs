@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use rdsprov_core::desired::Backup;
 use rdsprov_core::session::{self, Retirement};
 
 use crate::apply::{TerminalFrontend, cancellation_on_signals, report_outcome, run_options};
@@ -25,6 +26,13 @@ pub async fn run(options: &RetireArgs) -> Result<Exit, CliError> {
     let count = applications.len();
     let mut retirement = Retirement::new(applications);
     retirement.end_sessions = options.end_sessions;
+    retirement.drop_role = options.drop_role;
+    retirement.drop_database = options.drop_database;
+    retirement.backup = match &options.backup {
+        Some(path) => Some(Backup::File(path.clone())),
+        None => options.without_backup.then_some(Backup::Nothing),
+    };
+    retirement.confirm.clone_from(&options.confirm);
     let setup = setup::builder(&options.common, config);
     let cancellation = cancellation_on_signals();
     let outcome = session::retire(setup, retirement, &wanted, &frontend, &cancellation).await;

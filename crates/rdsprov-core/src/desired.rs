@@ -243,6 +243,16 @@ impl Database {
     }
 }
 
+/// What is left of the data of a dropped database.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Backup {
+    /// The file with this path, which the user has named.
+    File(String),
+    /// Nothing, as the user has said.
+    Nothing,
+}
+
 /// An application cannot be retired.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -284,6 +294,12 @@ pub struct Desired {
     /// Whether the sessions of retired roles are ended.
     #[serde(skip_serializing_if = "is_false")]
     pub ends_sessions: bool,
+    /// Whether retired roles are dropped.
+    #[serde(skip_serializing_if = "is_false")]
+    pub drops_roles: bool,
+    /// Whether the databases that retired roles own are dropped, and what is left of their data.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub drops_databases: Option<Backup>,
     /// Whether a database may get another owner, because the hazard `changes_owner` is allowed.
     pub may_change_owners: bool,
     /// The environment whose roles and databases are taken over, because the server was restored from
@@ -415,6 +431,8 @@ impl Desired {
             only: BTreeSet::new(),
             orphans: BTreeSet::new(),
             ends_sessions: false,
+            drops_roles: false,
+            drops_databases: None,
             may_change_owners: false,
             adopt_from: None,
             may_degrade_blue_green: false,
@@ -464,6 +482,8 @@ impl Desired {
             only: BTreeSet::new(),
             orphans: BTreeSet::new(),
             ends_sessions: false,
+            drops_roles: false,
+            drops_databases: None,
             may_change_owners: false,
             adopt_from: None,
             may_degrade_blue_green: false,

@@ -25,15 +25,20 @@ named_enum! {
         AuditLedger,
         Auth,
         AuditOutput,
+        Backup,
         BuildId,
         CaFile,
         ClientCert,
         ClientKey,
         Config,
+        Confirm,
         ConnectTimeout,
         ConnectTo,
         Dbname,
         Definitions,
+        DropDatabase,
+        DropRole,
+        EndSessions,
         Env,
         Host,
         LockTimeout,
@@ -53,6 +58,7 @@ named_enum! {
         ToSecret,
         VerifyPasswords,
         WithVerifiers,
+        WithoutBackup,
     }
 }
 

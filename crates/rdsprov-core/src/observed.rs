@@ -23,8 +23,8 @@ pub use contents::{
 };
 pub use databases::{Database, Subscription, UnreadableContents};
 pub use roles::{
-    Administrator, GrantedMembership, Membership, RDS_AD, RDS_EXTENSION, RDS_IAM, RDS_SUPERUSER,
-    Role,
+    Administrator, DependencyKind, GrantedMembership, Membership, RDS_AD, RDS_EXTENSION, RDS_IAM,
+    RDS_SUPERUSER, Role, RoleDependency,
 };
 
 use crate::blue_green::{self, DeploymentNode};
@@ -119,6 +119,13 @@ pub struct Observed {
     /// The retired roles with sessions, if the run ends them.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub roles_with_sessions: BTreeSet<RoleName>,
+    /// What the retired roles have, if the run drops them.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub dependencies: BTreeMap<RoleName, BTreeSet<RoleDependency>>,
+    /// The roles with sessions in a database, by the database, if the run drops databases. Those of the
+    /// administrator's own program are left out.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub database_sessions: BTreeMap<DatabaseName, BTreeSet<RoleName>>,
     /// The nodes of the blue/green deployment that the server belongs to; empty if it reports none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub blue_green: Vec<DeploymentNode>,

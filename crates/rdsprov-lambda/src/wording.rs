@@ -31,6 +31,12 @@ impl Wording for EventWording {
             | Opt::SecretTags
             | Opt::Secrets
             | Opt::To
+            | Opt::Backup
+            | Opt::Confirm
+            | Opt::DropDatabase
+            | Opt::DropRole
+            | Opt::EndSessions
+            | Opt::WithoutBackup
             | Opt::ToSecret
             | Opt::WithVerifiers => return option.of_command(),
             _ => {}

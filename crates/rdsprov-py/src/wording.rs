@@ -18,6 +18,12 @@ impl Wording for PythonWording {
             | Opt::SecretKmsKey
             | Opt::SecretTags
             | Opt::To
+            | Opt::Backup
+            | Opt::Confirm
+            | Opt::DropDatabase
+            | Opt::DropRole
+            | Opt::EndSessions
+            | Opt::WithoutBackup
             | Opt::ToSecret
             | Opt::WithVerifiers => return option.of_command(),
             _ => {}

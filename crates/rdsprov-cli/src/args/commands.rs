@@ -12,7 +12,9 @@ use super::flags::{
     ServerArgs,
 };
 use super::fleet::FleetArgs;
-use super::headings::{COMPATIBILITY, DEFINITIONS, EXECUTION, FLEET, OUTPUT, RECORDS, SECRETS};
+use super::headings::{
+    APPROVAL, COMPATIBILITY, DEFINITIONS, EXECUTION, FLEET, OUTPUT, RECORDS, SECRETS,
+};
 use super::values::{EXPORT_FORMATS, GRAPH_FORMATS, closed_set};
 
 #[derive(Debug, Args)]
@@ -157,6 +159,31 @@ pub struct RetireArgs {
     /// privileges of its role all the same.
     #[arg(long, help_heading = EXECUTION)]
     pub end_sessions: bool,
+    /// Drop their roles as well
+    ///
+    /// A role that still owns objects is refused, with a list of them. Needs `--allow drops_role` in
+    /// every environment.
+    #[arg(long, help_heading = EXECUTION)]
+    pub drop_role: bool,
+    /// Drop the databases that their roles own as well
+    ///
+    /// A database in which other sessions are connected is refused. Needs `--backup` or
+    /// `--without-backup`, the name of the database, and `--allow drops_database` in every environment.
+    #[arg(long, help_heading = EXECUTION)]
+    pub drop_database: bool,
+    /// Name the dump of the databases that are dropped
+    ///
+    /// The file must exist and is not read. Its path is in the plan and the records.
+    #[arg(long, value_name = "FILE", conflicts_with = "without_backup", help_heading = EXECUTION)]
+    pub backup: Option<String>,
+    /// Drop databases without a dump
+    #[arg(long, help_heading = EXECUTION)]
+    pub without_backup: bool,
+    /// Confirm that the database with this name is dropped
+    ///
+    /// Without this flag, the name must be typed on the terminal. May be given several times.
+    #[arg(long, value_name = "DATABASE", help_heading = APPROVAL)]
+    pub confirm: Vec<String>,
     #[command(flatten)]
     pub common: CommonArgs,
     #[command(flatten)]

@@ -29,7 +29,7 @@ pub(super) const PASSWORD_CHECKS: [Described; 3] = [
     ("always-set", "Do not check; set every password in every run"),
 ];
 
-pub(super) const HAZARDS: [Described; 15] = [
+pub(super) const HAZARDS: [Described; 17] = [
     ("revokes_access", "A role loses a privilege, an attribute or a membership"),
     ("changes_owner", "A database or schema gets another owner"),
     ("resets_password", "A password that worked stops working"),
@@ -50,6 +50,8 @@ pub(super) const HAZARDS: [Described; 15] = [
         "reaches_beyond_database",
         "A role gets a membership or a routine that is not limited to its database",
     ),
+    ("drops_role", "A retired role is dropped"),
+    ("drops_database", "The database of a retired role is dropped, with all its data"),
     ("degrades_blue_green", "The green environment of a deployment does not get the change"),
 ];
 

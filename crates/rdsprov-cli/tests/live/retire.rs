@@ -256,3 +256,125 @@ fn retired_role_leaves_rds_iam() {
     run(&fixture, "retire hr_reports", &[SHOP, HR, ended], &[], 0);
     assert_eq!(fixture.query(member), "f");
 }
+
+/// Returns which of the role and the database of `hr` exist, and the owner of the database.
+fn left_of_hr(fixture: &Fixture) -> String {
+    fixture.query(
+        "SELECT concat_ws(' ', (SELECT rolname FROM pg_roles WHERE rolname = 'hr_owner'),
+           (SELECT datname || ':' || pg_get_userbyid(datdba) || ':' || datallowconn
+            FROM pg_database WHERE datname = 'hr'))",
+    )
+}
+
+const DROPS: [&str; 6] =
+    ["--drop-role", "--drop-database", "--allow", "drops_role", "--allow", "drops_database"];
+const CONFIRMED: [&str; 3] = ["--without-backup", "--confirm", "hr"];
+
+#[test]
+fn roles_and_databases_are_dropped() {
+    for major in versions() {
+        let fixture = applied(major);
+        let ended = [SHOP, HR_ENDED];
+        let hr = |more: &[&[&str]], code| run(&fixture, "retire hr", &ended, &more.concat(), code);
+        let state = fixture.catalog_state();
+
+        let output = hr(&[&DROPS], 64);
+        assert!(
+            output.contains("add --confirm") || output.contains("--without-backup"),
+            "{output}"
+        );
+        let output = hr(&[&DROPS, &["--backup", "none.dump"]], 64);
+        assert!(output.contains("the dump `none.dump` cannot be used"), "{output}");
+        let output = hr(&[&DROPS, &["--backup", "."]], 64);
+        assert!(output.contains("it is not a regular file"), "{output}");
+        let output = hr(&[&DROPS, &["--without-backup"]], 64);
+        assert!(output.contains("hint: review the plan, then add --confirm hr"), "{output}");
+        hr(&[&DROPS, &["--without-backup", "--confirm", "shop"]], 64);
+        let output = hr(&[&DROPS[..2], &CONFIRMED], 3);
+        assert!(output.contains("drops_role (1 change), drops_database (2 changes)"), "{output}");
+        // Another application still uses the database.
+        let all = [SHOP, HR_ENDED, &hr_reports()];
+        let more = [DROPS.as_slice(), &CONFIRMED].concat();
+        let output = run(&fixture, "retire hr", &all, &more, 3);
+        assert!(output.contains("application hr_reports uses it as reader"), "{output}");
+        // A client of the reader, which is an orphan.
+        let mut reader =
+            fixture.server.session("shop_reader", &password("hr_reports"), "hr").unwrap();
+        let output = hr(&[&DROPS, &CONFIRMED], 3);
+        assert!(output.contains("[database-not-droppable]"), "{output}");
+        assert!(output.contains("sessions of shop_reader use it"), "{output}");
+        reader.ask("SELECT 1").unwrap();
+        drop(reader);
+        assert_eq!(fixture.catalog_state(), state, "PostgreSQL {major}");
+
+        // Those of the retired role end with the option.
+        let mut own = fixture.server.session("hr_owner", &password("hr"), "hr").unwrap();
+        hr(&[&DROPS, &CONFIRMED], 3);
+        std::fs::write(fixture.path().join("hr.dump"), "a dump").unwrap();
+        let backup = ["--backup", "hr.dump", "--confirm", "hr", "--end-sessions"];
+        let output = hr(&[&DROPS, &backup], 0);
+        assert!(own.ask("SELECT 1").is_err());
+        assert!(output.contains("the user has a dump of it in hr.dump"), "{output}");
+        assert!(output.contains(",hr,,drop_database,success,"), "{output}");
+        assert!(output.contains(",hr_owner,drop_role,success,"), "{output}");
+        assert_eq!(left_of_hr(&fixture), "", "PostgreSQL {major}");
+        assert_eq!(fixture.admin_grants(), "0");
+        let state = fixture.catalog_state();
+        let output = hr(&[&DROPS, &CONFIRMED], 0);
+        assert!(output.contains("Nothing to do"), "{output}");
+        assert_eq!(fixture.catalog_state(), state);
+        run(&fixture, "check", &ended, &[], 0);
+        fixture.server.sql_as("shop_owner", &password("shop"), "shop", "TABLE app.orders").unwrap();
+    }
+}
+
+const HR_ENDED: &str =
+    r#"hr = { database_name = "hr", username = "hr_owner", access_level = "none" }"#;
+
+/// What is not dropped with the role is listed, and nothing is changed.
+#[test]
+fn roles_with_objects_are_not_dropped() {
+    for major in versions() {
+        let fixture = applied(major);
+        let drop = ["--drop-role", "--allow", "drops_role"];
+        let state = fixture.catalog_state();
+        let output = run(&fixture, "retire hr", &[SHOP], &drop, 3);
+        assert!(output.contains("refused[role-not-droppable]"), "{output}");
+        assert!(output.contains("database hr"), "{output}");
+        assert!(output.contains("of its own in database hr"), "{output}");
+        assert_eq!(fixture.catalog_state(), state);
+
+        // Objects of the reader in a database that nothing manages.
+        fixture.query("CREATE DATABASE other");
+        fixture.query_in("other", "CREATE SCHEMA s AUTHORIZATION shop_reader");
+        let output = run(&fixture, "retire hr_reports", &[SHOP], &drop, 3);
+        assert!(output.contains("1 object of its own in database other"), "{output}");
+        fixture.query_in("other", "DROP SCHEMA s");
+        // The plan revokes the privileges of the reader in all managed databases.
+        let output = run(&fixture, "retire hr_reports", &[SHOP], &drop, 0);
+        assert!(output.contains(",shop_reader,drop_role,success,"), "{output}");
+        assert_eq!(fixture.query("SELECT FROM pg_roles WHERE rolname = 'shop_reader'"), "");
+        let output = run(&fixture, "retire hr_reports", &[SHOP], &drop, 0);
+        assert!(output.contains("no role of application hr_reports is managed"), "{output}");
+    }
+}
+
+/// The next run drops a database that an interrupted run has prepared.
+#[test]
+fn interrupted_drop_is_completed() {
+    for major in versions() {
+        let fixture = applied(major);
+        let arguments = [DROPS.as_slice(), &CONFIRMED].concat();
+        fixture.query("ALTER DATABASE hr OWNER TO platform_admin");
+        fixture.query("ALTER DATABASE hr ALLOW_CONNECTIONS false");
+        let prepared = "hr_owner hr:platform_admin:false";
+        assert_eq!(left_of_hr(&fixture), prepared);
+        // Neither a plan for all nor a plain `retire` opens it again.
+        let allow = ["--allow", "changes_secret,changes_application"];
+        run(&fixture, "apply", &[SHOP, HR_ENDED, REPORTS], &allow, 0);
+        assert_eq!(left_of_hr(&fixture), prepared);
+        let output = run(&fixture, "retire hr", &[SHOP, REPORTS], &arguments, 0);
+        assert!(output.contains("database hr with all its data; without a dump"), "{output}");
+        assert_eq!(left_of_hr(&fixture), "", "PostgreSQL {major}");
+    }
+}

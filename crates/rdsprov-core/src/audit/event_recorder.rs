@@ -32,6 +32,7 @@ fn kind(step: &Step) -> &'static str {
         | Action::AlterRole
         | Action::SetPassword
         | Action::EndSessions
+        | Action::DropRole
         | Action::SetParameter
         | Action::CreatePending
         | Action::TestPassword
@@ -39,6 +40,7 @@ fn kind(step: &Step) -> &'static str {
         | Action::RestorePassword => KINDS[0],
         Action::Adopt if step.database.is_none() => KINDS[0],
         Action::CreateDatabase
+        | Action::DropDatabase
         | Action::AlterDatabase
         | Action::CreateSchema
         | Action::AlterSchema

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::marker::Marker;
-use crate::name::RoleName;
+use crate::name::{DatabaseName, RoleName};
 
 /// The role as which rdsprov connects to the server.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -182,3 +182,29 @@ pub const RDS_SUPERUSER: &str = "rds_superuser";
 
 /// The role whose members may create the extensions in `rds.allowed_delegated_extensions` on Amazon RDS.
 pub const RDS_EXTENSION: &str = "rds_extension";
+
+/// What PostgreSQL records as depending on a role (`pg_shdepend`), so that the role cannot be dropped.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct RoleDependency {
+    /// The database that contains the objects, or the database itself; `None` for other objects that
+    /// all databases share.
+    pub database: Option<DatabaseName>,
+    /// Whether the database itself depends on the role, and not the objects in it.
+    pub is_database: bool,
+    /// What the role is for the objects.
+    pub kind: DependencyKind,
+    /// The number of objects.
+    pub count: u64,
+}
+
+/// What a role is for an object that depends on it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DependencyKind {
+    /// The owner of an object, or the role of default privileges.
+    Owner,
+    /// The grantee or the grantor of privileges.
+    Privileges,
+    /// The role of a policy, for example.
+    Other,
+}

@@ -35,8 +35,9 @@ impl Plan {
         let mut planner = Planner::new(desired, observed, findings);
         planner.note_nothing_to_retire();
         let mut changes = Changes { cluster: planner.roles(), ..Changes::default() };
+        let dropped = planner.dropped_databases();
         for (name, database) in desired.selected_databases() {
-            if planner.is_out_of_reach(name, database) {
+            if dropped.contains(name) || planner.is_out_of_reach(name, database) {
                 continue;
             }
             let before = planner.count_findings();
@@ -68,6 +69,7 @@ impl Plan {
             .collect();
         transactions.extend(changes.new_databases);
         transactions.extend(changes.inside);
+        transactions.extend(planner.drops(&dropped));
         widening::mark(desired, observed, &mut transactions);
         if let Some(note) = environments::mark(desired, observed, &mut transactions) {
             planner.note(note);

@@ -96,6 +96,8 @@ explanations! {
     RoleUsesIam => "role-uses-iam",
     RoleCannotLogIn => "role-cannot-log-in",
     LoginUnverified => "login-unverified",
+    RoleNotDroppable => "role-not-droppable",
+    DatabaseNotDroppable => "database-not-droppable",
 }
 
 explanations! {
@@ -138,6 +140,8 @@ explanations! {
     ChangesApplication => "changes_application",
     HandsOverCode => "hands_over_code",
     ReachesBeyondDatabase => "reaches_beyond_database",
+    DropsRole => "drops_role",
+    DropsDatabase => "drops_database",
     DegradesBlueGreen => "degrades_blue_green",
 }
 

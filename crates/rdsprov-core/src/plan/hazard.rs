@@ -45,6 +45,10 @@ named_enum! {
         /// predefined role, and the step says what the members can do, or it gets `EXECUTE` on a routine
         /// of an extension that PUBLIC may not execute; or the plan creates such an extension for it.
         ReachesBeyondDatabase,
+        /// A retired role is dropped.
+        DropsRole,
+        /// The database of a retired role is dropped, with all its data.
+        DropsDatabase,
         /// A blue/green deployment is in progress, and its green environment does not get the change.
         DegradesBlueGreen,
     }
@@ -63,6 +67,8 @@ impl Hazard {
                 | Self::AdoptsFromEnvironment
                 | Self::ChangesSecret
                 | Self::ChangesApplication
+                | Self::DropsRole
+                | Self::DropsDatabase
         )
     }
 

@@ -28,7 +28,7 @@ impl<S> Transaction<S> {
     pub(crate) fn applications_of(&self, exchanged: &GlobalObject) -> BTreeSet<ApplicationName> {
         let of_scope = match &self.scope {
             Scope::Database(name) => Some(name),
-            Scope::Cluster | Scope::NewDatabase(_) => None,
+            Scope::Cluster | Scope::NewDatabase(_) | Scope::DroppedDatabase(_) => None,
         };
         let concerns = |step: &&Step<S>| {
             let database = of_scope.or(step.database.as_ref());
@@ -88,10 +88,18 @@ impl Planner<'_> {
                 && step.action == Action::AlterDatabase
                 && step.hazards.contains(&Hazard::ChangesOwner)
         };
+        // A database that is dropped belongs to the administrator first.
+        let is_released = |step: &Step| {
+            step.database.as_ref() == Some(name) && step.hazards.contains(&Hazard::DropsDatabase)
+        };
+        let declared = match steps.iter().any(is_released) {
+            true => Some(administrator),
+            false => declared.filter(|_| steps.iter().any(changes_owner)),
+        };
         Some(DatabaseIdentity {
             oid: seen.oid.map_or(DatabaseOid::Unknown, DatabaseOid::Observed),
             owner: seen.owner.clone(),
-            new_owner: declared.filter(|_| steps.iter().any(changes_owner)).cloned(),
+            new_owner: declared.cloned(),
         })
     }
 
@@ -126,7 +134,7 @@ fn held_by(seen: &observed::Role) -> BTreeSet<PrivilegedAttribute> {
 /// committed, only administrators can replace it: it belongs to the administrator.
 fn names_of_databases<'a>(scope: &'a Scope, steps: &'a [Step]) -> BTreeSet<&'a DatabaseName> {
     match scope {
-        Scope::NewDatabase(_) => BTreeSet::new(),
+        Scope::NewDatabase(_) | Scope::DroppedDatabase(_) => BTreeSet::new(),
         Scope::Cluster => steps.iter().filter_map(|step| step.database.as_ref()).collect(),
         Scope::Database(name) => BTreeSet::from([name]),
     }

@@ -22,6 +22,7 @@ impl Scope {
         match self {
             Self::Cluster => "roles and databases".to_owned(),
             Self::NewDatabase(name) => format!("new database {name}"),
+            Self::DroppedDatabase(name) => format!("dropped database {name}"),
             Self::Database(name) => format!("inside database {name}"),
         }
     }
@@ -245,7 +246,7 @@ impl Plan {
     fn variables_with_oids(&self) -> BTreeMap<&DatabaseName, String> {
         let created = self.transactions.iter().filter_map(|one| match &one.scope {
             Scope::NewDatabase(name) => Some(name),
-            Scope::Cluster | Scope::Database(_) => None,
+            Scope::Cluster | Scope::DroppedDatabase(_) | Scope::Database(_) => None,
         });
         created
             .enumerate()

@@ -81,7 +81,9 @@ fn changed_part(scope: &Scope, step: &Step<String>) -> Option<Part> {
     let role = step.role.clone();
     match (scope, step.database.clone()) {
         (Scope::Database(_), _) => None,
-        (Scope::NewDatabase(name), _) => Some(Part::Database(name.clone())),
+        (Scope::NewDatabase(name) | Scope::DroppedDatabase(name), _) => {
+            Some(Part::Database(name.clone()))
+        }
         (Scope::Cluster, Some(database)) => match step.action {
             Action::Adopt => Some(Part::Comment(database)),
             Action::AlterDatabase if step.hazards.contains(&Hazard::ReopensDatabase) => {

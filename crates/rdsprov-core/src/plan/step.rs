@@ -19,8 +19,10 @@ named_enum! {
         SetPassword,
         EndSessions,
         CreateSecret,
+        DropRole,
         CreateDatabase,
         AlterDatabase,
+        DropDatabase,
         CreateSchema,
         AlterSchema,
         CreateExtension,
@@ -149,6 +151,9 @@ pub enum Scope {
     Cluster,
     /// In the administrator database, on a database that `before` creates.
     NewDatabase(DatabaseName),
+    /// In the administrator database, outside a transaction: `before` drops this database, which
+    /// belongs to the administrator.
+    DroppedDatabase(DatabaseName),
     /// In a database, on the objects in it.
     Database(DatabaseName),
 }
@@ -158,7 +163,9 @@ impl Scope {
     pub(super) fn database(&self) -> Option<&DatabaseName> {
         match self {
             Self::Cluster => None,
-            Self::NewDatabase(name) | Self::Database(name) => Some(name),
+            Self::NewDatabase(name) | Self::DroppedDatabase(name) | Self::Database(name) => {
+                Some(name)
+            }
         }
     }
 }
@@ -170,7 +177,7 @@ pub struct Transaction<S = Statement> {
     /// The place where it runs.
     pub scope: Scope,
     /// A statement that runs first, because PostgreSQL does not allow it in
-    /// a transaction: `CREATE DATABASE`.
+    /// a transaction: `CREATE DATABASE` and `DROP DATABASE`.
     pub before: Option<S>,
     /// The temporary memberships of the administrator: granted and revoked in this transaction.
     pub memberships: Memberships,

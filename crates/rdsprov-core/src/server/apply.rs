@@ -70,7 +70,10 @@ pub async fn apply(
     let mut outcome =
         ExecutionOutcome { committed: plan.steps().any(is_created), ..ExecutionOutcome::default() };
     let template = TemplateWait::new(options.stop.clone());
-    let creates_databases = plan.transactions.iter().any(|one| one.before.is_some());
+    let creates_databases = plan
+        .transactions
+        .iter()
+        .any(|one| matches!(one.scope, Scope::NewDatabase(_)) && one.before.is_some());
     let mut ended = false;
     if creates_databases && let Some(reason) = pooler::without_new_databases(admin, &lock.0).await {
         ended = true;
@@ -98,7 +101,7 @@ pub async fn apply(
                 unfinished.extend(left_out.then(|| name.clone()));
                 left_out
             }
-            Scope::Cluster => false,
+            Scope::Cluster | Scope::DroppedDatabase(_) => false,
         };
         ended = ended || !is_left_out && listener.before(transaction).await.is_break();
         let executed = if ended || is_left_out {

@@ -307,7 +307,9 @@ impl Execution<'_> {
             }
             let started = Instant::now();
             watch.sent(number, step, pid);
-            let template = matches!(line, Line::Before(_)).then_some(self.template);
+            let creates = matches!(transaction.scope, Scope::NewDatabase(_));
+            let is_creation = creates && matches!(line, Line::Before(_));
+            let template = is_creation.then_some(self.template);
             let replication = ReplicationWarning::new(&options.allowed);
             let execution = execute(session, &request, slots, template, replication);
             tokio::pin!(execution);
@@ -332,6 +334,7 @@ impl Execution<'_> {
                         Err(_) | Ok(Err(Failure { kind: FailureKind::NoResponse, .. })) => {
                             failure.maybe_committed(line)
                         }
+                        Ok(Ok(_)) if !creates => failure.maybe_committed(line),
                         Ok(_) => failure,
                     });
                 }

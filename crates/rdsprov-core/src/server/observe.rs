@@ -67,6 +67,8 @@ const CURRENT_DATABASE: &str =
     "SELECT oid::text FROM pg_catalog.pg_database WHERE datname = current_database()";
 const TEMPLATE_OBJECTS: &str =
     with_administrators!("../plan/sql/objects.sql", "queries/template_objects.sql");
+const ROLE_DEPENDENCIES: &str = include_str!("queries/role_dependencies.sql");
+const DATABASE_SESSIONS: &str = include_str!("queries/database_sessions.sql");
 const ROLES_WITH_SESSIONS: &str = include_str!("queries/roles_with_sessions.sql");
 const OWNERSHIP_TRANSFER: &str = include_str!("queries/ownership_transfer.sql");
 
@@ -94,6 +96,7 @@ pub async fn observe(
     .await?;
     observed.clones = clones;
     let desired = &*plan::with_orphans(desired, &observed);
+    observe_drops(admin_session, desired, &mut observed).await?;
     if desired.ends_sessions {
         observed.roles_with_sessions = roles_with_sessions(admin_session, desired).await?;
     }
@@ -103,6 +106,28 @@ pub async fn observe(
         password_check::check_passwords(admin, admin_session, desired, &observed, secrets, verify)
             .await?;
     Ok(observed)
+}
+
+/// Observes what prevents that databases and retired roles are dropped, if the run drops them.
+async fn observe_drops(
+    admin_session: &Session,
+    desired: &Desired,
+    observed: &mut Observed,
+) -> Result<(), ObserveError> {
+    if !desired.drops_roles && desired.drops_databases.is_none() {
+        return Ok(());
+    }
+    let snapshot = Snapshot::open(admin_session, "the server").await?;
+    if desired.drops_roles {
+        let retired = desired.selected_roles().filter(|(_, role)| role.is_retired());
+        let names: Vec<&str> = retired.map(|(name, _)| name.as_str()).collect();
+        observed.dependencies = snapshot.query(ROLE_DEPENDENCIES, &[&names]).await?;
+    }
+    if desired.drops_databases.is_some() {
+        let names: Vec<&str> = desired.databases.keys().map(DatabaseName::as_str).collect();
+        observed.database_sessions = snapshot.query(DATABASE_SESSIONS, &[&names]).await?;
+    }
+    snapshot.close().await
 }
 
 /// Returns the retired roles, and the roles with the names of their clones, that have sessions.

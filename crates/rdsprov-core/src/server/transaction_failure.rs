@@ -138,7 +138,7 @@ impl TransactionFailure {
     /// Returns the failure of a `COMMIT` or `CREATE DATABASE` without a response.
     pub fn maybe_committed(self, line: &Line<'_>) -> Self {
         let what = match line {
-            Line::Before(_) => "the database may have been created",
+            Line::Before(_) => "the database may have been created or dropped",
             _ => "the changes may have been committed",
         };
         Self { message: format!("{}; {what}", self.message), may_be_committed: true, ..self }

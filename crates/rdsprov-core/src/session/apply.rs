@@ -27,7 +27,7 @@ use crate::audit::{
 use crate::config::Config;
 use crate::gate::{Approval, GateError};
 use crate::operations::{Locked, PlanRefused, PlannedApply, Provisioner};
-use crate::plan::{Hazard, Plan, Remainder, SavedPlan, Step};
+use crate::plan::{Action, Hazard, Plan, Remainder, SavedPlan, Step};
 use crate::server::{self, LockOptions};
 use crate::step_result::StepResult;
 
@@ -275,6 +275,7 @@ impl<F: Frontend> Execution<'_, F> {
         if !self.frontend.confirm(plan).await {
             return Err(Error::NotConfirmed);
         }
+        self.confirm_drops(plan).await?;
         // Parts that the first plan deferred are visible after its execution. They are
         // in the second plan.
         for round in 1..=MAX_PLANS {
@@ -306,6 +307,21 @@ impl<F: Frontend> Execution<'_, F> {
         let plan = planned.plan();
         let of_steps = plan.steps().map(|step| step.application.clone());
         Err(Error::NotConverged(of_steps.chain(plan.refused_applications()).collect()))
+    }
+
+    /// Requires the name of each database that a plan drops.
+    async fn confirm_drops(&self, plan: &Plan) -> Result<(), Error> {
+        let confirmed = &self.options.server.retirement.confirm;
+        let drops = plan.steps().filter(|step| step.action == Action::DropDatabase);
+        for database in drops.filter_map(|step| step.database.as_ref()) {
+            let is_confirmed = confirmed.iter().any(|name| name == database.as_str())
+                || self.frontend.confirm_drop(database).await;
+            if !is_confirmed {
+                let database = database.clone();
+                return Err(UsageError::DropUnconfirmed { database }.into());
+            }
+        }
+        Ok(())
     }
 
     /// Returns whether one failure or refusal does not end the run.

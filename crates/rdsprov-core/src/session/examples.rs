@@ -216,6 +216,10 @@ fn session_examples() -> Vec<Error> {
             .into(),
         UsageError::DelegateWithoutSecret.into(),
         UsageError::SecretOfIamDelegate.into(),
+        UsageError::NoBackup.into(),
+        UsageError::BackupUnusable { path: text("shop.dump"), reason: text("it is a directory") }
+            .into(),
+        UsageError::DropUnconfirmed { database: DatabaseName::new_unchecked("shop") }.into(),
         UsageError::Retire(RetireError::Declared {
             application: ApplicationName::for_delegates(),
             level: AccessLevel::Owner,

@@ -2,6 +2,7 @@
 
 use super::notice::Notice;
 use crate::audit::Record;
+use crate::name::DatabaseName;
 use crate::plan::{Plan, Step};
 use crate::step_result::StepResult;
 
@@ -24,6 +25,12 @@ pub trait Frontend: Sync {
     /// Returns whether the user confirms the plan. By default, no confirmation is required.
     fn confirm(&self, _plan: &Plan) -> impl Future<Output = bool> {
         std::future::ready(true)
+    }
+
+    /// Returns whether the user types the name of a database that is to be dropped. By default, the
+    /// options must contain the name.
+    fn confirm_drop(&self, _database: &DatabaseName) -> impl Future<Output = bool> {
+        std::future::ready(false)
     }
 }
 

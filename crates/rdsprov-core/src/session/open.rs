@@ -307,7 +307,10 @@ impl Setup {
         desired.secret_stage = options.secret_stage.unwrap_or_default();
         self.take_over(&mut desired, options.adopt_from.clone())?;
         desired.retire(&options.retirement.applications).map_err(UsageError::from)?;
-        desired.ends_sessions = options.retirement.end_sessions;
+        let Retirement { end_sessions, drop_role, drop_database, backup, .. } = &options.retirement;
+        desired.ends_sessions = *end_sessions;
+        desired.drops_roles = *drop_role;
+        desired.drops_databases = backup.clone().filter(|_| *drop_database);
         Ok(desired)
     }
 

@@ -19,6 +19,10 @@ pub async fn retire<F: Frontend>(
     let audit = setup.configured_files();
     let mut options = options.clone();
     options.server.retirement = retirement;
-    let setup = || setup.build();
+    let check = options.server.retirement.check_backup();
+    let setup = || {
+        check?;
+        setup.build()
+    };
     run_operation(audit, setup, &options, frontend, cancellation, Operation::Retire).await
 }

@@ -12,7 +12,7 @@ use super::unreadable::Unreadable;
 use super::usage_error::UsageError;
 use crate::config::Config;
 use crate::definitions::{self, Auth, DefinitionErrors, Definitions, SourceText};
-use crate::desired::{Adoption, Credential};
+use crate::desired::{Adoption, Backup, Credential};
 use crate::input_file::{self, Input};
 use crate::name::RoleName;
 use crate::plan::SavedPlan;
@@ -65,6 +65,14 @@ pub struct Retirement {
     pub applications: Vec<String>,
     /// Whether the sessions of their roles are ended.
     pub end_sessions: bool,
+    /// Whether their roles are dropped.
+    pub drop_role: bool,
+    /// Whether the databases that their roles own are dropped. It requires `backup`.
+    pub drop_database: bool,
+    /// What is left of the data of dropped databases.
+    pub backup: Option<Backup>,
+    /// The names of the databases to drop, as a confirmation.
+    pub confirm: Vec<String>,
 }
 
 impl Retirement {
@@ -72,6 +80,23 @@ impl Retirement {
     #[must_use]
     pub fn new(applications: impl IntoIterator<Item = String>) -> Self {
         Self { applications: applications.into_iter().collect(), ..Self::default() }
+    }
+
+    /// Checks what is left of the data of dropped databases.
+    pub(super) fn check_backup(&self) -> Result<(), UsageError> {
+        let path = match &self.backup {
+            _ if !self.drop_database => return Ok(()),
+            None => return Err(UsageError::NoBackup),
+            Some(Backup::Nothing) => return Ok(()),
+            Some(Backup::File(path)) => path,
+        };
+        let reason = match std::fs::metadata(path) {
+            Ok(file) if !file.is_file() => "it is not a regular file".to_owned(),
+            Ok(file) if file.len() == 0 => "it is empty".to_owned(),
+            Ok(_) => return Ok(()),
+            Err(error) => os_reason(&error),
+        };
+        Err(UsageError::BackupUnusable { path: path.clone(), reason })
     }
 }
 

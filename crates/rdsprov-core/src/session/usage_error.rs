@@ -4,7 +4,7 @@ use crate::desired::RetireError;
 use crate::error_code::ErrorCode;
 use crate::hint;
 use crate::hint::{Hint, Opt};
-use crate::name::{NameError, nearest};
+use crate::name::{DatabaseName, NameError, nearest};
 
 /// Options contradict each other, or the value of an option is not valid.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -62,6 +62,23 @@ pub enum UsageError {
         /// The environments of the instances.
         known: Vec<String>,
     },
+    /// A database is to be dropped, and the user has not said what is left of its data.
+    #[error("databases are to be dropped, and neither a dump of them nor its absence is named")]
+    NoBackup,
+    /// The dump of a database is not a file.
+    #[error("the dump `{path}` cannot be used: {reason}")]
+    BackupUnusable {
+        /// The path, as given.
+        path: String,
+        /// Why it cannot be used.
+        reason: String,
+    },
+    /// The user has not given the name of a database that is to be dropped.
+    #[error("database {database} is to be dropped, and its name was not given as a confirmation")]
+    DropUnconfirmed {
+        /// The name of the database.
+        database: DatabaseName,
+    },
     /// An application cannot be retired.
     #[error(transparent)]
     Retire(#[from] RetireError),
@@ -89,6 +106,9 @@ impl UsageError {
             | Self::NewSecretsWithoutAws
             | Self::NotAHost { .. }
             | Self::DelegateWithoutSecret
+            | Self::NoBackup
+            | Self::BackupUnusable { .. }
+            | Self::DropUnconfirmed { .. }
             | Self::SecretOfIamDelegate
             | Self::AdoptFromItself { .. }
             | Self::UnknownInstance { .. }
@@ -153,6 +173,12 @@ impl UsageError {
                 ", or use ",
                 (Opt::Auth, "password")
             ],
+            Self::NoBackup | Self::BackupUnusable { .. } => {
+                hint!["name the file with ", Opt::Backup, ", or use ", Opt::WithoutBackup]
+            }
+            Self::DropUnconfirmed { database } => {
+                hint!["review the plan, then add ", (Opt::Confirm, database)]
+            }
             Self::Retire(RetireError::Declared { application, .. }) => format!(
                 "write `access_level = \"none\"` in the entry of {application}, or remove the entry"
             )

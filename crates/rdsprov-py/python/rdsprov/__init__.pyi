@@ -252,8 +252,10 @@ class Action(str, Enum):
     SET_PASSWORD = "set_password"
     END_SESSIONS = "end_sessions"
     CREATE_SECRET = "create_secret"
+    DROP_ROLE = "drop_role"
     CREATE_DATABASE = "create_database"
     ALTER_DATABASE = "alter_database"
+    DROP_DATABASE = "drop_database"
     CREATE_SCHEMA = "create_schema"
     ALTER_SCHEMA = "alter_schema"
     CREATE_EXTENSION = "create_extension"
@@ -284,6 +286,8 @@ class Hazard(str, Enum):
     CHANGES_APPLICATION = "changes_application"
     HANDS_OVER_CODE = "hands_over_code"
     REACHES_BEYOND_DATABASE = "reaches_beyond_database"
+    DROPS_ROLE = "drops_role"
+    DROPS_DATABASE = "drops_database"
     DEGRADES_BLUE_GREEN = "degrades_blue_green"
     def __new__(cls, value: object) -> Self: ...
 
@@ -361,6 +365,8 @@ class RefusalCode(str, Enum):
     ROLE_USES_IAM = "role-uses-iam"
     ROLE_CANNOT_LOG_IN = "role-cannot-log-in"
     LOGIN_UNVERIFIED = "login-unverified"
+    ROLE_NOT_DROPPABLE = "role-not-droppable"
+    DATABASE_NOT_DROPPABLE = "database-not-droppable"
     def __new__(cls, value: object) -> Self: ...
 
 class NoteCode(str, Enum):

@@ -46,8 +46,10 @@ class Action(_Word):
     SET_PASSWORD = "set_password"
     END_SESSIONS = "end_sessions"
     CREATE_SECRET = "create_secret"
+    DROP_ROLE = "drop_role"
     CREATE_DATABASE = "create_database"
     ALTER_DATABASE = "alter_database"
+    DROP_DATABASE = "drop_database"
     CREATE_SCHEMA = "create_schema"
     ALTER_SCHEMA = "alter_schema"
     CREATE_EXTENSION = "create_extension"
@@ -80,6 +82,8 @@ class Hazard(_Word):
     CHANGES_APPLICATION = "changes_application"
     HANDS_OVER_CODE = "hands_over_code"
     REACHES_BEYOND_DATABASE = "reaches_beyond_database"
+    DROPS_ROLE = "drops_role"
+    DROPS_DATABASE = "drops_database"
     DEGRADES_BLUE_GREEN = "degrades_blue_green"
 
 
@@ -159,6 +163,8 @@ class RefusalCode(_Word):
     ROLE_USES_IAM = "role-uses-iam"
     ROLE_CANNOT_LOG_IN = "role-cannot-log-in"
     LOGIN_UNVERIFIED = "login-unverified"
+    ROLE_NOT_DROPPABLE = "role-not-droppable"
+    DATABASE_NOT_DROPPABLE = "database-not-droppable"
 
 
 class NoteCode(_Word):

@@ -290,6 +290,11 @@ coded_enum! {
         RoleCannotLogIn { role: RoleName },
         /// A login as the role gave no result, so that a new password could not be tested.
         LoginUnverified { role: RoleName, reason: String },
+        // Drops
+        /// A role that is to be dropped has objects, privileges or other dependencies left.
+        RoleNotDroppable { role: RoleName, held: Vec<String> },
+        /// A database that is to be dropped is used.
+        DatabaseNotDroppable { database: DatabaseName, reason: String },
     }
 
     /// The stable code of a rule that refuses a plan: `role-not-managed`.

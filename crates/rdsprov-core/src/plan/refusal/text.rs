@@ -319,6 +319,12 @@ impl RefusalKind {
             Self::LoginUnverified { role, reason } => format!(
                 "a login as role {role} gave no result, so that a new password cannot be tested: {reason}"
             ),
+            Self::RoleNotDroppable { role, held } => {
+                format!("role {role} cannot be dropped, because it still has {}", held.join(", "))
+            }
+            Self::DatabaseNotDroppable { database, reason } => {
+                format!("database {database} cannot be dropped: {reason}")
+            }
         }
     }
 
@@ -591,6 +597,17 @@ impl RefusalKind {
             Self::RoleUsesIam { .. } | Self::RoleCannotLogIn { .. } => {
                 hint!["run ", Operation::Apply, " first"]
             }
+            Self::RoleNotDroppable { .. } => {
+                return vec![
+                    hint!["drop the databases of the role as well, with ", Opt::DropDatabase],
+                    hint!["give the objects to another role, or remove ", Opt::DropRole],
+                ];
+            }
+            Self::DatabaseNotDroppable { .. } => hint![
+                "end this use, then run again; ",
+                Opt::EndSessions,
+                " ends the sessions of retired roles"
+            ],
             Self::LoginUnverified { role, .. } => {
                 hint![format!("allow role {role} to log in, then run again; nothing was changed")]
             }

@@ -32,6 +32,11 @@ pub fn open_database(database: &DatabaseName) -> Statement {
     Statement::plain(format!("ALTER DATABASE {} ALLOW_CONNECTIONS true", database.quoted()))
 }
 
+/// Prevents new sessions in a database.
+pub fn disallow_connections(database: &DatabaseName) -> Statement {
+    Statement::plain(format!("ALTER DATABASE {} ALLOW_CONNECTIONS false", database.quoted()))
+}
+
 /// Removes the default that makes transactions in a database read-only.
 pub fn end_read_only(database: &DatabaseName) -> Statement {
     Statement::plain(format!(

@@ -10,13 +10,16 @@ use super::{
     Moment, RESET_ROLE, Statement, grant_membership, grant_usage, revoke_usage, set_local_role,
 };
 use crate::name::{DatabaseName, RoleName};
-use crate::plan::{DatabaseOid, ExecuteAs, MembershipOption, Scope, TemporaryUsage, Transaction};
+use crate::plan::{
+    Action, DatabaseOid, ExecuteAs, Identities, MembershipOption, Scope, TemporaryUsage,
+    Transaction,
+};
 
 /// One line of the script of a transaction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Line<'a> {
     /// The statement of the first step that PostgreSQL does not allow in a transaction: `CREATE
-    /// DATABASE`.
+    /// DATABASE` or `DROP DATABASE`.
     Before(&'a Statement),
     /// `BEGIN`: all lines up to `COMMIT` take effect together.
     Begin,
@@ -86,8 +89,9 @@ impl<'a> Line<'a> {
             Self::VerifyMemberships => return Cow::Owned(verify_memberships()),
             Self::RememberOid(database) => return Cow::Owned(created_oid(database)),
             Self::StoreOid(database) => return Cow::Owned(store_created_oid(database)),
-            Self::VerifyIdentities(Transaction { scope, identities, .. }, moment) => {
-                return Cow::Owned(verify_identities(scope, identities, moment));
+            Self::VerifyIdentities(transaction, moment) => {
+                let identities = transaction.identities_at(moment);
+                return Cow::Owned(verify_identities(&transaction.scope, &identities, moment));
             }
             Self::Begin => "BEGIN".to_owned(),
             Self::GrantMembership(role, option) => grant_membership(role, option, server_major),
@@ -110,6 +114,10 @@ impl Transaction {
     pub fn script(&self) -> Vec<Line<'_>> {
         let mut script = Script { lines: Vec::new(), execute_as: &ExecuteAs::Administrator };
         script.lines.extend(self.before.as_ref().map(Line::Before));
+        // Nothing follows, so that the result of the statement is that of its step.
+        if let Scope::DroppedDatabase(_) = &self.scope {
+            return script.lines;
+        }
         script.lines.extend([Line::Begin, Line::StoreMemberships]);
         if let Scope::NewDatabase(name) = &self.scope {
             script.lines.push(Line::RememberOid(name));
@@ -151,8 +159,20 @@ impl Transaction {
         script.lines
     }
 
+    /// Returns the identities to verify: at the end, those without the roles that the steps have dropped.
+    fn identities_at(&self, moment: Moment) -> Cow<'_, Identities> {
+        let dropped = self.steps.iter().filter(|step| step.action == Action::DropRole);
+        let dropped: Vec<_> = dropped.filter_map(|step| step.role.as_ref()).collect();
+        if dropped.is_empty() || moment == Moment::Start {
+            return Cow::Borrowed(&self.identities);
+        }
+        let mut identities = self.identities.clone();
+        identities.roles.retain(|name, _| !dropped.contains(&name));
+        Cow::Owned(identities)
+    }
+
     fn verification(&self, moment: Moment) -> Option<Line<'_>> {
-        (!self.identities.is_empty()).then_some(Line::VerifyIdentities(self, moment))
+        (!self.identities_at(moment).is_empty()).then_some(Line::VerifyIdentities(self, moment))
     }
 
     /// Revokes a temporary membership, or restores the one that the administrator had before.

@@ -1,0 +1,190 @@
+//! Plans `DROP DATABASE` and `DROP ROLE` for what retired roles leave behind.
+//!
+//! Only its owner can drop a database, and not in a transaction. So a transaction makes the administrator
+//! the owner and prevents new sessions, and the database is dropped after its commit. An interrupted run
+//! leaves a database that only the administrator can enter; the next run drops it.
+
+use std::collections::BTreeSet;
+
+use super::authority::AdministratorAttribute;
+use super::planner::Planner;
+use super::{Action, Hazard, MembershipOption, RefusalKind, Scope, Step, Transaction, sql, words};
+use crate::desired::{self, Backup};
+use crate::name::{DatabaseName, RoleName};
+use crate::observed::{self, DependencyKind, RoleDependency};
+use crate::privilege::AccessLevel;
+use crate::rotation_clone::RotationClone;
+
+impl Planner<'_> {
+    /// Returns the databases to drop: those of the selected applications that a retired role owns, and
+    /// those that an interrupted run has prepared.
+    pub(super) fn dropped_databases(&self) -> BTreeSet<DatabaseName> {
+        let is_dropped = |name: &DatabaseName, entry: &desired::Database| {
+            let seen = self.observed.databases.get(name)?;
+            let marker = self.believed_marker(name, entry, seen)?;
+            let is_selected = self.desired.manages(Some(&marker))
+                && self.desired.only.iter().any(|one| one.as_str() == marker.application);
+            let owner = self.desired.roles.get(&seen.owner);
+            let is_left = owner.is_some_and(desired::Role::is_retired)
+                && self.desired.selects_role(&seen.owner)
+                || self.is_prepared(seen);
+            (is_selected && is_left).then(|| name.clone())
+        };
+        let databases = self.desired.databases.iter();
+        let databases = databases.filter(|_| self.desired.drops_databases.is_some());
+        databases.filter_map(|(name, entry)| is_dropped(name, entry)).collect()
+    }
+
+    /// Returns whether only the administrator can enter a database, as before it is dropped.
+    fn is_prepared(&self, seen: &observed::Database) -> bool {
+        let administrator = &self.observed.administrator.name;
+        seen.owner == *administrator
+            && !seen.allow_connections
+            && !seen.is_unfinished(administrator)
+    }
+
+    /// Plans the drops of these databases, and those of the retired roles.
+    pub(super) fn drops(&mut self, dropped: &BTreeSet<DatabaseName>) -> Vec<Transaction> {
+        let mut transactions = Vec::new();
+        for name in dropped {
+            transactions.extend(self.drop_database(name));
+        }
+        let desired = self.desired;
+        let mut steps = Vec::new();
+        for (name, role) in desired.selected_roles() {
+            let Some(seen) = self.observed.roles.get(name) else { continue };
+            let is_managed = desired.manages(seen.marker().as_ref());
+            if desired.drops_roles && role.is_retired() && is_managed {
+                steps.extend(self.drop_role(name, role, dropped));
+            }
+        }
+        transactions.extend(self.transaction(Scope::Cluster, steps));
+        transactions
+    }
+
+    fn drop_database(&mut self, name: &DatabaseName) -> Vec<Transaction> {
+        let desired = self.desired;
+        let observed = self.observed;
+        let (Some(entry), Some(seen)) = (desired.databases.get(name), observed.databases.get(name))
+        else {
+            return Vec::new();
+        };
+        let application = desired.selected_entry(entry).unwrap_or(&entry.application);
+        if let Some(reason) = self.use_of_database(name, entry) {
+            let kind = RefusalKind::DatabaseNotDroppable { database: name.clone(), reason };
+            self.refuse(application, kind);
+            return Vec::new();
+        }
+        let administrator = &observed.administrator.name;
+        let hazard = [Hazard::DropsDatabase];
+        let mut steps = Vec::new();
+        if !self.is_prepared(seen) {
+            if self.act_as(&seen.owner).is_none() {
+                self.refuse_inaccessible_owner(name, application, &seen.owner);
+                return Vec::new();
+            }
+            if !self.require(AdministratorAttribute::CreateDatabase, application) {
+                return Vec::new();
+            }
+            let summary = format!("database {name}: owner {administrator}, no new sessions");
+            let statements =
+                [sql::change_owner(name, administrator), sql::disallow_connections(name)];
+            let prepared = Step::new(Action::AlterDatabase, application, summary, statements);
+            let owner = (seen.owner.clone(), MembershipOption::Inherit);
+            steps.push(prepared.in_database(name).with_memberships([owner]).with_hazards(hazard));
+        }
+        let backup = match &desired.drops_databases {
+            Some(Backup::File(path)) => format!("; the user has a dump of it in {path}"),
+            _ => "; without a dump".to_owned(),
+        };
+        let summary = format!("database {name} with all its data{backup}");
+        let step = Step::new(Action::DropDatabase, application, summary, []);
+        let step = step.in_database(name).with_hazards(hazard);
+        let scope = Scope::DroppedDatabase(name.clone());
+        let dropped = self.transaction(scope, vec![step]).map(|mut transaction| {
+            transaction.before = Some(sql::drop_database(name));
+            transaction
+        });
+        self.transaction(Scope::Cluster, steps).into_iter().chain(dropped).collect()
+    }
+
+    /// Returns what prevents that a database is dropped, as a sentence.
+    fn use_of_database(&self, name: &DatabaseName, entry: &desired::Database) -> Option<String> {
+        let mut access = entry.access.values();
+        if let Some(one) = access.find(|one| one.level != AccessLevel::None) {
+            let (application, level) = (&one.application, one.level);
+            return Some(format!("application {application} uses it as {level}"));
+        }
+        let is_ended = |role: &RoleName| {
+            let of = RotationClone::role_for(role);
+            let mut names = std::iter::once(role).chain(&of);
+            self.desired.ends_sessions
+                && names.any(|name| {
+                    self.desired.selects_role(name)
+                        && self.desired.roles.get(name).is_some_and(desired::Role::is_retired)
+                })
+        };
+        let sessions = self.observed.database_sessions.get(name);
+        let others: BTreeSet<RoleName> =
+            sessions.into_iter().flatten().filter(|role| !is_ended(role)).cloned().collect();
+        (!others.is_empty()).then(|| format!("sessions of {} use it", words::some_of(&others)))
+    }
+
+    fn drop_role(
+        &mut self,
+        name: &RoleName,
+        role: &desired::Role,
+        dropped: &BTreeSet<DatabaseName>,
+    ) -> Option<Step> {
+        let none = BTreeSet::new();
+        let all = self.observed.dependencies.get(name).unwrap_or(&none);
+        let is_left = |one: &&RoleDependency| match &one.database {
+            Some(database) if dropped.contains(database) => false,
+            // The same plan revokes these privileges.
+            Some(database) => {
+                let seen = self.observed.databases.get(database);
+                one.kind != DependencyKind::Privileges
+                    || !self.desired.selects_database(database)
+                    || !seen.is_some_and(|seen| seen.contents.is_some())
+            }
+            None => true,
+        };
+        let held: Vec<String> = all.iter().filter(is_left).map(in_words).collect();
+        if !held.is_empty() {
+            let kind = RefusalKind::RoleNotDroppable { role: name.clone(), held };
+            self.refuse(&role.application, kind);
+            return None;
+        }
+        if !self.can_administer(name) {
+            self.refuse_without_admin_option(&role.application, name);
+            return None;
+        }
+        let statements = [sql::drop_role(name)];
+        let summary = format!("role {name}");
+        let step = Step::on_role(name, &role.application, Action::DropRole, summary, statements);
+        Some(step.with_hazards([Hazard::DropsRole]))
+    }
+}
+
+/// Returns what a role has, in words: `3 objects of its own in database hr`.
+fn in_words(one: &RoleDependency) -> String {
+    let plural = if one.count == 1 { "" } else { "s" };
+    let kind = match one.kind {
+        DependencyKind::Owner => format!("{} object{plural} of its own", one.count),
+        DependencyKind::Privileges => format!("privileges on {} object{plural}", one.count),
+        DependencyKind::Other => format!(
+            "{} polic{}",
+            one.count,
+            match one.count {
+                1 => "y",
+                _ => "ies",
+            }
+        ),
+    };
+    match (&one.database, one.is_database, one.kind) {
+        (Some(name), true, DependencyKind::Owner) => format!("database {name}"),
+        (Some(name), true, _) => format!("privileges on database {name}"),
+        (Some(name), false, _) => format!("{kind} in database {name}"),
+        (None, ..) => format!("{kind} that all databases share"),
+    }
+}
