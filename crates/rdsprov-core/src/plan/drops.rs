@@ -145,7 +145,7 @@ impl Planner<'_> {
                 let seen = self.observed.databases.get(database);
                 one.kind != DependencyKind::Privileges
                     || !self.desired.selects_database(database)
-                    || !seen.is_some_and(|seen| seen.contents.is_some())
+                    || seen.is_none_or(|seen| seen.contents.is_none())
             }
             None => true,
         };

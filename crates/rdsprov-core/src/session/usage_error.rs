@@ -183,7 +183,7 @@ impl UsageError {
                 "write `access_level = \"none\"` in the entry of {application}, or remove the entry"
             )
             .into(),
-            Self::Retire(RetireError::Name(error)) => error.hint().into(),
+            Self::Retire(RetireError::Name(error)) => error.hint(),
             Self::DelegateName(_) => hint!["choose another name with ", Opt::To],
         }]
     }
