@@ -35,7 +35,7 @@ pub async fn check(options: &CheckArgs, detail: Detail) -> Result<Exit, CliError
     server.only.clone_from(&selection.only);
     server.adopt_from.clone_from(&selection.restored.adopt_from);
     let plan = print_plan(common, &server, (output.format, detail), false, None).await?;
-    Ok(Exit::of_check(&plan))
+    Ok(Exit::of_check(&plan, &options.fail_on))
 }
 
 /// Plans, prints the plan, and saves it to `out` if there is one.

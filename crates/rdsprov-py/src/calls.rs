@@ -78,9 +78,10 @@ pub fn check(
     keywords: Option<Bound<'_, PyDict>>,
 ) -> PyResult<bool> {
     let keywords = Keywords(keywords.unwrap_or_else(|| PyDict::new(py)));
+    let fail_on = keywords.fail_on()?;
     let plan = observe_and_plan(definitions, &keywords)?.plan;
     if plan.refusals.is_empty() {
-        Ok(plan.is_as_declared())
+        Ok(plan.passes_check(&fail_on))
     } else {
         Err(errors::to_exception(py, &session::Error::Refused(plan.refusals)))
     }

@@ -17,7 +17,7 @@ use pyo3::types::{PyDict, PyString};
 use rdsprov_core::config::LockTimeout;
 use rdsprov_core::export::ExportFormat;
 use rdsprov_core::hint::Opt;
-use rdsprov_core::plan::Hazard;
+use rdsprov_core::plan::{Finding, Hazard};
 use rdsprov_core::server::OnServerWait;
 use rdsprov_core::session::{self, AdminAuth, ConfigText, Secrets, ServerOptions, Setup};
 use rdsprov_core::text::visible;
@@ -119,6 +119,17 @@ impl<'py> Keywords<'py> {
     /// Returns the applications that `only` lists.
     pub fn only(&self) -> PyResult<Vec<String>> {
         Ok(self.given("only")?.unwrap_or_default())
+    }
+
+    /// Returns the findings that `fail_on` lists.
+    pub fn fail_on(&self) -> PyResult<Vec<Finding>> {
+        let names: Vec<String> = self.given("fail_on")?.unwrap_or_default();
+        let finding = |name: String| {
+            name.parse().map_err(|error: String| {
+                errors::usage(self.0.py(), &format!("fail_on: {name:?}: {error}"))
+            })
+        };
+        names.into_iter().map(finding).collect()
     }
 
     /// Returns the environment, the applications in `adopt`, and the text of the file that `config` names.

@@ -6,6 +6,7 @@ use clap::{Args, ValueEnum};
 use rdsprov_core::config::{KmsKey, LockTimeout, SecretTag};
 use rdsprov_core::export::ExportFormat;
 use rdsprov_core::graph::GraphFormat;
+use rdsprov_core::plan::Finding;
 
 use super::flags::{
     AdminAuthArg, CommonArgs, OutputArgs, RecordArgs, RecordingArgs, RestoredArgs, SelectionArgs,
@@ -15,7 +16,7 @@ use super::fleet::FleetArgs;
 use super::headings::{
     APPROVAL, COMPATIBILITY, DEFINITIONS, EXECUTION, FLEET, OUTPUT, RECORDS, SECRETS,
 };
-use super::values::{EXPORT_FORMATS, GRAPH_FORMATS, closed_set};
+use super::values::{EXPORT_FORMATS, FINDINGS, GRAPH_FORMATS, closed_set};
 
 #[derive(Debug, Args)]
 pub struct ValidateArgs {
@@ -60,6 +61,17 @@ pub struct PlanArgs {
 
 #[derive(Debug, Args)]
 pub struct CheckArgs {
+    /// Also exit with 2 if the plan reports one of these findings
+    ///
+    /// A list, separated by commas. No plan changes what it reports here.
+    #[arg(
+        long,
+        value_name = "FINDING",
+        value_delimiter = ',',
+        value_parser = closed_set::<Finding>(&FINDINGS),
+        help_heading = OUTPUT
+    )]
+    pub fail_on: Vec<Finding>,
     #[command(flatten)]
     pub common: CommonArgs,
     #[command(flatten)]

@@ -55,6 +55,9 @@ pub(super) const HAZARDS: [Described; 17] = [
     ("degrades_blue_green", "The green environment of a deployment does not get the change"),
 ];
 
+pub(super) const FINDINGS: [Described; 1] =
+    [("orphaned", "A managed role or database is not declared any more")];
+
 pub(super) const GRAPH_FORMATS: [Described; 2] =
     [("mermaid", "Mermaid, which GitHub and GitLab draw"), ("dot", "DOT, which Graphviz draws")];
 
@@ -92,7 +95,7 @@ mod tests {
     use rdsprov_core::definitions::Mode;
     use rdsprov_core::export::ExportFormat;
     use rdsprov_core::graph::GraphFormat;
-    use rdsprov_core::plan::Hazard;
+    use rdsprov_core::plan::{Finding, Hazard};
     use rdsprov_core::schema::Document;
     use rdsprov_core::secret_id::Stage;
 
@@ -105,6 +108,7 @@ mod tests {
             described.iter().map(|(name, _)| (*name).to_owned()).collect()
         };
         assert_eq!(names(&HAZARDS), Hazard::all().map(|hazard| hazard.to_string()).collect());
+        assert_eq!(names(&FINDINGS), Finding::all().map(|one| one.to_string()).collect());
         assert_eq!(names(&DOCUMENTS), Document::all().map(|one| one.to_string()).collect());
         assert_eq!(names(&GRAPH_FORMATS), GraphFormat::all().map(|one| one.to_string()).collect());
         assert_eq!(

@@ -174,6 +174,11 @@ fn orphans_are_retired_by_name() {
         assert_eq!(fixture.query(owner), "hr_owner");
         assert_eq!(fixture.admin_grants(), "0");
         run(&fixture, "check", &left, &[], 0);
+        run(&fixture, "check", &left, &["--fail-on", "orphaned"], 2);
+        let declared = [SHOP, HR_ENDED, REPORTS_ENDED];
+        let allow = ["--allow", "changes_secret,changes_application"];
+        run(&fixture, "apply", &declared, &allow, 0);
+        run(&fixture, "check", &declared, &["--fail-on", "orphaned"], 0);
     }
 }
 

@@ -84,8 +84,8 @@ pub use identity::{DatabaseIdentity, DatabaseOid, Identities, PrivilegedAttribut
 pub use note::{Note, NoteCode, NoteKind};
 pub use origin::Origin;
 pub use plan::{
-    Deferred, FORMAT_VERSION, Orphan, OrphanKind, Plan, PlannedApplication, SecretFindings,
-    Undeclared,
+    Deferred, FORMAT_VERSION, Finding, Orphan, OrphanKind, Plan, PlannedApplication,
+    SecretFindings, Undeclared,
 };
 #[cfg(feature = "postgres")]
 pub(crate) use recorded::Recorded;

@@ -1,6 +1,7 @@
 //! The plan as a value, with its digest.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::str::FromStr;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -56,6 +57,25 @@ named_enum! {
     "snake_case" pub enum OrphanKind {
         Role,
         Database,
+    }
+}
+
+named_enum! {
+    /// What a plan reports and does not change. The user decides whether a check fails on it.
+    "kebab-case" pub enum Finding {
+        /// A managed role or database is not declared any more.
+        Orphaned,
+    }
+}
+
+impl FromStr for Finding {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        Self::all().find(|finding| finding.name() == text).ok_or_else(|| {
+            let known: Vec<&str> = Self::all().map(Self::name).collect();
+            format!("unknown finding; the findings are {}", known.join(", "))
+        })
     }
 }
 
@@ -163,6 +183,19 @@ impl Plan {
     #[must_use]
     pub fn is_as_declared(&self) -> bool {
         self.is_empty() && self.refusals.is_empty() && !self.notes.iter().any(Note::is_difference)
+    }
+
+    /// Returns whether a check finds nothing: the server is as declared, and the plan contains none of
+    /// these findings.
+    #[must_use]
+    pub fn passes_check(&self, fail_on: &[Finding]) -> bool {
+        self.is_as_declared() && !fail_on.iter().any(|one| self.has_finding(*one))
+    }
+
+    fn has_finding(&self, finding: Finding) -> bool {
+        match finding {
+            Finding::Orphaned => !self.orphaned.is_empty(),
+        }
     }
 
     /// Returns every step, in the order of execution.

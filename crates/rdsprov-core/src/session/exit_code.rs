@@ -2,7 +2,7 @@
 
 use super::apply::Outcome;
 use super::error::{Error, Kind};
-use crate::plan::Plan;
+use crate::plan::{Finding, Plan};
 
 /// How an operation ended. The numbers are the exit codes of the command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,11 +37,11 @@ impl ExitCode {
     }
 
     /// Returns how a comparison with the definitions ended, which also reports differences that no
-    /// step changes.
+    /// step changes, and these findings.
     #[must_use]
-    pub fn of_check(plan: &Plan) -> Self {
+    pub fn of_check(plan: &Plan, fail_on: &[Finding]) -> Self {
         match Self::of_plan(plan) {
-            Self::Done if !plan.is_as_declared() => Self::Pending,
+            Self::Done if !plan.passes_check(fail_on) => Self::Pending,
             code => code,
         }
     }

@@ -323,11 +323,13 @@ def check(
     adopt_from=None,
     only=(),
     config=None,
+    fail_on=(),
 ):
     """Returns whether the server matches the definitions.
 
     Changes nothing.
-    The options and exceptions are those of ``plan``.
+    The options and exceptions are those of ``plan``, and ``fail_on``: findings on which the result is
+    also ``False``. ``"orphaned"``: a managed role or database is not declared any more.
     Also raises ``PlanRefused`` if the plan has refusals.
 
     For example::
@@ -616,5 +618,5 @@ def _lists(**keywords):
 
 def _server_keywords(keywords):
     """Converts the keywords of a function that contacts a server."""
-    lists = {name: keywords[name] for name in ("allow", "adopt", "only") if name in keywords}
+    lists = {name: keywords[name] for name in ("allow", "adopt", "only", "fail_on") if name in keywords}
     return {**keywords, **_lists(**lists)}

@@ -822,6 +822,7 @@ def check(
     adopt_from: str | None = None,
     only: Iterable[str] = (),
     config: _Path | None = None,
+    fail_on: Iterable[Literal["orphaned"]] = (),
 ) -> bool: ...
 def preflight(
     definitions: Definitions,
