@@ -2,23 +2,27 @@
 
 use std::collections::BTreeSet;
 
+use rdsprov_core::audit::Command;
 use rdsprov_core::desired::Backup;
+use rdsprov_core::plan::Detail;
 use rdsprov_core::session::{self, Retirement};
 
-use crate::apply::{TerminalFrontend, cancellation_on_signals, report_outcome, run_options};
+use crate::apply::{TerminalFrontend, View, report_outcome, run_options};
 use crate::args::RetireArgs;
 use crate::error::{CliError, Exit};
 use crate::output::counted;
 use crate::setup;
 
-pub async fn run(options: &RetireArgs) -> Result<Exit, CliError> {
+pub async fn run(options: &RetireArgs, detail: Detail) -> Result<Exit, CliError> {
     if options.applications.is_empty() {
         // The option for definitions accepts several files, so it also takes applications after it.
         return Err(CliError::usage("no application is named")
             .with_hint("name the applications first: `rdsprov retire APPLICATION… -d FILE`"));
     }
-    let config = session::config(options.common.config.as_deref())?;
-    let frontend = TerminalFrontend::new(options.output.format, !options.recording.yes);
+    let (format, ask) = (options.output.format, !options.recording.yes);
+    let view = View { command: Command::Retire, format, detail, ask };
+    let (config, frontend) =
+        TerminalFrontend::new(view, options.common.config.as_deref(), &options.recording)?;
     let mut wanted = run_options(&options.recording);
     wanted.server = (&options.server).into();
     wanted.environment.clone_from(&options.common.env);
@@ -34,12 +38,12 @@ pub async fn run(options: &RetireArgs) -> Result<Exit, CliError> {
     };
     retirement.confirm.clone_from(&options.confirm);
     let setup = setup::builder(&options.common, config);
-    let cancellation = cancellation_on_signals();
-    let outcome = session::retire(setup, retirement, &wanted, &frontend, &cancellation).await;
+    let cancellation = &frontend.cancellation;
+    let outcome = session::retire(setup, retirement, &wanted, &frontend, cancellation).await;
     let summary = format!(
         "{} The roles of {} cannot log in, and have no privileges in managed databases.",
         frontend.applied(&outcome),
         counted(count, "application")
     );
-    report_outcome(outcome, &summary)
+    report_outcome(outcome, &frontend, &summary)
 }

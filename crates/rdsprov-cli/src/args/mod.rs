@@ -33,8 +33,8 @@ use rdsprov_core::server::BundledCertificates;
 
 pub use commands::{
     AccessArgs, ApplyArgs, CheckArgs, ConfigArgs, DelegateArgs, ExportArgs, FindingsFormat,
-    GraphArgs, ManArgs, PlanArgs, PreflightArgs, ReportArgs, RetireArgs, RotateArgs,
-    ValidateArgs, VerifyArgs,
+    GraphArgs, ManArgs, PlanArgs, PreflightArgs, ReportArgs, RetireArgs, RotateArgs, ValidateArgs,
+    VerifyArgs,
 };
 pub use flags::{
     AdminAuthArg, AuditStdout, CommonArgs, Format, RecordArgs, RecordingArgs, ServerArgs,

@@ -11,7 +11,7 @@ const DOCUMENT: &str = include_str!("../../../../docs/iam.md");
 
 /// The commands by their headings, with their arguments and exit codes. Commands that only read
 /// precede the one that changes their input.
-const COMMANDS: [(&str, &[&str], i32); 18] = [
+const COMMANDS: [(&str, &[&str], i32); 19] = [
     ("validate", &["validate"], 0),
     ("plan", &["plan", "--out", "plan.json"], 0),
     ("check", &["check"], 2),

@@ -128,7 +128,7 @@ fn alternatives(entry: &Application, seen: &Database, is_managed: bool) -> Vec<A
     found.extend(schemas.cloned().map(Alternative::Schema));
     found.extend(entry.creators.iter().cloned().map(Alternative::Creator));
     found.extend(match entry.access_level {
-        AccessLevel::Owner => None,
+        AccessLevel::Owner | AccessLevel::None => None,
         AccessLevel::Editor => Some(Alternative::Level(AccessLevel::Reader)),
         AccessLevel::Reader => Some(Alternative::Level(AccessLevel::Editor)),
     });

@@ -69,7 +69,9 @@ enum Created<'a> {
 impl<S> Step<S> {
     pub(super) fn kind(&self) -> Kind {
         match self.action {
-            Action::Revoke => Kind::Revoke,
+            Action::Revoke | Action::EndSessions | Action::DropRole | Action::DropDatabase => {
+                Kind::Revoke
+            }
             Action::DefaultPrivileges if self.hazards.contains(&Hazard::RevokesAccess) => {
                 Kind::Revoke
             }
@@ -106,6 +108,8 @@ impl<S> Step<S> {
             Action::AlterRole | Action::AlterDatabase | Action::AlterSchema => "alter",
             Action::SetPassword => "set password:",
             Action::SetParameter => "set",
+            Action::DropRole | Action::DropDatabase => "drop",
+            Action::EndSessions => "end",
             Action::ReassignOwned => "reassign",
             Action::Grant => "grant",
             Action::Revoke => "revoke",
@@ -160,6 +164,11 @@ impl<'a> Group<'a> {
     pub fn title(&self) -> String {
         let application = self.application;
         match self.planned {
+            Some(PlannedApplication {
+                role, access_level: AccessLevel::None, database, ..
+            }) => {
+                format!("application {application}: role {role}, no access to database {database}")
+            }
             Some(PlannedApplication { role, access_level, database, .. }) => format!(
                 "application {application}: role {role}, {access_level} of database {database}"
             ),

@@ -75,8 +75,6 @@ pub use counts::Counts;
 #[cfg(feature = "postgres")]
 pub(crate) use database_marker::has_believed_marker;
 pub use groups::Detail;
-#[cfg(feature = "postgres")]
-pub(crate) use predefined_groups::predefined_groups;
 pub use hazard::Hazard;
 #[cfg(feature = "postgres")]
 pub(crate) use identity::GlobalObject;
@@ -87,6 +85,8 @@ pub use plan::{
     Deferred, FORMAT_VERSION, Finding, Orphan, OrphanKind, Plan, PlannedApplication,
     SecretFindings, Undeclared,
 };
+#[cfg(feature = "postgres")]
+pub(crate) use predefined_groups::predefined_groups;
 #[cfg(feature = "postgres")]
 pub(crate) use recorded::Recorded;
 pub use refusal::{

@@ -39,7 +39,9 @@ fn plan_apply_and_check() {
         let mut function = fixture.function();
         let planned = ended(function.invoke(&event("plan", json!({}))), "planned", 0);
         assert_eq!(planned["server"], format!("localhost:{}", fixture.server.port()));
-        assert!(planned["summary"].as_str().unwrap().contains(" to add, 0 to change, 0 to revoke on "));
+        assert!(
+            planned["summary"].as_str().unwrap().contains(" to add, 0 to change, 0 to revoke on ")
+        );
         assert_eq!(planned["digest"], planned["plan"]["digest"]);
         assert_eq!(planned["counts"]["applied"], 0);
         assert!(!fixture.logs_in("shop_owner", &password("shop"), "shop"));
