@@ -75,6 +75,7 @@ pub async fn check(file: &Path, options: &CheckArgs, log: LogFormat) -> Result<E
     let format = options.output.format;
     let mut wanted = fleet_options(&options.fleet, &options.common)?;
     wanted.run.server = (&options.server).into();
+    wanted.run.server.strict = options.strict;
     let report = print_plans(file, &wanted, format, log).await?;
     Ok(exit(report.status, true))
 }

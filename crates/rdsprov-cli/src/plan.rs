@@ -30,8 +30,9 @@ pub async fn run(options: &PlanArgs, detail: Detail) -> Result<Exit, CliError> {
 }
 
 pub async fn check(options: &CheckArgs, detail: Detail) -> Result<Exit, CliError> {
-    let CheckArgs { common, selection, server, output, .. } = options;
+    let CheckArgs { common, selection, server, strict, output, .. } = options;
     let mut server = ServerOptions::from(server);
+    server.strict = *strict;
     server.only.clone_from(&selection.only);
     server.adopt_from.clone_from(&selection.restored.adopt_from);
     let plan = print_plan(common, &server, (output.format, detail), false, None).await?;

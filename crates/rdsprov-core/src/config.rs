@@ -29,7 +29,7 @@ use crate::error_code::ErrorCode;
 use crate::hint::Hint;
 use crate::name::check_environment;
 use crate::named_enum::named_enum;
-use crate::policy::{ApprovalPolicy, Policy};
+use crate::policy::{ApprovalPolicy, Policy, UndeclaredAccess};
 
 named_enum! {
     /// How a run finds out whether a role has the password of its secret.
@@ -86,6 +86,8 @@ pub struct Config {
     pub tls: TlsSection,
     /// `[environments.NAME]`: additional environments, and changes to the built-in ones.
     pub environments: BTreeMap<String, EnvironmentSection>,
+    /// `[access]`: what a plan does with access that is not declared.
+    pub access: AccessSection,
     /// `[audit]`: the files for records.
     pub audit: AuditSection,
     /// The directory of the file, which contains all files that it names. `None` if the caller has
@@ -142,6 +144,16 @@ pub struct EnvironmentSection {
     /// The values of keys that an application does not set. They take precedence over
     /// [`Config::defaults`].
     pub defaults: Defaults,
+}
+
+/// The table `[access]`: what a plan does with access that is not declared.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
+pub struct AccessSection {
+    /// What a plan does with a role that is not declared and has access to a declared database; `None`
+    /// means [`UndeclaredAccess::Report`].
+    pub undeclared: Option<UndeclaredAccess>,
 }
 
 /// The table `[audit]`: the files for records.
@@ -310,12 +322,13 @@ mod tests {
             defaults: _,
             tls,
             environments,
+            access,
             audit,
             directory: _,
             path: _,
         } = Config::from_toml("rdsprov.toml", example).unwrap();
         let text = format!(
-            "{aws_region:?} {lock_timeout:?} {connect_to:?} {connect_timeout:?} {statement_timeout:?} {observation_timeout:?} {secrets:?} {passwords:?} {definitions:?} {tls:?} {audit:?}"
+            "{aws_region:?} {lock_timeout:?} {connect_to:?} {connect_timeout:?} {statement_timeout:?} {observation_timeout:?} {secrets:?} {passwords:?} {definitions:?} {tls:?} {access:?} {audit:?}"
         );
         for unset in ["None", "[]", "{}"] {
             assert!(!text.contains(unset), "{text}");

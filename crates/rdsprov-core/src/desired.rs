@@ -13,6 +13,7 @@ use crate::marker::Marker;
 use crate::name::{
     ApplicationName, DatabaseName, DatabasePattern, ExtensionName, NameError, RoleName, SchemaName,
 };
+use crate::policy::UndeclaredAccess;
 use crate::privilege::{self, AccessLevel, Privileges};
 use crate::run_setting::RunSetting;
 use crate::secret_id::{SecretId, Stage, TemplateError, Templates};
@@ -309,6 +310,11 @@ pub struct Desired {
     /// Whether a plan may change a server in a blue/green deployment, because the hazard
     /// `degrades_blue_green` is allowed.
     pub may_degrade_blue_green: bool,
+    /// What a plan does with roles that are not declared and have access to a declared database.
+    pub undeclared_access: UndeclaredAccess,
+    /// Whether such a role is a difference: the server is then not as declared.
+    #[serde(skip_serializing_if = "is_false")]
+    pub strict: bool,
     /// The version stage from which the secrets of the applications are read.
     pub secret_stage: Stage,
     /// `sha256:…` of the definitions files, concatenated; `None` without files.
@@ -436,6 +442,8 @@ impl Desired {
             may_change_owners: false,
             adopt_from: None,
             may_degrade_blue_green: false,
+            undeclared_access: UndeclaredAccess::default(),
+            strict: false,
             secret_stage: Stage::default(),
             definitions: None,
             approval: None,
@@ -487,6 +495,8 @@ impl Desired {
             may_change_owners: false,
             adopt_from: None,
             may_degrade_blue_green: false,
+            undeclared_access: UndeclaredAccess::default(),
+            strict: false,
             secret_stage: Stage::default(),
             definitions: None,
             approval: None,

@@ -17,6 +17,21 @@ named_enum! {
     }
 }
 
+named_enum! {
+    /// What a plan does with a role that the definitions do not declare and that has access to a declared
+    /// database. A later variant is stricter than an earlier one.
+    #[derive(Default)]
+    "snake_case" pub enum UndeclaredAccess {
+        /// The plan does not mention it.
+        Allow,
+        /// The plan contains a note.
+        #[default]
+        Report,
+        /// The plan refuses the application of the database.
+        Refuse,
+    }
+}
+
 /// The built-in environments with their approval policies; only `dev` requires no approval.
 const BUILT_IN: [(&str, ApprovalPolicy); 4] = [
     ("dev", ApprovalPolicy::None),

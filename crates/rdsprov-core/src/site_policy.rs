@@ -14,7 +14,7 @@ use crate::error_code::ErrorCode;
 use crate::hint::{Hint, Opt};
 use crate::name::{RoleName, matches_pattern};
 use crate::plan::Hazard;
-use crate::policy::{ApprovalPolicy, Policy};
+use crate::policy::{ApprovalPolicy, Policy, UndeclaredAccess};
 use crate::predefined_role::is_grantable;
 use crate::secret_id::SecretId;
 use crate::{hint, text};
@@ -97,6 +97,8 @@ struct Environment {
     allow: Option<BTreeSet<Hazard>>,
     /// The roles that `memberships` may name in addition to the predefined ones.
     memberships: Option<BTreeSet<RoleName>>,
+    /// The least that a plan does with access that is not declared.
+    undeclared_access: Option<UndeclaredAccess>,
 }
 
 /// The site policy does not allow a run.
@@ -326,6 +328,17 @@ impl SitePolicy {
             None => policy,
         };
         if limits_hazards { policy.without_free_hazards() } else { policy }
+    }
+
+    /// Returns what a plan does with access that is not declared: at least what the site requires.
+    #[must_use]
+    pub fn undeclared_access(
+        &self,
+        environment: &str,
+        configured: UndeclaredAccess,
+    ) -> UndeclaredAccess {
+        let required = self.of(environment).filter_map(|(_, one)| one.undeclared_access);
+        required.fold(configured, UndeclaredAccess::max)
     }
 
     /// Returns the path of the file that requires more approval than an environment has without the
@@ -610,6 +623,19 @@ mod tests {
     }
 
     #[test]
+    fn undeclared_access_is_never_treated_less_strictly() {
+        use UndeclaredAccess::{Allow, Refuse, Report};
+        let report = policy("[environments.prod]\nundeclared_access = \"report\"");
+        let stricter = policy("[environments.\"*\"]\nundeclared_access = \"refuse\"");
+        for (environment, configured, expected) in
+            [("prod", Allow, Report), ("prod", Refuse, Refuse), ("qa", Allow, Allow)]
+        {
+            assert_eq!(report.undeclared_access(environment, configured), expected);
+        }
+        assert_eq!(report.and(stricter).undeclared_access("prod", Allow), Refuse);
+    }
+
+    #[test]
     fn only_the_ca_file_of_the_site_is_trusted() {
         let path = |text: &str| CaFile::Path(text.into());
         let options = SettingOrigin::Options;
@@ -700,7 +726,7 @@ mod tests {
         assert!(tls.mode.is_some() && tls.ca_file.is_some() && audit.ledger);
         let prod = &environments["prod"];
         assert!(prod.approval.is_some() && prod.admin_secrets.is_some() && prod.allow.is_some());
-        assert!(prod.memberships.is_some());
+        assert!(prod.memberships.is_some() && prod.undeclared_access.is_some());
     }
 
     #[test]

@@ -85,6 +85,7 @@ fn desired(scenario: &Path) -> Desired {
     rules.environment = Some("dev".to_owned());
     let definitions = Definitions::parse(&[definitions], &rules).unwrap();
     let mut desired = Desired::new(&definitions, "dev", &Templates::default(), None).unwrap();
+    desired.undeclared_access = config.access.undeclared.unwrap_or_default();
     let arguments = fs::read_to_string(scenario.join("arguments")).unwrap_or_default();
     for pair in arguments.split_whitespace().collect::<Vec<_>>().chunks(2) {
         match pair {

@@ -80,6 +80,12 @@ pub struct CheckArgs {
     pub selection: SelectionArgs,
     #[command(flatten)]
     pub server: ServerArgs,
+    /// Exit 2 also if undeclared roles have access
+    ///
+    /// A role that the definitions do not declare can connect to a declared database, or has privileges on
+    /// tables in it: the note `undeclared-access`.
+    #[arg(long, help_heading = OUTPUT)]
+    pub strict: bool,
     #[command(flatten)]
     pub output: OutputArgs,
 }

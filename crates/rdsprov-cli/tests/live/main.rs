@@ -76,5 +76,6 @@ mod stored_settings;
 mod template_attacks;
 mod terraform;
 mod tls;
+mod undeclared_access;
 mod verifiers;
 mod waiting;

@@ -267,6 +267,10 @@ pub struct Contents {
     /// database: it lacks a privilege on a schema or on a foreign-data wrapper.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub owners_only_superusers_replace: BTreeSet<RoleName>,
+    /// The roles, other than administrators, that are neither declared nor orphans, and have privileges on
+    /// relations: the schemas and kinds of these.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub undeclared_grantees: BTreeMap<RoleName, BTreeMap<SchemaName, BTreeSet<ObjectKind>>>,
     /// The objects of the current owner; empty unless the database gets another owner.
     #[serde(default)]
     pub ownership_transfer: OwnershipTransfer,

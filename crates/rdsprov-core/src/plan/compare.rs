@@ -50,6 +50,7 @@ impl Plan {
                 }
                 DatabaseStatus::Present(seen) => {
                     planner.existing_database(name, database, seen, &mut changes);
+                    planner.undeclared_access(name, database, seen);
                 }
                 DatabaseStatus::Blocked => {}
             }

@@ -40,6 +40,7 @@ explanations! {
     CommentTooLong => "comment-too-long",
     DependentMembership => "dependent-membership",
     MembershipNotRevocable => "membership-not-revocable",
+    AccessNotDeclared => "access-not-declared",
     RdsIamMissing => "rds-iam-missing",
     MembershipRoleMissing => "membership-role-missing",
     MembershipForbidden => "membership-forbidden",
@@ -120,6 +121,7 @@ explanations! {
     PermissionsNotChecked => "permissions-not-checked",
     BlueGreenNotChecked => "blue-green-not-checked",
     UndeclaredDatabaseUnreadable => "undeclared-database-unreadable",
+    UndeclaredAccess => "undeclared-access",
     MembershipByOther => "membership-by-other",
     NothingToRetire => "nothing-to-retire",
 }

@@ -65,6 +65,7 @@ mod step;
 mod template_objects;
 #[cfg(test)]
 mod test_states;
+mod undeclared_access;
 mod unique_keys;
 mod widening;
 mod words;

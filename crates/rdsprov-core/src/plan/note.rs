@@ -77,6 +77,15 @@ coded_enum! {
         BlueGreenNotChecked { reason: String },
         /// A managed database that is not declared cannot be read.
         UndeclaredDatabaseUnreadable { database: DatabaseName, reason: String },
+        /// A role that is not declared has access to a declared database. `means` says what it has, and `fix`
+        /// ends it. With `strict`, it is a difference.
+        UndeclaredAccess {
+            role: RoleName,
+            database: DatabaseName,
+            means: String,
+            fix: String,
+            strict: bool,
+        },
         /// A role that is not an administrator has granted a membership, or a part of it, to the role of an
         /// application.
         MembershipByOther { role: RoleName, object: String, group: RoleName, grantor: RoleName },
@@ -107,7 +116,9 @@ impl Note {
     pub fn is_difference(&self) -> bool {
         matches!(
             self.0,
-            NoteKind::ObjectsOfAdministrator { .. } | NoteKind::MembershipByOther { .. }
+            NoteKind::ObjectsOfAdministrator { .. }
+                | NoteKind::MembershipByOther { .. }
+                | NoteKind::UndeclaredAccess { strict: true, .. }
         )
     }
 
@@ -184,6 +195,9 @@ impl Note {
             NoteKind::UndeclaredDatabaseUnreadable { database, reason } => format!(
                 "database {database} is not declared and could not be read, so that the plan does not show which privileges remain in it: {reason}"
             ),
+            NoteKind::UndeclaredAccess { role, means, fix, .. } => {
+                format!("role {role} is not declared and {means}; to end this, {fix}")
+            }
             NoteKind::NothingToRetire { application } => format!(
                 "no role of application {application} is managed, and the definitions do not declare it: there is nothing to retire"
             ),

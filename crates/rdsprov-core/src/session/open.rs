@@ -127,6 +127,8 @@ pub struct ServerOptions {
     /// The environment whose roles and databases are taken over: the server was restored from one of
     /// its snapshots.
     pub adopt_from: Option<String>,
+    /// Whether a role that is not declared and has access to a declared database is a difference.
+    pub strict: bool,
     /// The applications to which a plan is restricted; empty means all. See [`Desired::select`].
     pub only: Vec<String>,
     /// The applications that the run retires, and how; see [`Desired::retire`].
@@ -188,6 +190,8 @@ impl Setup {
         }
         desired.may_change_owners = allow.contains(&Hazard::ChangesOwner);
         desired.may_degrade_blue_green = allow.contains(&Hazard::DegradesBlueGreen);
+        let configured = self.config.access.undeclared.unwrap_or_default();
+        desired.undeclared_access = self.site.undeclared_access(self.environment(), configured);
         desired.definitions = Some(self.definitions_sha256.clone());
         desired.approval = Some(self.approval.clone());
         desired.select(only)?;
@@ -305,6 +309,7 @@ impl Setup {
         let ServerOptions { build_id, allow, only, .. } = options;
         let mut desired = self.desired(build_id.as_deref(), allow, only)?;
         desired.secret_stage = options.secret_stage.unwrap_or_default();
+        desired.strict = options.strict;
         self.take_over(&mut desired, options.adopt_from.clone())?;
         desired.retire(&options.retirement.applications).map_err(UsageError::from)?;
         let Retirement { end_sessions, drop_role, drop_database, backup, .. } = &options.retirement;

@@ -322,14 +322,19 @@ def check(
     adopt=(),
     adopt_from=None,
     only=(),
+    strict=False,
     config=None,
     fail_on=(),
 ):
     """Returns whether the server matches the definitions.
 
     Changes nothing.
-    The options and exceptions are those of ``plan``, and ``fail_on``: findings on which the result is
-    also ``False``. ``"orphaned"``: a managed role or database is not declared any more.
+
+    - ``strict``: access of a role that the definitions do not declare (the note ``undeclared-access``) is a difference.
+    - ``fail_on``: findings on which the result is also ``False``. ``"orphaned"``: a managed role or database is not
+      declared any more.
+
+    The other options and the exceptions are those of ``plan``.
     Also raises ``PlanRefused`` if the plan has refusals.
 
     For example::

@@ -309,6 +309,7 @@ class RefusalCode(str, Enum):
     COMMENT_TOO_LONG = "comment-too-long"
     DEPENDENT_MEMBERSHIP = "dependent-membership"
     MEMBERSHIP_NOT_REVOCABLE = "membership-not-revocable"
+    ACCESS_NOT_DECLARED = "access-not-declared"
     RDS_IAM_MISSING = "rds-iam-missing"
     MEMBERSHIP_ROLE_MISSING = "membership-role-missing"
     MEMBERSHIP_FORBIDDEN = "membership-forbidden"
@@ -388,6 +389,7 @@ class NoteCode(str, Enum):
     PERMISSIONS_NOT_CHECKED = "permissions-not-checked"
     BLUE_GREEN_NOT_CHECKED = "blue-green-not-checked"
     UNDECLARED_DATABASE_UNREADABLE = "undeclared-database-unreadable"
+    UNDECLARED_ACCESS = "undeclared-access"
     MEMBERSHIP_BY_OTHER = "membership-by-other"
     NOTHING_TO_RETIRE = "nothing-to-retire"
     def __new__(cls, value: object) -> Self: ...
@@ -821,6 +823,7 @@ def check(
     adopt: Iterable[str] = (),
     adopt_from: str | None = None,
     only: Iterable[str] = (),
+    strict: bool = False,
     config: _Path | None = None,
     fail_on: Iterable[Literal["orphaned"]] = (),
 ) -> bool: ...

@@ -107,6 +107,7 @@ class RefusalCode(_Word):
     COMMENT_TOO_LONG = "comment-too-long"
     DEPENDENT_MEMBERSHIP = "dependent-membership"
     MEMBERSHIP_NOT_REVOCABLE = "membership-not-revocable"
+    ACCESS_NOT_DECLARED = "access-not-declared"
     RDS_IAM_MISSING = "rds-iam-missing"
     MEMBERSHIP_ROLE_MISSING = "membership-role-missing"
     MEMBERSHIP_FORBIDDEN = "membership-forbidden"
@@ -188,6 +189,7 @@ class NoteCode(_Word):
     PERMISSIONS_NOT_CHECKED = "permissions-not-checked"
     BLUE_GREEN_NOT_CHECKED = "blue-green-not-checked"
     UNDECLARED_DATABASE_UNREADABLE = "undeclared-database-unreadable"
+    UNDECLARED_ACCESS = "undeclared-access"
     MEMBERSHIP_BY_OTHER = "membership-by-other"
     NOTHING_TO_RETIRE = "nothing-to-retire"
 

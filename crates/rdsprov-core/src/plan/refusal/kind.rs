@@ -55,6 +55,9 @@ coded_enum! {
         /// A membership that is not declared was granted by a role as which
         /// the administrator cannot act.
         MembershipNotRevocable { role: RoleName, group: RoleName, grantor: RoleName },
+        /// A role that is not declared has access to a declared database, and `[access] undeclared` is
+        /// `refuse`. `means` says what it has.
+        AccessNotDeclared { role: RoleName, database: DatabaseName, means: String },
         /// The server has no role `rds_iam`.
         RdsIamMissing { role: RoleName },
         /// A predefined role in `memberships` does not exist on a server of this major version.

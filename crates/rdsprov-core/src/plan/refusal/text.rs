@@ -73,6 +73,9 @@ impl RefusalKind {
             Self::MembershipNotRevocable { role, group, grantor } => format!(
                 "the administrator may not revoke the undeclared membership of role {role} in role {group}, which role {grantor} granted"
             ),
+            Self::AccessNotDeclared { role, means, .. } => {
+                format!("role {role} is not declared and {means}")
+            }
             Self::RdsIamMissing { role } => format!(
                 "role {role} has `auth = \"iam\"`, but role {RDS_IAM} does not exist: this is not an Amazon RDS server"
             ),
@@ -621,6 +624,7 @@ impl RefusalKind {
             | Self::SettingsTooLong { .. }
             | Self::DependentMembership { .. }
             | Self::MembershipNotRevocable { .. }
+            | Self::AccessNotDeclared { .. }
             | Self::SetPasswordRestricted { .. }
             | Self::PasswordAdministrationRestricted { .. }
             | Self::DatabaseRenamed { .. }
@@ -668,6 +672,9 @@ impl RefusalKind {
             | Self::MembershipNotRevocable { .. }
             | Self::DependentMembership { .. } => {
                 Some(hint!["name another role in `username` of the application"])
+            }
+            Self::AccessNotDeclared { role, database, .. } => {
+                Some(hint![format!("declare the access of role {role} to database {database}")])
             }
             Self::AdminOptionMissing { role, .. } if role.as_str() != RDS_IAM => {
                 Some(hint!["name another role in `username` of the application"])

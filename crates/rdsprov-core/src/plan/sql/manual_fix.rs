@@ -9,7 +9,7 @@ use crate::marker::Marker;
 use crate::name::{DatabaseName, RoleName, SchemaName, literal, quote};
 use crate::observed::{Grantee, OwnedObject};
 use crate::plan::Executor;
-use crate::privilege::{Privilege, Privileges};
+use crate::privilege::{ObjectKind, Privilege, Privileges};
 
 /// Removes the marker from a comment, and keeps the other text.
 pub fn remove_marker(object: MarkedObject<'_>, comment: Option<&str>) -> Statement {
@@ -90,6 +90,17 @@ pub fn with_grant_option(
         }
     }
     statements
+}
+
+/// Revokes all privileges on the relations of one kind in schemas.
+pub fn revoke_all_on_relations(
+    kind: ObjectKind,
+    schemas: &[&SchemaName],
+    role: &RoleName,
+) -> Statement {
+    let schemas = schemas.iter().map(|schema| schema.quoted()).collect::<Vec<_>>().join(", ");
+    let (kind, role) = (kind.keyword(), role.quoted());
+    Statement::plain(format!("REVOKE ALL ON ALL {kind}S IN SCHEMA {schemas} FROM {role}"))
 }
 
 /// Returns statements with which an executor executes another statement as a role.

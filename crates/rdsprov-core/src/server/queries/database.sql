@@ -111,6 +111,15 @@
         WHEN 'pg_proc'::regclass THEN (SELECT p.pronamespace FROM pg_proc p WHERE p.oid = s.objid)
         WHEN 'pg_type'::regclass THEN (SELECT t.typnamespace FROM pg_type t WHERE t.oid = s.objid) END)
       ~ '^pg_(toast_)?temp_') IS NOT TRUE
+), undeclared_grant AS (
+  -- pg_shdepend contains each role that an ACL of the database contains, except the owner of the object.
+  SELECT s.refobjid AS grantee, c.relnamespace, CASE c.relkind WHEN 'S' THEN 'sequence' ELSE 'table' END AS kind
+  FROM pg_shdepend s JOIN pg_class c ON c.oid = s.objid
+  WHERE s.dbid = (SELECT oid FROM pg_database WHERE datname = current_database())
+    AND s.classid = 'pg_class'::regclass AND s.refclassid = 'pg_authid'::regclass AND s.deptype = 'a'
+    AND c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S')
+    AND s.refobjid NOT IN (SELECT oid FROM concerned) AND s.refobjid NOT IN (SELECT oid FROM administrator)
+  GROUP BY 1, 2, 3
 )
 SELECT json_build_object(
   'schemas', (
@@ -181,6 +190,16 @@ SELECT json_build_object(
       OR n.oid IS NULL AND NOT has_database_privilege(d.datdba, d.oid, 'CREATE')
       OR o.classid NOT IN ('pg_class'::regclass, 'pg_type'::regclass) AND n.oid IS NOT NULL
         AND NOT has_schema_privilege(d.datdba, n.oid, 'CREATE')),
+  'undeclared_grantees', (
+    SELECT coalesce(json_object_agg(g.rolname, one.schemas ORDER BY g.rolname), '{}')
+    FROM (
+      SELECT grantee, json_object_agg(nspname, kinds ORDER BY nspname) AS schemas
+      FROM (
+        SELECT u.grantee, n.nspname, json_agg(u.kind ORDER BY u.kind DESC) AS kinds
+        FROM undeclared_grant u JOIN pg_namespace n ON n.oid = u.relnamespace
+        WHERE n.nspname !~ '^pg_' AND n.nspname <> 'information_schema' GROUP BY 1, 2) by_schema
+      GROUP BY grantee) one
+    JOIN pg_roles g ON g.oid = one.grantee),
   'default_privileges', (
     SELECT coalesce(json_agg(json_build_object(
       'role', pg_get_userbyid(d.defaclrole), 'schema', n.nspname,
