@@ -1,28 +1,73 @@
 //! Implements `rdsprov access`.
 
-use rdsprov_core::access_report::AccessReport;
+use std::path::Path;
+
+use rdsprov_core::access_report::{AccessDiff, AccessReport, ShownRoles};
 use rdsprov_core::error_code::ErrorCode;
+use rdsprov_core::input_file::{self, Input};
 use rdsprov_core::name::{DatabaseName, RoleName};
 use rdsprov_core::operations::AccessQuery;
 
-use crate::args::{AccessArgs, Format};
+use crate::args::{AccessArgs, AccessFormat};
 use crate::error::{CliError, Exit};
 use crate::{output, setup};
 
 pub async fn run(options: &AccessArgs) -> Result<Exit, CliError> {
+    if let [old, new @ ..] = options.diff.as_slice() {
+        return compare(options, old, new.first().map(|path| path.as_path())).await;
+    }
+    let report = report(options).await?;
+    output::write_stdout(&format_report(&report, options)?);
+    if report.is_complete() { Ok(Exit::Done) } else { Err(incomplete()) }
+}
+
+async fn report(options: &AccessArgs) -> Result<AccessReport, CliError> {
     let setup = setup::new(&options.common)?;
-    if options.output.format.is_of_plans_only() {
-        return Err(CliError::usage("the access report has no such format")
-            .with_hint("use --format text, --format json or --format markdown"));
+    Ok(setup.access(&(&options.server).into(), &query(options)).await?)
+}
+
+/// Prints what changed between an old report, and a new one or that of a file.
+async fn compare(options: &AccessArgs, old: &Path, new: Option<&Path>) -> Result<Exit, CliError> {
+    if !matches!(options.format, AccessFormat::Text | AccessFormat::Json) {
+        return Err(CliError::usage("changes of access are printed as text or JSON only")
+            .with_hint("use --format text or --format json"));
     }
-    let report = setup.access(&(&options.server).into(), &query(options)).await?;
-    output::write_stdout(&format_report(&report, options.output.format)?);
-    if report.is_complete() {
-        return Ok(Exit::Done);
+    let AccessQuery { database, role, .. } = query(options);
+    let limited = |report: AccessReport| report.limited_to(database.as_ref(), role.as_ref());
+    let before = limited(read(old)?);
+    let after = match new {
+        Some(path) => limited(read(path)?),
+        None => report(options).await?,
+    };
+    let diff = AccessDiff::new(&before, &after).map_err(CliError::usage)?;
+    output::write_stdout(&match options.format {
+        AccessFormat::Json => diff.to_json().map_err(CliError::internal)? + "\n",
+        _ => diff.to_text(),
+    });
+    if !diff.is_complete() {
+        Err(incomplete())
+    } else if diff.is_empty() {
+        Ok(Exit::Done)
+    } else {
+        Ok(Exit::Pending)
     }
+}
+
+fn read(path: &Path) -> Result<AccessReport, CliError> {
+    let unreadable = |reason: String| {
+        let fact = format!("{} cannot be read as an access report: {reason}", path.display());
+        CliError::new(Exit::Usage, ErrorCode::FileUnreadable, fact)
+            .with_hint("name a file that `rdsprov access --format json` has printed")
+    };
+    let text = input_file::read_text(path, Input::AccessReport)
+        .map_err(|error| unreadable(error.to_string()))?;
+    AccessReport::from_json(&text).map_err(unreadable)
+}
+
+fn incomplete() -> CliError {
     let fact = "the report does not cover every database";
-    Err(CliError::new(Exit::Failed, ErrorCode::IncompleteAccessReport, fact)
-        .with_hint("correct the reasons in the report, then run again"))
+    CliError::new(Exit::Failed, ErrorCode::IncompleteAccessReport, fact)
+        .with_hint("correct the reasons in the report, then run again")
 }
 
 /// Returns what the options ask for.
@@ -34,11 +79,18 @@ pub fn query(options: &AccessArgs) -> AccessQuery {
     query
 }
 
-/// Renders a report in the given format.
-pub fn format_report(report: &AccessReport, format: Format) -> Result<String, CliError> {
-    Ok(match format {
-        Format::Json => report.to_json().map_err(CliError::internal)? + "\n",
-        Format::Markdown => report.to_markdown(),
-        Format::Text | Format::Sql | Format::Github => report.to_text(),
+/// Renders a report in the selected format.
+pub fn format_report(report: &AccessReport, options: &AccessArgs) -> Result<String, CliError> {
+    let shown = if options.all || options.role.is_some() {
+        ShownRoles::All
+    } else {
+        ShownRoles::WithoutAdministrators
+    };
+    Ok(match options.format {
+        AccessFormat::Json => report.to_json().map_err(CliError::internal)? + "\n",
+        AccessFormat::Markdown => report.to_markdown(shown),
+        AccessFormat::Text => report.to_text(shown),
+        AccessFormat::Csv => report.to_csv(),
+        AccessFormat::Html => report.to_html().map_err(CliError::internal)?,
     })
 }

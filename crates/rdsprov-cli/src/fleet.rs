@@ -16,8 +16,8 @@ use rdsprov_core::text::{pretty_json, visible};
 
 use crate::apply::{ask_user, cancellation_on_signals, records_lost, run_options, shows_records};
 use crate::args::{
-    AccessArgs, ApplyArgs, CheckArgs, CommonArgs, FleetArgs, Format, LogFormat, PlanArgs,
-    PreflightArgs, ValidateArgs,
+    AccessArgs, AccessFormat, ApplyArgs, CheckArgs, CommonArgs, FleetArgs, Format, LogFormat,
+    PlanArgs, PreflightArgs, ValidateArgs,
 };
 use crate::error::{CliError, Exit};
 use crate::output::counted;
@@ -100,17 +100,26 @@ async fn print_plans(
 
 /// Implements `rdsprov access --fleet`.
 pub async fn access(file: &Path, options: &AccessArgs, log: LogFormat) -> Result<Exit, CliError> {
-    let format = options.output.format;
+    let format = match options.format {
+        AccessFormat::Text => Format::Text,
+        AccessFormat::Json => Format::Json,
+        AccessFormat::Markdown => Format::Markdown,
+        AccessFormat::Csv | AccessFormat::Html => {
+            return Err(CliError::usage(
+                "a CSV or HTML report is for one server, and not for a fleet",
+            )
+            .with_hint("report one instance without --fleet, or use another --format"));
+        }
+    };
     let query: AccessQuery = access::query(options);
     let mut wanted = fleet_options(&options.fleet, &options.common)?;
     wanted.run.server = (&options.server).into();
-    no_script(format)?;
     let fleet = session::fleet(file)?;
     let terminal = FleetTerminal::new(format, log);
     let stop = cancellation_on_signals();
     let report = session::fleet_access(&fleet, &query, &wanted, &terminal, &stop).await?;
     let of_instance = |one: &InstanceReport| {
-        one.access.as_ref().map(|report| access::format_report(report, format))
+        one.access.as_ref().map(|report| access::format_report(report, options))
     };
     print_report(&report, format, of_instance)?;
     Ok(exit(report.status, true))

@@ -24,6 +24,8 @@ pub enum Input {
     Configuration,
     /// A saved plan.
     SavedPlan,
+    /// An access report in its JSON form.
+    AccessReport,
     /// Certificates, or a private key.
     Certificates,
     /// A secret. Secrets Manager also stores up to 64 KiB.
@@ -37,7 +39,7 @@ impl Input {
         match self {
             Self::Definitions => 16 * MIB,
             Self::Configuration => MIB,
-            Self::SavedPlan => 64 * MIB,
+            Self::SavedPlan | Self::AccessReport => 64 * MIB,
             Self::Certificates => 4 * MIB,
             Self::Secret => 64 * KIB,
         }

@@ -11,7 +11,7 @@ use schemars::Schema;
 use schemars::generate::SchemaSettings;
 use schemars::transform::{Transform, transform_subschemas};
 
-use crate::access_report::AccessReport;
+use crate::access_report::{AccessDiff, AccessReport};
 use crate::audit::LedgerLine;
 use crate::definitions::Definitions;
 use crate::fleet::FleetReport;
@@ -32,6 +32,8 @@ named_enum! {
         Ledger,
         /// The output of `access --format json`.
         Access,
+        /// The output of `access --diff FILE --format json`.
+        AccessDiff,
         /// The output of `validate --format json`.
         Definitions,
         /// The output of `preflight --format json`.
@@ -64,6 +66,7 @@ impl Document {
             Self::SavedPlan => generator.into_root_schema_for::<SavedPlan>(),
             Self::Ledger => generator.into_root_schema_for::<LedgerLine>(),
             Self::Access => generator.into_root_schema_for::<AccessReport>(),
+            Self::AccessDiff => generator.into_root_schema_for::<AccessDiff>(),
             Self::Definitions => generator.into_root_schema_for::<Definitions>(),
             Self::Preflight => generator.into_root_schema_for::<PreflightReport>(),
             Self::Config => generator.into_root_schema_for::<SettingsInForce>(),

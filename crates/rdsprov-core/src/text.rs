@@ -143,6 +143,21 @@ fn code(word: &str) -> String {
     format!("{fence}{space}{}{space}{fence}", word.replace('|', "\\|"))
 }
 
+/// Returns the text of a cell that a spreadsheet neither executes nor breaks into lines.
+///
+/// A text that a spreadsheet would read as a formula gets an apostrophe before it, and a control
+/// character becomes a space. Names come from the definitions, and messages from the server.
+pub(crate) fn spreadsheet_cell(text: &str) -> String {
+    const FORMULA: [char; 8] = ['=', '+', '-', '@', '＝', '＋', '－', '＠'];
+    let line: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let line = visible(&line);
+    if line.trim_start().starts_with(FORMULA) || text.starts_with('\t') {
+        format!("'{line}")
+    } else {
+        line
+    }
+}
+
 /// Returns rows of cells as lines, in which each column has the width of its longest cell.
 pub(crate) fn table<const N: usize>(rows: &[[String; N]]) -> String {
     let width = |column: usize| {

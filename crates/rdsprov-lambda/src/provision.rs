@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use lambda_runtime::Context;
+use rdsprov_core::access_report::ShownRoles;
 use rdsprov_core::audit::Columns;
 use rdsprov_core::config::Config;
 use rdsprov_core::definitions::{SourceText, Syntax};
@@ -145,8 +146,8 @@ impl Invocation<'_> {
         let report = self.in_time(setup.access(&options.run.server, &query)).await?;
         result.access = match format {
             Format::Json => Some(serde_json::to_value(&report).map_err(Failure::internal)?),
-            Format::Text => Some(report.to_text().into()),
-            Format::Markdown => Some(report.to_markdown().into()),
+            Format::Text => Some(report.to_text(ShownRoles::All).into()),
+            Format::Markdown => Some(report.to_markdown(ShownRoles::All).into()),
             Format::None => None,
         };
         if !report.is_complete() {

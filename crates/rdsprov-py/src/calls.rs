@@ -157,7 +157,7 @@ pub fn access(
     query.role = keywords.given::<String>("role")?.map(RoleName::new_unchecked);
     query.actor = keywords.text("actor")?;
     let report = wait::run_interruptible(py, &pending, || setup.access(&options, &query))?;
-    AccessReport::new(py, &report.map_err(|error| errors::to_exception(py, &error))?)
+    AccessReport::new(py, report.map_err(|error| errors::to_exception(py, &error))?)
 }
 
 /// Implements `rdsprov.export`.

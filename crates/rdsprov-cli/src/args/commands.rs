@@ -9,8 +9,8 @@ use rdsprov_core::graph::GraphFormat;
 use rdsprov_core::plan::Finding;
 
 use super::flags::{
-    AdminAuthArg, CommonArgs, OutputArgs, RecordArgs, RecordingArgs, RestoredArgs, SelectionArgs,
-    ServerArgs,
+    AccessFormat, AdminAuthArg, CommonArgs, OutputArgs, RecordArgs, RecordingArgs, RestoredArgs,
+    SelectionArgs, ServerArgs,
 };
 use super::fleet::FleetArgs;
 use super::headings::{
@@ -283,8 +283,35 @@ pub struct AccessArgs {
     /// Name the user that requests the report [default: the operating-system user]
     #[arg(long, env = "RDSPROV_ACTOR", value_name = "NAME", help_heading = OUTPUT)]
     pub actor: Option<String>,
-    #[command(flatten)]
-    pub output: OutputArgs,
+    /// Also show administrators and predefined roles
+    ///
+    /// The text and the Markdown form only name them, unless --role is given. The other forms always
+    /// contain them.
+    #[arg(long, help_heading = OUTPUT)]
+    pub all: bool,
+    /// Print what changed since an older report
+    ///
+    /// OLD is the file of a report that --format json has printed. It is compared with a new report, or with
+    /// the file NEW, for which nothing is contacted. The exit code is 2 if access has changed. Text and
+    /// JSON only.
+    #[arg(
+        long,
+        num_args = 1..=2,
+        value_names = ["OLD", "NEW"],
+        conflicts_with = "fleet",
+        help_heading = OUTPUT
+    )]
+    pub diff: Vec<PathBuf>,
+    /// Select the output format
+    #[arg(
+        long,
+        value_enum,
+        default_value = "text",
+        env = "RDSPROV_FORMAT",
+        value_name = "FORMAT",
+        help_heading = OUTPUT
+    )]
+    pub format: AccessFormat,
 }
 
 #[derive(Debug, Args)]

@@ -348,6 +348,21 @@ impl Format {
     }
 }
 
+/// Formats of access reports.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum AccessFormat {
+    /// Text for a reader
+    Text,
+    /// JSON, as `rdsprov schema` describes it
+    Json,
+    /// Markdown, for a comment on a pull request
+    Markdown,
+    /// CSV, one line for each role and database, schema or kind of object
+    Csv,
+    /// An HTML file that loads nothing, with filters
+    Html,
+}
+
 /// Formats of plans and reports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Format {

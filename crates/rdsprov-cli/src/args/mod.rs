@@ -37,7 +37,8 @@ pub use commands::{
     VerifyArgs,
 };
 pub use flags::{
-    AdminAuthArg, AuditStdout, CommonArgs, Format, RecordArgs, RecordingArgs, ServerArgs,
+    AccessFormat, AdminAuthArg, AuditStdout, CommonArgs, Format, RecordArgs, RecordingArgs,
+    ServerArgs,
 };
 pub use fleet::FleetArgs;
 use headings::GLOBAL;

@@ -69,6 +69,7 @@ pub(super) const DOCUMENTS: [Described; 9] = [
     ("saved-plan", "The file that `plan --out` writes"),
     ("ledger", "A record of a ledger"),
     ("access", "The output of `access --format json`"),
+    ("access-diff", "The output of `access --diff OLD --format json`"),
     ("definitions", "The output of `validate --format json`"),
     ("preflight", "The output of `preflight --format json`"),
     ("fleet", "The output of `plan --fleet FILE --format json`"),

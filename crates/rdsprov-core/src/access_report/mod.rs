@@ -7,7 +7,11 @@
 //!
 //! This module does not know connections: `server` executes the query.
 
+mod csv;
+mod diff;
+mod html;
 mod render;
+mod sources;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,9 +21,14 @@ use serde::{Deserialize, Serialize};
 use crate::desired::Desired;
 use crate::marker::Marker;
 use crate::name::{ApplicationName, DatabaseName, RoleName, SchemaName};
-use crate::observed::{Grantee, Observed};
+use crate::observed::{Grantee, Observed, RDS_SUPERUSER};
+use crate::predefined_role::is_predefined;
 use crate::privilege::{AccessLevel, ObjectKind, Privilege};
 use crate::text::pretty_json;
+
+pub use diff::{AccessChange, AccessDiff, ChangeKind, Extent, NotCompared, Way};
+pub use render::ShownRoles;
+pub use sources::{Grant, Source};
 
 /// The value of `format_version` in the JSON form; it increases with each incompatible change.
 pub const FORMAT_VERSION: u32 = 2;
@@ -35,6 +44,9 @@ pub struct ObjectAccess {
     pub on_columns: Vec<Privilege>,
     /// The number of these objects.
     pub count: u64,
+    /// Where these privileges come from, on at least one object of this kind in the schema.
+    #[serde(default)]
+    pub through: Vec<Source>,
 }
 
 /// The privileges of a role on one schema and on the objects in it.
@@ -44,6 +56,9 @@ pub struct SchemaAccess {
     pub owner: bool,
     /// The privileges on the schema. Without `USAGE`, the role cannot use the objects in it.
     pub privileges: Vec<Privilege>,
+    /// Where the privileges on the schema come from.
+    #[serde(default)]
+    pub through: Vec<Source>,
     /// The privileges on the objects in the schema.
     pub objects: Vec<ObjectAccess>,
 }
@@ -65,21 +80,27 @@ pub struct RoleAccess {
     pub powers: Vec<String>,
     /// The privileges on the database. Without `CONNECT`, the role cannot use the objects in it.
     pub database: Vec<Privilege>,
+    /// Where the privileges on the database come from.
+    #[serde(default)]
+    pub database_through: Vec<Source>,
     /// The privileges by schema. Schemas in which the role has no privileges are omitted.
     pub schemas: BTreeMap<SchemaName, SchemaAccess>,
 }
 
 /// The result of the query on one database.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DatabaseAccess {
     /// The privileges of each role in alphabetical order, and of PUBLIC last.
     pub roles: Vec<RoleAccess>,
     /// The number of objects of each kind, by schema.
     pub objects: BTreeMap<SchemaName, BTreeMap<ObjectKind, u64>>,
+    /// What each role and PUBLIC have by themselves.
+    #[serde(default)]
+    pub grants: Vec<Grant>,
 }
 
 /// The status of a role in the definitions and on the server.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "status", rename_all = "snake_case")]
 pub enum RoleStatus {
     /// An application declares the access of the role to this database.
@@ -105,7 +126,7 @@ pub enum RoleStatus {
 }
 
 /// A role with its status and its privileges in one database.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RoleReport {
     /// The status of the role.
     #[serde(flatten)]
@@ -116,7 +137,7 @@ pub struct RoleReport {
 }
 
 /// The report for one managed database.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct DatabaseReport {
     /// The name of the database.
     pub database: DatabaseName,
@@ -136,7 +157,7 @@ pub struct DatabaseReport {
 }
 
 /// When, where, by which program and for whom an access report was made.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ReportOrigin {
     /// The time before the first query, in UTC and in the format of RFC 3339.
     pub timestamp_utc: String,
@@ -157,7 +178,7 @@ pub struct ReportOrigin {
 }
 
 /// The privileges of each role in the managed databases of an environment.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct AccessReport {
     /// The version of the JSON form, [`FORMAT_VERSION`].
     pub format_version: u32,
@@ -202,12 +223,11 @@ impl AccessReport {
             let entry = desired.databases.get(&name);
             let marked = seen.marker().or_else(|| owner_marker(observed, seen));
             let marked = marked.map(|marker| marker.application);
-            let (access, unreachable) = match access {
+            let (mut access, unreachable) = match access {
                 Ok(access) => (access, None),
-                Err(reason) => {
-                    (DatabaseAccess { roles: Vec::new(), objects: BTreeMap::new() }, Some(reason))
-                }
+                Err(reason) => (DatabaseAccess::default(), Some(reason)),
             };
+            access.add_sources(&seen.owner);
             let roles = access.roles.into_iter().map(|access| RoleReport {
                 status: status(desired, observed, &name, &access.role),
                 access,
@@ -238,6 +258,52 @@ impl AccessReport {
     #[must_use]
     pub fn is_complete(&self) -> bool {
         self.databases.iter().all(|database| database.unreachable.is_none())
+    }
+
+    /// Reads a report from its JSON form.
+    ///
+    /// # Errors
+    /// Returns the reason if the text is not a report of this version.
+    pub fn from_json(text: &str) -> Result<Self, String> {
+        #[derive(Deserialize)]
+        struct Version {
+            format_version: u32,
+        }
+        let Version { format_version } =
+            serde_json::from_str(text).map_err(|error| error.to_string())?;
+        if format_version != FORMAT_VERSION {
+            return Err(format!(
+                "it has `format_version` {format_version}, and this version reads {FORMAT_VERSION}"
+            ));
+        }
+        serde_json::from_str(text).map_err(|error| error.to_string())
+    }
+
+    /// Returns a copy that is limited to one database, or to one role and PUBLIC.
+    #[must_use]
+    pub fn limited_to(&self, database: Option<&DatabaseName>, role: Option<&RoleName>) -> Self {
+        let mut limited = self.clone();
+        limited.databases.retain(|one| database.is_none_or(|wanted| *wanted == one.database));
+        for one in &mut limited.databases {
+            one.roles.retain(|one| match one.access.role.role() {
+                Some(name) => role.is_none_or(|wanted| wanted == name),
+                None => true,
+            });
+        }
+        limited
+    }
+
+    /// Returns whether a role is predefined, or an administrator: the role as which rdsprov was connected,
+    /// or a member of `rds_superuser` or of this role.
+    #[must_use]
+    pub fn is_administrative(&self, role: &RoleReport) -> bool {
+        let Some(name) = role.access.role.role() else { return false };
+        let is_powerful = |group: &RoleName| {
+            group.as_str() == RDS_SUPERUSER || *group == self.origin.administrator
+        };
+        role.status == RoleStatus::Administrator
+            || is_predefined(name)
+            || role.access.inherits.iter().chain(&role.access.may_become).any(is_powerful)
     }
 
     /// Returns the report as indented JSON, whose schema is

@@ -8,7 +8,7 @@ use super::file::{
     Lock, Patience, check_creatable, open_existing, open_with_directory, release, reserve,
 };
 use super::{AuditError, Record};
-use crate::text::visible;
+use crate::text::spreadsheet_cell;
 
 const HEADER: &str =
     "timestamp_utc,environment,build_id,run_id,database,username,action,status,duration_ms,message";
@@ -234,27 +234,12 @@ pub fn to_csv(records: &[Record], columns: Columns) -> String {
     format!("{}\n{}", columns.header(), rows(records))
 }
 
-/// Returns the text of a cell that a spreadsheet neither executes nor breaks into lines.
-///
-/// A text that a spreadsheet would read as a formula gets an apostrophe before it, and a control
-/// character becomes a space. Names come from the definitions, and messages from the server.
-fn cell(text: &str) -> String {
-    const FORMULA: [char; 8] = ['=', '+', '-', '@', '＝', '＋', '－', '＠'];
-    let line: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-    let line = visible(&line);
-    if line.trim_start().starts_with(FORMULA) || text.starts_with('\t') {
-        format!("'{line}")
-    } else {
-        line
-    }
-}
-
 fn rows(records: &[Record]) -> String {
     let mut writer = csv::WriterBuilder::new().has_headers(false).from_writer(Vec::new());
     for record in records {
         let mut record = record.clone();
         for text in record.texts_mut() {
-            *text = cell(text);
+            *text = spreadsheet_cell(text);
         }
         // Writing flat records to memory does not fail.
         let _ = writer.serialize(record);

@@ -172,7 +172,8 @@ impl RefusalKind {
     fn hides_steps(&self) -> bool {
         !matches!(
             self,
-            Self::StepOfOtherRole { .. }
+            Self::AccessNotDeclared { .. }
+                | Self::StepOfOtherRole { .. }
                 | Self::SchemaUsageMissing { .. }
                 | Self::ObjectNotTransferable { .. }
                 | Self::ObjectsOfDeclaredRole { .. }

@@ -35,6 +35,22 @@ WITH RECURSIVE user_schema AS (
   SELECT x.* FROM (SELECT DISTINCT acl FROM object WHERE acl IS NOT NULL) o, aclexplode(o.acl::aclitem[]) x
   UNION ALL
   SELECT x.* FROM (SELECT DISTINCT unnest(acls) AS acl FROM columns) o, aclexplode(o.acl::aclitem[]) x
+), granted AS (
+  -- What each role has by itself, also as the owner: PostgreSQL says what a role has, and this says where it comes from.
+  SELECT NULL::name AS nspname, NULL AS kind, x.grantee, false AS owner, x.privilege_type
+  FROM pg_database d, aclexplode(coalesce(d.datacl, acldefault('d', d.datdba))) x
+  WHERE d.datname = current_database() AND x.grantee <> d.datdba
+  UNION SELECT NULL, NULL, datdba, true, NULL FROM pg_database WHERE datname = current_database()
+  UNION SELECT n.nspname, NULL, x.grantee, false, x.privilege_type
+  FROM user_schema n, aclexplode(coalesce(n.nspacl, acldefault('n', n.nspowner))) x WHERE x.grantee <> n.nspowner
+  UNION SELECT nspname, NULL, nspowner, true, NULL FROM user_schema
+  UNION SELECT o.nspname, o.kind, x.grantee, false, x.privilege_type
+  FROM object o, aclexplode(coalesce(o.acl::aclitem[],
+    acldefault(CASE o.kind WHEN 'table' THEN 'r' WHEN 'sequence' THEN 's' ELSE 'f' END::"char", o.owner))) x
+  WHERE x.grantee <> o.owner
+  UNION SELECT o.nspname, o.kind, x.grantee, false, x.privilege_type
+  FROM object o, unnest(o.acls) a(acl), aclexplode(a.acl::aclitem[]) x WHERE x.grantee <> o.owner
+  UNION SELECT nspname, kind, owner, true, NULL FROM object
 ), privileged_role AS (
   SELECT grantee AS oid FROM item WHERE grantee <> 0
   UNION SELECT datdba FROM pg_database WHERE datname = current_database()
@@ -134,6 +150,13 @@ WITH RECURSIVE user_schema AS (
 )
 SELECT json_build_object(
   'roles', (SELECT coalesce(json_agg(document ORDER BY rolname NULLS LAST), '[]') FROM role_documents),
+  'grants', (
+    SELECT coalesce(json_agg(json_build_object(
+      'schema', g.nspname, 'kind', g.kind, 'role', r.rolname, 'owner', g.owner, 'privileges', g.privileges)), '[]')
+    FROM (
+      SELECT nspname, kind, grantee, owner, array_remove(array_agg(privilege_type), NULL) AS privileges
+      FROM granted GROUP BY 1, 2, 3, 4) g
+    LEFT JOIN pg_roles r ON r.oid = g.grantee),
   'objects', (
     SELECT coalesce(json_object_agg(nspname, counts ORDER BY nspname), '{}') FROM (
       SELECT nspname, json_object_agg(kind, count) AS counts FROM (
