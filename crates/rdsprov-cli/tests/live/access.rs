@@ -236,6 +236,16 @@ fn access_report_for_people() {
         for key in ["timestamp_utc", "os_user", "host", "server"] {
             assert!(json[key].as_str().is_some_and(|value| !value.is_empty()), "{key}");
         }
+        // Administrators are only named, unless they are asked for.
+        let text = output_text(&["--database", "shop"]);
+        assert!(
+            text.contains("administrators and predefined roles: platform_admin, rds_superuser\n")
+        );
+        assert!(!text.contains("platform_admin:"), "{text}");
+        for arguments in [["--all"].as_slice(), &["--role", "platform_admin"]] {
+            let text = output_text(arguments);
+            assert!(text.contains("platform_admin: the administrator"), "{text}");
+        }
         let one = output_text(&["--role", "bi"]);
         assert!(one.contains("bi: not managed") && !one.contains("shop_reader:"), "{one}");
     }

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test")]
 
 mod access;
+mod access_forms;
 mod allowed_by_server;
 mod alternating_users;
 mod argo;

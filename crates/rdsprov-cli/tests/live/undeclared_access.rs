@@ -141,7 +141,7 @@ fn configuration_decides_what_access_is() {
     fixture.query("ALTER ROLE wiki_owner CONNECTION LIMIT 7");
     run(&["apply", "--no-fail-fast"], 3);
     let limit = fixture.query("SELECT rolconnlimit FROM pg_roles WHERE rolname = 'wiki_owner'");
-    assert_eq!(limit, "7");
+    assert_eq!(limit, "-1");
     run(&["apply", "--only", "wiki"], 0);
     // The site policy is at least as strict.
     configure("allow");

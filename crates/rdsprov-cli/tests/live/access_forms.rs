@@ -1,0 +1,256 @@
+//! The sources of privileges in `rdsprov access`, its CSV and HTML forms, and the changes between reports.
+
+use rdsprov_core::schema::Document;
+use rdsprov_testkit::versions;
+use serde_json::{Value, json};
+
+use crate::fixture::{Fixture, expect, password, program};
+use crate::schema::assert_valid;
+
+const DEFINITIONS: &str = r#"application_databases = {
+    shop         = { database_name = "shop", username = "shop_owner" }
+    shop_reports = { database_name = "shop", username = "shop_reader", access_level = "reader" }
+}"#;
+
+const HOSTILE: &str = "</script><img src=x onerror=alert(1)>";
+
+/// Starts a server with declared and other roles.
+fn fixture(major: u32) -> (Fixture, String) {
+    let fixture = Fixture::new(major);
+    for (application, user) in [("shop", "shop_owner"), ("shop_reports", "shop_reader")] {
+        fixture.app("dev", application, user);
+    }
+    let definitions = fixture.definitions(DEFINITIONS);
+    expect(&fixture.run(&definitions, &["apply", "--env", "dev"]), 0);
+    let owner = |sql: &str| {
+        fixture.server.sql_as("shop_owner", &password("shop"), "shop", sql).unwrap();
+    };
+    owner("CREATE TABLE orders (id int, note text); CREATE TABLE items (id int)");
+    fixture.query(&format!(
+        "CREATE ROLE bi LOGIN; CREATE ROLE analysts; CREATE ROLE ann LOGIN IN ROLE analysts;
+         CREATE ROLE all_reader LOGIN IN ROLE pg_read_all_data; CREATE ROLE dba LOGIN IN ROLE shop_owner;
+         CREATE ROLE \"{HOSTILE}\" LOGIN; CREATE ROLE \"=1+1\" LOGIN"
+    ));
+    fixture.query_in(
+        "shop",
+        &format!(
+            "GRANT CONNECT ON DATABASE shop TO bi, analysts, all_reader, \"{HOSTILE}\", \"=1+1\";
+             GRANT SELECT (note) ON orders TO bi; GRANT INSERT ON items TO analysts;
+             GRANT REFERENCES ON items TO PUBLIC"
+        ),
+    );
+    (fixture, definitions)
+}
+
+/// Returns the standard output of `rdsprov access`.
+fn access(fixture: &Fixture, definitions: &str, arguments: &[&str], code: i32) -> String {
+    let words = [["access", "--env", "dev"].as_slice(), arguments].concat();
+    let output = fixture.run(definitions, &words);
+    expect(&output, code);
+    String::from_utf8(output.stdout).unwrap()
+}
+
+fn role<'a>(report: &'a Value, name: &str) -> &'a Value {
+    let roles = report["databases"][0]["roles"].as_array().unwrap();
+    roles.iter().find(|one| one["role"] == name).unwrap_or_else(|| panic!("no {name}: {report}"))
+}
+
+/// Each source is true: without it, the role has not the privilege, unless it has another source.
+#[test]
+fn sources_of_privileges_are_reported() {
+    for major in versions() {
+        let (fixture, definitions) = fixture(major);
+        let json = access(&fixture, &definitions, &["--format", "json"], 0);
+        let report: Value = serde_json::from_str(&json).unwrap();
+        assert_valid(Document::Access, &report);
+        let tables = |name: &str| {
+            let objects = role(&report, name)["schemas"]["public"]["objects"].clone();
+            let tables = objects.as_array().unwrap().clone();
+            tables.into_iter().filter(|one| one["kind"] == "table").collect::<Vec<_>>()
+        };
+        let through = |name: &str, privilege: &str| {
+            let found = tables(name).into_iter().find(|one| {
+                let held = one["privileges"].to_string() + &one["on_columns"].to_string();
+                held.contains(privilege)
+            });
+            found.unwrap_or_else(|| panic!("no {privilege} of {name}: {report}"))["through"].clone()
+        };
+        for (name, expected) in [
+            ("bi", json!(["grant"])),
+            ("analysts", json!(["grant"])),
+            ("ann", json!([{ "role": "analysts" }])),
+            ("shop_owner", json!(["owner"])),
+            ("dba", json!([{ "role": "shop_owner" }])),
+        ] {
+            let seen = &role(&report, name)["database_through"];
+            assert_eq!(*seen, expected, "PostgreSQL {major}: {name}");
+        }
+        for (name, privilege, expected) in [
+            ("bi", "SELECT", json!(["grant"])),
+            ("ann", "INSERT", json!([{ "role": "analysts" }, "public"])),
+            ("all_reader", "SELECT", json!([{ "role": "pg_read_all_data" }])),
+            ("shop_owner", "DELETE", json!(["owner", "public"])),
+            ("dba", "DELETE", json!([{ "role": "shop_owner" }, "public"])),
+            ("shop_reader", "SELECT", json!(["grant"])),
+        ] {
+            let seen = through(name, privilege);
+            let seen = seen.as_array().unwrap();
+            let all = expected.as_array().unwrap();
+            assert!(
+                all.iter().all(|one| seen.contains(one) || one == "public"),
+                "PostgreSQL {major}: {name} {privilege}: {seen:?}"
+            );
+            assert!(
+                seen.iter().all(|one| all.contains(one) || one == "public"),
+                "{name}: {seen:?}"
+            );
+        }
+        let text = access(&fixture, &definitions, &[], 0);
+        assert!(text.contains("database: CONNECT [through analysts]"), "{text}");
+        let first = text.lines().find(|line| line.starts_with("  ") && !line.starts_with("   "));
+        assert!(first.unwrap().contains("not managed"), "{text}");
+    }
+}
+
+#[test]
+fn csv_form_has_a_line_for_each_privilege_and_no_formula() {
+    for major in versions() {
+        let (fixture, definitions) = fixture(major);
+        let csv = access(&fixture, &definitions, &["--format", "csv"], 0);
+        let mut lines = csv.lines();
+        let header = lines.next().unwrap();
+        assert!(header.starts_with("timestamp_utc,environment,server,database,owner,role,login,"));
+        let columns = header.split(',').count();
+        let plain: Vec<Vec<&str>> = lines
+            .clone()
+            .filter(|line| !line.contains('"'))
+            .map(|line| line.split(',').collect())
+            .collect();
+        assert!(plain.iter().all(|line| line.len() == columns), "{csv}");
+        let has = |cells: [&str; 5]| {
+            let place = |name: &str| header.split(',').position(|column| column == name).unwrap();
+            let names = ["role", "kind", "privileges", "on_columns", "through"];
+            plain
+                .iter()
+                .any(|line| names.iter().zip(cells).all(|(name, cell)| line[place(name)] == cell))
+        };
+        assert!(has(["bi", "database", "CONNECT", "", "granted"]), "PostgreSQL {major}: {csv}");
+        assert!(has(["ann", "database", "CONNECT", "", "through analysts"]), "{csv}");
+        assert!(csv.contains(",'=1+1,true,unmanaged,"), "{csv}");
+        assert!(csv.contains(&format!(",{HOSTILE},true,unmanaged,")), "{csv}");
+        // Administrators are never left out.
+        assert!(csv.contains(",platform_admin,true,administrator,"), "{csv}");
+    }
+}
+
+#[test]
+fn changes_since_an_older_report_are_printed() {
+    for major in versions() {
+        let (fixture, definitions) = fixture(major);
+        let save = |name: &str| {
+            let json = access(&fixture, &definitions, &["--format", "json"], 0);
+            std::fs::write(fixture.path().join(name), json).unwrap();
+        };
+        save("old.json");
+        let text = access(&fixture, &definitions, &["--diff", "old.json"], 0);
+        assert!(text.contains("No change of access."), "{text}");
+        // A new table is not a change for a role that may read all tables.
+        let table = "CREATE TABLE later (id int)";
+        fixture.server.sql_as("shop_owner", &password("shop"), "shop", table).unwrap();
+        access(&fixture, &definitions, &["--diff", "old.json"], 0);
+        fixture.query("CREATE ROLE temp LOGIN; REVOKE analysts FROM ann; ALTER ROLE bi NOLOGIN");
+        fixture.query_in(
+            "shop",
+            "GRANT CONNECT ON DATABASE shop TO temp; GRANT SELECT ON ALL TABLES IN SCHEMA public TO temp;
+             REVOKE CONNECT ON DATABASE shop FROM all_reader; GRANT DELETE ON items TO shop_reader;
+             REVOKE SELECT (note) ON orders FROM bi",
+        );
+        let text = access(&fixture, &definitions, &["--diff", "old.json"], 2);
+        for line in [
+            "  + temp: new in the report, not managed",
+            "  + temp: CONNECT on the database",
+            "  + temp: SELECT on all tables in schema public",
+            "  - all_reader: CONNECT on the database",
+            "  + shop_reader: DELETE on 1 tables in schema public",
+            "  - bi: SELECT on some columns of 1 tables in schema public",
+            "  - bi: LOGIN",
+        ] {
+            assert!(text.lines().any(|one| one == line), "PostgreSQL {major}: {line}\n{text}");
+        }
+        assert!(text.contains("  - ann: "), "{text}");
+        let json = access(&fixture, &definitions, &["--diff", "old.json", "--format", "json"], 2);
+        let json: Value = serde_json::from_str(&json).unwrap();
+        assert_valid(Document::AccessDiff, &json);
+        // One role only.
+        let one = access(&fixture, &definitions, &["--diff", "old.json", "--role", "bi"], 2);
+        assert!(one.contains("bi: LOGIN") && !one.contains("temp"), "{one}");
+        // Two files are compared without a server.
+        save("new.json");
+        let offline = |arguments: &[&str], code| {
+            let mut command = program();
+            command.current_dir(fixture.path()).arg("access").args(arguments);
+            expect(&command.output().unwrap(), code)
+        };
+        let without_origin = |text: &str| {
+            text.lines().filter(|line| !line.starts_with("after")).collect::<Vec<_>>().join("\n")
+        };
+        assert_eq!(
+            without_origin(&offline(&["--diff", "old.json", "new.json"], 2)),
+            without_origin(&text).trim_end()
+        );
+        let back = offline(&["--diff", "new.json", "old.json"], 2);
+        assert!(
+            back.contains("  - temp: not in the report any more, before not managed"),
+            "{back}"
+        );
+        offline(&["--diff", "new.json", "new.json"], 0);
+        let file = fixture.path().join("other.json");
+        let text = std::fs::read_to_string(fixture.path().join("new.json")).unwrap();
+        std::fs::write(&file, text.replace(r#""environment": "dev""#, r#""environment": "qa""#))
+            .unwrap();
+        let error = offline(&["--diff", "old.json", "other.json"], 64);
+        assert!(error.contains("environment dev, and the other of environment qa"), "{error}");
+        std::fs::write(&file, text.replace(r#""format_version": 2"#, r#""format_version": 1"#))
+            .unwrap();
+        assert!(
+            offline(&["--diff", "other.json", "new.json"], 64).contains("has `format_version` 1")
+        );
+        std::fs::write(&file, "{}").unwrap();
+        let error = offline(&["--diff", "other.json", "new.json"], 64);
+        assert!(error.contains("other.json cannot be read as an access report"), "{error}");
+        offline(&["--diff", "old.json", "new.json", "--format", "csv"], 64);
+    }
+}
+
+#[test]
+fn html_form_contains_the_data_of_the_report() {
+    for major in versions() {
+        let (fixture, definitions) = fixture(major);
+        let page = access(&fixture, &definitions, &["--format", "html"], 0);
+        assert!(page.starts_with("<!DOCTYPE html>") && !page.contains("<img"), "{page}");
+        let data = page.split(r#"<script type="application/json" id="data">"#).nth(1).unwrap();
+        let data: Value = serde_json::from_str(data.split("</script>").next().unwrap()).unwrap();
+        let roles = data["roles"].as_array().unwrap();
+        let level = |name: &str| {
+            let found = roles.iter().find(|one| one["name"] == name);
+            found.unwrap_or_else(|| panic!("no {name}: {data}"))["access"][0]["level"].clone()
+        };
+        for (name, expected) in [
+            ("shop_owner", "owner"),
+            ("dba", "write"),
+            ("shop_reader", "read"),
+            ("all_reader", "read"),
+            ("bi", "read"),
+            (HOSTILE, "connect"),
+        ] {
+            assert_eq!(level(name), expected, "PostgreSQL {major}: {name}");
+        }
+        assert_eq!(roles[0]["administrative"], false);
+        assert_eq!(roles.last().unwrap()["public"], true);
+        let administrator = roles.iter().find(|one| one["name"] == "platform_admin").unwrap();
+        assert_eq!(administrator["administrative"], true);
+        if let Ok(path) = std::env::var("RDSPROV_KEEP_HTML") {
+            std::fs::write(path, &page).unwrap();
+        }
+    }
+}
