@@ -7,6 +7,7 @@ mod dist;
 mod image;
 mod process;
 mod python;
+mod screenshots;
 mod serve;
 mod test;
 mod update;
@@ -86,6 +87,14 @@ enum Task {
         /// Path of the command
         command: PathBuf,
     },
+    /// Take screenshots of an HTML access report with Chromium
+    Screenshots {
+        /// Path of the report
+        page: PathBuf,
+        /// Directory of the screenshots
+        #[arg(default_value = "target/screenshots")]
+        directory: PathBuf,
+    },
     /// Run a throwaway PostgreSQL server
     Pg {
         #[command(subcommand)]
@@ -126,6 +135,7 @@ fn main() -> ExitCode {
         Task::Deploy => deploy::check(),
         Task::Dist { from_source } => dist::run_all(from_source),
         Task::Image { command } => image::check(&command),
+        Task::Screenshots { page, directory } => screenshots::take(&page, &directory),
         Task::Pg { task: Pg::Start { version, json: true, secrets } } => {
             serve::serve(version, secrets)
         }

@@ -3,18 +3,23 @@
 use std::path::Path;
 
 use rdsprov_core::access_report::{AccessDiff, AccessReport, ShownRoles};
+use rdsprov_core::audit::{LedgerTime, access_at};
 use rdsprov_core::error_code::ErrorCode;
 use rdsprov_core::input_file::{self, Input};
 use rdsprov_core::name::{DatabaseName, RoleName};
 use rdsprov_core::operations::AccessQuery;
 
 use crate::args::{AccessArgs, AccessFormat};
+use crate::audit::{ledger, not_intact, unreadable};
 use crate::error::{CliError, Exit};
 use crate::{output, setup};
 
 pub async fn run(options: &AccessArgs) -> Result<Exit, CliError> {
     if let [old, new @ ..] = options.diff.as_slice() {
         return compare(options, old, new.first().map(|path| path.as_path())).await;
+    }
+    if let (Some(at), Some(ledger)) = (options.at, &options.audit_ledger) {
+        return granted(options, at, ledger);
     }
     let report = report(options).await?;
     output::write_stdout(&format_report(&report, options)?);
@@ -28,10 +33,7 @@ async fn report(options: &AccessArgs) -> Result<AccessReport, CliError> {
 
 /// Prints what changed between an old report, and a new one or that of a file.
 async fn compare(options: &AccessArgs, old: &Path, new: Option<&Path>) -> Result<Exit, CliError> {
-    if !matches!(options.format, AccessFormat::Text | AccessFormat::Json) {
-        return Err(CliError::usage("changes of access are printed as text or JSON only")
-            .with_hint("use --format text or --format json"));
-    }
+    text_or_json(options, "changes of access are printed as text or JSON only")?;
     let AccessQuery { database, role, .. } = query(options);
     let limited = |report: AccessReport| report.limited_to(database.as_ref(), role.as_ref());
     let before = limited(read(old)?);
@@ -51,6 +53,27 @@ async fn compare(options: &AccessArgs, old: &Path, new: Option<&Path>) -> Result
     } else {
         Ok(Exit::Pending)
     }
+}
+
+/// Prints what rdsprov had granted at a time, as a ledger records it.
+fn granted(options: &AccessArgs, at: LedgerTime, path: &Path) -> Result<Exit, CliError> {
+    text_or_json(options, "what a ledger contains is printed as text or JSON only")?;
+    let (role, database) = (options.role.as_deref(), options.database.as_deref());
+    let ledger = ledger(path)?;
+    let access =
+        access_at(&ledger, at, role, database).map_err(|error| unreadable(path, &error))?;
+    output::write_stdout(&match options.format {
+        AccessFormat::Json => access.to_json().map_err(CliError::internal)? + "\n",
+        _ => access.to_text(),
+    });
+    if access.is_intact() { Ok(Exit::Done) } else { Err(not_intact(path)) }
+}
+
+fn text_or_json(options: &AccessArgs, fact: &str) -> Result<(), CliError> {
+    if matches!(options.format, AccessFormat::Text | AccessFormat::Json) {
+        return Ok(());
+    }
+    Err(CliError::usage(fact).with_hint("use --format text or --format json"))
 }
 
 fn read(path: &Path) -> Result<AccessReport, CliError> {

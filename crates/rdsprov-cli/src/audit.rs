@@ -34,8 +34,7 @@ fn verify(options: &VerifyArgs) -> Result<Exit, CliError> {
 
 fn report(options: &ReportArgs) -> Result<Exit, CliError> {
     let path = &options.ledger;
-    let mut ledger = Vec::new();
-    open(path)?.read_to_end(&mut ledger).map_err(|error| unreadable(path, &error))?;
+    let ledger = ledger(path)?;
     let report = audit::report(&ledger, options.role.as_deref(), options.database.as_deref())
         .map_err(|error| unreadable(path, &error))?;
     if let Some(unknown) = &report.unknown {
@@ -63,12 +62,24 @@ fn report(options: &ReportArgs) -> Result<Exit, CliError> {
     if report.verified.is_intact() {
         return Ok(Exit::Done);
     }
-    Err(CliError::new(
+    Err(not_intact(path))
+}
+
+/// Reads a ledger.
+pub fn ledger(path: &Path) -> Result<Vec<u8>, CliError> {
+    let mut ledger = Vec::new();
+    open(path)?.read_to_end(&mut ledger).map_err(|error| unreadable(path, &error))?;
+    Ok(ledger)
+}
+
+/// Returns the error of a ledger with defects.
+pub fn not_intact(path: &Path) -> CliError {
+    CliError::new(
         Exit::Failed,
         ErrorCode::LedgerDamaged,
         format!("the ledger {} is not intact", path.display()),
     )
-    .with_hint(format!("run `rdsprov audit verify {}` to see the lines", path.display())))
+    .with_hint(format!("run `rdsprov audit verify {}` to see the lines", path.display()))
 }
 
 fn verify_file(path: &Path, expected: Option<&str>) -> Result<Verified, CliError> {
@@ -79,7 +90,7 @@ fn open(path: &Path) -> Result<BufReader<File>, CliError> {
     input_file::open(path).map(BufReader::new).map_err(|error| unreadable(path, &error))
 }
 
-fn unreadable(path: &Path, error: &std::io::Error) -> CliError {
+pub fn unreadable(path: &Path, error: &std::io::Error) -> CliError {
     let fact = format!("{} cannot be read: {error}", path.display());
     CliError::new(Exit::Usage, ErrorCode::FileUnreadable, fact)
         .with_hint("check the path and the permissions of the file")

@@ -12,7 +12,7 @@ use schemars::generate::SchemaSettings;
 use schemars::transform::{Transform, transform_subschemas};
 
 use crate::access_report::{AccessDiff, AccessReport};
-use crate::audit::LedgerLine;
+use crate::audit::{AccessAt, LedgerLine};
 use crate::definitions::Definitions;
 use crate::fleet::FleetReport;
 use crate::named_enum::named_enum;
@@ -34,6 +34,8 @@ named_enum! {
         Access,
         /// The output of `access --diff FILE --format json`.
         AccessDiff,
+        /// The output of `access --at TIME --format json`.
+        AccessAt,
         /// The output of `validate --format json`.
         Definitions,
         /// The output of `preflight --format json`.
@@ -67,6 +69,7 @@ impl Document {
             Self::Ledger => generator.into_root_schema_for::<LedgerLine>(),
             Self::Access => generator.into_root_schema_for::<AccessReport>(),
             Self::AccessDiff => generator.into_root_schema_for::<AccessDiff>(),
+            Self::AccessAt => generator.into_root_schema_for::<AccessAt>(),
             Self::Definitions => generator.into_root_schema_for::<Definitions>(),
             Self::Preflight => generator.into_root_schema_for::<PreflightReport>(),
             Self::Config => generator.into_root_schema_for::<SettingsInForce>(),

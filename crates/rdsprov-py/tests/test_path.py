@@ -125,6 +125,16 @@ def test_access_and_audit_reports(workspace: Workspace) -> None:
     assert timeless(access.to_json() + "\n") == timeless(json_text)
     markdown = workspace.command(*words, "--format", "markdown").stdout
     assert timeless(access.to_markdown()) == timeless(markdown)
+    text = workspace.command(*words, "--format", "csv").stdout
+    assert timeless(access.to_csv()) == timeless(text)
+    page = workspace.command(*words, "--format", "html").stdout
+    assert timeless(access.to_html()) == timeless(page)
+    assert "platform_admin:" in workspace.command(*words, "--all").stdout
+    assert "| platform" not in access.to_markdown() and "| platform" in access.to_markdown(all=True)
+    assert rdsprov.AccessReport.from_json(access.to_json()) == access
+    with pytest.raises(rdsprov.UsageError, match="not an access report"):
+        rdsprov.AccessReport.from_json("{}")
+    assert access.changes_since(access)["changes"] == []
     asked = rdsprov.access(definitions, actor="ada", **workspace.options).to_dict()
     assert asked["actor"] == "ada" and asked["rdsprov_version"] == rdsprov.__version__
     with pytest.raises(rdsprov.Error, match="role shop_readr does not exist") as caught:

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
+use rdsprov_core::audit::LedgerTime;
 use rdsprov_core::config::{KmsKey, LockTimeout, SecretTag};
 use rdsprov_core::export::ExportFormat;
 use rdsprov_core::graph::GraphFormat;
@@ -302,6 +303,22 @@ pub struct AccessArgs {
         help_heading = OUTPUT
     )]
     pub diff: Vec<PathBuf>,
+    /// Print what rdsprov had granted at this time
+    ///
+    /// TIME is in the format of RFC 3339, such as 2026-11-01T00:00:00Z. The ledger of --audit-ledger contains
+    /// the changes of rdsprov only: what a role had before its first record, and what other roles granted or
+    /// revoked, is not shown. Nothing is contacted. Text and JSON only.
+    #[arg(
+        long,
+        value_name = "TIME",
+        requires = "audit_ledger",
+        conflicts_with_all = ["fleet", "diff"],
+        help_heading = OUTPUT
+    )]
+    pub at: Option<LedgerTime>,
+    /// Read the ledger for --at
+    #[arg(long, env = "RDSPROV_AUDIT_LEDGER", value_name = "FILE", help_heading = OUTPUT)]
+    pub audit_ledger: Option<PathBuf>,
     /// Select the output format
     #[arg(
         long,

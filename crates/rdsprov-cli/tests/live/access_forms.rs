@@ -254,3 +254,70 @@ fn html_form_contains_the_data_of_the_report() {
         }
     }
 }
+
+/// What the ledger shows at a time: before a revocation, after it, and before the first record.
+#[test]
+fn ledger_shows_what_was_granted_at_a_time() {
+    for major in versions() {
+        let (fixture, _) = fixture(major);
+        let apply = |definitions: &str, build: &str| {
+            let definitions = fixture.definitions(definitions);
+            let words = ["apply", "--env", "dev", "--audit-ledger", "l.jsonl", "--build-id", build];
+            expect(&fixture.run(&definitions, &words), 0);
+            fixture.query("SELECT to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')")
+        };
+        let at = |time: &str, more: &[&str], code| {
+            let mut command = program();
+            command.current_dir(fixture.path());
+            command.args(["access", "--at", time, "--audit-ledger", "l.jsonl"]).args(more);
+            expect(&command.output().unwrap(), code)
+        };
+        fixture.app("dev", "wiki", "wiki_owner");
+        fixture.app("dev", "wiki_reports", "wiki_reader");
+        let wiki = r#"application_databases = {
+            wiki         = { database_name = "wiki", username = "wiki_owner" }
+            wiki_reports = { database_name = "wiki", username = "wiki_reader", access_level = "LEVEL" }
+        }"#;
+        let first = apply(&wiki.replace("LEVEL", "editor"), "b1");
+        let second = apply(&wiki.replace("LEVEL", "reader"), "b2");
+        let database = r#"CONNECT ON DATABASE "wiki""#;
+        let insert = r#"INSERT ON TABLES, default privileges FOR ROLE "wiki_owner" IN SCHEMA "public""#;
+        let text = at(&first, &[], 0);
+        assert!(text.contains(&format!("wiki_reader: {database} (since ")), "{text}");
+        assert!(text.contains(&format!("wiki_reader: {insert} (since ")), "PostgreSQL {major}: {text}");
+        assert!(text.contains("wiki_owner: owner of the database (since "), "{text}");
+        assert!(text.contains(", build b1)") && !text.contains("build b2"), "{text}");
+        assert!(text.contains("not shown: access before this change"), "{text}");
+        assert!(!text.contains("platform_admin: membership"), "{text}");
+        let text = at(&second, &["--role", "wiki_reader"], 0);
+        assert!(text.contains(&format!("wiki_reader: {database} (since ")), "{text}");
+        assert!(!text.contains(insert) && !text.contains("wiki_owner:"), "{text}");
+        assert!(!at("2020-01-01T00:00:00Z", &[], 0).contains("wiki_reader"));
+        let output = {
+            let mut command = program();
+            command.current_dir(fixture.path());
+            command.args(["access", "--at", &second, "--audit-ledger", "l.jsonl", "--format", "json"]);
+            command.output().unwrap()
+        };
+        expect(&output, 0);
+        let json: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_valid(Document::AccessAt, &json);
+        // What it shows as granted on the database, the server confirms.
+        for one in json["granted"].as_array().unwrap() {
+            let access = one["access"].as_str().unwrap();
+            if let Some(privilege) = access.strip_suffix(r#" ON DATABASE "wiki""#) {
+                let role = one["role"].as_str().unwrap();
+                let held = fixture.query(&format!(
+                    "SELECT has_database_privilege('{role}', 'wiki', '{privilege}')"
+                ));
+                assert_eq!(held, "t", "{one}");
+            }
+        }
+        at("yesterday", &[], 64);
+        at(&second, &["--format", "html"], 64);
+        let ledger = fixture.path().join("l.jsonl");
+        let text = std::fs::read_to_string(&ledger).unwrap();
+        std::fs::write(&ledger, text.replace("wiki_reader", "wiki_readr")).unwrap();
+        assert!(at(&second, &[], 1).contains("ledger-damaged"));
+    }
+}

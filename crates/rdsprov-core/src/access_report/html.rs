@@ -308,22 +308,26 @@ mod tests {
     const HOSTILE: &str = "</script><img src=x onerror=alert(1)>\u{202e}{{data}}<!--";
 
     fn report() -> AccessReport {
+        let schema = serde_json::json!({
+            "owner": false, "privileges": ["USAGE"], "through": ["public"],
+            "objects": [{
+                "kind": "table", "privileges": ["SELECT"], "on_columns": [], "count": 1, "through": ["grant"]
+            }]
+        });
+        let role = serde_json::json!({
+            "status": "unmanaged", "role": HOSTILE, "login": true, "inherits": [HOSTILE],
+            "may_become": [], "powers": [], "database": ["CONNECT"],
+            "database_through": [{ "role": HOSTILE }], "schemas": { HOSTILE: schema }
+        });
+        let database = serde_json::json!({
+            "database": HOSTILE, "owner": HOSTILE, "application": HOSTILE, "declared": true,
+            "unreachable": null, "objects": { HOSTILE: { "table": 2 } }, "roles": [role]
+        });
         let json = serde_json::json!({
             "format_version": 2, "environment": HOSTILE, "timestamp_utc": "2026-11-29T00:00:00Z",
-            "server": HOSTILE, "server_version": "18.1", "administrator": HOSTILE, "rdsprov_version": "0.1.0",
-            "actor": HOSTILE, "os_user": HOSTILE, "host": HOSTILE, "superusers": [HOSTILE],
-            "databases": [{
-                "database": HOSTILE, "owner": HOSTILE, "application": HOSTILE, "declared": true,
-                "unreachable": null, "objects": { HOSTILE: { "table": 2 } },
-                "roles": [{
-                    "status": "unmanaged", "role": HOSTILE, "login": true, "inherits": [HOSTILE],
-                    "may_become": [], "powers": [], "database": ["CONNECT"], "database_through": [{ "role": HOSTILE }],
-                    "schemas": { HOSTILE: {
-                        "owner": false, "privileges": ["USAGE"], "through": ["public"],
-                        "objects": [{ "kind": "table", "privileges": ["SELECT"], "on_columns": [], "count": 1, "through": ["grant"] }]
-                    } }
-                }]
-            }]
+            "server": HOSTILE, "server_version": "18.1", "administrator": HOSTILE,
+            "rdsprov_version": "0.1.0", "actor": HOSTILE, "os_user": HOSTILE, "host": HOSTILE,
+            "superusers": [HOSTILE], "databases": [database]
         });
         AccessReport::from_json(&json.to_string()).unwrap()
     }

@@ -12,6 +12,7 @@ mod error;
 mod event;
 mod event_recorder;
 mod file;
+mod granted;
 mod intents;
 mod ledger;
 mod missing_steps;
@@ -28,6 +29,7 @@ pub use event::{
 pub use event_recorder::EventRecorder;
 #[cfg(feature = "postgres")]
 pub(crate) use file::Patience;
+pub use granted::{AccessAt, GrantedAccess, LedgerTime, OtherRevocation, access_at};
 pub use intents::UnrecordedIntent;
 pub use ledger::{Entry, LedgerHead, LedgerLine, LedgerWriter, RecordBody};
 pub use record::{Record, Status};

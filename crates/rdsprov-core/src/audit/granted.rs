@@ -1,0 +1,441 @@
+//! The access that rdsprov had granted at a time, as a ledger records it, for `rdsprov access --at`.
+//!
+//! The ledger contains the statements of rdsprov only. So this is not the state of the server: what other
+//! roles granted or revoked, and what a role had before the first record, is missing.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::io;
+use std::str::FromStr;
+
+use jiff::Timestamp;
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use super::{Change, IntegrityError, Report, report};
+use crate::text::{pretty_json, visible};
+
+/// A privilege, a membership or the ownership of a database that rdsprov had granted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct GrantedAccess {
+    /// The environment of the run.
+    pub environment: String,
+    /// The server, as `host:port`.
+    pub server: Option<String>,
+    /// The database; `null` for a membership.
+    pub database: Option<String>,
+    /// The role that got it, or `PUBLIC`.
+    pub role: String,
+    /// What it got, in the words of SQL: `SELECT ON ALL TABLES IN SCHEMA "public"`.
+    pub access: String,
+    /// The time of the change, in UTC.
+    pub since: String,
+    /// The build id of the run.
+    pub build_id: String,
+    /// The run id of the run.
+    pub run_id: String,
+}
+
+/// A revocation of what the ledger does not show as granted in this form: of a grant of another role, or of
+/// a part of a grant.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct OtherRevocation {
+    /// The environment of the run.
+    pub environment: String,
+    /// The database; `null` for a membership.
+    pub database: Option<String>,
+    /// The role that lost it, or `PUBLIC`.
+    pub role: String,
+    /// What it lost, in the words of SQL.
+    pub access: String,
+    /// The time of the change, in UTC.
+    pub at: String,
+}
+
+/// The access that rdsprov had granted at a time and not revoked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct AccessAt {
+    /// The version of the JSON form.
+    pub format_version: u32,
+    /// The time, in UTC.
+    pub at: String,
+    /// The time of the first change in the ledger; `null` if it contains none. What was before is not known.
+    pub first_change: Option<String>,
+    /// What was granted and not revoked.
+    pub granted: Vec<GrantedAccess>,
+    /// Revocations of what the ledger does not show as granted in this form.
+    pub other_revocations: Vec<OtherRevocation>,
+    /// The defects of the ledger, with their lines.
+    pub defects: Vec<String>,
+}
+
+/// A time in the format of RFC 3339.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LedgerTime(Timestamp);
+
+impl FromStr for LedgerTime {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = |_| "write it as 2026-11-01T00:00:00Z".to_owned();
+        text.parse().map(Self).map_err(wrong)
+    }
+}
+
+/// Environment, server, database, role, and what it got.
+type Key = (String, Option<String>, Option<String>, String, String);
+
+/// Reads the access that rdsprov had granted at a time from a ledger. With `role` or `database`, it returns
+/// only this role, or what is in this database.
+///
+/// # Errors
+/// Returns an error if the ledger cannot be read, or contains records of a later version. Defects
+/// are not errors.
+pub fn access_at(
+    ledger: &[u8],
+    LedgerTime(at): LedgerTime,
+    role: Option<&str>,
+    database: Option<&str>,
+) -> io::Result<AccessAt> {
+    let Report { changes, verified, .. } = report(ledger, None, None)?;
+    let mut granted: BTreeMap<Key, GrantedAccess> = BTreeMap::new();
+    let mut other_revocations = Vec::new();
+    let first_change = changes.first().map(|change| change.timestamp_utc.clone());
+    let is_until = |change: &&Change| {
+        change.timestamp_utc.parse::<Timestamp>().is_ok_and(|changed| changed <= at)
+    };
+    for change in changes.iter().filter(is_until) {
+        for statement in statements(change) {
+            apply(change, statement, &mut granted, &mut other_revocations);
+        }
+    }
+    let is_selected = |of_role: &str, of_database: Option<&String>| {
+        role.is_none_or(|role| role == of_role)
+            && database.is_none_or(|name| of_database.is_some_and(|one| one == name))
+    };
+    let granted = granted.into_values();
+    let granted = granted.filter(|one| is_selected(&one.role, one.database.as_ref()));
+    other_revocations.retain(|one: &OtherRevocation| is_selected(&one.role, one.database.as_ref()));
+    let defect = |(line, error): (u64, &IntegrityError)| format!("line {line}: {error}");
+    Ok(AccessAt {
+        format_version: 1,
+        at: at.to_string(),
+        first_change,
+        granted: granted.collect(),
+        other_revocations,
+        defects: verified.findings.iter().map(|one| defect((one.line, &one.error))).collect(),
+    })
+}
+
+/// What a statement does to access.
+#[derive(Debug, PartialEq, Eq)]
+enum Effect {
+    Grant {
+        role: String,
+        access: Vec<String>,
+        in_database: bool,
+    },
+    Revoke {
+        role: String,
+        access: Vec<String>,
+        in_database: bool,
+    },
+    /// The database got this owner.
+    Owner {
+        database: String,
+        role: String,
+    },
+    DropRole(String),
+    DropDatabase(String),
+}
+
+/// Returns the statements of a change that concern access.
+fn statements(change: &Change) -> impl Iterator<Item = Effect> {
+    change.step.statements.iter().filter_map(|statement| Effect::parse(statement))
+}
+
+fn apply(
+    change: &Change,
+    effect: Effect,
+    granted: &mut BTreeMap<Key, GrantedAccess>,
+    other_revocations: &mut Vec<OtherRevocation>,
+) {
+    let context = &change.context;
+    let of_step = change.step.database.as_ref().map(ToString::to_string);
+    let key = |database: &Option<String>, role: &str, access: &str| -> Key {
+        let server = context.system_identifier.clone().or_else(|| context.server.clone());
+        let (role, access) = (role.to_owned(), access.to_owned());
+        (context.environment.clone(), server, database.clone(), role, access)
+    };
+    let add = |granted: &mut BTreeMap<Key, GrantedAccess>,
+               database: Option<String>,
+               role: String,
+               access: String| {
+        let one = GrantedAccess {
+            environment: context.environment.clone(),
+            server: context.server.clone(),
+            database: database.clone(),
+            role: role.clone(),
+            access: access.clone(),
+            since: change.timestamp_utc.clone(),
+            build_id: context.build_id.clone(),
+            run_id: context.run_id.clone(),
+        };
+        granted.entry(key(&database, &role, &access)).or_insert(one);
+    };
+    match effect {
+        Effect::Grant { role, access, in_database } => {
+            let database = of_step.filter(|_| in_database);
+            for one in access {
+                add(granted, database.clone(), role.clone(), one);
+            }
+        }
+        Effect::Owner { database, role } => {
+            let database = Some(database);
+            granted.retain(|(_, _, of, _, access), _| *of != database || access != OWNER);
+            add(granted, database, role, OWNER.to_owned());
+        }
+        Effect::Revoke { role, access, in_database } => {
+            let database = of_step.filter(|_| in_database);
+            for one in access {
+                if granted.remove(&key(&database, &role, &one)).is_none() {
+                    other_revocations.push(OtherRevocation {
+                        environment: context.environment.clone(),
+                        database: database.clone(),
+                        role: role.clone(),
+                        access: one,
+                        at: change.timestamp_utc.clone(),
+                    });
+                }
+            }
+        }
+        Effect::DropRole(dropped) => granted.retain(|(_, _, _, role, _), _| *role != dropped),
+        Effect::DropDatabase(dropped) => {
+            granted.retain(|(_, _, database, _, _), _| database.as_ref() != Some(&dropped));
+        }
+    }
+}
+
+const OWNER: &str = "owner of the database";
+
+impl Effect {
+    /// Returns the effect of a statement that rdsprov has written; `None` if it does not concern access.
+    fn parse(statement: &str) -> Option<Self> {
+        let (future, statement) = match statement.strip_prefix("ALTER DEFAULT PRIVILEGES ") {
+            None => (String::new(), statement),
+            Some(rest) => {
+                let at =
+                    [" GRANT ", " REVOKE "].iter().filter_map(|verb| outside(rest, verb)).min()?;
+                (format!(", default privileges {}", &rest[..at]), &rest[at + 1..])
+            }
+        };
+        if let Some(role) = statement.strip_prefix("DROP ROLE ") {
+            return Some(Self::DropRole(unquoted(role)));
+        }
+        if let Some(database) = statement.strip_prefix("DROP DATABASE ") {
+            return Some(Self::DropDatabase(unquoted(database)));
+        }
+        if let Some(rest) = statement.strip_prefix("ALTER DATABASE ") {
+            let at = outside(rest, " OWNER TO ")?;
+            let (database, role) =
+                (unquoted(&rest[..at]), unquoted(&rest[at + " OWNER TO ".len()..]));
+            return Some(Self::Owner { database, role });
+        }
+        let (grants, rest) = match statement.strip_prefix("GRANT ") {
+            Some(rest) => (true, rest),
+            None => (false, statement.strip_prefix("REVOKE ")?),
+        };
+        // The privilege or membership itself remains.
+        if rest.starts_with("GRANT OPTION FOR ") || rest.starts_with("ADMIN OPTION FOR ") {
+            return None;
+        }
+        let word = if grants { " TO " } else { " FROM " };
+        let at = outside(rest, word)?;
+        let (what, role) = (&rest[..at], &rest[at + word.len()..]);
+        let end = [" WITH ", " GRANTED BY ", " CASCADE"]
+            .iter()
+            .filter_map(|end| outside(role, end))
+            .min();
+        let role = &role[..end.unwrap_or(role.len())];
+        // The administrator gets such a membership for one transaction.
+        if role == "CURRENT_USER" {
+            return None;
+        }
+        let (access, in_database) = match outside(what, " ON ") {
+            Some(on) => {
+                let object = &what[on..];
+                let privileges = list(&what[..on]).into_iter();
+                (privileges.map(|one| format!("{one}{object}{future}")).collect(), true)
+            }
+            None => (vec![format!("membership in {what}")], false),
+        };
+        let role = unquoted(role);
+        Some(match grants {
+            true => Self::Grant { role, access, in_database },
+            false => Self::Revoke { role, access, in_database },
+        })
+    }
+}
+
+/// Returns where a text first contains another one outside of double quotes and parentheses.
+fn outside(text: &str, wanted: &str) -> Option<usize> {
+    let (mut quoted, mut depth) = (false, 0_u32);
+    for (at, c) in text.char_indices() {
+        if !quoted && depth == 0 && text[at..].starts_with(wanted) {
+            return Some(at);
+        }
+        match c {
+            '"' => quoted = !quoted,
+            '(' if !quoted => depth += 1,
+            ')' if !quoted => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    None
+}
+
+/// Splits a list at the commas outside of double quotes and parentheses.
+fn list(text: &str) -> Vec<String> {
+    let mut parts = Vec::new();
+    let mut rest = text;
+    while let Some(at) = outside(rest, ", ") {
+        parts.push(rest[..at].to_owned());
+        rest = &rest[at + 2..];
+    }
+    parts.push(rest.to_owned());
+    parts
+}
+
+/// Returns the name of a quoted name.
+fn unquoted(name: &str) -> String {
+    let inner = name.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
+    inner.map_or_else(|| name.to_owned(), |inner| inner.replace("\"\"", "\""))
+}
+
+impl AccessAt {
+    /// Returns whether the ledger has no defects.
+    #[must_use]
+    pub fn is_intact(&self) -> bool {
+        self.defects.is_empty()
+    }
+
+    /// Returns the access as indented JSON, whose schema is
+    /// [`Document::AccessAt`](crate::schema::Document::AccessAt).
+    ///
+    /// # Errors
+    /// Never returns an error in practice, because it contains plain data only.
+    pub fn to_json(&self) -> Result<String, serde_json::Error> {
+        pretty_json(self)
+    }
+
+    /// Returns the access as text, by environment and database.
+    #[must_use]
+    pub fn to_text(&self) -> String {
+        let mut text = String::new();
+        for defect in &self.defects {
+            let _ = writeln!(text, "WARNING: {}", visible(defect));
+        }
+        let _ = writeln!(text, "Granted by rdsprov and not revoked by it at {}", self.at);
+        let _ = match &self.first_change {
+            Some(first) => writeln!(text, "first change in the ledger: {first}"),
+            None => writeln!(text, "the ledger contains no change"),
+        };
+        text.push_str(
+            "not shown: access before this change, and what other roles granted or revoked\n",
+        );
+        let mut last = None;
+        for one in &self.granted {
+            let place = (&one.environment, &one.server, &one.database);
+            if last != Some(place) {
+                let server = one.server.as_deref().map(|server| format!(" on {server}"));
+                let database = one.database.as_deref();
+                let database =
+                    database.map(|name| format!(", database {name}")).unwrap_or_default();
+                let title = format!(
+                    "environment {}{}{database}",
+                    one.environment,
+                    server.unwrap_or_default()
+                );
+                let _ = writeln!(text, "\n{}", visible(&title));
+                last = Some(place);
+            }
+            let build = if one.build_id.is_empty() {
+                String::new()
+            } else {
+                format!(", build {}", one.build_id)
+            };
+            let line = format!("{}: {} (since {}{build})", one.role, one.access, one.since);
+            let _ = writeln!(text, "  {}", visible(&line));
+        }
+        if !self.other_revocations.is_empty() {
+            text.push_str(
+                "\nrevoked by rdsprov from grants that are not shown, or from a part of one\n",
+            );
+        }
+        for one in &self.other_revocations {
+            let database = one.database.as_deref().map(|name| format!("database {name}: "));
+            let line =
+                format!("{} {}{}: {}", one.at, database.unwrap_or_default(), one.role, one.access);
+            let _ = writeln!(text, "  {}", visible(&line));
+        }
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn statements_of_the_program_are_understood() {
+        let grant = |role: &str, access: &[&str]| {
+            let access = access.iter().map(ToString::to_string).collect();
+            Some(Effect::Grant { role: role.to_owned(), access, in_database: true })
+        };
+        for (statement, effect) in [
+            (
+                r#"GRANT SELECT, INSERT ON ALL TABLES IN SCHEMA "a TO b" TO "x""y""#,
+                grant(
+                    "x\"y",
+                    &[
+                        r#"SELECT ON ALL TABLES IN SCHEMA "a TO b""#,
+                        r#"INSERT ON ALL TABLES IN SCHEMA "a TO b""#,
+                    ],
+                ),
+            ),
+            (
+                r#"GRANT SELECT ("a", "b ON c") ON TABLE "s"."t" TO PUBLIC WITH GRANT OPTION"#,
+                grant("PUBLIC", &[r#"SELECT ("a", "b ON c") ON TABLE "s"."t""#]),
+            ),
+            (
+                r#"ALTER DEFAULT PRIVILEGES FOR ROLE "o" IN SCHEMA "p" GRANT SELECT ON TABLES TO "r""#,
+                grant("r", &[r#"SELECT ON TABLES, default privileges FOR ROLE "o" IN SCHEMA "p""#]),
+            ),
+            (
+                r#"GRANT "rds_iam" TO "app" WITH INHERIT TRUE"#,
+                Some(Effect::Grant {
+                    role: "app".to_owned(),
+                    access: vec![r#"membership in "rds_iam""#.to_owned()],
+                    in_database: false,
+                }),
+            ),
+            (
+                r#"REVOKE CONNECT ON DATABASE "d" FROM "r" CASCADE"#,
+                Some(Effect::Revoke {
+                    role: "r".to_owned(),
+                    access: vec![r#"CONNECT ON DATABASE "d""#.to_owned()],
+                    in_database: true,
+                }),
+            ),
+            (r#"REVOKE GRANT OPTION FOR SELECT ON TABLE "t" FROM "r""#, None),
+            (r#"GRANT "app" TO CURRENT_USER WITH INHERIT FALSE, SET TRUE"#, None),
+            (r#"COMMENT ON DATABASE "d" IS 'GRANT x TO y'"#, None),
+            (
+                r#"ALTER DATABASE "d" OWNER TO "o""#,
+                Some(Effect::Owner { database: "d".to_owned(), role: "o".to_owned() }),
+            ),
+        ] {
+            assert_eq!(Effect::parse(statement), effect, "{statement}");
+        }
+    }
+}
