@@ -15,7 +15,8 @@ pub fn take(page: &Path, directory: &Path) -> Result<(), String> {
     let failed = |error: std::io::Error| format!("{}: {error}", page.display());
     let page = page.canonicalize().map_err(failed)?;
     std::fs::create_dir_all(directory).map_err(failed)?;
-    let program = ["chromium", "chromium-browser", "google-chrome"].into_iter().find(|name| on_path(name));
+    let program =
+        ["chromium", "chromium-browser", "google-chrome"].into_iter().find(|name| on_path(name));
     let program = program.ok_or("Chromium is not installed: `apt-get install chromium`")?;
     for (width, height) in SIZES {
         for (scheme, number) in SCHEMES {

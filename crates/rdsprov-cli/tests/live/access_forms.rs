@@ -281,10 +281,14 @@ fn ledger_shows_what_was_granted_at_a_time() {
         let first = apply(&wiki.replace("LEVEL", "editor"), "b1");
         let second = apply(&wiki.replace("LEVEL", "reader"), "b2");
         let database = r#"CONNECT ON DATABASE "wiki""#;
-        let insert = r#"INSERT ON TABLES, default privileges FOR ROLE "wiki_owner" IN SCHEMA "public""#;
+        let insert =
+            r#"INSERT ON TABLES, default privileges FOR ROLE "wiki_owner" IN SCHEMA "public""#;
         let text = at(&first, &[], 0);
         assert!(text.contains(&format!("wiki_reader: {database} (since ")), "{text}");
-        assert!(text.contains(&format!("wiki_reader: {insert} (since ")), "PostgreSQL {major}: {text}");
+        assert!(
+            text.contains(&format!("wiki_reader: {insert} (since ")),
+            "PostgreSQL {major}: {text}"
+        );
         assert!(text.contains("wiki_owner: owner of the database (since "), "{text}");
         assert!(text.contains(", build b1)") && !text.contains("build b2"), "{text}");
         assert!(text.contains("not shown: access before this change"), "{text}");
@@ -296,7 +300,15 @@ fn ledger_shows_what_was_granted_at_a_time() {
         let output = {
             let mut command = program();
             command.current_dir(fixture.path());
-            command.args(["access", "--at", &second, "--audit-ledger", "l.jsonl", "--format", "json"]);
+            command.args([
+                "access",
+                "--at",
+                &second,
+                "--audit-ledger",
+                "l.jsonl",
+                "--format",
+                "json",
+            ]);
             command.output().unwrap()
         };
         expect(&output, 0);

@@ -11,6 +11,7 @@ mod csv;
 mod diff;
 mod html;
 mod render;
+mod source;
 mod sources;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -28,7 +29,7 @@ use crate::text::pretty_json;
 
 pub use diff::{AccessChange, AccessDiff, ChangeKind, Extent, NotCompared, Way};
 pub use render::ShownRoles;
-pub use sources::{Grant, Source};
+pub use source::{Grant, Source};
 
 /// The value of `format_version` in the JSON form; it increases with each incompatible change.
 pub const FORMAT_VERSION: u32 = 2;

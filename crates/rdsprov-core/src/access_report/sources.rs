@@ -1,55 +1,12 @@
-//! Where the privileges of a role come from: its own grants, ownership, other roles or PUBLIC.
+//! Finds where the privileges of a role come from: its own grants, ownership, other roles or PUBLIC.
 
 use std::collections::BTreeMap;
 
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
-
+use super::source::{Grant, Source};
 use super::{DatabaseAccess, RoleAccess};
 use crate::name::{RoleName, SchemaName};
 use crate::observed::Grantee;
 use crate::privilege::{ObjectKind, Privilege};
-
-/// Where a privilege of a role comes from.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Source {
-    /// The role owns the object.
-    Owner,
-    /// The privilege was granted to the role.
-    Grant,
-    /// The role inherits it from this role, which owns the object, got a grant, or is predefined.
-    Role(RoleName),
-    /// The privilege was granted to PUBLIC.
-    Public,
-}
-
-impl Source {
-    /// Returns the source in words.
-    pub(super) fn words(&self) -> String {
-        match self {
-            Self::Owner => "owner".to_owned(),
-            Self::Grant => "granted".to_owned(),
-            Self::Role(role) => format!("through {}", crate::text::word(role.as_str())),
-            Self::Public => "PUBLIC".to_owned(),
-        }
-    }
-}
-
-/// What a role or PUBLIC has by itself on a database, a schema, or the objects of one kind in a schema.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Grant {
-    /// The schema; `None` means the database.
-    pub schema: Option<SchemaName>,
-    /// The kind of the objects; `None` means the schema or database itself.
-    pub kind: Option<ObjectKind>,
-    /// The role, or PUBLIC.
-    pub role: Grantee,
-    /// Whether the role owns at least one of the objects. It then needs no privileges.
-    pub owner: bool,
-    /// The privileges on at least one of the objects.
-    pub privileges: Vec<Privilege>,
-}
 
 /// The role of which each owner of a database is a member, without a row in the catalog.
 const DATABASE_OWNER: &str = "pg_database_owner";
