@@ -94,6 +94,9 @@ struct Objects {
     through: Vec<String>,
 }
 
+/// The number of a database, its report, and that of one role in it.
+type OfDatabase<'a> = (usize, &'a DatabaseReport, &'a RoleReport);
+
 impl AccessReport {
     /// Returns the report as one HTML file with all roles. A browser loads nothing else for it.
     ///
@@ -126,7 +129,7 @@ impl AccessReport {
     }
 
     fn page(&self) -> Page {
-        let mut roles: Vec<(&Grantee, Vec<(usize, &DatabaseReport, &RoleReport)>)> = Vec::new();
+        let mut roles: Vec<(&Grantee, Vec<OfDatabase<'_>>)> = Vec::new();
         let mut positions = std::collections::BTreeMap::new();
         for (number, database) in self.databases.iter().enumerate() {
             for role in &database.roles {
