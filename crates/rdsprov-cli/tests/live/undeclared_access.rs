@@ -18,7 +18,7 @@ fn fixture(major: u32) -> (Fixture, String) {
     {
         fixture.app("dev", application, user);
     }
-    fixture.query("CREATE ROLE pipeline LOGIN");
+    fixture.query("CREATE ROLE pipeline LOGIN; GRANT pipeline TO platform_admin");
     let definitions = fixture.definitions(DEFINITIONS);
     expect(&fixture.run(&definitions, &["apply", "--env", "dev"]), 0);
     let table = "CREATE TABLE orders (id int); CREATE SEQUENCE numbers";
