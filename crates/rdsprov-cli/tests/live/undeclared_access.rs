@@ -30,7 +30,7 @@ fn fixture(major: u32) -> (Fixture, String) {
 fn add_roles(fixture: &Fixture, major: u32) {
     let set_only = if major >= 16 { "WITH INHERIT FALSE, SET TRUE" } else { "" };
     let admin_only =
-        if major >= 16 { "WITH ADMIN TRUE, INHERIT FALSE, SET FALSE" } else { "WITH ADMIN OPTION" };
+        if major >= 16 { "WITH ADMIN TRUE, INHERIT FALSE, SET TRUE" } else { "WITH ADMIN OPTION" };
     fixture.query(&format!(
         "CREATE ROLE bi LOGIN; CREATE ROLE dba LOGIN; GRANT shop_owner TO dba;
          CREATE ROLE shy LOGIN NOINHERIT; GRANT shop_reader TO shy {set_only};
