@@ -139,7 +139,7 @@ pub fn report_outcome(
     if let Some(head) = &outcome.ledger_head {
         output::status(&format!("Last ledger record: {}, {}", head.sequence, head.hash));
     }
-    let exit = match frontend.interrupted.load(Ordering::Relaxed) && !outcome.committed {
+    let exit = match frontend.is_asking.load(Ordering::Relaxed) && !outcome.committed {
         true => Exit::Interrupted,
         false => outcome.exit_code(),
     };
@@ -206,8 +206,8 @@ pub struct TerminalFrontend {
     shows_records: bool,
     /// What SIGINT and SIGTERM trigger.
     pub cancellation: Arc<Cancellation>,
-    /// Whether a signal has ended the question.
-    interrupted: AtomicBool,
+    /// Whether the user is asked, and has not answered.
+    is_asking: AtomicBool,
     header_printed: AtomicBool,
     /// The time of the confirmation, from which the duration of the run is measured.
     started: OnceLock<Instant>,
@@ -253,7 +253,7 @@ impl TerminalFrontend {
             view,
             shows_records,
             cancellation: cancellation_on_signals(),
-            interrupted: AtomicBool::new(false),
+            is_asking: AtomicBool::new(false),
             header_printed: AtomicBool::new(false),
             started: OnceLock::new(),
         };
@@ -324,15 +324,10 @@ impl Frontend for TerminalFrontend {
     /// Asks the user, if there is a terminal. Without one, the approval gate has decided.
     async fn confirm(&self, plan: &Plan) -> bool {
         let question = format!("Apply this plan {}: {}?", plan.place(), plan.counts());
-        let confirmed = !self.asks()
-            || tokio::select! {
-                confirmed = ask_user(&question) => confirmed,
-                () = self.cancellation.wait() => {
-                    self.interrupted.store(true, Ordering::Relaxed);
-                    // The session ends the run, and records why.
-                    std::future::pending().await
-                }
-            };
+        // If a signal ends the run, the question has no end.
+        self.is_asking.store(self.asks(), Ordering::Relaxed);
+        let confirmed = !self.asks() || ask_user(&question).await;
+        self.is_asking.store(false, Ordering::Relaxed);
         self.started.get_or_init(Instant::now);
         confirmed
     }
