@@ -1,5 +1,6 @@
 //! Runs the development tasks of this project: `cargo xtask …`.
 
+mod book;
 mod debian;
 mod demo;
 mod deploy;
@@ -13,7 +14,7 @@ mod test;
 mod update;
 
 use std::io::{IsTerminal as _, Read as _, stdin};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -74,6 +75,8 @@ enum Task {
     Bench,
     /// Generate docs/messages.md from the explanations of codes
     Messages,
+    /// Build the documents as a website in target/book
+    Book,
     /// Render and check the files in deploy
     Deploy,
     /// Build and try the files of a release in target/dist
@@ -111,6 +114,11 @@ enum Pg {
         /// PostgreSQL version of the server
         #[arg(long, default_value_t = 17)]
         version: u32,
+        /// Write the administrator's secret and the certificate into a directory
+        ///
+        /// Its file `environment` sets the variables for rdsprov and psql in a shell.
+        #[arg(long, value_name = "DIRECTORY", conflicts_with = "json")]
+        out: Option<PathBuf>,
         /// Accept requests as JSON lines on stdin until it is closed
         #[arg(long)]
         json: bool,
@@ -132,14 +140,15 @@ fn main() -> ExitCode {
         }
         Task::Bench => python::bench(),
         Task::Messages => messages(),
+        Task::Book => book::build(),
         Task::Deploy => deploy::check(),
         Task::Dist { from_source } => dist::run_all(from_source),
         Task::Image { command } => image::check(&command),
         Task::Screenshots { page, directory } => screenshots::take(&page, &directory),
-        Task::Pg { task: Pg::Start { version, json: true, secrets } } => {
+        Task::Pg { task: Pg::Start { version, json: true, secrets, .. } } => {
             serve::serve(version, secrets)
         }
-        Task::Pg { task: Pg::Start { version, .. } } => start(version),
+        Task::Pg { task: Pg::Start { version, out, .. } } => start(version, out.as_deref()),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -172,16 +181,21 @@ fn fuzz_access(minutes: u32, versions: Option<&str>) -> Result<(), String> {
     run("cargo", &[test.as_slice(), &["--", "--nocapture"]].concat(), &environment)
 }
 
-fn start(version: u32) -> Result<(), String> {
+fn start(version: u32, out: Option<&Path>) -> Result<(), String> {
     debian::install_missing(&[version])?;
     let server = Server::start(version).map_err(|error| error.to_string())?;
-    println!(
-        "postgresql://platform_admin:{}@{}:{}/platform?sslmode=verify-full&sslrootcert={}",
-        server.master_password(),
-        server.host(),
-        server.port(),
-        server.ca_file().display()
-    );
+    if let Some(directory) = out {
+        server.write_client_files(directory).map_err(|error| error.to_string())?;
+        println!("PostgreSQL {version} is running. Its files are in {}.", directory.display());
+    } else {
+        println!(
+            "postgresql://platform_admin:{}@{}:{}/platform?sslmode=verify-full&sslrootcert={}",
+            server.master_password(),
+            server.host(),
+            server.port(),
+            server.ca_file().display()
+        );
+    }
     if stdin().is_terminal() {
         println!("Press Enter to stop the server.");
         let _ = stdin().read(&mut [0]);

@@ -267,6 +267,26 @@ impl Server {
         .to_string()
     }
 
+    /// Writes the files with which a user tries this server: the administrator's secret, the
+    /// certificate `ca.pem`, and `environment`, which sets variables of a shell in the directory.
+    ///
+    /// # Errors
+    /// Fails if a file cannot be written.
+    pub fn write_client_files(&self, directory: &Path) -> Result<(), Error> {
+        let failed = || io_error(format!("cannot write into {}", directory.display()));
+        let secrets = directory.join("goldenpath/dev/rds");
+        fs::create_dir_all(&secrets).map_err(failed())?;
+        fs::write(secrets.join("master.json"), self.admin_secret()).map_err(failed())?;
+        fs::copy(self.ca_file(), directory.join("ca.pem")).map_err(failed())?;
+        let environment = format!(
+            "export RDSPROV_SECRETS=file:. RDSPROV_CA_FILE=ca.pem\n\
+             export PGHOST={} PGPORT={} PGSSLMODE=verify-full PGSSLROOTCERT=ca.pem\n",
+            self.host(),
+            self.port
+        );
+        fs::write(directory.join("environment"), environment).map_err(failed())
+    }
+
     /// Returns the server log, which contains every statement.
     #[must_use]
     pub fn log(&self) -> String {

@@ -1,13 +1,11 @@
 //! The runbook: each symptom is made on a server, and each command of its section is executed.
 
-use std::cell::RefCell;
-use std::collections::VecDeque;
-use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
-use rdsprov_testkit::{Server, SilentRelay, TopologyFunction, scrub_environment, versions};
+use rdsprov_testkit::{Server, SilentRelay, TopologyFunction, versions};
 
 use crate::fixture::{Fixture, expect, password};
+use crate::walkthrough::{Walkthrough, blocks, commands};
 
 const RUNBOOK: &str = include_str!("../../../../docs/runbook.md");
 
@@ -33,146 +31,27 @@ fn with_reports(level: &str) -> String {
     )
 }
 
-/// A section of the runbook, and the server on which its commands are executed.
-struct Section {
-    fixture: Fixture,
-    /// The lines that the person on call sees, with `…` for what differs.
-    symptom: Vec<&'static str>,
-    commands: RefCell<VecDeque<&'static str>>,
-    /// The digest of the last plan.
-    digest: RefCell<String>,
+/// Returns a section of the runbook, and a server on which its commands are executed.
+fn section(title: &str) -> Walkthrough {
+    section_on(Fixture::new(versions()[0]), title)
 }
 
-impl Section {
-    fn new(title: &str) -> Self {
-        Self::on(Fixture::new(versions()[0]), title)
-    }
-
-    fn on_secrets_manager(title: &str) -> Self {
-        Self::on(Fixture::with_secrets_manager(versions()[0]), title)
-    }
-
-    fn on(fixture: Fixture, title: &str) -> Self {
-        let text = RUNBOOK
-            .split("\n## ")
-            .find_map(|section| section.strip_prefix(title)?.strip_prefix('\n'))
-            .unwrap_or_else(|| panic!("the runbook has no section {title:?}"));
-        for (application, user) in [("shop", "shop_owner"), ("wiki", "wiki_owner")] {
-            fixture.app("prod", application, user);
-        }
-        std::fs::write(fixture.path().join("rdsprov.toml"), CONFIGURATION).unwrap();
-        let section = Self {
-            fixture,
-            symptom: blocks(text, "text").collect(),
-            commands: RefCell::new(commands(text).collect()),
-            digest: RefCell::default(),
-        };
-        section.declare(SHOP);
-        section
-    }
-
-    fn declare(&self, definitions: &str) {
-        std::fs::write(self.fixture.path().join("apps.tfvars"), definitions).unwrap();
-    }
-
-    /// Returns a shell with a command line, in the environment of the job.
-    fn command(&self, line: &str) -> Command {
-        let mut command = Command::new("sh");
-        let directory = Path::new(env!("CARGO_BIN_EXE_rdsprov")).parent().unwrap();
-        let line = format!("PATH={}:$PATH; {line}", directory.display());
-        scrub_environment(&mut command)
-            .args(["-c", &line])
-            .current_dir(self.fixture.path())
-            .envs(self.fixture.server.psql_environment())
-            .env("RDSPROV_ENV", "prod")
-            .env("RDSPROV_CA_FILE", self.fixture.server.ca_file());
-        match &self.fixture.secrets_manager {
-            Some(manager) => command.envs(manager.environment()),
-            None => {
-                command.env("RDSPROV_SECRETS", format!("file:{}", self.fixture.path().display()))
-            }
-        };
-        command
-    }
-
-    /// Runs a command line.
-    fn run(&self, line: &str, code: i32) -> String {
-        let text = expect(&self.command(line).output().unwrap(), code);
-        let mut plans = text.lines().filter(|line| line.starts_with("Plan: "));
-        if let Some((_, digest)) = plans.next_back().and_then(|line| line.rsplit_once(' ')) {
-            digest.clone_into(&mut self.digest.borrow_mut());
-        }
-        text
-    }
-
-    /// Applies the definitions, with an approval of any plan.
-    fn apply(&self, code: i32) -> String {
-        self.run("ALLOW_DB_PROVISION=true rdsprov apply", code)
-    }
-
-    /// Asserts that the output contains the lines that the runbook shows.
-    fn shows(&self, output: &str) {
-        assert!(!self.symptom.is_empty(), "the section shows no message");
-        for line in &self.symptom {
-            let mut parts = line.split('…');
-            let first = parts.next().unwrap();
-            let mut candidates = output.lines().filter_map(|printed| printed.strip_prefix(first));
-            let is_shown = candidates.any(|rest| {
-                let mut rest = Some(rest);
-                for part in parts.clone() {
-                    rest = rest.and_then(|rest| Some(rest.split_once(part)?.1));
-                }
-                rest.is_some()
-            });
-            assert!(is_shown, "{line:?} is not printed: {output}");
-        }
-    }
-
-    /// Returns the next command, with the digest of the last plan.
-    fn next(&self) -> String {
-        let line =
-            self.commands.borrow_mut().pop_front().expect("the section has no more commands");
-        line.replace("sha256:…", &self.digest.borrow())
-    }
-
-    /// Executes the next command.
-    fn step(&self, code: i32) -> String {
-        self.run(&self.next(), code)
-    }
-
-    /// Executes the next command with another address.
-    fn step_at(&self, written: &str, actual: &str, code: i32) -> String {
-        let line = self.next();
-        assert!(line.contains(written), "{line} does not contain {written}");
-        self.run(&line.replace(written, actual), code)
-    }
+fn section_on_secrets_manager(title: &str) -> Walkthrough {
+    section_on(Fixture::with_secrets_manager(versions()[0]), title)
 }
 
-impl Drop for Section {
-    fn drop(&mut self) {
-        if !std::thread::panicking() {
-            let left = self.commands.borrow();
-            assert!(left.is_empty(), "commands that were not executed: {left:?}");
-        }
+fn section_on(fixture: Fixture, title: &str) -> Walkthrough {
+    let text = RUNBOOK
+        .split("\n## ")
+        .find_map(|section| section.strip_prefix(title)?.strip_prefix('\n'))
+        .unwrap_or_else(|| panic!("the runbook has no section {title:?}"));
+    for (application, user) in [("shop", "shop_owner"), ("wiki", "wiki_owner")] {
+        fixture.app("prod", application, user);
     }
-}
-
-/// Returns the lines of the fenced blocks in a language.
-fn blocks(text: &'static str, language: &str) -> impl Iterator<Item = &'static str> {
-    let fence = format!("```{language}");
-    let mut within = false;
-    text.lines().filter(move |line| {
-        let is_content = within && *line != "```";
-        within = *line == fence || is_content;
-        is_content
-    })
-}
-
-/// Returns the commands of a text, except those of AWS.
-fn commands(text: &'static str) -> impl Iterator<Item = &'static str> {
-    blocks(text, "console")
-        .filter_map(|line| line.strip_prefix("$ "))
-        .filter(|line| !line.starts_with("aws "))
+    let section = Walkthrough::new(fixture, text, "prod");
+    section.write("rdsprov.toml", CONFIGURATION);
+    section.declare(SHOP);
+    section
 }
 
 /// Each section with commands has a test.
@@ -196,14 +75,14 @@ fn each_section_is_tried() {
 
 #[test]
 fn before_you_begin() {
-    let section = Section::new("Before you begin");
+    let section = section("Before you begin");
     section.step(0);
     section.step(0);
 }
 
 #[test]
 fn refused_plan() {
-    let section = Section::new("The plan is refused");
+    let section = section("The plan is refused");
     section.declare(SHOP_AND_WIKI);
     section.fixture.server.master("postgres", "CREATE ROLE shop_owner LOGIN").unwrap();
     section.shows(&section.apply(3));
@@ -220,7 +99,7 @@ fn refused_plan() {
 
 #[test]
 fn plan_that_is_not_approved() {
-    let section = Section::new("The plan is not approved");
+    let section = section("The plan is not approved");
     section.shows(&section.run("rdsprov apply", 3));
     section.step(0);
     section.step(0);
@@ -229,7 +108,7 @@ fn plan_that_is_not_approved() {
 
 #[test]
 fn stale_plan() {
-    let section = Section::new("The plan is stale");
+    let section = section("The plan is stale");
     section.apply(0);
     section.fixture.query("ALTER ROLE shop_owner CONNECTION LIMIT 3");
     section.run("rdsprov plan", 0);
@@ -244,7 +123,7 @@ fn stale_plan() {
 
 #[test]
 fn part_that_was_committed() {
-    let section = Section::new("A part was committed");
+    let section = section("A part was committed");
     section.fixture.app("prod", "shop_reports", "shop_reports");
     section.apply(0);
     section.fixture.query_in(
@@ -269,7 +148,7 @@ fn part_that_was_committed() {
 
 #[test]
 fn lock_of_another_run() {
-    let section = Section::new("Another run holds the lock");
+    let section = section("Another run holds the lock");
     let class = i32::from_be_bytes(*b"rdsp");
     let mut other = section.fixture.server.master_session("postgres").unwrap();
     other
@@ -293,7 +172,7 @@ fn lock_of_another_run() {
 
 #[test]
 fn administrator_that_cannot_log_in() {
-    let section = Section::on_secrets_manager("The administrator cannot log in");
+    let section = section_on_secrets_manager("The administrator cannot log in");
     section.apply(0);
     let delegate = format!("rdsprov delegate --to rdsprov_admin --to-secret {PROD_DELEGATE}");
     // Before PostgreSQL 15, the delegate gets the schemas `public`.
@@ -306,7 +185,7 @@ fn administrator_that_cannot_log_in() {
 
 #[test]
 fn application_that_cannot_log_in() {
-    let section = Section::new("An application cannot log in");
+    let section = section("An application cannot log in");
     section.apply(0);
     section.fixture.query("ALTER ROLE shop_owner PASSWORD 'changed-by-hand'");
     assert!(section.step(0).contains("password"));
@@ -320,7 +199,7 @@ fn application_that_cannot_log_in() {
 
 #[test]
 fn rotation_that_was_not_finished() {
-    let section = Section::on_secrets_manager("A rotation was not finished");
+    let section = section_on_secrets_manager("A rotation was not finished");
     section.apply(0);
     let mut other = section.fixture.server.superuser_session("postgres").unwrap();
     other.ask("BEGIN; ALTER ROLE shop_owner CONNECTION LIMIT 9").unwrap();
@@ -332,7 +211,7 @@ fn rotation_that_was_not_finished() {
 
 #[test]
 fn wrong_region() {
-    let section = Section::on_secrets_manager("Wrong region or account");
+    let section = section_on_secrets_manager("Wrong region or account");
     section.shows(&section.run("AWS_REGION=us-east-1 rdsprov plan", 1));
     section.step(0);
     section.step(0);
@@ -340,7 +219,7 @@ fn wrong_region() {
 
 #[test]
 fn silent_server() {
-    let section = Section::new("The server does not respond");
+    let section = section("The server does not respond");
     let relay = SilentRelay::start(&section.fixture.server, 0).unwrap();
     let port = format!("rdsprov plan --connect-timeout 1s --port {}", relay.port());
     section.shows(&section.run(&port, 1));
@@ -351,7 +230,7 @@ fn silent_server() {
 fn reader() {
     let primary = Server::start(versions()[0]).unwrap();
     let standby = Server::start_standby_of(&primary).unwrap();
-    let section = Section::on(Fixture::on(standby, None), "The server is a reader");
+    let section = section_on(Fixture::on(standby, None), "The server is a reader");
     let apply = "ALLOW_DB_PROVISION=true rdsprov apply --connect-timeout 1s";
     section.shows(&section.run(apply, 1));
     section.step(0);
@@ -361,7 +240,7 @@ fn reader() {
 
 #[test]
 fn full_ledger() {
-    let section = Section::new("The ledger is full");
+    let section = section("The ledger is full");
     section.apply(0);
     section.declare(SHOP_AND_WIKI);
     section.shows(
@@ -375,7 +254,7 @@ fn full_ledger() {
 
 #[test]
 fn blue_green_deployment() {
-    let section = Section::new("A blue/green deployment is in progress");
+    let section = section("A blue/green deployment is in progress");
     let nodes = [
         ("BLUE_GREEN_DEPLOYMENT_SOURCE", "AVAILABLE"),
         ("BLUE_GREEN_DEPLOYMENT_TARGET", "AVAILABLE"),
@@ -388,7 +267,7 @@ fn blue_green_deployment() {
 
 #[test]
 fn drift() {
-    let section = Section::new("The server has drifted");
+    let section = section("The server has drifted");
     section.apply(0);
     section.fixture.query("ALTER ROLE shop_owner CONNECTION LIMIT 3");
     section.step(2);
@@ -399,7 +278,7 @@ fn drift() {
 
 #[test]
 fn without_kubernetes() {
-    let section = Section::new("Kubernetes is not available");
+    let section = section("Kubernetes is not available");
     section.step(0);
     section.step(0);
     section.step_at("15432", &section.fixture.server.port().to_string(), 0);
@@ -408,7 +287,7 @@ fn without_kubernetes() {
 
 #[test]
 fn change_that_is_undone() {
-    let section = Section::new("Undo a change");
+    let section = section("Undo a change");
     section.fixture.app("prod", "shop_reports", "shop_reports");
     section.declare(&with_reports("editor"));
     section.apply(0);

@@ -1,0 +1,227 @@
+//! The tutorial and the guides: each command is executed, in the order of the page.
+
+use rdsprov_testkit::versions;
+
+use crate::fixture::{Fixture, password};
+use crate::walkthrough::Walkthrough;
+
+const CONFIGURATION: &str = "[definitions]\nfiles = [\"apps.tfvars\"]\n";
+
+const SHOP: &str = r#"application_databases = {
+  shop = { database_name = "shop", username = "shop_owner" }
+}"#;
+
+/// Declares another role in the database of the shop.
+fn with_reports(level: &str) -> String {
+    format!(
+        r#"application_databases = {{
+          shop         = {{ database_name = "shop", username = "shop_owner" }}
+          shop_reports = {{ database_name = "shop", username = "shop_reports", access_level = "{level}" }}
+        }}"#
+    )
+}
+
+/// A server with the secrets of the applications in two environments.
+fn follow(fixture: Fixture, page: &'static str) -> Walkthrough {
+    for environment in ["dev", "prod"] {
+        fixture.app(environment, "shop", "shop_owner");
+        fixture.app(environment, "shop_reports", "shop_reports");
+    }
+    let page = Walkthrough::new(fixture, page, "prod");
+    page.write("rdsprov.toml", CONFIGURATION);
+    page.declare(SHOP);
+    page
+}
+
+fn with_files(page: &'static str) -> Walkthrough {
+    follow(Fixture::new(versions()[0]), page)
+}
+
+fn with_secrets_manager(page: &'static str) -> Walkthrough {
+    follow(Fixture::with_secrets_manager(versions()[0]), page)
+}
+
+/// Returns whether the shop can log in with its first password.
+fn shop_logs_in(page: &Walkthrough) -> bool {
+    page.fixture.server.sql_as("shop_owner", &password("shop"), "shop", "SELECT 1").is_ok()
+}
+
+#[test]
+fn tutorial() {
+    let text = include_str!("../../../../docs/tutorial.md");
+    let page = Walkthrough::new(Fixture::new(versions()[0]), text, "dev");
+    page.fixture.server.write_client_files(page.fixture.path()).unwrap();
+    page.step(0);
+    page.copy("hcl", 0, "apps.tfvars");
+    page.copy("toml", 0, "rdsprov.toml");
+    page.step(0);
+    for _ in 0..3 {
+        page.step(0);
+    }
+    page.step(0);
+    let planned = page.step(0);
+    let applied = page.step(0);
+    page.shows(&(planned + &applied));
+    page.step(0);
+    page.step(0);
+    page.step(0);
+    page.step(0);
+    assert!(page.step(0).contains("tea"));
+    assert!(page.step(1).contains("permission denied for table orders"));
+    page.step(0);
+    assert!(page.step(2).contains("DELETE"));
+    page.step(0);
+    assert!(
+        page.fixture
+            .query_in("shop", "SELECT relacl FROM pg_class WHERE relname = 'orders'")
+            .contains("shop_reader=r/")
+    );
+    page.step(0);
+    page.step(0);
+    page.step(0);
+    page.step(0);
+    assert_eq!(page.fixture.query_in("shop", "SELECT count(*) FROM orders"), "0");
+    assert!(page.step(0).contains("shop_reader"));
+    assert!(page.step(0).contains("shop_reader"));
+    page.step(0);
+}
+
+#[test]
+fn rotating() {
+    let page = with_secrets_manager(include_str!("../../../../docs/guides/rotating.md"));
+    page.run("RDSPROV_ENV=dev rdsprov apply", 0);
+    page.step(0);
+    page.step(0);
+    page.step(0);
+    assert!(!shop_logs_in(&page));
+
+    // The same server is now that of the other environment.
+    let adopted = "ALLOW_DB_PROVISION=true rdsprov apply --adopt-from dev --allow adopts_from_environment --allow changes_secret";
+    page.run(&format!("export RDSPROV_ENV=prod; {adopted}"), 0);
+    assert!(shop_logs_in(&page));
+    page.step(0);
+    page.step(0);
+    page.step(0);
+    assert!(!shop_logs_in(&page));
+    page.step(0);
+
+    page.fixture.app("prod", "shop", "shop_owner");
+    page.step(0);
+    page.step(0);
+    page.step(0);
+    assert!(shop_logs_in(&page));
+
+    let delegate =
+        "rdsprov delegate --to rdsprov_admin --to-secret goldenpath/prod/rds/rdsprov_admin";
+    page.run(&format!("ALLOW_DB_PROVISION=true {delegate} --allow changes_owner"), 0);
+    let secret = r#"{"username": "rdsprov_admin", "password": "Canary-rdsprov_admin-5b1e"}"#;
+    page.fixture.secret("goldenpath/prod/rds/rdsprov_admin", secret);
+    page.step(0);
+    page.step(0);
+    let server = &page.fixture.server;
+    server.sql_as("rdsprov_admin", &password("rdsprov_admin"), "postgres", "SELECT 1").unwrap();
+}
+
+#[test]
+fn approvals() {
+    let page = with_files(include_str!("../../../../docs/guides/approvals.md"));
+    page.copy("toml", 0, "rdsprov.toml");
+    page.declare(&with_reports("editor"));
+    page.step(0);
+    page.step(0);
+    page.step(0);
+    page.step(0);
+    assert!(page.step(0).contains("grace"));
+
+    page.declare(&with_reports("reader"));
+    page.step(0);
+    assert!(page.step(3).contains("revokes_access"));
+    page.step(0);
+    page.step(0);
+
+    page.fixture.query("ALTER ROLE shop_owner CONNECTION LIMIT 3");
+    page.step(0);
+    page.fixture.query("ALTER ROLE shop_owner CONNECTION LIMIT 4");
+    page.shows(&page.step(3));
+    page.step(0);
+    page.step(0);
+    page.run("rdsprov check", 0);
+}
+
+#[test]
+fn authentication() {
+    let page = with_files(include_str!("../../../../docs/guides/authentication.md"));
+    let members = "SELECT pg_has_role('shop_owner', 'rds_iam', 'MEMBER')";
+    page.copy("hcl", 0, "apps.tfvars");
+    page.step(0);
+    page.step(0);
+    page.step(0);
+    assert!(shop_logs_in(&page));
+
+    page.copy("hcl", 1, "apps.tfvars");
+    page.step(0);
+    page.step(0);
+    page.step(0);
+    page.step(0);
+    assert_eq!(page.fixture.query(members), "t");
+    assert!(!shop_logs_in(&page));
+
+    page.copy("hcl", 0, "apps.tfvars");
+    page.step(0);
+    page.step(0);
+    page.step(0);
+    assert_eq!(page.fixture.query(members), "f");
+    assert!(shop_logs_in(&page));
+}
+
+#[test]
+fn delegated_administrator() {
+    let page =
+        with_secrets_manager(include_str!("../../../../docs/guides/delegated-administrator.md"));
+    page.apply(0);
+    page.step(0);
+    page.step(0);
+    page.step(0);
+    page.copy("toml", 0, "rdsprov.toml");
+    page.declare(&with_reports("reader"));
+    page.step(0);
+    page.step(0);
+    page.step(0);
+    page.step(0);
+    assert!(page.step(0).contains("Nothing to do"));
+}
+
+#[test]
+fn several_environments() {
+    let page = with_files(include_str!("../../../../docs/guides/several-environments.md"));
+    let fixture = &page.fixture;
+    fixture.secret("goldenpath/test/rds/master", &fixture.server.admin_secret());
+    fixture.app("test", "shop", "shop_test_owner");
+    page.copy("toml", 0, "rdsprov.toml");
+    page.copy("hcl", 0, "envs/dev/apps.tfvars");
+    page.copy("hcl", 1, "envs/test/apps.tfvars");
+    page.write("envs/prod/apps.tfvars", &format!("environment = \"prod\"\n{SHOP}"));
+    for _ in 0..4 {
+        page.step(0);
+    }
+    page.step(3);
+    assert!(page.step(0).contains("plan"));
+    page.step(0);
+    page.step(0);
+    page.step(0);
+    let connects = "SELECT has_database_privilege('shop_test_owner', 'shop', 'CONNECT')";
+    assert_eq!(page.fixture.query(connects), "f");
+}
+
+#[test]
+fn pipeline() {
+    let page = with_files(include_str!("../../../../docs/guides/ci.md"));
+    page.copy("toml", 0, "rdsprov.toml");
+    page.step(0);
+    page.step(0);
+    page.step(0);
+    page.step(2);
+    page.step(0);
+    page.step(0);
+    page.step(0);
+}
