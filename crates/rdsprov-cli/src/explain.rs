@@ -27,6 +27,9 @@ pub fn run(code: Option<&str>) -> Result<Exit, CliError> {
                 let gap = if number == 0 { "" } else { "\n" };
                 let _ =
                     write!(text, "{gap}{}[{}]\n\n{}", code.kind(), code.name(), code.explanation());
+                if let Some(title) = code.runbook_section() {
+                    let _ = writeln!(text, "\nRunbook (docs/runbook.md): {title}.");
+                }
             }
         }
     }

@@ -44,6 +44,26 @@ const KINDS: &[(&str, &str, &str)] = &[
     ),
 ];
 
+/// The section of `docs/runbook.md` for a code that ends a job.
+const RUNBOOK: &[(&str, &str)] = &[
+    ("approval-missing", "The plan is not approved"),
+    ("audit-file-locked", "The ledger is full"),
+    ("audit-file-unwritable", "The ledger is full"),
+    ("authentication-failed", "The administrator cannot log in"),
+    ("blue-green-in-progress", "A blue/green deployment is in progress"),
+    ("cannot-connect", "The server does not respond"),
+    ("hazards-not-allowed", "The plan is not approved"),
+    ("ledger-damaged", "The ledger is full"),
+    ("lock-timeout", "Another run holds the lock"),
+    ("plan-refused", "The plan is refused"),
+    ("plan-stale", "The plan is stale"),
+    ("secret-access-denied", "Wrong region or account"),
+    ("secret-in-other-region", "Wrong region or account"),
+    ("secret-not-found", "Wrong region or account"),
+    ("server-is-read-only", "The server is a reader"),
+    ("server-not-responding", "The server does not respond"),
+];
+
 impl Code {
     /// Returns all codes of all kinds, sorted by kind and name.
     #[must_use]
@@ -90,6 +110,13 @@ impl Code {
             Self::Hazard(hazard) => hazard.explanation(),
             Self::Error(code) => code.explanation(),
         }
+    }
+
+    /// Returns the title of the section of `docs/runbook.md` that says how to go on.
+    #[must_use]
+    pub fn runbook_section(self) -> Option<&'static str> {
+        let (_, title) = RUNBOOK.iter().find(|(name, _)| *name == self.name())?;
+        Some(title)
     }
 
     /// Returns the first sentence of the explanation.
@@ -145,6 +172,10 @@ pub fn reference() -> String {
         let _ = write!(text, "\n## {heading}\n\n{about}\n");
         for code in Code::all().into_iter().filter(|code| code.kind() == *kind) {
             let _ = write!(text, "\n### {}\n\n{}", code.name(), code.explanation());
+            if let Some(title) = code.runbook_section() {
+                let anchor = title.to_lowercase().replace(' ', "-").replace('/', "");
+                let _ = writeln!(text, "\nRunbook: [{title}](runbook.md#{anchor}).");
+            }
         }
     }
     text

@@ -81,10 +81,13 @@ fn links_lead_to_files_and_headings() {
             }
             count += 1;
             let (file, anchor) = link.split_once('#').unwrap_or((&link, ""));
-            let target = if file.is_empty() { path.clone() } else { path.parent().unwrap().join(file) };
+            let target =
+                if file.is_empty() { path.clone() } else { path.parent().unwrap().join(file) };
             let is_found = target.exists()
                 && (anchor.is_empty()
-                    || anchors(&fs::read_to_string(&target).unwrap()).iter().any(|one| one == anchor));
+                    || anchors(&fs::read_to_string(&target).unwrap())
+                        .iter()
+                        .any(|one| one == anchor));
             if !is_found {
                 broken.push(format!("{}: {link}", path.strip_prefix(root()).unwrap().display()));
             }

@@ -64,3 +64,25 @@ fn codes_are_found_by_name() {
     }
     assert_eq!(Code::find("zzz").unwrap_err().nearest, None);
 }
+
+/// The table at the beginning of the runbook names the same sections for the same codes.
+#[test]
+fn runbook_sections_are_those_of_the_runbook() {
+    let runbook = fs::read_to_string(in_crate("../../docs/runbook.md")).unwrap();
+    let rows = runbook.lines().filter(|line| line.starts_with("| ") && line.contains("](#"));
+    let mut written = BTreeSet::new();
+    for row in rows {
+        let mut cells = row.split('|').skip(2);
+        let codes = cells.next().unwrap().split('`').skip(1).step_by(2);
+        let title = cells.next().unwrap().split(['[', ']']).nth(1).unwrap();
+        assert!(runbook.contains(&format!("\n## {title}\n")), "{title}");
+        for code in codes.filter(|code| Code::find(code).is_ok()) {
+            written.insert((code.to_owned(), title.to_owned()));
+        }
+    }
+    let codes = Code::all().into_iter();
+    let known: BTreeSet<_> = codes
+        .filter_map(|code| Some((code.name().to_owned(), code.runbook_section()?.to_owned())))
+        .collect();
+    assert_eq!(written, known);
+}
