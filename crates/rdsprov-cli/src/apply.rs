@@ -2,7 +2,7 @@
 //! `rdsprov_core::session` applies the plan.
 
 use std::io::{IsTerminal as _, Write as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
@@ -13,8 +13,9 @@ use rdsprov_core::definitions::Auth;
 use rdsprov_core::error_code::ErrorCode;
 use rdsprov_core::name::DatabaseName;
 use rdsprov_core::plan::{Counts, Detail, Plan};
+use rdsprov_core::run_report::RunReport;
 use rdsprov_core::session::{
-    self, Cancellation, Completion, Delegation, Frontend, Notice, Outcome, PlanSource, RunReport,
+    self, Cancellation, Completion, Delegation, Frontend, Notice, Outcome, PlanSource,
 };
 use rdsprov_core::step_result::StepStatus;
 use rdsprov_core::text::visible;
@@ -25,6 +26,7 @@ use crate::args::{
     RecordingArgs,
 };
 use crate::error::{CliError, Exit};
+use crate::metrics::Metrics;
 use crate::output::counted;
 use crate::wording::CommandWording;
 use crate::{output, progress, setup};
@@ -143,8 +145,12 @@ pub fn report_outcome(
         true => Exit::Interrupted,
         false => outcome.exit_code(),
     };
+    let report = || RunReport::new(&outcome, exit, &CommandWording);
+    if let Some(path) = &frontend.metrics_file {
+        Metrics::of_run(&report()).write(path, frontend.created.elapsed());
+    }
     if frontend.view.format == Format::Json {
-        write_report(&RunReport::new(&outcome, exit, &CommandWording))?;
+        write_report(&report())?;
     }
     match outcome.result {
         Ok(_) if outcome.committed && !output::flush() => return Err(records_lost()),
@@ -204,6 +210,10 @@ pub struct TerminalFrontend {
     view: View,
     /// Whether the records are written to stdout.
     shows_records: bool,
+    /// The file for the metrics of the run.
+    metrics_file: Option<PathBuf>,
+    /// When the run began.
+    created: Instant,
     /// What SIGINT and SIGTERM trigger.
     pub cancellation: Arc<Cancellation>,
     /// Whether the user is asked, and has not answered.
@@ -252,6 +262,8 @@ impl TerminalFrontend {
         let frontend = Self {
             view,
             shows_records,
+            metrics_file: options.metrics.metrics_file.clone(),
+            created: Instant::now(),
             cancellation: cancellation_on_signals(),
             is_asking: AtomicBool::new(false),
             header_printed: AtomicBool::new(false),

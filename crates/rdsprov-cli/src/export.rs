@@ -25,7 +25,7 @@ pub async fn run(options: &ExportArgs) -> Result<Exit, CliError> {
         output::write_stdout(&text);
         return Ok(Exit::Done);
     };
-    output::replace_file(path, &text).map_err(|error| {
+    output::replace_file(path, &text, 0o600).map_err(|error| {
         let fact = format!("{} cannot be written: {error}", path.display());
         CliError::new(Exit::Failed, ErrorCode::OutputIncomplete, fact)
             .with_hint("name another file with --out FILE")

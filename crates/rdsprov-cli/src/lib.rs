@@ -16,6 +16,7 @@ mod fleet;
 mod graph;
 mod logging;
 mod man;
+mod metrics;
 mod output;
 mod plan;
 mod preflight;

@@ -4,7 +4,9 @@
 //! if the reader has closed the pipe.
 
 use std::fmt::Display;
+use std::fs::Permissions;
 use std::io::{self, ErrorKind, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -44,13 +46,13 @@ fn check_written(written: io::Result<()>) {
     }
 }
 
-/// Replaces the content of a file, or creates it for its user only. A reader never sees a part of
-/// the text.
+/// Replaces the content of a file, which gets a mode such as `0o600`. A reader never sees a part of the
+/// text.
 ///
 /// # Errors
 /// Returns an error if the path leads to something other than a regular file, such as a symbolic
 /// link, and leaves it as it is.
-pub fn replace_file(path: &Path, text: &str) -> io::Result<()> {
+pub fn replace_file(path: &Path, text: &str, mode: u32) -> io::Result<()> {
     match path.symlink_metadata() {
         Ok(found) if !found.is_file() => {
             return Err(io::Error::other("it is not a regular file"));
@@ -61,6 +63,7 @@ pub fn replace_file(path: &Path, text: &str) -> io::Result<()> {
     let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
     let mut file = tempfile::NamedTempFile::new_in(directory.unwrap_or(Path::new(".")))?;
     file.write_all(text.as_bytes())?;
+    file.as_file().set_permissions(Permissions::from_mode(mode))?;
     file.as_file().sync_all()?;
     file.persist(path)?;
     Ok(())

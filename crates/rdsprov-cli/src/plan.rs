@@ -3,6 +3,7 @@
 use std::fs::OpenOptions;
 use std::io::Write as _;
 use std::path::Path;
+use std::time::Instant;
 
 use rdsprov_core::error_code::ErrorCode;
 use rdsprov_core::plan::{Detail, Plan, SavedPlan};
@@ -10,6 +11,7 @@ use rdsprov_core::session::{Error, ServerOptions};
 
 use crate::args::{CheckArgs, CommonArgs, Format, PlanArgs};
 use crate::error::{CliError, Exit};
+use crate::metrics::Metrics;
 use crate::wording::CommandWording;
 use crate::{output, setup};
 
@@ -30,13 +32,22 @@ pub async fn run(options: &PlanArgs, detail: Detail) -> Result<Exit, CliError> {
 }
 
 pub async fn check(options: &CheckArgs, detail: Detail) -> Result<Exit, CliError> {
-    let CheckArgs { common, selection, server, strict, output, .. } = options;
+    let CheckArgs { common, selection, server, strict, metrics, output, .. } = options;
     let mut server = ServerOptions::from(server);
     server.strict = *strict;
     server.only.clone_from(&selection.only);
     server.adopt_from.clone_from(&selection.restored.adopt_from);
-    let plan = print_plan(common, &server, (output.format, detail), false, None).await?;
-    Ok(Exit::of_check(&plan, &options.fail_on))
+    let started = Instant::now();
+    let planned = print_plan(common, &server, (output.format, detail), false, None).await;
+    let exit = match &planned {
+        Ok(plan) => Exit::of_check(plan, &options.fail_on),
+        Err(error) => error.exit,
+    };
+    if let Some(path) = &metrics.metrics_file {
+        let plan = planned.as_ref().ok();
+        Metrics::of_check(plan, common.env.as_deref(), exit).write(path, started.elapsed());
+    }
+    planned.map(|_| exit)
 }
 
 /// Plans, prints the plan, and saves it to `out` if there is one.
@@ -61,7 +72,7 @@ async fn print_plan(
     if let Some(path) = out {
         let saved = SavedPlan::new(plan).map_err(Error::from)?;
         let text = saved.to_json().map_err(CliError::internal)?;
-        output::replace_file(path, &text).map_err(|error| {
+        output::replace_file(path, &text, 0o600).map_err(|error| {
             let fact = format!("{} cannot be written: {error}", path.display());
             CliError::new(Exit::Failed, ErrorCode::OutputIncomplete, fact)
                 .with_hint("name another file with --out FILE")

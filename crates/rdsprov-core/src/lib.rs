@@ -145,6 +145,7 @@ pub mod preflight;
 pub mod privilege;
 pub mod probe;
 pub mod rotation_clone;
+pub mod run_report;
 pub mod run_setting;
 pub mod schema;
 pub mod secret_id;

@@ -18,8 +18,8 @@ use crate::fleet::FleetReport;
 use crate::named_enum::named_enum;
 use crate::plan::{Plan, SavedPlan};
 use crate::preflight::PreflightReport;
+use crate::run_report::RunReport;
 use crate::run_setting::SettingsInForce;
-use crate::session::RunReport;
 
 named_enum! {
     /// A JSON document with a published schema.
@@ -77,6 +77,8 @@ impl Document {
             Self::Fleet => generator.into_root_schema_for::<FleetReport>(),
         };
         schema.insert("title".to_owned(), format!("rdsprov {self}").into());
+        // A name, which leads to no page: the program prints the schema.
+        schema.insert("$id".to_owned(), format!("urn:rdsprov:schema:{self}").into());
         schema
     }
 }

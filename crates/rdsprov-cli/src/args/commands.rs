@@ -10,8 +10,8 @@ use rdsprov_core::graph::GraphFormat;
 use rdsprov_core::plan::Finding;
 
 use super::flags::{
-    AccessFormat, AdminAuthArg, CommonArgs, OutputArgs, RecordArgs, RecordingArgs, RestoredArgs,
-    SelectionArgs, ServerArgs,
+    AccessFormat, AdminAuthArg, CommonArgs, MetricsArgs, OutputArgs, RecordArgs, RecordingArgs,
+    RestoredArgs, SelectionArgs, ServerArgs,
 };
 use super::fleet::FleetArgs;
 use super::headings::{
@@ -87,6 +87,8 @@ pub struct CheckArgs {
     /// tables in it: the note `undeclared-access`.
     #[arg(long, help_heading = OUTPUT)]
     pub strict: bool,
+    #[command(flatten)]
+    pub metrics: MetricsArgs,
     #[command(flatten)]
     pub output: OutputArgs,
 }

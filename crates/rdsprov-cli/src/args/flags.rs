@@ -278,9 +278,22 @@ pub struct RecordingArgs {
         help_heading = RECORDS
     )]
     pub audit_stdout: AuditStdout,
+    #[command(flatten)]
+    pub metrics: MetricsArgs,
     /// Show and record the plan without executing it
     #[arg(long, help_heading = EXECUTION)]
     pub dry_run: bool,
+}
+
+/// The flag for metrics.
+#[derive(Debug, Args)]
+pub struct MetricsArgs {
+    /// Write the result as metrics of Prometheus to this file
+    ///
+    /// For the textfile collector of the node exporter: the name ends in `.prom`, and each job has a file
+    /// of its own. Every user can read the file.
+    #[arg(long, env = "RDSPROV_METRICS_FILE", value_name = "FILE", help_heading = RECORDS)]
+    pub metrics_file: Option<PathBuf>,
 }
 
 /// When the records are written to stdout.

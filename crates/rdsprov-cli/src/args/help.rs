@@ -3,7 +3,7 @@
 use clap::Command;
 
 /// Flags that only `--help` lists: most runs do not need them.
-const DETAILS: [&str; 25] = [
+const DETAILS: [&str; 26] = [
     "mode",
     "adopt_from",
     "only_instance",
@@ -25,6 +25,7 @@ const DETAILS: [&str; 25] = [
     "approver",
     "request_id",
     "audit_stdout",
+    "metrics_file",
     "lock_timeout",
     "skip_preflight",
     "with_verifiers",

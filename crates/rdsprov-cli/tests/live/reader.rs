@@ -164,3 +164,39 @@ fn github_gets_annotations_and_a_summary() {
     let apply = dev(&fixture, &definitions, &["apply", "--format", "github"]).output().unwrap();
     expect(&apply, 64);
 }
+
+#[test]
+fn metrics_tell_drift_and_the_last_success() {
+    for major in versions() {
+        let (fixture, definitions) = Fixture::shop(major, SHOP);
+        let file = fixture.path().join("dev.prom");
+        let run = |arguments: &[&str], code| {
+            let mut command = dev(&fixture, &definitions, arguments);
+            expect(&command.arg("--metrics-file").arg(&file).output().unwrap(), code);
+            std::fs::read_to_string(&file).unwrap()
+        };
+        let value = |text: &str, start: &str| {
+            let line = text.lines().find(|line| line.starts_with(start));
+            let line = line.unwrap_or_else(|| panic!("{start}: {text}"));
+            line.rsplit_once(' ').unwrap().1.parse::<f64>().unwrap()
+        };
+        let success = "rdsprov_last_success_timestamp_seconds{";
+        let text = run(&["check"], 2);
+        assert!(!text.contains(success), "{text}");
+        assert!(value(&text, "rdsprov_pending_steps{") > 0.0, "{text}");
+        let text = run(&["apply"], 0);
+        let server = format!("environment=\"dev\",server=\"localhost:{}\"", fixture.server.port());
+        assert!(text.contains(&server) && text.contains("status=\"applied\"} 1"), "{text}");
+        assert!(value(&text, "rdsprov_changes{action=\"create_role\"") > 1.0, "{text}");
+        assert!(!text.contains("action=\"apply\""), "{text}");
+        assert_eq!(value(&text, "rdsprov_pending_steps{"), 0.0, "{text}");
+        let before = value(&text, success);
+        fixture.query("ALTER ROLE shop_reader CONNECTION LIMIT 3");
+        let text = run(&["check"], 2);
+        assert_eq!(value(&text, "rdsprov_pending_steps{"), 1.0, "{text}");
+        assert_eq!(value(&text, success), before, "{text}");
+        // The collector runs as another user.
+        let mode = std::os::unix::fs::PermissionsExt::mode(&file.metadata().unwrap().permissions());
+        assert_eq!(mode & 0o777, 0o644);
+    }
+}

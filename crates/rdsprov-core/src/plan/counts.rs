@@ -30,6 +30,12 @@ impl Counts {
         self.in_words(["added", "changed", "revoked", "rotated"])
     }
 
+    /// Returns the number of all steps.
+    #[must_use]
+    pub fn total(&self) -> usize {
+        self.add + self.change + self.revoke + self.rotate
+    }
+
     fn in_words(&self, [add, change, revoke, rotate]: [&str; 4]) -> String {
         if self.rotate > 0 {
             let plural = if self.rotate == 1 { "" } else { "s" };

@@ -75,7 +75,6 @@ pub use rotate::rotate;
 #[cfg(feature = "aws")]
 pub use rotation_function::rotation_function;
 pub use run_options::{ApplyOptions, Completion, PlanSource, RunOptions};
-pub use run_report::{RunReport, RunStatus};
 pub use setup::{
     Delegation, Retirement, Setup, SetupBuilder, parse_definitions, parse_for_environment,
 };

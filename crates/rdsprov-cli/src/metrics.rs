@@ -1,0 +1,208 @@
+//! Implements `--metrics-file`: the result of a run as metrics of Prometheus, for the textfile collector of the
+//! node exporter.
+//!
+//! Each run replaces the file. Only the time of the last success stays until the next success.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::{Duration, SystemTime};
+
+use prometheus::{GaugeVec, Opts, Registry, TextEncoder};
+use rdsprov_core::audit::Status;
+use rdsprov_core::input_file::{self, Input};
+use rdsprov_core::plan::{Counts, Plan};
+use rdsprov_core::run_report::{RunReport, RunStatus};
+
+use crate::error::Exit;
+use crate::output;
+
+const LAST_SUCCESS: &str = "rdsprov_last_success_timestamp_seconds";
+
+/// The metrics about a run.
+#[derive(Debug, Default)]
+pub struct Metrics {
+    command: String,
+    environment: String,
+    /// The server, as `host:port`, or an empty text.
+    server: String,
+    status: String,
+    /// Whether the server is as declared now.
+    is_success: bool,
+    planned: Counts,
+    /// The steps that are left.
+    pending: usize,
+    refusals: usize,
+    /// The changes that were made, by action.
+    changes: BTreeMap<String, usize>,
+}
+
+impl Metrics {
+    /// Returns the metrics of a run that changes a server.
+    pub fn of_run(report: &RunReport) -> Self {
+        let mut changes = BTreeMap::new();
+        for record in report.records.iter().filter(|record| record.status == Status::Success) {
+            *changes.entry(record.action.clone()).or_default() += 1;
+        }
+        // The record of the whole run is not a change.
+        changes.remove(report.command.name());
+        let planned: usize = report.planned.total();
+        let is_success = matches!(
+            report.status,
+            RunStatus::Applied | RunStatus::NoChange | RunStatus::AlreadyApplied
+        );
+        Self {
+            command: report.command.to_string(),
+            environment: report.environment.clone(),
+            server: report.server.clone().unwrap_or_default(),
+            status: report.status.to_string(),
+            is_success,
+            planned: report.planned,
+            pending: if is_success { 0 } else { planned.saturating_sub(report.committed) },
+            refusals: report.plan.as_ref().map_or(0, |plan| plan.refusals.len()),
+            changes,
+        }
+    }
+
+    /// Returns the metrics of `check`. Without a plan, it has failed.
+    pub fn of_check(plan: Option<&Plan>, environment: Option<&str>, exit: Exit) -> Self {
+        let status = match exit {
+            Exit::Done => "no_change",
+            Exit::Pending => "pending",
+            Exit::Refused => "refused",
+            Exit::Usage => "invalid",
+            _ => "failed",
+        };
+        let counts = plan.map(Plan::counts).unwrap_or_default();
+        Self {
+            command: "check".to_owned(),
+            environment: match plan {
+                Some(plan) => plan.environment.clone(),
+                None => environment.unwrap_or_default().to_owned(),
+            },
+            server: plan.and_then(|plan| plan.origin.server.clone()).unwrap_or_default(),
+            status: status.to_owned(),
+            is_success: exit == Exit::Done,
+            planned: counts,
+            pending: counts.total(),
+            refusals: plan.map_or(0, |plan| plan.refusals.len()),
+            changes: BTreeMap::new(),
+        }
+    }
+
+    /// Writes the metrics to a file that other users can read. A failure is a message only.
+    pub fn write(&self, path: &Path, duration: Duration) {
+        let earlier = input_file::read_text(path, Input::Configuration).ok();
+        let last_success = earlier.as_deref().and_then(last_success);
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let text = self.text(now, duration, last_success);
+        let written = text.map_err(|error| error.to_string()).and_then(|text| {
+            output::replace_file(path, &text, 0o644).map_err(|error| error.to_string())
+        });
+        if let Err(reason) = written {
+            output::message(&format!(
+                "the metrics were not written to {}: {reason}",
+                path.display()
+            ));
+        }
+    }
+
+    fn text(
+        &self,
+        now: Duration,
+        duration: Duration,
+        last_success: Option<f64>,
+    ) -> prometheus::Result<String> {
+        let registry = Registry::new();
+        let gauge = |name: &str, help: &str, more: &str| -> prometheus::Result<GaugeVec> {
+            let labels = ["command", "environment", "server", more];
+            let labels = if more.is_empty() { &labels[..3] } else { &labels };
+            let gauge = GaugeVec::new(Opts::new(name, help), labels)?;
+            registry.register(Box::new(gauge.clone()))?;
+            Ok(gauge)
+        };
+        let run = [self.command.as_str(), &self.environment, &self.server];
+        let set = |name: &str, help: &str, value: f64| -> prometheus::Result<()> {
+            gauge(name, help, "")?.with_label_values(&run).set(value);
+            Ok(())
+        };
+        set("rdsprov_run_timestamp_seconds", "When the run ended.", now.as_secs_f64())?;
+        let success = if self.is_success { Some(now.as_secs_f64()) } else { last_success };
+        if let Some(success) = success {
+            set(
+                LAST_SUCCESS,
+                "When a run of this job last found or made the server as declared.",
+                success,
+            )?;
+        }
+        set("rdsprov_run_duration_seconds", "How long the run took.", duration.as_secs_f64())?;
+        set(
+            "rdsprov_pending_steps",
+            "The steps of the plan that are left: drift.",
+            count(self.pending),
+        )?;
+        set("rdsprov_refusals", "The refusals of the plan.", count(self.refusals))?;
+        let with = |[a, b, c]: [&str; 3], more: &str| [a, b, c, more].map(str::to_owned);
+        gauge("rdsprov_run_status", "1, with the status of the run.", "status")?
+            .with_label_values(&with(run, &self.status))
+            .set(1.0);
+        let planned =
+            gauge("rdsprov_planned_steps", "The steps of the plan by what they do.", "kind")?;
+        let Counts { add, change, revoke, rotate } = self.planned;
+        for (kind, steps) in
+            [("add", add), ("change", change), ("revoke", revoke), ("rotate", rotate)]
+        {
+            planned.with_label_values(&with(run, kind)).set(count(steps));
+        }
+        let changes =
+            gauge("rdsprov_changes", "The changes that the run made, by action.", "action")?;
+        for (action, made) in &self.changes {
+            changes.with_label_values(&with(run, action)).set(count(*made));
+        }
+        TextEncoder::new().encode_to_string(&registry.gather())
+    }
+}
+
+/// Returns a number as a value of a metric. No plan has so many steps that it would not be exact.
+#[allow(clippy::cast_precision_loss, reason = "see above")]
+fn count(number: usize) -> f64 {
+    number as f64
+}
+
+/// Returns the time of the last success in an earlier file.
+fn last_success(text: &str) -> Option<f64> {
+    let of_metric =
+        |line: &&str| line.strip_prefix(LAST_SUCCESS).is_some_and(|rest| rest.starts_with('{'));
+    text.lines().find(of_metric)?.rsplit_once(' ')?.1.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn metrics_have_labels_and_keep_the_last_success() {
+        let mut metrics = Metrics {
+            command: "apply".to_owned(),
+            environment: "prod\"\n".to_owned(),
+            server: "db1:5432".to_owned(),
+            status: "applied".to_owned(),
+            is_success: true,
+            planned: Counts { add: 2, ..Counts::default() },
+            changes: BTreeMap::from([("grant".to_owned(), 2)]),
+            ..Metrics::default()
+        };
+        let second = Duration::from_secs(1);
+        let text = metrics.text(Duration::from_secs(100), second, Some(50.0)).unwrap();
+        let labels = r#"command="apply",environment="prod\"\n",server="db1:5432""#;
+        for line in [
+            format!("{LAST_SUCCESS}{{{labels}}} 100"),
+            format!("rdsprov_run_status{{{},status=\"applied\"}} 1", labels),
+            format!("rdsprov_changes{{action=\"grant\",{labels}}} 2"),
+        ] {
+            assert!(text.lines().any(|one| one == line), "{line}\n{text}");
+        }
+        metrics.is_success = false;
+        let text = metrics.text(Duration::from_secs(200), second, last_success(&text)).unwrap();
+        assert_eq!(last_success(&text), Some(100.0), "{text}");
+    }
+}
