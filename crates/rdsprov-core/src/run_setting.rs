@@ -27,10 +27,19 @@ named_enum! {
         AdminUser,
         /// The AWS region of the secrets; not set if they are not in Secrets Manager.
         AwsRegion,
+        /// The ARN of the IAM role whose credentials the run uses, and so the AWS account of the secrets; not
+        /// set without one.
+        AssumeRole,
+        /// The KMS key of a secret that the run creates; not set without one.
+        SecretKmsKey,
+        /// A tag of a secret that the run creates, as `key=value`: one setting for each tag.
+        SecretTag,
         /// The TLS mode.
         TlsMode,
         /// The CA file, or `system`; not set without one.
         CaFile,
+        /// How passwords are verified; not set if they are verified by logins.
+        VerifyPasswords,
         /// The approval policy of the environment.
         Approval,
     }

@@ -377,7 +377,24 @@ fn new_secret_has_a_kms_key_and_tags() {
     }
     let mut command = fixture.delegate("dev");
     command.args(["--secret-kms-key", "alias/platform", "--secret-tags", "team=b,app=x"]);
-    expect(&command.output().unwrap(), 0);
+    let printed = expect(&command.output().unwrap(), 0);
+    for words in [
+        "KMS key of a new secret alias/platform (--secret-kms-key)",
+        "tag of a new secret cost=1 (rdsprov.toml)",
+        "tag of a new secret team=b (--secret-tags)",
+    ] {
+        assert!(printed.contains(words), "{printed}");
+    }
+    let mut command = fixture.program();
+    let config = command.args(["config", "--env", "dev"]).output().unwrap();
+    let config = expect(&config, 0);
+    for words in [
+        &["secrets.kms_key", "alias/file", "rdsprov.toml"],
+        &["secrets.tags", "cost=1,", "rdsprov.toml"],
+    ] {
+        let is_in = |line: &str| words.iter().all(|word| line.contains(word));
+        assert!(config.lines().any(is_in), "{config}");
+    }
     let described = manager.describe(DELEGATE_SECRET).unwrap();
     assert_eq!(described["KmsKeyId"], "alias/platform");
     let tag = |tag: &serde_json::Value| {

@@ -284,7 +284,10 @@ fn password_checks_are_configurable() {
     let fixture = applied_fixture(versions()[0]);
     fixture.query("ALTER ROLE keycloak_user PASSWORD 'drifted'");
     let never = ["check", "--verify-passwords", "never"];
-    expect(&fixture.run(TEAMS, &never), 0);
+    let text = expect(&fixture.run(TEAMS, &never), 0);
+    for words in ["note[password-checks-off]: ", "password checks never (--verify-passwords)"] {
+        assert!(text.contains(words), "{text}");
+    }
     let always = ["apply", "--verify-passwords", "always-set"];
     let output_text = expect(&fixture.run(TEAMS, &always), 0);
     assert_eq!(output_text.matches("set_password,success").count(), 2, "{output_text}");

@@ -114,6 +114,7 @@ explanations! {
     LargeObjectShared => "large-object-shared",
     DefaultPrivilegesShared => "default-privileges-shared",
     PasswordNotChecked => "password-not-checked",
+    PasswordChecksOff => "password-checks-off",
     SecretShared => "secret-shared",
     ObjectsOfAdministrator => "objects-of-administrator",
     OtherEnvironments => "other-environments",

@@ -42,12 +42,20 @@ impl Plan {
             with_value(RunSettingName::AdminSecret, "administrator's secret "),
             with_value(RunSettingName::AdminUser, "IAM token of the administrator "),
         ];
-        let region = with_value(RunSettingName::AwsRegion, "secrets in AWS region ");
-        let reached =
-            administrator.into_iter().flatten().chain(address).chain(tunnel).chain(region);
+        let aws = [
+            with_value(RunSettingName::AwsRegion, "secrets in AWS region "),
+            with_value(RunSettingName::AssumeRole, "credentials of IAM role "),
+            with_value(RunSettingName::SecretKmsKey, "KMS key of a new secret "),
+        ];
+        let is_tag = |one: &&RunSetting| one.name == RunSettingName::SecretTag;
+        let tag = |one: &RunSetting| format!("tag of a new secret {} ({})", one.value, from(one));
+        let tags = self.run_settings.iter().filter(is_tag).map(tag);
+        let aws = aws.into_iter().flatten().chain(tags);
+        let reached = administrator.into_iter().flatten().chain(address).chain(tunnel).chain(aws);
         let protected = [
             with_value(RunSettingName::TlsMode, "TLS "),
             with_value(RunSettingName::CaFile, "CA file "),
+            with_value(RunSettingName::VerifyPasswords, "password checks "),
             with_value(RunSettingName::Approval, "approval "),
         ];
         let session = self.admin_database.as_ref().filter(|_| self.origin.server.is_some());
@@ -126,14 +134,17 @@ mod tests {
         }
     }
 
+    fn with(further: impl IntoIterator<Item = RunSetting>) -> Plan {
+        let mut all = settings(("require", ValueSource::Default), ("none", ValueSource::Default));
+        all.extend(further);
+        plan(all)
+    }
+
     /// Each region has its own secret with an id.
     #[test]
     fn aws_region_of_the_secrets_is_in_head_and_digest() {
         let of = |region: &str, source| {
-            let mut all =
-                settings(("require", ValueSource::Default), ("none", ValueSource::Default));
-            all.push(RunSetting::new(RunSettingName::AwsRegion, region, source));
-            plan(all)
+            with([RunSetting::new(RunSettingName::AwsRegion, region, source)])
         };
         let one = of("eu-west-2", ValueSource::Definitions);
         let words = "from this secret, secrets in AWS region eu-west-2 (definitions)\n";
@@ -141,6 +152,44 @@ mod tests {
         assert!(one.to_markdown_worded(&Neutral).contains("AWS region eu-west-2 (definitions)"));
         assert_eq!(one.digest, of("eu-west-2", ValueSource::AwsSdk).digest);
         assert_ne!(one.digest, of("eu-west-1", ValueSource::Definitions).digest);
+    }
+
+    /// Each account has its own secret with an id. Whoever may use a KMS key can read the secrets that it
+    /// encrypts, and tags can decide which principals may read a secret.
+    #[test]
+    fn account_and_protection_of_secrets_are_in_head_and_digest() {
+        let of_file = || ValueSource::ConfigFile("fleet.toml".to_owned());
+        let none = with([]);
+        for (name, value, other, words) in [
+            (
+                RunSettingName::AssumeRole,
+                "arn:aws:iam::111122223333:role/rdsprov",
+                "arn:aws:iam::444455556666:role/rdsprov",
+                ", credentials of IAM role arn:aws:iam::111122223333:role/rdsprov (fleet.toml)\n",
+            ),
+            (
+                RunSettingName::SecretKmsKey,
+                "alias/a",
+                "alias/b",
+                ", KMS key of a new secret alias/a (fleet.toml)\n",
+            ),
+            (
+                RunSettingName::SecretTag,
+                "team=a",
+                "team=b",
+                ", tag of a new secret team=a (fleet.toml)\n",
+            ),
+        ] {
+            let of = |value: &str| with([RunSetting::new(name, value, of_file())]);
+            let one = of(value);
+            assert!(one.to_text().contains(words), "{}", one.to_text());
+            assert_ne!(one.digest, none.digest, "{name:?}");
+            assert_ne!(one.digest, of(other).digest, "{name:?}");
+        }
+        let tags = with(
+            ["team=a", "x=y"].map(|tag| RunSetting::new(RunSettingName::SecretTag, tag, of_file())),
+        );
+        assert!(tags.to_text().contains("tag of a new secret x=y"), "{}", tags.to_text());
     }
 
     /// An approval by digest is for the values: a laxer policy or TLS mode needs a new approval.

@@ -56,6 +56,8 @@ coded_enum! {
         DefaultPrivilegesShared { step: String, role: RoleName, database: DatabaseName },
         /// A password could not be checked by a login.
         PasswordNotChecked { role: RoleName, reason: String },
+        /// No password was compared with its secret, because the options say `never`.
+        PasswordChecksOff,
         /// Several applications share a role and its secret.
         SecretShared { secret: SecretId, role: RoleName, applications: Vec<ApplicationName> },
         /// The administrator owns objects in the schemas of the owner entry, for example because it
@@ -165,6 +167,7 @@ impl Note {
             NoteKind::PasswordNotChecked { role, reason } => format!(
                 "the password of role {role} could not be checked and is not changed: {reason}"
             ),
+            NoteKind::PasswordChecksOff => "no password was compared with its secret, because password checks are off: the plan does not show a password that was changed on the server".to_owned(),
             NoteKind::SecretShared { secret, role, applications } => {
                 let names: Vec<&str> = applications.iter().map(ApplicationName::as_str).collect();
                 format!(

@@ -33,6 +33,16 @@ pub struct Origin {
     /// The AWS region of the secrets: each region has its own secret with an id. `null` if they are not
     /// in Secrets Manager.
     pub aws_region: Option<String>,
+    /// The ARN of the IAM role whose credentials the run uses: each account has its own secret with an id.
+    /// Absent if the run uses the credentials of its environment.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub assume_role: Option<String>,
+    /// The KMS key of a secret that the run creates. Absent without one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret_kms_key: Option<String>,
+    /// The tags of a secret that the run creates, as `key=value`. Absent without any.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub secret_tags: BTreeSet<String>,
     /// The TLS mode; `null` for a plan that was made without a server.
     pub tls_mode: Option<String>,
     /// `sha256:…` of the certificates in the CA file, or `system`; absent without a CA file, and in a TLS
@@ -67,9 +77,9 @@ impl Origin {
             ca_certificates,
             in_recovery: _,
         } = observed.connection.clone();
-        let value_of = |name| {
-            settings.iter().find(|one| one.name == name).map(|setting| setting.value.clone())
-        };
+        let values_of =
+            |name| settings.iter().filter(move |one| one.name == name).map(|one| one.value.clone());
+        let value_of = |name| values_of(name).next();
         let tls_mode = value_of(RunSettingName::TlsMode);
         let is_verified = tls_mode.as_deref() == Some(TlsMode::VerifyFull.name());
         Self {
@@ -78,6 +88,9 @@ impl Origin {
             administrator: observed.administrator.name.clone(),
             admin_secret,
             aws_region: value_of(RunSettingName::AwsRegion),
+            assume_role: value_of(RunSettingName::AssumeRole),
+            secret_kms_key: value_of(RunSettingName::SecretKmsKey),
+            secret_tags: values_of(RunSettingName::SecretTag).collect(),
             tls_mode,
             ca_certificates,
             connect_to: value_of(RunSettingName::ConnectTo).filter(|_| !is_verified),

@@ -17,7 +17,7 @@ use super::{
 use crate::desired::{self, Adoption, Desired};
 use crate::marker::Marker;
 use crate::name::{ApplicationName, DatabaseName, RoleName, SchemaName};
-use crate::observed::{Observed, UNDECODABLE};
+use crate::observed::{Observed, PasswordCheck, UNDECODABLE};
 use crate::probe::Probe;
 use crate::run_setting::RunSetting;
 
@@ -88,6 +88,10 @@ impl<'a> Planner<'a> {
         let probes = self.probes.iter().filter(|probe| probe.is_about_administrator()).count();
         if self.observed.connection.in_recovery && probes > 0 {
             self.note(NoteKind::PermissionsNotChecked { probes });
+        }
+        let are_off = |check: &PasswordCheck| matches!(check, PasswordCheck::NotChecked);
+        if self.observed.password_checks.values().any(are_off) {
+            self.note(NoteKind::PasswordChecksOff);
         }
         let observed = Basis::new(self.observed, &transactions);
         let plan = Plan {

@@ -179,7 +179,8 @@ pub(super) fn server_options(
     options.admin_user.clone_from(&instance.admin_user);
     options.allow.extend(instance.allow.iter().copied());
     options.only.clone_from(&instance.only);
-    let of_file = [Opt::AdminSecret, Opt::AdminUser, Opt::ConnectTo, Opt::Host, Opt::Port];
+    let of_file =
+        [Opt::AdminSecret, Opt::AdminUser, Opt::ConnectTo, Opt::Host, Opt::Port, Opt::Region];
     options.of_fleet_file =
         of_file.into_iter().map(|option| (option, fleet.path.clone())).collect();
     options

@@ -222,6 +222,11 @@ impl List<'_> {
         if matches!(server.secrets, Secrets::Aws) {
             self.push(SettingName::Option(Opt::Region), region, source);
             self.option(Opt::SecretStage, server.secret_stage, None, Some(Stage::default()));
+            let key = section.kms_key.as_ref().map(|key| key.as_str().to_owned());
+            self.key("secrets.kms_key", key, None);
+            let tags: Vec<_> =
+                section.tags.iter().map(|(key, value)| format!("{key}={value}")).collect();
+            self.key("secrets.tags", list(&tags), None);
         }
         let passwords = &setup.config.passwords;
         let default = Some(VerifyPasswords::default());

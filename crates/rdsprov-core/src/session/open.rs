@@ -153,6 +153,12 @@ impl ServerOptions {
             (None, None) => ValueSource::Option(option),
         }
     }
+
+    /// Returns the place that sets the IAM role: a fleet file, or the embedding program.
+    fn assume_role_source(&self) -> ValueSource {
+        let path = self.of_fleet_file.values().next();
+        path.map_or(ValueSource::AwsSdk, |path| ValueSource::ConfigFile(path.clone()))
+    }
 }
 
 impl Setup {
@@ -351,11 +357,12 @@ impl Setup {
         let (tls, of_tls) = tls(&self.config, &self.site, options)?;
         let mut settings = vec![self.login_setting(options, &login)];
         settings.extend(of_tls);
-        if let SecretSource::Aws(manager) = source {
-            let (_, place) = self.region(options);
-            settings.push(RunSetting::new(RunSettingName::AwsRegion, manager.region(), place));
-        }
+        settings.extend(self.aws_settings(options, source, &login));
         let passwords = self.passwords(options);
+        if let Some(verify) = passwords.verify.filter(|one| *one != VerifyPasswords::default()) {
+            let place = self.verify_passwords_source(options);
+            settings.push(RunSetting::new(RunSettingName::VerifyPasswords, verify.name(), place));
+        }
         let mut run = Provisioner::open(desired, source, login, overrides, tls, &passwords).await?;
         let named = |source: &ValueSource| match source {
             ValueSource::Option(option) => options.source(*option),
@@ -370,6 +377,64 @@ impl Setup {
         settings.splice(0..0, of_address.into_iter().chain(connect_to));
         run.set_run_settings(settings);
         Ok(run)
+    }
+
+    /// Returns which secrets of AWS the run uses, and what Secrets Manager stores with a new one.
+    fn aws_settings(
+        &self,
+        options: &ServerOptions,
+        source: &SecretSource,
+        login: &AdminCredentials,
+    ) -> Vec<RunSetting> {
+        let is_of_aws = matches!(source, SecretSource::Aws(_));
+        let mut settings = Vec::new();
+        if let SecretSource::Aws(manager) = source {
+            let (_, place) = self.region(options);
+            settings.push(RunSetting::new(RunSettingName::AwsRegion, manager.region(), place));
+        }
+        if let Some(role) = &options.assume_role
+            && (is_of_aws || matches!(login, AdminCredentials::Token { .. }))
+        {
+            settings.push(RunSetting::new(
+                RunSettingName::AssumeRole,
+                role.arn(),
+                options.assume_role_source(),
+            ));
+        }
+        if is_of_aws && matches!(self.declared, Declared::Delegate { .. }) {
+            let NewSecrets { kms_key, tags } = self.new_secrets(options);
+            let of = |option, is_given: bool| match is_given {
+                true => options.source(option),
+                false => ValueSource::ConfigFile(self.config.file_name()),
+            };
+            settings.extend(kms_key.map(|key| {
+                let place = of(Opt::SecretKmsKey, options.new_secrets.kms_key.is_some());
+                RunSetting::new(RunSettingName::SecretKmsKey, key.as_str(), place)
+            }));
+            settings.extend(tags.iter().map(|(key, value)| {
+                let is_given = options.new_secrets.tags.iter().any(|(given, _)| given == key);
+                let place = of(Opt::SecretTags, is_given);
+                RunSetting::new(RunSettingName::SecretTag, format!("{key}={value}"), place)
+            }));
+        }
+        settings
+    }
+
+    /// Returns the KMS key and the tags of secrets that a run with these options creates.
+    pub(super) fn new_secrets(&self, options: &ServerOptions) -> NewSecrets {
+        let section = &self.config.secrets;
+        let mut configured = NewSecrets::default();
+        configured.kms_key.clone_from(&section.kms_key);
+        configured.tags.clone_from(&section.tags);
+        options.new_secrets.or(&configured)
+    }
+
+    /// Returns the place that sets how passwords are verified.
+    fn verify_passwords_source(&self, options: &ServerOptions) -> ValueSource {
+        match options.verify_passwords {
+            Some(_) => options.source(Opt::VerifyPasswords),
+            None => ValueSource::ConfigFile(self.config.file_name()),
+        }
     }
 
     fn templates(&self) -> Templates {
@@ -425,11 +490,7 @@ impl Setup {
         system_certificates::check(|name| std::env::var_os(name))?;
         Ok(match &options.secrets {
             Secrets::Aws => {
-                let section = &self.config.secrets;
-                let mut configured = NewSecrets::default();
-                configured.kms_key.clone_from(&section.kms_key);
-                configured.tags.clone_from(&section.tags);
-                let new_secrets = options.new_secrets.or(&configured);
+                let new_secrets = self.new_secrets(options);
                 SecretSource::Aws(SecretsManager::new(self.aws(options, aws).await, new_secrets)?)
             }
             Secrets::Files(directory) => SecretSource::Files(directory.clone()),

@@ -382,6 +382,7 @@ class NoteCode(str, Enum):
     LARGE_OBJECT_SHARED = "large-object-shared"
     DEFAULT_PRIVILEGES_SHARED = "default-privileges-shared"
     PASSWORD_NOT_CHECKED = "password-not-checked"
+    PASSWORD_CHECKS_OFF = "password-checks-off"
     SECRET_SHARED = "secret-shared"
     OBJECTS_OF_ADMINISTRATOR = "objects-of-administrator"
     OTHER_ENVIRONMENTS = "other-environments"
@@ -406,8 +407,12 @@ class RunSettingName(str, Enum):
     ADMIN_SECRET = "admin_secret"
     ADMIN_USER = "admin_user"
     AWS_REGION = "aws_region"
+    ASSUME_ROLE = "assume_role"
+    SECRET_KMS_KEY = "secret_kms_key"
+    SECRET_TAG = "secret_tag"
     TLS_MODE = "tls_mode"
     CA_FILE = "ca_file"
+    VERIFY_PASSWORDS = "verify_passwords"
     APPROVAL = "approval"
     def __new__(cls, value: object) -> Self: ...
 

@@ -182,6 +182,7 @@ class NoteCode(_Word):
     LARGE_OBJECT_SHARED = "large-object-shared"
     DEFAULT_PRIVILEGES_SHARED = "default-privileges-shared"
     PASSWORD_NOT_CHECKED = "password-not-checked"
+    PASSWORD_CHECKS_OFF = "password-checks-off"
     SECRET_SHARED = "secret-shared"
     OBJECTS_OF_ADMINISTRATOR = "objects-of-administrator"
     OTHER_ENVIRONMENTS = "other-environments"
@@ -210,8 +211,12 @@ class RunSettingName(_Word):
     ADMIN_SECRET = "admin_secret"
     ADMIN_USER = "admin_user"
     AWS_REGION = "aws_region"
+    ASSUME_ROLE = "assume_role"
+    SECRET_KMS_KEY = "secret_kms_key"
+    SECRET_TAG = "secret_tag"
     TLS_MODE = "tls_mode"
     CA_FILE = "ca_file"
+    VERIFY_PASSWORDS = "verify_passwords"
     APPROVAL = "approval"
 
 
