@@ -8,6 +8,7 @@ use std::time::Instant;
 use rdsprov_core::error_code::ErrorCode;
 use rdsprov_core::plan::{Detail, Plan, SavedPlan};
 use rdsprov_core::session::{Error, ServerOptions};
+use rdsprov_core::text::visible;
 
 use crate::args::{CheckArgs, CommonArgs, Format, PlanArgs};
 use crate::error::{CliError, Exit};
@@ -77,7 +78,7 @@ async fn print_plan(
             CliError::new(Exit::Failed, ErrorCode::OutputIncomplete, fact)
                 .with_hint("name another file with --out FILE")
         })?;
-        let path = path.display();
+        let path = visible(&path.display().to_string());
         output::status(&format!(
             "Saved the plan. To apply it, run `rdsprov apply {path}` with the same options."
         ));

@@ -45,7 +45,8 @@ fn definition_options(common: &CommonArgs, config: &Config) -> (Vec<PathBuf>, De
         options.found = !files.is_empty();
     }
     if options.found {
-        let names: Vec<String> = files.iter().map(|path| path.display().to_string()).collect();
+        let names: Vec<String> =
+            files.iter().map(|path| visible(&path.display().to_string())).collect();
         output::status(&format!("note: the definitions are read from {}", names.join(", ")));
     }
     (files, options)

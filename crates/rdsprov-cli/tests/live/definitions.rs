@@ -88,6 +88,26 @@ fn graph_shows_what_the_definitions_declare() {
     expect(&graph(&[]), 1);
 }
 
+/// The name of a file is not a line of a log: a CI system executes some of these.
+#[test]
+fn names_of_files_are_escaped() {
+    let folder = TempDir::new().unwrap();
+    let hostile = "z\n::stop-commands::x\u{1b}[2J.auto.tfvars";
+    fs::write(folder.path().join(hostile), SHOP.replace("username", "usrname")).unwrap();
+    for arguments in [&[][..], &["--log-format", "json"], &["-d", hostile]] {
+        let text = expect(&validate(folder.path(), arguments), 1);
+        assert!(!text.contains('\u{1b}') && !text.contains("\n::"), "{text}");
+        assert!(text.contains("::stop-commands::x"), "{text}");
+    }
+    fs::write(
+        folder.path().join("rdsprov.toml"),
+        format!("[definitions]\nfiles = [{hostile:?}]\n").replace("\\u{1b}", "\\u001b"),
+    )
+    .unwrap();
+    let text = expect(&validate(folder.path(), &[]), 1);
+    assert!(text.contains("\\n::stop-commands::x") && !text.contains("\n::"), "{text}");
+}
+
 /// Without a name, the files are those that Terraform reads; of several values of a variable, Terraform uses the
 /// last, so that only one file can declare applications.
 #[test]

@@ -6,7 +6,7 @@ use crate::diagnostic;
 use crate::diagnostic::Diagnostic;
 use crate::error_code::ErrorCode;
 use crate::hint::{Hint, Neutral};
-use crate::text::is_hidden;
+use crate::text::{is_hidden, visible};
 
 /// A position in a definitions file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,7 +35,7 @@ impl Location {
 
 impl fmt::Display for Location {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}:{}", self.file, self.line, self.column)
+        write!(f, "{}:{}:{}", visible(&self.file), self.line, self.column)
     }
 }
 
