@@ -12,12 +12,14 @@ use tracing_subscriber::{EnvFilter, fmt};
 use crate::args::{CommandLine, LogFormat};
 use crate::progress::{self, Progress};
 
-/// Silences the warnings of the AWS SDK about each source without a region or credentials.
-/// If no source has them, rdsprov itself reports an error.
-const QUIET: &str = "aws_config::imds=error,aws_config::meta=error,aws_config::profile=error,aws_config::web_identity_token=off";
+/// Silences what the AWS SDK logs about the sources of credentials: warnings about each source without
+/// them, access key ids, external ids, answers of STS, and the output of programs. If no source has a region
+/// or credentials, rdsprov itself reports an error.
+const QUIET: &str = "aws_config=error,aws_config::web_identity_token=off";
 
-/// Leaves out the debug messages of the AWS SDK: they contain requests with the access key id.
-const WITHOUT_REQUESTS: &str = "aws=info";
+/// Leaves out the debug messages of the AWS SDK, which contain requests with the access key id, and of its
+/// HTTP client, which contain addresses with their passwords.
+const WITHOUT_REQUESTS: &str = "aws=info,hyper=info,h2=info";
 
 /// Writes events to stderr without hidden characters: an event can contain the text of a server.
 struct Escaped {
@@ -48,7 +50,7 @@ pub fn start(arguments: &CommandLine) {
     let level = match arguments.verbose {
         0 => format!("warn,{QUIET}"),
         1 => format!("rdsprov_cli=info,rdsprov_core=info,warn,{QUIET}"),
-        _ => format!("debug,{WITHOUT_REQUESTS}"),
+        _ => format!("debug,{WITHOUT_REQUESTS},{QUIET}"),
     };
     let format = arguments.log_format;
     let layer = fmt::layer().with_writer(move || Escaped { format });

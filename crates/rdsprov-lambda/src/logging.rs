@@ -8,7 +8,7 @@ use tracing_subscriber::EnvFilter;
 
 /// The messages that are logged: warnings, but not those of the AWS SDK about each source without
 /// credentials.
-const LEVEL: &str = "warn,aws_config::imds=error,aws_config::meta=error,aws_config::profile=error";
+const LEVEL: &str = "warn,aws_config=error";
 
 /// Writes events without hidden characters: an event can contain the text of a server.
 struct Escaped;

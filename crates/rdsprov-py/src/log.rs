@@ -18,17 +18,13 @@ use crate::pending_exception::PendingException;
 
 const LOGGER: &str = "rdsprov";
 
-/// Targets of the AWS SDK that warn about each source without credentials. If no source has them, rdsprov
-/// itself reports an error.
-const QUIET: [&str; 4] = [
-    "aws_config::imds",
-    "aws_config::meta",
-    "aws_config::profile",
-    "aws_config::web_identity_token",
-];
+/// The part of the AWS SDK that looks for credentials: it warns about each source without them, and logs access
+/// key ids and answers of STS. If no source has credentials, rdsprov itself reports an error.
+const QUIET: &str = "aws_config";
 
-/// The AWS SDK, whose debug messages contain requests with the access key id.
-const AWS: &str = "aws";
+/// The AWS SDK and its HTTP client, whose debug messages contain requests with the access key id, and addresses
+/// with their passwords.
+const WITHOUT_REQUESTS: [&str; 3] = ["aws", "hyper", "h2"];
 
 struct ToLogging {
     level: LevelFilter,
@@ -61,12 +57,11 @@ fn is_ours(metadata: &Metadata<'_>) -> bool {
 
 impl<S: Subscriber> Layer<S> for ToLogging {
     fn enabled(&self, metadata: &Metadata<'_>, _: Context<'_, S>) -> bool {
-        let quiet = QUIET.iter().any(|target| metadata.target().starts_with(target));
-        let is_aws = metadata.target().starts_with(AWS);
+        let is_of = |target: &str| metadata.target().starts_with(target);
         let most = match self.level {
-            LevelFilter::DEBUG if is_aws => LevelFilter::INFO,
+            level if is_of(QUIET) => level.min(LevelFilter::ERROR),
+            LevelFilter::DEBUG if WITHOUT_REQUESTS.into_iter().any(is_of) => LevelFilter::INFO,
             LevelFilter::DEBUG => LevelFilter::DEBUG,
-            level if quiet => level.min(LevelFilter::ERROR),
             level if is_ours(metadata) => level,
             level => level.min(LevelFilter::WARN),
         };

@@ -199,7 +199,42 @@ fn each_kind_signs_the_calls() {
             assert_eq!(call.access_key_id, key, "{kind}: {}", call.action);
         }
         assert!(!text.contains(CANARY), "{kind}: the output contains credentials: {text}");
+        assert!(!text.contains(key), "{kind}: the output contains an access key id: {text}");
     }
+}
+
+/// A proxy can have a password in its address, and the program of a profile can write one.
+#[test]
+fn debug_messages_contain_no_addresses_and_answers() {
+    let fixture = fixture();
+    let endpoint = endpoint();
+    let manager = HttpProxy::start(fixture.secrets_manager.as_ref().unwrap(), |_| None).unwrap();
+    let mut command = command(&fixture, &endpoint, &manager, &["plan", "-vv"]);
+    let url = endpoint.url().replace("http://", &format!("http://user:{CANARY}@"));
+    let keys = format!("aws_access_key_id = AKIDBASE\naws_secret_access_key = {CANARY}\n");
+    let profile = format!(
+        "[profile assumed]\nrole_arn = {ROLE}\nexternal_id = ticket-{CANARY}\nsource_profile = base\n\
+         [profile base]\n{keys}"
+    );
+    command.env("AWS_CONFIG_FILE", write(&fixture, "assumed.config", &profile));
+    command.env("AWS_PROFILE", "assumed").env("AWS_ENDPOINT_URL_STS", url);
+    let output = command.output().unwrap();
+    let text = format!(
+        "{}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+    assert!(!endpoint.take_requests().is_empty(), "{text}");
+    for word in [CANARY, "AKID"] {
+        assert!(!text.contains(word), "the output contains {word}: {text}");
+    }
+
+    let program = format!("credential_process = /bin/sh -c \"echo {CANARY} >&2; exit 3\"");
+    let profile = format!("[profile failing]\n{program}\n");
+    let mut command = self::command(&fixture, &endpoint, &manager, &["plan", "-vv"]);
+    command.env("AWS_CONFIG_FILE", write(&fixture, "failing.config", &profile));
+    let text = expect(&command.env("AWS_PROFILE", "failing").output().unwrap(), 1);
+    assert!(!text.contains(CANARY), "the output contains that of the program: {text}");
 }
 
 /// Secrets Manager and each IAM token use the same credentials. The role and its databases need
@@ -263,6 +298,9 @@ fn an_instance_of_a_fleet_assumes_its_role() {
     };
     let text = expect(&fleet(&endpoint, &["apply"]), 0);
     assert!(!text.contains(CANARY), "the output contains credentials: {text}");
+    // An approval is for the secrets of this account.
+    let words = format!("credentials of IAM role {ROLE} (fleet.toml)");
+    assert_eq!(text.matches(&words).count(), 1, "{text}");
     let requests = endpoint.take_requests();
     assert_eq!(requests.len(), 1, "{requests:?}");
     let role = ROLE.replace(':', "%3A").replace('/', "%2F");
