@@ -262,6 +262,25 @@ fn invalid_secrets_are_reported_together() {
 }
 
 /// The plan names the version of a secret that it sets, and an approval is for that version.
+/// An application can name each secret that the run can read: its values are not for messages.
+#[test]
+fn values_of_other_secrets_are_not_printed() {
+    let fixture = Fixture::new(versions()[0]);
+    let definitions = fixture.definitions(
+        r#"application_databases = { shop = { database_name = "shop", username = "shop_owner", secret = "other" } }"#,
+    );
+    let secret = json!({"username": "Canary-user", "password": "Canary-password-5b1e",
+                        "host": "Canary/host", "port": 6432, "dbname": "Canary-database"});
+    fixture.secret("other", &secret.to_string());
+    for command in ["plan", "preflight"] {
+        let text = expect(&fixture.run(&definitions, &[command, "--env", "dev"]), 3);
+        assert!(text.contains("secret-username-differs"), "{text}");
+        assert!(text.contains("secret other is for another database, and the"), "{text}");
+        assert!(text.contains("secret other contains the endpoint …:6432"), "{text}");
+        assert!(!text.contains("Canary"), "{text}");
+    }
+}
+
 #[test]
 fn plan_names_the_secret_version() {
     let fixture = Fixture::with_secrets_manager(versions()[0]);

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use super::{Secret, SecretError};
 use crate::desired::Desired;
-use crate::name::RoleName;
+use crate::name::{DatabaseName, RoleName};
 use crate::plan::{Note, NoteKind, Refusal, RefusalKind, SecretFindings};
 use crate::rotation_clone::{CurrentUser, RotationClone};
 use crate::secret_id::SecretId;
@@ -90,7 +90,7 @@ pub fn mismatches(
         mismatches.push(RefusalKind::SecretUsernameDiffers {
             secret: id(),
             version: version(),
-            username: username.clone(),
+            username: declared_user(desired, username),
             role: role.clone(),
         });
     }
@@ -104,7 +104,9 @@ pub fn mismatches(
     let is_foreign = |dbname: &&String| {
         !desired.is_delegate(role) && !databases.iter().any(|database| database.as_str() == *dbname)
     };
-    if let Some(dbname) = secret.dbname.as_ref().filter(is_foreign).cloned() {
+    if let Some(dbname) = secret.dbname.as_ref().filter(is_foreign) {
+        let is_it = |name: &&DatabaseName| name.as_str() == dbname;
+        let dbname = desired.databases.keys().find(is_it).cloned();
         mismatches.push(RefusalKind::SecretDatabaseDiffers {
             secret: id(),
             version: version(),
@@ -113,6 +115,13 @@ pub fn mismatches(
         });
     }
     mismatches
+}
+
+/// Returns the role of the definitions, or the clone of one, that has a name. Other values of a secret are not
+/// for messages: an application can name a secret of another program.
+fn declared_user(desired: &Desired, username: &str) -> Option<RoleName> {
+    let clones = desired.roles.keys().filter_map(RotationClone::name_for);
+    desired.roles.keys().cloned().chain(clones).find(|name| name.as_str() == username)
 }
 
 /// Returns the clone of a role, if Secrets Manager rotates the secret by alternating between both. A
@@ -167,5 +176,11 @@ pub fn endpoint<'a>(secret: &'a Secret, at: &'a str, at_port: u16) -> (&'a str, 
 /// Returns the host and port in a secret, if they are not those of the server.
 pub fn foreign_endpoint(secret: &Secret, at: &str, at_port: u16) -> Option<String> {
     let (host, port) = endpoint(secret, at, at_port);
-    (host != at || port != at_port).then(|| format!("{host}:{port}"))
+    (host != at || port != at_port).then(|| in_words((host, port)))
+}
+
+/// Returns a host and port for messages. What is not the name or the address of a host is left out.
+pub fn in_words((host, port): (&str, u16)) -> String {
+    let is_of_name = |c: char| c.is_ascii_alphanumeric() || ".-_:".contains(c);
+    if host.chars().all(is_of_name) { format!("{host}:{port}") } else { format!("…:{port}") }
 }

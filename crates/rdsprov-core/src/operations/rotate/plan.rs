@@ -10,7 +10,7 @@ use crate::operations::provisioner::{Locked, Provisioner};
 use crate::plan::rotation::{ActivePassword, Rotation, RotationError, RotationState};
 use crate::plan::{Plan, Refusal, RefusalKind, SecretFindings};
 use crate::secrets::scram::accepted_iterations;
-use crate::secrets::validate::{clone_of, endpoint, foreign_endpoint, mismatches};
+use crate::secrets::validate::{clone_of, endpoint, foreign_endpoint, in_words, mismatches};
 use crate::secrets::{
     Password, RotationOwner, SecretSource, SecretsManager, Stages, Version, VersionsError,
 };
@@ -141,12 +141,11 @@ impl Provisioner {
         if let Some(version) = &pending
             && server(&version.secret) != server(&current.secret)
         {
-            let (host, port) = server(&version.secret);
             let kind = RefusalKind::SecretOfOtherServer {
                 secret: id.clone(),
                 version: version.secret.version.clone(),
                 role: rotation.role.clone(),
-                endpoint: format!("{host}:{port}"),
+                endpoint: in_words(server(&version.secret)),
             };
             findings.refusals.push(Refusal::new(&rotation.application, kind));
             return Ok(None);

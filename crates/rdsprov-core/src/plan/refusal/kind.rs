@@ -241,18 +241,19 @@ coded_enum! {
         SecretsDiffer { secret: SecretId, other: SecretId, role: RoleName },
         /// A password is shorter than `[passwords] minimum_length`, in characters.
         PasswordTooShort { secret: SecretId, version: Option<String>, minimum_length: usize },
-        /// The secret is for another role.
+        /// The secret is for another role. `username` is a role of the definitions or its clone: a secret that
+        /// an application only names can contain anything else.
         SecretUsernameDiffers {
             secret: SecretId,
             version: Option<String>,
-            username: String,
+            username: Option<RoleName>,
             role: RoleName,
         },
-        /// The secret is for another database.
+        /// The secret is for another database. `dbname` is one of the definitions.
         SecretDatabaseDiffers {
             secret: SecretId,
             version: Option<String>,
-            dbname: String,
+            dbname: Option<DatabaseName>,
             databases: Vec<DatabaseName>,
         },
         /// The marker of another role, of an application that is not declared, names the secret.

@@ -268,14 +268,20 @@ impl RefusalKind {
                 in_version(version.as_ref())
             ),
             Self::SecretUsernameDiffers { secret, version, username, role } => format!(
-                "secret {secret}{} is for user `{username}`, and the definitions declare role {role}",
-                in_version(version.as_ref())
+                "secret {secret}{} is for {}, and the definitions declare role {role}",
+                in_version(version.as_ref()),
+                username
+                    .as_ref()
+                    .map_or("another user".to_owned(), |name| format!("user `{name}`"))
             ),
             Self::SecretDatabaseDiffers { secret, version, dbname, databases } => {
                 let names: Vec<&str> = databases.iter().map(DatabaseName::as_str).collect();
                 format!(
-                    "secret {secret}{} is for database `{dbname}`, and the definitions declare {}",
+                    "secret {secret}{} is for {}, and the definitions declare {}",
                     in_version(version.as_ref()),
+                    dbname
+                        .as_ref()
+                        .map_or("another database".to_owned(), |name| format!("database `{name}`")),
                     names.join(", ")
                 )
             }
