@@ -46,7 +46,7 @@ impl Site {
         command
     }
 
-    /// Asserts that a policy refuses a run before it contacts the server.
+    /// Asserts that a policy refuses a run before it contacts the server, and that `preflight` contacts nothing.
     #[track_caller]
     fn refuses(&self, policy: &str, environment: &str, arguments: &[&str], says: &str) {
         fs::write(&self.policy, policy).unwrap();
@@ -55,6 +55,14 @@ impl Site {
         let text = expect(&command.env("ALLOW_DB_PROVISION", "true").output().unwrap(), 3);
         assert!(text.contains("error[site-policy-violated]: "), "{text}");
         assert!(text.contains(says), "{says} is not in {text}");
+        let words = [&["preflight", "--env", environment], arguments].concat();
+        let mut command = self.fixture.command(&self.definitions, &words);
+        command.env("RDSPROV_POLICY", &self.policy);
+        let checks = expect(&command.output().unwrap(), 3);
+        for word in ["[site-policy-violated]", says.lines().next().unwrap(), "secrets: not checked"]
+        {
+            assert!(checks.contains(word), "{word} is not in {checks}");
+        }
         assert!(!self.fixture.server.log()[mark..].contains("connection authorized"), "{text}");
     }
 }

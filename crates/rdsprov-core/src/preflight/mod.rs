@@ -8,6 +8,7 @@ use schemars::JsonSchema;
 use serde::{Serialize, Serializer};
 
 use crate::diagnostic::Diagnostic;
+use crate::error_code::ErrorCode;
 use crate::hint::Hint;
 use crate::named_enum::named_enum;
 use crate::text::pretty_json;
@@ -201,6 +202,13 @@ impl Checks {
     #[must_use]
     pub fn has_failed(&self, name: CheckName) -> bool {
         self.0.iter().any(|check| check.name == name && check.status.is_failure())
+    }
+
+    /// Returns the first check that the site policy has failed: nothing may be contacted after it.
+    #[must_use]
+    pub fn forbidden(&self) -> Option<CheckName> {
+        let code = ErrorCode::SitePolicyViolated.name();
+        self.0.iter().find(|check| check.code.as_deref() == Some(code)).map(|check| check.name)
     }
 
     /// Makes the report, in which the checks are in the order of their names.

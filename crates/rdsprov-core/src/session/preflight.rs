@@ -1,17 +1,17 @@
 //! The checks of `rdsprov preflight`: what a run needs, checked without changing anything.
 //!
-//! Nothing stops at the first failure: a check that depends on a failed one is skipped.
+//! Nothing stops at the first failure: a check that depends on a failed one is skipped. If the site policy
+//! does not allow the run, nothing is contacted.
 
 use super::error::{Error, Kind};
 use super::exit_code::ExitCode;
-use super::open::RunAws;
-use super::open::tls;
+use super::open::{AdminAuth, RunAws, ServerOptions, tls, tls_settings};
 use super::record_files::ConfiguredFiles;
 use super::run_options::RunOptions;
 use super::setup::{Setup, SetupBuilder};
 use crate::audit::{Columns, CsvWriter, LedgerWriter};
 use crate::desired::Desired;
-use crate::operations::Preflight;
+use crate::operations::{AdminCredentials, Preflight};
 use crate::preflight::{Check, CheckName, CheckStatus, Checks, PreflightReport};
 
 /// Checks what a run with these options needs. Changes nothing, and takes no lock.
@@ -34,7 +34,11 @@ pub async fn preflight(setup: SetupBuilder, options: &RunOptions) -> PreflightRe
             add_error(&mut checks, CheckName::Definitions, &error);
             // The server can be checked if the environment is known.
             without_definitions.build().ok().and_then(|setup| {
-                let desired = setup.desired(options.server.build_id.as_deref(), &[], &[]).ok()?;
+                let ServerOptions { build_id, allow, .. } = &options.server;
+                let desired = setup
+                    .desired(build_id.as_deref(), allow, &[])
+                    .map_err(|error| add_error(&mut checks, CheckName::Definitions, &error))
+                    .ok()?;
                 Some((setup, desired))
             })
         }
@@ -42,12 +46,16 @@ pub async fn preflight(setup: SetupBuilder, options: &RunOptions) -> PreflightRe
     let setup = built.as_ref().map(|(setup, _)| setup);
     check_records(&mut checks, configured, setup, options);
     let mut server = None;
+    if let Some(setup) = setup {
+        setup.check_site(&mut checks, &options.server);
+    }
     let environment = setup.map(|setup| setup.environment().to_owned());
-    match built {
-        Some((setup, desired)) => {
+    match (checks.forbidden(), built) {
+        (Some(forbidden), _) => checks.skip_rest(forbidden),
+        (None, Some((setup, desired))) => {
             server = setup.check_connection(&mut checks, &desired, options).await;
         }
-        None => checks.skip_rest(CheckName::Definitions),
+        (None, None) => checks.skip_rest(CheckName::Definitions),
     }
     checks.report(environment, server)
 }
@@ -65,6 +73,25 @@ impl PreflightReport {
 }
 
 impl Setup {
+    /// Checks whether the site policy allows the settings of the connection.
+    fn check_site(&self, checks: &mut Checks, options: &ServerOptions) {
+        let login = self.login_with_secret(options);
+        let admin = match (options.admin_auth, &login) {
+            (AdminAuth::Iam, _) => self.site.check_admin_secret(self.environment(), None),
+            (AdminAuth::Password, Ok(AdminCredentials::Secret(id))) => {
+                self.site.check_admin_secret(self.environment(), Some(id))
+            }
+            (AdminAuth::Password, _) => Ok(()),
+        };
+        if let Err(error) = admin {
+            add_error(checks, CheckName::AdminCredentials, &error.into());
+        }
+        // Any other error about TLS does not prevent the checks of the secrets.
+        if let Err(error @ Error::SitePolicy(_)) = tls_settings(&self.config, &self.site, options) {
+            add_error(checks, CheckName::Tls, &error);
+        }
+    }
+
     /// Makes the checks of secrets and server.
     async fn check_connection(
         &self,
