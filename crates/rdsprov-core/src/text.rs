@@ -146,16 +146,19 @@ fn code(word: &str) -> String {
 /// Returns the text of a cell that a spreadsheet neither executes nor breaks into lines.
 ///
 /// A text that a spreadsheet would read as a formula gets an apostrophe before it, and a control
-/// character becomes a space. Names come from the definitions, and messages from the server.
+/// character becomes a space. Where lists are separated by `;`, this is also true of each text after one. Names
+/// come from the definitions, and messages from the server.
 pub(crate) fn spreadsheet_cell(text: &str) -> String {
     const FORMULA: [char; 8] = ['=', '+', '-', '@', '＝', '＋', '－', '＠'];
     let line: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
     let line = visible(&line);
-    if line.trim_start().starts_with(FORMULA) || text.starts_with('\t') {
-        format!("'{line}")
-    } else {
-        line
-    }
+    let is_formula = |text: &str| {
+        let is_before = |c: char| c.is_whitespace() || c == '"';
+        text.trim_start_matches(is_before).starts_with(FORMULA)
+    };
+    let safe = |part: &str| format!("{}{part}", if is_formula(part) { "'" } else { "" });
+    let line = line.split(';').map(safe).collect::<Vec<_>>().join(";");
+    if text.starts_with('\t') && !line.starts_with('\'') { format!("'{line}") } else { line }
 }
 
 /// Returns rows of cells as lines, in which each column has the width of its longest cell.

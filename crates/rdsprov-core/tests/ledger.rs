@@ -365,6 +365,9 @@ fn cells_are_no_formulas() {
         row,
         "'@SUM(1),'+1,\"'-1  forged,row\",' =1,'＝1\\u{202e},' =1,error,0,'=cmd|' /C calc'!A0"
     );
+    // Where lists are separated by `;`, it begins a cell.
+    let text = to_csv(&[record("a;=1;b; @2;\"+3;c-4")], Columns::Run);
+    assert!(text.ends_with("\"a;'=1;b;' @2;'\"\"+3;c-4\"\n"), "{text}");
     let plain = to_csv(&[record("a = b, it's-fine")], Columns::Run);
     assert!(plain.ends_with("\"a = b, it's-fine\"\n"), "{plain}");
 }
@@ -520,6 +523,44 @@ fn lock_of_another_user_does_not_count() {
     });
     append("file of another user");
     assert!(verified(&path).is_intact());
+}
+
+/// Without root, no file can be given away, and the test checks nothing.
+#[cfg(unix)]
+#[test]
+fn files_of_other_users() {
+    use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
+
+    let (directory, path) = ledger();
+    let csv = directory.path().join("audit.csv");
+    fs::write(&csv, "").unwrap();
+    fs::remove_file(path.with_added_extension("lock")).unwrap();
+    if chown(&path, Some(65_534), None).is_err() {
+        return;
+    }
+    // The lock that root creates belongs to the owner of the file.
+    LedgerWriter::open(&path).unwrap().append(&facts("2"), &[intent(), outcome()]).unwrap();
+    let lock = fs::metadata(path.with_added_extension("lock")).unwrap();
+    assert_eq!(lock.uid(), 65_534);
+    chown(&csv, Some(65_534), None).unwrap();
+    CsvWriter::append(&csv, Columns::Run).unwrap();
+
+    // Where each user can create files, another user can have planted one.
+    let shared = fs::Permissions::from_mode(0o1777);
+    fs::set_permissions(directory.path(), shared.clone()).unwrap();
+    fs::set_permissions(path.parent().unwrap(), shared).unwrap();
+    let says = "it belongs to another user, and each user can create files in its directory";
+    let errors = [
+        LedgerWriter::open(&path).unwrap_err(),
+        LedgerWriter::check(&path).unwrap_err(),
+        CsvWriter::append(&csv, Columns::Run).unwrap_err(),
+        CsvWriter::check(&csv, Columns::Run).unwrap_err(),
+    ];
+    for error in errors {
+        assert!(error.to_string().ends_with(says), "{error}");
+    }
+    chown(&csv, Some(0), None).unwrap();
+    CsvWriter::append(&csv, Columns::Run).unwrap();
 }
 
 /// The writers of a file that a group writes share its lock.

@@ -30,7 +30,8 @@ fn create_directory(path: &Path) -> io::Result<Option<PathBuf>> {
 ///
 /// # Errors
 /// Returns [`AuditError::NotRegular`] for anything but a regular file: a symbolic link could lead to
-/// a file of another program, and a pipe without a reader would stop a run in the middle.
+/// a file of another program, and a pipe without a reader would stop a run in the middle. Returns
+/// [`AuditError::Io`] for the file of another user in a directory that all users share.
 pub(super) fn open(path: &Path) -> Result<File, AuditError> {
     let failed = |source| AuditError::Io { path: path.to_owned(), source };
     let is_link = path.symlink_metadata().is_ok_and(|found| found.is_symlink());
@@ -42,6 +43,7 @@ pub(super) fn open(path: &Path) -> Result<File, AuditError> {
     if is_link || !file.metadata().map_err(failed)?.is_file() {
         return Err(AuditError::NotRegular { path: path.to_owned() });
     }
+    check_owner(&file, path).map_err(failed)?;
     Ok(file)
 }
 
@@ -96,6 +98,29 @@ pub(super) fn open_or_create(path: &Path) -> Result<File, AuditError> {
         Err(source) => Err(AuditError::Io { path: path.to_owned(), source }),
         Ok(file) => Ok(file),
     }
+}
+
+/// Checks the owner of an existing file in a directory in which each user can create files: another user can have
+/// created it before the first run, and this user can remove records from it.
+#[cfg(unix)]
+fn check_owner(file: &File, path: &Path) -> io::Result<()> {
+    use std::os::unix::fs::MetadataExt as _;
+
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    let directory = parent.unwrap_or(Path::new(".")).metadata()?;
+    let owners = [0, rustix::process::geteuid().as_raw()];
+    if directory.mode() & 0o002 != 0 && !owners.contains(&file.metadata()?.uid()) {
+        return Err(io::Error::other(
+            "it belongs to another user, and each user can create files in its directory",
+        ));
+    }
+    Ok(())
+}
+
+/// Checks nothing: only Unix has owners as numbers.
+#[cfg(not(unix))]
+fn check_owner(_: &File, _: &Path) -> io::Result<()> {
+    Ok(())
 }
 
 /// Opens a file as [`open_or_create`] does, and creates its directory with the parents. Returns the
@@ -277,7 +302,8 @@ fn is_closed(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem)
 }
 
-/// Gives a lock file to the users that may write another file.
+/// Gives a lock file to the users that may write another file. If root creates it, it belongs to the owner of
+/// this file.
 #[cfg(unix)]
 fn share_with_writers(lock: &File, file: &File) -> io::Result<()> {
     use std::fs::Permissions;
@@ -285,7 +311,9 @@ fn share_with_writers(lock: &File, file: &File) -> io::Result<()> {
 
     let found = file.metadata()?;
     let writers = found.mode() & 0o222;
-    if writers & 0o022 != 0 {
+    if rustix::process::geteuid().is_root() {
+        std::os::unix::fs::fchown(lock, Some(found.uid()), Some(found.gid()))?;
+    } else if writers & 0o022 != 0 {
         // Fails if the user does not belong to this group: then only this user can lock the file.
         let _ = std::os::unix::fs::fchown(lock, None, Some(found.gid()));
     }
