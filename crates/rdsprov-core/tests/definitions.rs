@@ -160,6 +160,10 @@ connection_limit = 50
         ("[defaults]\nconnection_limit = -2", "-1 (none) or more"),
         ("[defaults]\nusername = \"u\"", "unknown field `username`"),
         ("[defaults]\nsettings = { \"work mem\" = \"1\" }", "not the name of a parameter"),
+        (
+            "[defaults]\nsettings = { search_path = \"a\", SEARCH_PATH = \"b\" }",
+            "`search_path` is given twice",
+        ),
         (&too_long, "`settings` has 8193 bytes; the maximum is 8192"),
     ] {
         let error = Config::from_toml("rdsprov.toml", text).unwrap_err().to_string();

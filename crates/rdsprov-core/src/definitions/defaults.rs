@@ -95,11 +95,14 @@ fn settings<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<BTreeMap<Parameter, String>>, D::Error> {
     let texts = BTreeMap::<String, String>::deserialize(deserializer)?;
-    let settings: Result<_, _> = texts
-        .into_iter()
-        .map(|(name, value)| Parameter::new(&name).map(|parameter| (parameter, value)))
-        .collect();
-    let settings = settings.map_err(serde::de::Error::custom)?;
+    let mut settings = BTreeMap::new();
+    for (name, value) in texts {
+        let parameter = Parameter::new(&name).map_err(serde::de::Error::custom)?;
+        // PostgreSQL does not distinguish upper and lower case in the names of parameters.
+        if settings.insert(parameter, value).is_some() {
+            return Err(serde::de::Error::custom(format!("`{name}` is given twice")));
+        }
+    }
     check_length(&settings).map_err(|bytes| {
         let message = format!("`settings` has {bytes} bytes; the maximum is {MAX_SETTINGS}");
         serde::de::Error::custom(message)

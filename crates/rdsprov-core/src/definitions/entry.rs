@@ -291,6 +291,7 @@ fn valid_until(file: &mut File<'_>, entry: &Entries<'_>) -> Option<ValidUntil> {
 fn settings(file: &mut File<'_>, entry: &Entries<'_>) -> Option<BTreeMap<Parameter, String>> {
     let (_, all) = given(entry, "settings")?;
     let mut settings = BTreeMap::new();
+    let mut keys = BTreeMap::new();
     for (name, (key, node)) in file.map("`settings`", all)? {
         if matches!(node.value, Value::Null) {
             continue;
@@ -304,6 +305,17 @@ fn settings(file: &mut File<'_>, entry: &Entries<'_>) -> Option<BTreeMap<Paramet
                 file.error(&key.span, code, error.to_string(), error.hint());
             })
             .ok();
+        // PostgreSQL does not distinguish upper and lower case in the names of parameters.
+        if let Some(parameter) = &parameter
+            && let Some(earlier) = keys.insert(parameter.clone(), key)
+        {
+            // The keys are sorted by their names.
+            let (earlier, key) =
+                if earlier.span.start < key.span.start { (earlier, key) } else { (key, earlier) };
+            let location = file.location(&earlier.span);
+            let message = format!("`{parameter}` of `settings` is already given at {location}");
+            file.error(&key.span, ErrorCode::DuplicateKey, message, "remove one of the two");
+        }
         let Some(value) = file.string(name, node) else { continue };
         if value.contains('\0') {
             let message = format!("the value of `{name}` contains a NUL");
