@@ -171,6 +171,30 @@ connection_limit = 50
     }
 }
 
+/// A file of Terraform has variables of other programs, too.
+#[test]
+fn excerpts_contain_no_values_of_other_variables() {
+    let shop = r#""application_databases":{"shop":{"database_name":"shop","oops":1}}"#;
+    let compact = format!(r#"{{"db_password":"Canary-1",{shop},"list":[{{"a":"Canary-2"}}]}}"#);
+    let output = |value: &str| format!(r#"{{"sensitive":true,"type":"string","value":{value}}}"#);
+    let (name, value) = shop.split_once(':').unwrap();
+    let outputs = format!(r#"{{"token":{},{name}:{}}}"#, output("\"Canary-3\""), output(value));
+    let unclosed = "application_databases = {}\nmaster_password = \"Canary-4\n";
+    let one_line = "password = \"Canary-5\", application_databases = { shop = { oops = 1 } }";
+    let broken = "password = <<EOT\nx\nEOT\napplication_databases = { a = { oops = \"shown\" } }";
+    for (name, text, shown) in [
+        ("a.tfvars.json", compact.as_str(), r#"{"db_password":"********",""#),
+        ("b.json", &outputs, r#""database_name":"shop","oops":1}}}}"#),
+        ("c.tfvars", unclosed, "master_password = \"********\n"),
+        ("d.tfvars", one_line, "password = \"********\""),
+        ("e.tfvars", broken, "oops = \"shown\""),
+    ] {
+        let text = outcome(&[(name, text)], &Rules::default());
+        assert!(text.contains(shown), "{name}: {text}");
+        assert!(!text.contains("Canary"), "{name}: {text}");
+    }
+}
+
 /// `[definitions] memberships` permits more roles, but not those of applications.
 #[test]
 fn configuration_permits_memberships() {

@@ -24,6 +24,10 @@ const BLOCK: usize = 1024;
 /// messages contain none of its text.
 const RECOGNISED: [&str; 2] = ["application_database", "rds_config"];
 
+/// The variables whose strings excerpts contain. Those of others can be secrets: a file of Terraform has
+/// variables of other programs, too.
+const SHOWN: [&str; 4] = ["application_databases", "rds_config", "environment", "aws_region"];
+
 /// A definitions file, with the errors that were found in it so far.
 pub struct File<'a> {
     pub source: &'a SourceText,
@@ -35,6 +39,10 @@ pub struct File<'a> {
     characters: Vec<usize>,
     /// Whether the file seems to contain definitions, so that messages may contain its text.
     pub is_recognised: bool,
+    /// Whether the file can contain variables of other programs.
+    has_others: bool,
+    /// The strings that excerpts do not contain, in the order of the text.
+    hidden: Vec<Span>,
     pub errors: Vec<DefinitionError>,
     /// The number of errors that were found and not kept.
     pub omitted: usize,
@@ -43,6 +51,16 @@ pub struct File<'a> {
 /// The entries of a map, by key.
 pub type Entries<'n> = BTreeMap<&'n str, (&'n Key, &'n Node)>;
 
+/// Adds the positions of the strings in a value.
+fn add_strings(node: &Node, spans: &mut Vec<Span>) {
+    match &node.value {
+        Value::String(_) | Value::Unevaluated(_) => spans.push(node.span.clone()),
+        Value::List(items) => items.iter().for_each(|item| add_strings(item, spans)),
+        Value::Map(entries) => entries.iter().for_each(|(_, item)| add_strings(item, spans)),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Datetime | Value::Refused => {}
+    }
+}
+
 /// Returns whether a byte is the first byte of a character in UTF-8.
 fn starts_character(byte: &u8) -> bool {
     byte & 0xC0 != 0x80
@@ -50,7 +68,7 @@ fn starts_character(byte: &u8) -> bool {
 
 impl<'a> File<'a> {
     pub fn new(source: &'a SourceText) -> Self {
-        Self::recognised_by(source, &RECOGNISED)
+        Self { has_others: true, ..Self::recognised_by(source, &RECOGNISED) }
     }
 
     /// Creates a file that is recognised by one of these words.
@@ -69,8 +87,17 @@ impl<'a> File<'a> {
             })
             .collect();
         let is_recognised = words.iter().any(|name| text.contains(name));
-        let errors = Vec::new();
-        Self { source, text, line_starts, characters, is_recognised, errors, omitted: 0 }
+        Self {
+            source,
+            text,
+            line_starts,
+            characters,
+            is_recognised,
+            has_others: false,
+            hidden: Vec::new(),
+            errors: Vec::new(),
+            omitted: 0,
+        }
     }
 
     /// Returns the number of characters before a byte offset.
@@ -107,13 +134,54 @@ impl<'a> File<'a> {
         DefinitionError { location, excerpt, code, message: without_middle(message), hint }
     }
 
+    /// Keeps the strings of variables of other programs out of excerpts. If the file cannot be parsed, these
+    /// are the strings of HCL lines that begin with another name.
+    pub fn hide_other_variables(&mut self, root: Option<&Node>) {
+        match root.map(|root| &root.value) {
+            _ if !self.has_others => {}
+            Some(Value::Map(entries)) => {
+                let others = entries.iter().filter(|(key, _)| !SHOWN.contains(&key.name.as_str()));
+                others.for_each(|(_, node)| add_strings(node, &mut self.hidden));
+                self.hidden.sort_by_key(|span| span.start);
+            }
+            None if self.source.syntax == Syntax::Hcl => {
+                let lines = self.text.split_inclusive('\n').zip(&self.line_starts);
+                self.hidden.extend(lines.filter_map(|(line, start)| {
+                    let (name, value) = line.split_once('=')?;
+                    let is_name = name.starts_with(|c: char| c.is_alphanumeric() || c == '_');
+                    let quote =
+                        value.find('"').filter(|_| is_name && !SHOWN.contains(&name.trim()))?;
+                    let begin = start + name.len() + 1 + quote + 1;
+                    Some(begin..start + line.len())
+                }));
+            }
+            _ => {}
+        }
+    }
+
+    /// Returns a part of a line for an excerpt.
+    fn shown(&self, span: Span) -> String {
+        let is_hidden = |at: usize| {
+            let next = self.hidden.partition_point(|hidden| hidden.end <= at);
+            self.hidden.get(next).is_some_and(|hidden| hidden.start <= at)
+        };
+        let characters = self.text[span.clone()].char_indices();
+        let shown = characters.map(|(at, c)| match c {
+            '"' | ' ' | '\r' => c,
+            _ if is_hidden(span.start + at) => '*',
+            _ => c,
+        });
+        shown.collect()
+    }
+
     /// Returns the part of a line around a location.
     fn excerpt(&self, location: &Location) -> Excerpt {
         let start = self.line_starts.get(location.line - 1).copied().unwrap_or_default();
         let end = self.line_starts.get(location.line).map_or(self.text.len(), |next| next - 1);
         let line = self.text[start..end.max(start)].trim_end_matches('\r');
         if line.char_indices().nth(EXCERPT).is_none() {
-            return Excerpt { text: line.to_owned(), column: location.column };
+            let text = self.shown(start..start + line.len());
+            return Excerpt { text, column: location.column };
         }
         let at = location.offset.saturating_sub(start).min(line.len());
         let (before, after) = line.split_at(line.floor_char_boundary(at));
@@ -123,8 +191,8 @@ impl<'a> File<'a> {
         let text = format!(
             "{}{}{}{}",
             if from > 0 { cut } else { uncut },
-            &before[from..],
-            &after[..to],
+            self.shown(start + from..start + before.len()),
+            self.shown(start + before.len()..start + before.len() + to),
             if to < after.len() { cut } else { uncut }
         );
         let column = before[from..].chars().count() + usize::from(from > 0) + 1;

@@ -8,6 +8,7 @@ use super::tree::Node;
 /// key that a file of this kind contains.
 pub fn parse_tree(file: &mut File<'_>, wanted: &str) -> Option<Node> {
     let (root, errors) = syntax::parse(file.source.syntax, file.text);
+    file.hide_other_variables(root.as_ref());
     for error in errors {
         if error.quotes_text && !file.is_recognised {
             file.error(
