@@ -17,9 +17,9 @@ use crate::progress::{self, Progress};
 /// or credentials, rdsprov itself reports an error.
 const QUIET: &str = "aws_config=error,aws_config::web_identity_token=off";
 
-/// Leaves out the debug messages of the AWS SDK, which contain requests with the access key id, and of its
-/// HTTP client, which contain addresses with their passwords.
-const WITHOUT_REQUESTS: &str = "aws=info,hyper=info,h2=info";
+/// Leaves out the debug messages of the AWS SDK, which contain requests with the access key id, and those of
+/// the connection pool of its HTTP client, which contain addresses with their passwords.
+const WITHOUT_REQUESTS: &str = "aws=info,hyper_util::client::legacy::pool=info";
 
 /// Writes events to stderr without hidden characters: an event can contain the text of a server.
 struct Escaped {

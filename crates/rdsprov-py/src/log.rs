@@ -22,9 +22,9 @@ const LOGGER: &str = "rdsprov";
 /// key ids and answers of STS. If no source has credentials, rdsprov itself reports an error.
 const QUIET: &str = "aws_config";
 
-/// The AWS SDK and its HTTP client, whose debug messages contain requests with the access key id, and addresses
-/// with their passwords.
-const WITHOUT_REQUESTS: [&str; 3] = ["aws", "hyper", "h2"];
+/// The AWS SDK and the connection pool of its HTTP client, whose debug messages contain requests with the access
+/// key id, and addresses with their passwords.
+const WITHOUT_REQUESTS: [&str; 2] = ["aws", "hyper_util::client::legacy::pool"];
 
 struct ToLogging {
     level: LevelFilter,

@@ -232,8 +232,8 @@ fn administrator_and_its_database_are_reserved() {
 fn invalid_secrets_are_refused() {
     const REST: &str = "refused[secret-unavailable]";
     let cases = [
-        (r#"{"username": "other", "password": "Canary-1"}"#, "is for user `other`"),
-        (r#"{"dbname": "other", "password": "Canary-1"}"#, "is for database `other`"),
+        (r#"{"username": "other", "password": "Canary-1"}"#, "is for another user, and"),
+        (r#"{"dbname": "other", "password": "Canary-1"}"#, "is for another database, and"),
         (r#"{"username": "keycloak_user"}"#, "has no key `password`"),
         (r#"{"password": ""}"#, "`password` of secret goldenpath/dev/keycloak/postgres is empty"),
         (r#"{"password": "PLACEHOLDER"}"#, "is a placeholder"),

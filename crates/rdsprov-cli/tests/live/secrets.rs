@@ -172,7 +172,11 @@ fn invalid_secrets_are_reported_together() {
             format!(r#"{{"password": "{canary}", "engine": "mysql"}}"#),
             "other than PostgreSQL",
         ),
-        ("other", format!(r#"{{"password": "{canary}", "username": "x"}}"#), "is for user `x`"),
+        (
+            "other",
+            format!(r#"{{"password": "{canary}", "username": "x"}}"#),
+            "is for another user, and",
+        ),
     ];
     for (application, text, _) in &texts {
         fixture.secret(&id(application), text);
