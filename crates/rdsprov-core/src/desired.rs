@@ -219,21 +219,7 @@ impl Database {
         self.access.get(self.owner.as_ref()?).map(|access| &access.schemas)
     }
 
-    /// Returns the schemas that the `search_path` of the owner can contain: those of the default, the
-    /// covered ones, and those of its declared setting.
-    pub(crate) fn searched_schemas(&self) -> BTreeSet<String> {
-        let covered = self.covered_schemas().into_iter().map(ToString::to_string);
-        let mut searched: BTreeSet<String> = covered.chain(["public".to_owned()]).collect();
-        if let Some(owner) = &self.owner {
-            searched.insert(owner.to_string());
-            let settings = self.access.get(owner).into_iter().flat_map(|access| &access.settings);
-            let paths = settings.filter(|(parameter, _)| parameter.is_search_path());
-            searched.extend(paths.flat_map(|(parameter, value)| parameter.elements(value)));
-        }
-        searched
-    }
-
-    /// Returns the roles whose objects are expected in these schemas while objects get another owner: the
+    /// Returns the roles whose objects are expected while objects get another owner: the
     /// current and the declared owner of the database, the administrator and the creators.
     pub(crate) fn insiders<'a>(
         &'a self,

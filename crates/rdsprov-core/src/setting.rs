@@ -198,11 +198,6 @@ impl Parameter {
         self.0.split('.').map(crate::name::quote).collect::<Vec<_>>().join(".")
     }
 
-    /// Returns whether the parameter is `search_path`.
-    pub(crate) fn is_search_path(&self) -> bool {
-        self.0 == "search_path"
-    }
-
     fn is_list(&self) -> bool {
         LISTS.contains(&self.0.as_str())
     }
@@ -217,16 +212,8 @@ impl Parameter {
     /// ```
     #[must_use]
     pub fn value(&self, text: &str) -> String {
-        self.elements(text)
-            .iter()
-            .map(|text| crate::name::literal(text))
-            .collect::<Vec<_>>()
-            .join(", ")
-    }
-
-    /// Returns the elements of a value; the value itself if the parameter is no list.
-    pub(crate) fn elements(&self, text: &str) -> Vec<String> {
-        if self.is_list() { names(text) } else { vec![text.to_owned()] }
+        let literals = if self.is_list() { names(text) } else { vec![text.to_owned()] };
+        literals.iter().map(|text| crate::name::literal(text)).collect::<Vec<_>>().join(", ")
     }
 
     /// Returns whether PostgreSQL treats two values of this parameter as equal.

@@ -252,8 +252,17 @@ const ATTACKS: [(&str, &str); 27] = [
     ),
 ];
 
-/// What other roles create in the schemas of the new owner's `search_path`, and how it is undone.
-const PLANTED: [(&str, &str); 3] = [
+/// What other roles create, also declared ones, and how it is undone.
+const PLANTED: [(&str, &str); 6] = [
+    ("CREATE SCHEMA next_owner AUTHORIZATION other", "DROP SCHEMA next_owner"),
+    (
+        "CREATE TABLE found.calls PARTITION OF others.parted DEFAULT; ALTER TABLE found.calls OWNER TO other",
+        "DROP TABLE found.calls",
+    ),
+    (
+        "CREATE VIEW others.seen AS SELECT 1 AS id; ALTER VIEW others.seen OWNER TO hr_owner",
+        "DROP VIEW others.seen",
+    ),
     (
         "CREATE FUNCTION public.lower(varchar) RETURNS text LANGUAGE sql AS 'SELECT 1';
          ALTER FUNCTION public.lower(varchar) OWNER TO other",
@@ -285,14 +294,16 @@ const HARMLESS: [&str; 8] = [
 /// The old owner changes code after the plan was made.
 #[test]
 fn code_that_the_old_owner_changes() {
-    const NEXT: &str = r#"next = { database_name = "shop", username = "next_owner", settings = { search_path = "\"found\", public" } }"#;
+    const NEXT: &str = r#"next = { database_name = "shop", username = "next_owner" }"#;
+    const HR: &str = r#"hr = { database_name = "hr", username = "hr_owner" }"#;
     for major in versions() {
         let fixture = fixture(major);
-        expect(&fixture.run(&definitions(&fixture, &[SHOP]), &["apply", "--env", "dev"]), 0);
+        expect(&fixture.run(&definitions(&fixture, &[SHOP, HR]), &["apply", "--env", "dev"]), 0);
         as_owner(&fixture, "shop", CODE);
         fixture.query_in(
             "shop",
             "CREATE ROLE other; CREATE SCHEMA found; CREATE SCHEMA others; CREATE DOMAIN others.domain AS int;
+             CREATE TABLE others.parted (id int) PARTITION BY LIST (id); ALTER TABLE others.parted OWNER TO other;
              ALTER DOMAIN others.domain OWNER TO other; GRANT USAGE ON SCHEMA others TO PUBLIC;
              CREATE FUNCTION others.one() RETURNS int LANGUAGE sql AS 'SELECT 1';
              CREATE TABLE public.calls (id int DEFAULT others.one()); ALTER TABLE calls OWNER TO shop_owner;
@@ -306,7 +317,7 @@ fn code_that_the_old_owner_changes() {
              CREATE FUNCTION restored() RETURNS int IMMUTABLE LANGUAGE sql AS 'SELECT 1';
              ALTER TABLE restored ADD CHECK (restored() > 0)",
         );
-        let script = script(&fixture, &[SHOP], &[NEXT]);
+        let script = script(&fixture, &[SHOP, HR], &[NEXT, HR]);
         let (before, inside) = script.split_at(script.find("\n-- inside database").unwrap());
         let (head, _) = script.split_at(script.find("\n-- roles and databases").unwrap());
         fixture.server.script_as_master(before).unwrap();
@@ -334,7 +345,7 @@ fn code_that_the_old_owner_changes() {
                 fixture.server.script_as_master(&tried).unwrap();
             }
         }
-        // Another role plants objects where the new owner finds them by their names.
+        // Another role plants objects, or a schema in which it can plant some later.
         for (attack, undo) in PLANTED {
             fixture.query_in("shop", attack);
             assert_stopped(&fixture, &inside, says, attack);

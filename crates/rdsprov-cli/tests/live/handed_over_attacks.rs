@@ -161,6 +161,7 @@ fn partitions_and_types_of_other_roles_are_listed() {
                 ("table", "ms.orders_1 of role accomplice"),
                 ("table", "ms.orders_2 of role accomplice"),
                 ("table", "ms.children of role accomplice"),
+                ("table", "ms.unrelated of role accomplice"),
                 ("type", "ms.pair of role accomplice"),
                 ("type", "ms.span of role accomplice"),
                 ("type", "ms.inner_domain of role accomplice"),

@@ -3,7 +3,7 @@
 
 use rdsprov_testkit::versions;
 
-use crate::fixture::expect;
+use crate::fixture::{expect, password};
 use crate::handed_over_attacks::{
     EXECUTED, as_accomplice, as_new_owner, as_owner, assert_listed, fixture, hand_over,
 };
@@ -115,8 +115,11 @@ fn tables_and_functions_of_other_roles_are_listed() {
         assert_listed(
             &fixture,
             &[
+                ("schema", "ms of role accomplice"),
+                ("table", "ms.harmless of role accomplice"),
                 ("table", "ms.children of role accomplice"),
                 ("table", "ms.parents of role accomplice"),
+                ("view", "ms.looks of role accomplice"),
                 ("trigger", "falls on ms.children"),
                 ("function", "ms.fires() of role accomplice"),
                 ("default value", "for public.filled.id"),
@@ -160,10 +163,10 @@ fn foreign_tables_and_servers_are_listed() {
     }
 }
 
-/// Objects of other roles in the schemas of the `search_path`, from the time when these could create
-/// some. A predefined role has no entry in `pg_shdepend`.
+/// Objects of other roles in `public`, from the time when these could create some. A predefined role has
+/// no entry in `pg_shdepend`.
 #[test]
-fn objects_of_other_roles_in_the_search_path_are_listed() {
+fn objects_of_predefined_roles_are_listed() {
     for major in versions() {
         let fixture = fixture(major);
         fixture.query("GRANT pg_monitor TO shop_owner");
@@ -206,34 +209,131 @@ fn objects_of_other_roles_in_the_search_path_are_listed() {
     }
 }
 
-/// A declared `search_path` of the new owner can name a schema that no application covers.
+/// Each role, session and database can have another `search_path`: what other roles own in any schema
+/// counts, and an empty schema, too.
 #[test]
-fn objects_in_schemas_of_the_declared_search_path_are_listed() {
+fn objects_and_schemas_of_other_roles_are_listed() {
     for major in versions() {
         let fixture = fixture(major);
-        fixture.query_in(
-            "shop",
-            "CREATE SCHEMA \"Found\"; GRANT USAGE ON SCHEMA \"Found\" TO PUBLIC;
-             GRANT CREATE ON SCHEMA \"Found\" TO accomplice",
+        as_owner(
+            &fixture,
+            "CREATE TABLE public.orders (word text); CREATE SCHEMA app;
+             GRANT CREATE ON DATABASE shop TO accomplice; GRANT USAGE, CREATE ON SCHEMA app TO accomplice",
         );
-        as_owner(&fixture, "CREATE TABLE public.orders (word varchar)");
+        as_accomplice(
+            &fixture,
+            "CREATE SCHEMA next_owner; GRANT USAGE ON SCHEMA next_owner TO PUBLIC; CREATE SCHEMA ms;
+             CREATE TABLE ms.queues (id int) PARTITION BY LIST (id);
+             CREATE TABLE app.queue PARTITION OF ms.queues DEFAULT;
+             DO $$BEGIN FOR i IN 1..11 LOOP
+               EXECUTE format('CREATE FUNCTION ms.f%s() RETURNS int LANGUAGE sql AS $f$SELECT 1$f$', i);
+             END LOOP; END$$;
+             GRANT CREATE ON SCHEMA ms TO PUBLIC",
+        );
+        as_owner(
+            &fixture,
+            "REVOKE CREATE ON DATABASE shop FROM accomplice; REVOKE ALL ON SCHEMA app FROM accomplice",
+        );
+        let functions: Vec<String> =
+            (1..=10).map(|number| format!("ms.f{number}() of role accomplice")).collect();
+        let mut expected = vec![
+            ("schema", "next_owner of role accomplice"),
+            ("schema", "ms of role accomplice"),
+            ("table", "app.queue of role accomplice"),
+            ("object", "2 more in schema ms of role accomplice"),
+            ("privilege", "CREATE of PUBLIC on schema ms"),
+        ];
+        expected.extend(functions.iter().map(|name| ("function", name.as_str())));
+        assert_listed(&fixture, &expected);
+        hand_over(&fixture);
         as_accomplice(
             &fixture,
             &format!(
-                "CREATE FUNCTION \"Found\".total() RETURNS int LANGUAGE plpgsql AS $$BEGIN {SHOW}; RETURN 1; END$$"
+                "CREATE FUNCTION next_owner.equals(int, name) RETURNS bool LANGUAGE plpgsql
+                   AS $$BEGIN {SHOW}; RETURN true; END$$;
+                 CREATE OPERATOR next_owner.= (leftarg = int, rightarg = name, function = next_owner.equals)"
             ),
         );
-        let next = fixture.definitions(
-            r#"application_databases = { next = {
-                database_name = "shop", username = "next_owner", settings = { search_path = "\"Found\", public" }
-            } }"#,
+        as_new_owner(&fixture, "SELECT 1 = 'a'::name");
+        assert_eq!(fixture.query_in("shop", EXECUTED), "next_owner", "PostgreSQL {major}");
+    }
+}
+
+/// The objects of a role that another application declares stop only this application.
+#[test]
+fn objects_of_declared_roles_are_listed() {
+    for major in versions() {
+        let fixture = fixture(major);
+        fixture.app("dev", "other", "other_owner");
+        let with_other = |owner: &str| {
+            fixture.definitions(&format!(
+                "application_databases = {{
+                   {owner} = {{ database_name = \"shop\", username = \"{owner}_owner\" }}
+                   other = {{ database_name = \"other\", username = \"other_owner\" }} }}"
+            ))
+        };
+        expect(&fixture.run(&with_other("shop"), &["apply", "--env", "dev"]), 0);
+        as_owner(
+            &fixture,
+            "GRANT CONNECT ON DATABASE shop TO other_owner; CREATE SCHEMA app;
+             GRANT USAGE, CREATE ON SCHEMA app TO other_owner",
         );
-        let step = transfer(&fixture, &next);
-        let listed = ("function".to_owned(), "\"Found\".total() of role accomplice".to_owned());
-        assert!(code_of(&step).contains(&listed), "PostgreSQL {major}: {step}");
-        let allow = ["--allow", "changes_owner,hands_over_code"];
-        expect(&fixture.run(&next, &[&["apply", "--env", "dev"][..], &allow].concat()), 0);
-        as_new_owner(&fixture, "SELECT total()");
+        let create = "CREATE FUNCTION app.total() RETURNS int LANGUAGE sql AS 'SELECT 1'";
+        fixture.server.sql_as("other_owner", &password("other"), "shop", create).unwrap();
+        let step = transfer(&fixture, &with_other("next"));
+        let expected = [
+            ("function", "app.total() of role other_owner"),
+            ("privilege", "CREATE of role other_owner on schema app"),
+        ];
+        let expected = expected.map(|(kind, name)| (kind.to_owned(), name.to_owned()));
+        assert_eq!(code_of(&step), expected, "PostgreSQL {major}");
+    }
+}
+
+/// A session of the old owner has a temporary domain, which is the type of a column.
+/// `pg_depend` does not contain the domain that a function of JSON returns.
+#[test]
+fn domains_that_are_temporary_or_only_in_functions_of_json_are_listed() {
+    for major in versions() {
+        let fixture = fixture(major);
+        as_owner(
+            &fixture,
+            "CREATE TABLE public.orders (id int); GRANT CREATE ON DATABASE shop TO accomplice",
+        );
+        as_accomplice(
+            &fixture,
+            &format!(
+                "CREATE SCHEMA ms; GRANT USAGE ON SCHEMA ms TO PUBLIC;
+                 CREATE FUNCTION ms.holds(text) RETURNS bool LANGUAGE plpgsql AS $$BEGIN {SHOW}; RETURN true; END$$;
+                 CREATE DOMAIN ms.word AS text CHECK (ms.holds(VALUE))"
+            ),
+        );
+        as_owner(&fixture, "REVOKE CREATE ON DATABASE shop FROM accomplice");
+        let mut expected = vec![
+            ("schema", "ms of role accomplice"),
+            ("function", "ms.holds(pg_catalog.text) of role accomplice"),
+            ("type", "ms.word of role accomplice"),
+        ];
+        assert_listed(&fixture, &expected);
+        if major >= 17 {
+            as_owner(
+                &fixture,
+                "CREATE VIEW plain AS SELECT JSON_VALUE('{}'::jsonb, '$.a' RETURNING int) AS id;
+                 CREATE VIEW words AS SELECT length(JSON_VALUE('{\"a\": \"b\"}'::jsonb, '$.a' RETURNING ms.word)) AS id",
+            );
+            expected.push(("view", "public.words"));
+            assert_listed(&fixture, &expected);
+        }
+        let mut session = fixture.server.session("shop_owner", &password("shop"), "shop").unwrap();
+        session.ask("CREATE DOMAIN pg_temp.hidden AS text CHECK (ms.holds(VALUE))").unwrap();
+        // A temporary table alone counts as nothing.
+        session.ask("CREATE TEMPORARY TABLE scratch (word pg_temp.hidden)").unwrap();
+        assert_listed(&fixture, &expected);
+        session.ask("ALTER TABLE public.orders ADD word pg_temp.hidden").unwrap();
+        expected.push(("domain constraint", "hidden_check on pg_temp.hidden"));
+        assert_listed(&fixture, &expected);
+        hand_over(&fixture);
+        as_new_owner(&fixture, "INSERT INTO orders VALUES (1, 'a')");
         assert_eq!(fixture.query_in("shop", EXECUTED), "next_owner", "PostgreSQL {major}");
     }
 }

@@ -452,7 +452,7 @@ impl DatabasePlanner<'_, '_> {
             from,
             to: self.owner,
             what,
-            searched: self.database.searched_schemas(),
+            covered: self.database.covered_schemas(),
             insiders: self.database.insiders(current, &observed.administrator.name),
             fingerprint,
         });

@@ -52,7 +52,7 @@ const HANDED_OVER_CODE: &str = concat!(
     include_str!("../plan/sql/code.sql"),
     ",\n",
     include_str!("../plan/sql/objects.sql"),
-    include_str!("../plan/sql/search_path.sql"),
+    include_str!("../plan/sql/planted.sql"),
     include_str!("queries/handed_over_code.sql")
 );
 const FINGERPRINT: &str = concat!(
@@ -60,7 +60,7 @@ const FINGERPRINT: &str = concat!(
     include_str!("../plan/sql/code.sql"),
     ",\n",
     include_str!("../plan/sql/objects.sql"),
-    include_str!("../plan/sql/search_path.sql"),
+    include_str!("../plan/sql/planted.sql"),
     include_str!("../plan/sql/fingerprint.sql")
 );
 const CURRENT_DATABASE: &str =
@@ -305,21 +305,14 @@ async fn read_contents(
     let owner = observed.databases.get(name).map(|seen| &seen.owner);
     if let (Some(owner), Some(new_owner)) = (owner, new_owner) {
         let administrator = &observed.administrator.name;
-        // What these roles may do follows from the definitions.
-        let creators = declared.into_iter().flat_map(|database| &database.creators);
-        let known = desired.roles.keys().chain(creators).map(RoleName::as_str).collect();
         let covered = declared.into_iter().flat_map(|database| database.covered_schemas());
         let covered = covered.map(SchemaName::as_str).collect();
-        let searched: Vec<String> =
-            declared.into_iter().flat_map(|database| database.searched_schemas()).collect();
         let transfer = |from, one_by_one, schemas| Transfer {
             from,
             to: new_owner,
             one_by_one,
             schemas,
-            known: &known,
             covered: &covered,
-            searched: &searched,
             insiders: declared.map(|one| one.insiders(owner, administrator)).unwrap_or_default(),
         };
         if owner != new_owner {
@@ -347,13 +340,9 @@ struct Transfer<'a> {
     one_by_one: bool,
     /// The only schemas whose objects are transferred; `None` means all.
     schemas: Option<Vec<&'a str>>,
-    /// The declared roles and the creators.
-    known: &'a Vec<&'a str>,
     /// The schemas that an application covers.
     covered: &'a Vec<&'a str>,
-    /// The schemas that the `search_path` of the new owner can contain.
-    searched: &'a Vec<String>,
-    /// The roles whose objects in these schemas do not count.
+    /// The roles whose objects and schemas do not count.
     insiders: BTreeSet<&'a RoleName>,
 }
 
@@ -368,18 +357,10 @@ impl Transfer<'_> {
             return Ok(transfer);
         }
         let insiders: Vec<&str> = self.insiders.iter().map(|role| role.as_str()).collect();
-        let parameters: [&(dyn ToSql + Sync); 8] = [
-            &from,
-            &self.one_by_one,
-            &self.schemas,
-            &to,
-            &self.searched,
-            &insiders,
-            &self.known,
-            &self.covered,
-        ];
+        let parameters: [&(dyn ToSql + Sync); 6] =
+            [&from, &self.one_by_one, &self.schemas, &to, &insiders, &self.covered];
         transfer.code = snapshot.query(HANDED_OVER_CODE, &parameters).await?;
-        transfer.fingerprint = Some(snapshot.query_text(FINGERPRINT, &parameters[..6]).await?);
+        transfer.fingerprint = Some(snapshot.query_text(FINGERPRINT, &parameters).await?);
         Ok(transfer)
     }
 }

@@ -3,7 +3,12 @@
 -- (fingerprint.sql) follows. The observation and the check after the transfer execute the same text.
 , reached AS (
   -- The objects, and those of any owner that are used together with them.
+  -- A permanent object can have a temporary type.
   SELECT h.classid, h.objid FROM handed_over h
+  LEFT JOIN pg_class c ON h.classid = 'pg_class'::regclass AND c.oid = h.objid
+  LEFT JOIN pg_type t ON h.classid = 'pg_type'::regclass AND t.oid = h.objid
+  LEFT JOIN pg_namespace n ON n.oid = coalesce(c.relnamespace, t.typnamespace)
+  WHERE coalesce(n.nspname, '') !~ '^pg_(toast_)?temp_'
   UNION
   SELECT further.classid, further.objid FROM reached r CROSS JOIN LATERAL (
     -- Partitions and other children: a row of the table can be one of theirs.
@@ -35,11 +40,11 @@
 ), relation AS (
   SELECT c.oid, c.reltype, c.relowner AS owner, n.nspname AS schema
   FROM reached r JOIN pg_class c ON r.classid = 'pg_class'::regclass AND c.oid = r.objid
-  JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname !~ '^pg_(toast_)?temp_'
+  JOIN pg_namespace n ON n.oid = c.relnamespace
 ), type AS (
   SELECT t.oid, t.typowner AS owner, n.nspname AS schema
   FROM reached r JOIN pg_type t ON r.classid = 'pg_type'::regclass AND t.oid = r.objid
-  JOIN pg_namespace n ON n.oid = t.typnamespace WHERE n.nspname !~ '^pg_(toast_)?temp_'
+  JOIN pg_namespace n ON n.oid = t.typnamespace
 ), not_handed_over AS (
   SELECT classid, objid FROM reached EXCEPT SELECT classid, objid FROM handed_over
 ), with_cast AS (
@@ -147,6 +152,11 @@
   UNION SELECT e.classid, e.objid, p.owner, p.oid FROM expression e
   JOIN pg_depend d ON d.classid = e.classid AND d.objid = e.objid AND d.objsubid = 0
   JOIN pg_operator x ON d.refclassid = 'pg_operator'::regclass AND x.oid = d.refobjid JOIN unsafe p ON p.oid = x.oprcode
+  -- JSON functions return a domain, whose constraints they check. pg_depend does not contain it.
+  UNION SELECT e.classid, e.objid, t.typowner, NULL FROM expression e
+  CROSS JOIN LATERAL regexp_matches(e.definition::text,
+    '[{]JSONRETURNING :format (?:<>|[{][^}]*[}]) :typid ([0-9]+)', 'g') f(match)
+  JOIN pg_type t ON t.oid::text = f.match[1] WHERE t.oid >= 16384
   -- The functions of which these objects consist.
   UNION SELECT m.classid, m.objid, p.owner, p.oid FROM (
     SELECT e.classid, e.objid, o.oprcode::oid AS function

@@ -1,7 +1,7 @@
--- Returns the fingerprint of the code in objects that get another owner: a hash of its catalog rows, of the objects of other
--- roles in the search_path, and of the privileges with which other roles add code to the objects later. It depends on neither
+-- Returns the fingerprint of the code in objects that get another owner: a hash of its catalog rows, of the objects and
+-- schemas of other roles, and of the privileges with which other roles add code to the objects later. It depends on neither
 -- the owner of these objects nor the privileges of both owners. handed_over, party (the OIDs of both owners), code.sql and
--- search_path.sql precede it.
+-- planted.sql precede it.
 , privilege AS (
   SELECT h.classid, jsonb_build_array(c.oid, x.grantee, x.privilege_type)::text AS definition
   FROM handed_over h JOIN pg_class c ON h.classid = 'pg_class'::regclass AND c.oid = h.objid
@@ -21,7 +21,7 @@
   UNION ALL SELECT 'pg_proc'::regclass, (to_jsonb(p) - 'proowner' - 'proacl')::text FROM pg_proc p
   WHERE p.oid IN (SELECT function FROM called) AND p.oid >= 16384
   UNION ALL SELECT o.classid, 'of another role: ' || o.objid FROM of_others o
-  UNION ALL SELECT s.classid, format('of role %s in the search path: %s', s.owner, s.objid) FROM in_search_path s
+  UNION ALL SELECT p.classid, format('of role %s: %s', p.owner, p.objid) FROM planted p
   -- The settings of the database, if its owner changes. Those of roles are declared.
   UNION ALL SELECT 'pg_db_role_setting'::regclass, s.setconfig::text
   FROM handed_over h JOIN pg_db_role_setting s ON h.classid = 'pg_database'::regclass AND s.setdatabase = h.objid

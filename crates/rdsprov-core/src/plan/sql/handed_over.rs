@@ -9,16 +9,16 @@ use std::collections::BTreeSet;
 use super::Statement;
 use super::identity::CHANGED_SINCE_PLAN;
 use super::statement::one_line;
-use crate::name::{RoleName, literal};
+use crate::name::{RoleName, SchemaName, literal};
 
 /// The query for the fingerprint of the code in some objects. `WITH RECURSIVE handed_over AS (…)`, with the
-/// columns `classid` and `objid` of the objects, `party AS (…)`, with the OIDs of both owners, and `searched`
-/// and `insider` (see search_path.sql) precede it. The observation executes the same files.
+/// columns `classid` and `objid` of the objects, `party AS (…)`, with the OIDs of both owners, and `covered`
+/// and `insider` (see planted.sql) precede it. The observation executes the same files.
 const FINGERPRINT: &str = concat!(
     include_str!("code.sql"),
     ",\n",
     include_str!("objects.sql"),
-    include_str!("search_path.sql"),
+    include_str!("planted.sql"),
     include_str!("fingerprint.sql")
 );
 
@@ -47,9 +47,9 @@ pub struct Transfer<'a> {
     pub from: &'a RoleName,
     pub to: &'a RoleName,
     pub what: HandedOver,
-    /// The schemas that the `search_path` of the new owner can contain.
-    pub searched: BTreeSet<String>,
-    /// The roles whose objects in these schemas do not count.
+    /// The schemas that applications cover.
+    pub covered: BTreeSet<&'a SchemaName>,
+    /// The roles whose objects and schemas do not count.
     pub insiders: BTreeSet<&'a RoleName>,
     /// The fingerprint of the code in the objects.
     pub fingerprint: &'a str,
@@ -104,7 +104,7 @@ pub fn assert_handed_over(transfer: &Transfer<'_>) -> Statement {
          handed_over AS (SELECT classid, objid FROM moved \
          WHERE dbid = (SELECT oid FROM pg_database WHERE datname = current_database()){shared}), \
          party AS (SELECT oid FROM pg_roles WHERE rolname IN ({from}, {to})), \
-         searched AS (SELECT name FROM unnest(ARRAY[{searched}]) name), \
+         covered AS (SELECT name FROM unnest(ARRAY[{covered}]::text[]) name), \
          insider AS (SELECT oid FROM pg_roles WHERE rolname IN ({insiders})) {query}) <> {fingerprint} \
          THEN RAISE EXCEPTION USING ERRCODE = '{CHANGED_SINCE_PLAN}', MESSAGE = \
          format('the code that role %s would get in database %s, or a privilege to add code, is not what was observed', {to}, current_database()); END IF; \
@@ -114,7 +114,7 @@ pub fn assert_handed_over(transfer: &Transfer<'_>) -> Statement {
         remember_checked = remember_checked(),
         from = literal(from.as_str()),
         to = literal(to.as_str()),
-        searched = literals(transfer.searched.iter().map(String::as_str)),
+        covered = literals(transfer.covered.iter().map(|schema| schema.as_str())),
         insiders = literals(transfer.insiders.iter().map(|role| role.as_str())),
         fingerprint = literal(transfer.fingerprint)
     );

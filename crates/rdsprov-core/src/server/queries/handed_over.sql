@@ -1,8 +1,8 @@
 -- Selects the objects of an owner that a transfer gives to another role. plan/sql/code.sql follows.
 -- $1: the owner, $2: whether the objects are transferred one by one: then, objects of extensions and event triggers are
 -- not transferred. $3: the only schemas whose objects are transferred, or null for all. $4: the new owner, which need not
--- exist yet. $5: the schemas that its search_path can contain. $6: the roles whose objects in these schemas do not count:
--- both owners, the administrator and the creators.
+-- exist yet. $5: the roles whose objects and schemas do not count: both owners, the administrator and the creators. $6: the
+-- schemas that an application covers.
 WITH RECURSIVE handed_over AS (
   SELECT s.classid, s.objid FROM pg_shdepend s CROSS JOIN pg_identify_object(s.classid, s.objid, s.objsubid) i
   WHERE s.dbid = (SELECT oid FROM pg_database WHERE datname = current_database())
@@ -18,8 +18,8 @@ WITH RECURSIVE handed_over AS (
     AND pg_get_userbyid(s.subowner) = $1 AND NOT $2
 ), party AS (
   SELECT r.oid FROM pg_roles r WHERE r.rolname IN ($1, $4)
-), searched AS (
-  SELECT name FROM unnest($5::text[]) name
 ), insider AS (
-  SELECT r.oid FROM pg_roles r WHERE r.rolname = ANY ($6::text[])
+  SELECT r.oid FROM pg_roles r WHERE r.rolname = ANY ($5::text[])
+), covered AS (
+  SELECT name FROM unnest($6::text[]) name
 )

@@ -1,6 +1,5 @@
 -- Lists the code that a new owner gets, as one JSON document that deserializes to a list of `Code`. handed_over.sql,
--- plan/sql/code.sql, `object` (plan/sql/objects.sql) and plan/sql/search_path.sql precede it, with $1 to $6. $7: the
--- declared roles and the creators, $8: the schemas that an application covers.
+-- plan/sql/code.sql, `object` (plan/sql/objects.sql) and plan/sql/planted.sql precede it, with $1 to $6.
 -- Of the objects of the administrator ($2), only the code that other roles planted counts. An administrator writes no such
 -- code for itself, but other roles can own the functions that it calls, and add triggers to its tables.
 , trusted AS (
@@ -29,8 +28,8 @@
     AND c.relowner <> e.owner AND c.relowner NOT IN (SELECT oid FROM trusted)
     AND NOT ($2 AND pg_get_userbyid(c.relowner) = $4)
 ), privilege AS (
-  -- With these, a role that no application declares adds code later, which the new owner executes: a trigger, a foreign
-  -- key whose table has triggers, an object in a schema of its search_path, or a schema with its name. A plan revokes what
+  -- With these, another role adds code later, which the new owner executes: a trigger, a foreign key whose table has
+  -- triggers, an object in a schema of its search_path, or a schema with its name. A plan revokes what
   -- PUBLIC has on the database, on schema public, on covered schemas, and on the objects in these.
   SELECT x.grantee, 'pg_class'::regclass AS class, x.privilege_type, i.identity, i.schema FROM handed_over h
   JOIN pg_class c ON h.classid = 'pg_class'::regclass AND c.oid = h.objid
@@ -42,8 +41,7 @@
   UNION ALL
   SELECT x.grantee, 'pg_namespace'::regclass, x.privilege_type, 'schema ' || quote_ident(n.nspname), quote_ident(n.nspname)
   FROM pg_namespace n CROSS JOIN aclexplode(n.nspacl) x
-  WHERE x.privilege_type = 'CREATE' AND $3 IS NULL
-    AND (n.nspname = 'public' OR pg_get_userbyid(n.nspowner) IN ($1, $4, 'pg_database_owner'))
+  WHERE x.privilege_type = 'CREATE' AND $3 IS NULL AND x.grantee <> n.nspowner
   UNION ALL
   SELECT x.grantee, 'pg_database'::regclass, x.privilege_type, 'the database', NULL FROM pg_database d
   CROSS JOIN aclexplode(d.datacl) x
@@ -53,16 +51,24 @@
   SELECT coalesce('role ' || r.rolname, 'PUBLIC') AS grantee, p.class, p.privilege_type, min(p.identity) AS first,
     count(DISTINCT p.identity) - 1 AS others
   FROM privilege p LEFT JOIN pg_roles r ON r.oid = p.grantee
-  WHERE CASE WHEN p.grantee = 0 THEN p.schema NOT IN (SELECT quote_ident(name) FROM unnest($8::text[]) name)
+  WHERE CASE WHEN p.grantee = 0 THEN p.schema NOT IN (SELECT quote_ident(name) FROM covered)
       AND (p.class <> 'pg_namespace'::regclass OR p.schema <> 'public')
-    ELSE NOT r.rolsuper AND r.rolname NOT IN ($1, $4, 'pg_database_owner', current_user) AND r.rolname <> ALL ($7::text[]) END
+    ELSE NOT r.rolsuper AND r.rolname <> 'pg_database_owner' AND r.oid NOT IN (SELECT oid FROM insider) END
   GROUP BY 1, 2, 3
-), other AS (
+), used AS (
   -- Partitions, children, parents and types of other roles, and the functions that the code calls.
   SELECT classid, objid, owner, schema FROM of_others
   UNION SELECT 'pg_proc'::regclass, p.oid, c.owner, n.nspname
   FROM called c JOIN pg_proc p ON p.oid = c.function JOIN pg_namespace n ON n.oid = p.pronamespace
-  UNION SELECT classid, objid, owner, schema FROM in_search_path WHERE $3 IS NULL
+), other AS (
+  SELECT classid, objid, owner, schema, 0 AS number, 0 AS count FROM used
+  -- A role can have any number of objects.
+  UNION ALL SELECT classid, objid, owner, schema, row_number() OVER (of_role ORDER BY classid, objid), count(*) OVER of_role
+  FROM (SELECT classid, objid, owner, schema FROM planted WHERE $3 IS NULL EXCEPT SELECT * FROM used) p
+  WINDOW of_role AS (PARTITION BY owner, schema)
+), of_role AS (
+  SELECT o.*, r.rolname FROM other o JOIN pg_roles r ON r.oid = o.owner
+  WHERE NOT r.rolsuper AND r.oid NOT IN (SELECT oid FROM insider)
 ), listed AS (
   SELECT i.type AS kind, c.schema, i.identity AS name FROM code c
   LEFT JOIN pg_rewrite w ON c.classid = 'pg_rewrite'::regclass AND w.oid = c.objid AND w.rulename = '_RETURN'
@@ -71,9 +77,10 @@
     coalesce(w.ev_class, c.objid), 0) i
   WHERE i.identity IS NOT NULL
   -- Their owners can change them at any time.
-  UNION SELECT i.type, o.schema, format('%s of role %s', i.identity, r.rolname) FROM other o
-  JOIN pg_roles r ON r.oid = o.owner CROSS JOIN pg_identify_object(o.classid, o.objid, 0) i
-  WHERE NOT r.rolsuper AND r.rolname NOT IN ($1, $4, current_user) AND r.rolname <> ALL ($7::text[])
+  UNION SELECT i.type, o.schema, format('%s of role %s', i.identity, o.rolname)
+  FROM of_role o CROSS JOIN pg_identify_object(o.classid, o.objid, 0) i WHERE o.number <= 10
+  UNION ALL SELECT 'object', schema, format('%s more%s of role %s', count - 10, ' in schema ' || quote_ident(schema), rolname)
+  FROM of_role WHERE number = 11
   UNION ALL SELECT 'privilege', NULL, format('%s of %s on %s', privilege_type, grantee,
     first || CASE others WHEN 0 THEN '' ELSE format(' and %s more', others) END) FROM kept
   -- A stored value can be in another encoding, in which it cannot be cut. Applications store secrets in parameters of
