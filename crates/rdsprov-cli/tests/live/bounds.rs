@@ -514,6 +514,27 @@ fn large_template_concerns_new_databases_only() {
     assert!(refused.contains("database template1 contains too many schemas"), "{refused}");
 }
 
+/// Each role that can connect can create large objects, also in `template1`.
+#[test]
+fn large_objects_of_other_roles_stop_nothing() {
+    let (fixture, definitions) = two_teams(*versions().last().unwrap());
+    let fill = "SET allow_system_table_mods = on; INSERT INTO pg_largeobject_metadata (oid, lomowner, lomacl)
+        SELECT 1000000 + i, 'shop_reader'::regrole, '{=rw/shop_reader,hr_owner=rw/shop_reader}'
+        FROM generate_series(1, 250001) i";
+    fixture.query_in("hr", fill);
+    let check = ["check", "--env", "dev"];
+    expect(&fixture.run(&definitions, &check), 0);
+    expect(&fixture.run(&definitions, &["access", "--env", "dev"]), 0);
+    fixture.query_in("template1", fill);
+    fixture.query("DROP DATABASE hr");
+    expect(&fixture.run(&definitions, &APPLY), 0);
+    expect(&fixture.run(&definitions, &check), 0);
+    // Those of the owner count.
+    let sql = "SELECT lo_create(4711); GRANT SELECT ON LARGE OBJECT 4711 TO PUBLIC";
+    fixture.server.sql_as("hr_owner", &password("hr"), "hr", sql).unwrap();
+    expect(&fixture.run(&definitions, &check), 2);
+}
+
 /// Settings that the definitions accept can be read again.
 #[test]
 fn longest_settings_converge() {

@@ -238,6 +238,39 @@ fn adoption_in_parts() {
     }
 }
 
+/// The old owner left its database as a template, which each role with `CREATEDB` can copy.
+#[test]
+fn template_of_an_application_is_drift() {
+    for major in versions() {
+        let (fixture, definitions) = shop(major);
+        fixture.query("CREATE ROLE other LOGIN CREATEDB PASSWORD 'Canary-other'");
+        let copies = || {
+            let copy = "CREATE DATABASE copy TEMPLATE shop";
+            fixture.server.sql_as("other", "Canary-other", "postgres", copy).is_ok()
+        };
+        assert!(!copies(), "PostgreSQL {major}");
+        fixture.query("ALTER DATABASE shop IS_TEMPLATE true");
+        assert!(copies(), "PostgreSQL {major}");
+        fixture.query("DROP DATABASE copy");
+        expect(&fixture.run(&definitions, &["check", "--env", "dev"]), 2);
+        require_allowed_hazards(&fixture);
+        let output = expect(&approved(&fixture, &definitions, &[]), 3);
+        assert!(output.contains("revokes_access"), "{output}");
+        expect(&approved(&fixture, &definitions, &["--allow", "revokes_access"]), 0);
+        assert!(!copies(), "PostgreSQL {major}");
+        expect(&fixture.run(&definitions, &["check", "--env", "dev"]), 0);
+        // Together with another owner.
+        fixture.query("ALTER DATABASE shop IS_TEMPLATE true");
+        fixture.app("dev", "shop", "next_owner");
+        let text = std::fs::read_to_string(&definitions).unwrap();
+        let next = fixture.definitions(&text.replace("shop_owner", "next_owner"));
+        let allow = ["--allow", "changes_owner,revokes_access"];
+        expect(&approved(&fixture, &next, &allow), 0);
+        assert!(!copies(), "PostgreSQL {major}");
+        expect(&fixture.run(&next, &["check", "--env", "dev"]), 0);
+    }
+}
+
 #[test]
 fn frozen_databases() {
     for major in versions() {

@@ -78,6 +78,74 @@ fn membership_of_an_undeclared_role_stops_no_application() {
     }
 }
 
+/// Before PostgreSQL 15, each role can grant itself, and before 16, a role with `ADMIN OPTION` its group.
+#[test]
+fn membership_that_a_role_gives_away_stops_no_application() {
+    for major in versions().into_iter().filter(|major| *major < 16) {
+        let fixture = Fixture::new(major);
+        drop(attacker(&fixture));
+        let definitions = declare(&fixture, &[HR, SHOP]);
+        expect(&fixture.run(&definitions, &APPLY), 0);
+        let configuration = "[environments.dev]\napproval = \"required\"\n";
+        std::fs::write(fixture.path().join("rdsprov.toml"), configuration).unwrap();
+        fixture.query("CREATE ROLE lead LOGIN PASSWORD 'Canary-lead'; CREATE ROLE tools");
+        fixture.query("GRANT tools TO lead WITH ADMIN OPTION");
+        for group in if major < 15 { &["tools", "lead"][..] } else { &["tools"] } {
+            let grant = format!("GRANT {group} TO shop_owner");
+            fixture.server.sql_as("lead", "Canary-lead", "postgres", &grant).unwrap();
+            fixture.query("ALTER ROLE shop_owner CONNECTION LIMIT 3");
+            let mut command = fixture.command(&definitions, &KEEP_GOING);
+            let output = command.env("ALLOW_DB_PROVISION", "true").output().unwrap();
+            let text = expect(&output, 0);
+            let note = format!(
+                "note[membership-by-other]: role shop_owner has a membership in {group} that is not declared"
+            );
+            assert!(text.contains(&note), "PostgreSQL {major}: {text}");
+            let limit = "SELECT rolconnlimit FROM pg_roles WHERE rolname = 'shop_owner'";
+            assert_eq!(fixture.query(limit), "-1", "PostgreSQL {major}: {text}");
+            expect(&fixture.run(&definitions, &CHECK), 2);
+            fixture.query(&format!("REVOKE {group} FROM shop_owner"));
+            expect(&fixture.run(&definitions, &CHECK), 0);
+        }
+        // Control: what a role with CREATEROLE, as which it administers all others, has granted is revoked.
+        fixture.query("ALTER ROLE lead CREATEROLE");
+        let grant = "GRANT tools TO shop_owner";
+        fixture.server.sql_as("lead", "Canary-lead", "postgres", grant).unwrap();
+        let mut command = fixture.command(&definitions, &KEEP_GOING);
+        let output = command.env("ALLOW_DB_PROVISION", "true").output().unwrap();
+        let text = expect(&output, 3);
+        assert!(text.contains("revokes_access"), "PostgreSQL {major}: {text}");
+    }
+}
+
+/// What a reader grants on its future objects to roles of other applications is revoked as a step of its own
+/// application, and without a hazard, which could stop the applications of its database.
+#[test]
+fn default_privileges_of_a_role_stop_no_application() {
+    for major in versions() {
+        let fixture = salaries(major);
+        let definitions = declare(&fixture, &[&[HR, SHOP][..], &ANALYST].concat());
+        expect(&fixture.run(&definitions, &APPLY), 0);
+        let configuration = "[environments.dev]\napproval = \"required\"\n";
+        std::fs::write(fixture.path().join("rdsprov.toml"), configuration).unwrap();
+        let grant = "ALTER DEFAULT PRIVILEGES GRANT SELECT ON TABLES TO hr_owner";
+        fixture.server.sql_as("analyst", &password("reports"), "shop", grant).unwrap();
+        let output = fixture.run(&definitions, &["plan", "--env", "dev", "--format", "json"]);
+        let plan: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        let step = &plan["transactions"][0]["steps"][0];
+        assert_eq!(step["application"], "reports", "PostgreSQL {major}: {plan}");
+        fixture.query("ALTER ROLE shop_owner CONNECTION LIMIT 3");
+        let mut command = fixture.command(&definitions, &APPLY);
+        let output = command.env("ALLOW_DB_PROVISION", "true").output().unwrap();
+        let text = expect(&output, 0);
+        let state = "SELECT rolconnlimit, (SELECT count(*) FROM pg_default_acl
+              WHERE defaclrole = 'analyst'::regrole AND defaclacl::text ~ 'hr_owner')
+            FROM pg_roles WHERE rolname = 'shop_owner'";
+        assert_eq!(fixture.query_in("shop", state), "-1|0", "PostgreSQL {major}: {text}");
+        expect(&fixture.run(&definitions, &CHECK), 0);
+    }
+}
+
 /// Each statement holds a row that the plan changes, in a transaction that stays open.
 #[test]
 fn lock_of_a_role_concerns_its_application_only() {

@@ -57,3 +57,27 @@ fn privileges_of_predefined_groups_are_revoked() {
         fixture.server.sql_as("shop_reader", &password("reports"), "shop", reads).unwrap();
     }
 }
+
+/// Each role with IAM tokens is a member of `rds_iam`.
+#[test]
+fn privileges_of_rds_iam_are_revoked() {
+    for major in versions() {
+        let fixture = Fixture::new(major);
+        fixture.app("dev", "shop", "shop_owner");
+        let definitions = fixture.definitions(
+            r#"application_databases = {
+                shop   = { database_name = "shop", username = "shop_owner" }
+                tokens = { database_name = "shop", username = "shop_tokens", access_level = "reader", auth = "iam" }
+            }"#,
+        );
+        expect(&fixture.run(&definitions, &["apply", "--env", "dev"]), 0);
+        let grant = "CREATE TABLE public.orders (id int); GRANT INSERT ON orders TO rds_iam";
+        fixture.server.sql_as("shop_owner", &password("shop"), "shop", grant).unwrap();
+        let inserts = "SELECT has_table_privilege('shop_tokens', 'public.orders', 'INSERT')";
+        assert_eq!(fixture.query_in("shop", inserts), "t", "PostgreSQL {major}");
+        expect(&fixture.run(&definitions, &["check", "--env", "dev"]), 2);
+        expect(&fixture.run(&definitions, &["apply", "--env", "dev"]), 0);
+        assert_eq!(fixture.query_in("shop", inserts), "f", "PostgreSQL {major}");
+        expect(&fixture.run(&definitions, &["check", "--env", "dev"]), 0);
+    }
+}

@@ -23,6 +23,9 @@ pub struct Database {
     /// The `CONNECTION LIMIT` of the database; -1 means no limit.
     #[serde(default = "no_limit")]
     pub connection_limit: i32,
+    /// Whether each role with `CREATEDB` can copy the database (`IS_TEMPLATE`).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_template: bool,
     /// Whether the database allows connections and the administrator has `CONNECT` on it.
     pub connectable: bool,
     /// The ACL of the database itself.

@@ -43,6 +43,9 @@ pub struct DatabaseBasis {
     pub attributes: String,
     /// Whether the database allows connections.
     pub allow_connections: bool,
+    /// Whether the database is a template.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_template: bool,
     /// The comment.
     pub comment: String,
     /// The privileges of PUBLIC on the database.
@@ -68,6 +71,7 @@ pub(super) enum Part {
     /// The whole database, which did not exist.
     Database(DatabaseName),
     AllowConnections(DatabaseName),
+    IsTemplate(DatabaseName),
     Comment(DatabaseName),
     PrivilegesOfPublic(DatabaseName),
     Privileges(DatabaseName, RoleName),
@@ -145,6 +149,7 @@ impl DatabaseBasis {
         Self {
             attributes: sha256_json(&observed::Database {
                 allow_connections: true,
+                is_template: false,
                 connectable: true,
                 acl: Vec::new(),
                 comment: None,
@@ -156,6 +161,7 @@ impl DatabaseBasis {
                 ..seen.clone()
             }),
             allow_connections: seen.allow_connections,
+            is_template: seen.is_template,
             comment: sha256_json(&(&seen.comment, seen.comment_too_long)),
             public: sha256_json(&by_grantee.get(&Grantee::Public)),
             privileges: privileges.collect(),
@@ -174,6 +180,7 @@ impl DatabaseBasis {
             || self.contents != earlier.contents
             || self.allow_connections != earlier.allow_connections
                 && !is_done(Part::AllowConnections)
+            || self.is_template != earlier.is_template && !is_done(Part::IsTemplate)
             || self.comment != earlier.comment && !is_done(Part::Comment)
             || self.public != earlier.public && !is_done(Part::PrivilegesOfPublic)
             || changed_grantees

@@ -35,6 +35,8 @@ pub(super) struct DatabasePlanner<'a, 'b> {
     pub schemas_in_scope: Vec<ResolvedSchema>,
     /// Whether the plan creates the schema of the compared objects.
     pub schema_is_planned: bool,
+    /// The application of the next steps, if they revoke what a role of another application grants of its own.
+    pub application_of_grantor: Option<ApplicationName>,
     pub steps: Vec<Step>,
 }
 
@@ -89,6 +91,7 @@ impl<'a, 'b> DatabasePlanner<'a, 'b> {
             extension_users: ExtensionUsers::default(),
             schemas_in_scope: Vec::new(),
             schema_is_planned: false,
+            application_of_grantor: None,
             steps: Vec::new(),
         }
     }
@@ -144,6 +147,7 @@ impl<'a> DatabasePlanner<'a, '_> {
         let target = GrantTarget::Database(self.name.clone());
         let verb = match action {
             Action::CreateSchema | Action::CreateExtension => "create",
+            Action::Revoke => "revoke",
             _ if hazards.contains(&Hazard::RevokesAccess) => "revoke",
             _ => "grant",
         };
@@ -274,7 +278,28 @@ impl<'a> DatabasePlanner<'a, '_> {
     }
 
     pub(super) fn application(&self, role: Option<&RoleName>) -> ApplicationName {
-        self.planner.application_of_privilege(role, self.database).clone()
+        let of_privilege = || self.planner.application_of_privilege(role, self.database).clone();
+        self.application_of_grantor.clone().unwrap_or_else(of_privilege)
+    }
+
+    /// Returns the application of what a role grants on its own future objects: that of the role, so that it
+    /// stops no other one; `None` for the owner, the creators and undeclared roles, and if `to` is not adopted yet.
+    pub(super) fn application_of_grantor(
+        &self,
+        grantor: &RoleName,
+        to: Option<&RoleName>,
+    ) -> Option<ApplicationName> {
+        let planner = &self.planner;
+        let home = planner.role_of_clone(grantor).unwrap_or(grantor);
+        let is_managed = |role: &RoleName| {
+            let seen = planner.observed.roles.get(role);
+            seen.is_some_and(|seen| planner.desired.manages(seen.marker().as_ref()))
+        };
+        let is_own = planner.desired.roles.contains_key(home)
+            && is_managed(home)
+            && !self.is_creator(grantor)
+            && to.is_none_or(is_managed);
+        is_own.then(|| planner.application_for(home, self.database).clone())
     }
 
     /// Returns the privileges of each declared role, except the owner, on objects of a schema: none

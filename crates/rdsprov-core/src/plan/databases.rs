@@ -368,6 +368,12 @@ impl<'a> Planner<'a> {
             let hazard = Some(Hazard::ReopensDatabase);
             change(Action::AlterDatabase, summary, sql::open_database(name), hazard);
         }
+        if seen.is_template {
+            let summary =
+                format!("database {name}: no template that each role with CREATEDB copies");
+            let hazard = Some(Hazard::RevokesAccess);
+            change(Action::AlterDatabase, summary, sql::end_template(name), hazard);
+        }
         let administrator = &self.observed.administrator;
         let mut wanted = database.privileges();
         if database.owner.is_some() {

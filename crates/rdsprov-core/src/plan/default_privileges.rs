@@ -144,14 +144,15 @@ impl DatabasePlanner<'_, '_> {
             });
             return;
         }
-        let hazards = [Hazard::RevokesAccess];
-        self.step(
-            Action::DefaultPrivileges,
-            revoke.grantee.role(),
-            &row.role,
-            summary,
-            statement,
-            &hazards,
-        );
+        let grantee = revoke.grantee.role();
+        self.application_of_grantor = self.application_of_grantor(&row.role, grantee);
+        // Nobody has access through the future objects of a role that must not own any. Its database has other
+        // applications, which a hazard would stop.
+        let (action, hazards) = match self.application_of_grantor {
+            Some(_) => (Action::Revoke, &[][..]),
+            None => (Action::DefaultPrivileges, &[Hazard::RevokesAccess][..]),
+        };
+        self.step(action, grantee, &row.role, summary, statement, hazards);
+        self.application_of_grantor = None;
     }
 }

@@ -1,10 +1,10 @@
-//! The predefined roles whose privileges applications have through memberships.
+//! The predefined roles whose privileges applications have through memberships, also in `rds_iam`.
 
 use std::collections::BTreeSet;
 
-use crate::desired::Desired;
+use crate::desired::{Credential, Desired};
 use crate::name::RoleName;
-use crate::observed::Observed;
+use crate::observed::{Observed, RDS_IAM};
 use crate::predefined_role;
 
 /// Returns the predefined roles of which declared roles are members, directly or through other predefined
@@ -16,6 +16,9 @@ pub(crate) fn predefined_groups<'a>(
     let mut groups = BTreeSet::new();
     let mut found: Vec<&RoleName> =
         desired.roles.values().flat_map(|role| &role.memberships).collect();
+    if desired.roles.values().any(|role| role.credential == Credential::Iam) {
+        found.extend(observed.roles.keys().find(|role| role.as_str() == RDS_IAM));
+    }
     while let Some(group) = found.pop() {
         if predefined_role::is_predefined(group) && groups.insert(group) {
             let memberships =

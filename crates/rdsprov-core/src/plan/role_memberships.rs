@@ -228,7 +228,11 @@ impl Planner<'_> {
         !groups.any(predefined_role::is_predefined)
             && !predefined_role::is_predefined(&membership.grantor)
             && grantor.is_some_and(|grantor| {
-                !self.is_delegate(grantor) && !self.authority.leads_to(grantor, RDS_SUPERUSER)
+                // Before PostgreSQL 16, CREATEROLE administers all roles.
+                let administers_all = grantor.create_role && self.observed.major() < 16;
+                !administers_all
+                    && !self.is_delegate(grantor)
+                    && !self.authority.leads_to(grantor, RDS_SUPERUSER)
             })
     }
 
@@ -306,7 +310,7 @@ impl Planner<'_> {
             group: group.clone(),
             grantor: membership.grantor.clone(),
         };
-        if is_foreign && major >= 16 && self.is_given_away(membership) {
+        if is_foreign && self.is_given_away(membership) {
             self.note(left);
             return;
         }

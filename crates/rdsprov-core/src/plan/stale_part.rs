@@ -89,6 +89,9 @@ fn changed_part(scope: &Scope, step: &Step<String>) -> Option<Part> {
             Action::AlterDatabase if step.hazards.contains(&Hazard::ReopensDatabase) => {
                 Some(Part::AllowConnections(database))
             }
+            Action::AlterDatabase if step.hazards.contains(&Hazard::RevokesAccess) => {
+                Some(Part::IsTemplate(database))
+            }
             Action::AlterDatabase => Some(Part::Comment(database)),
             // For a plugin database, the role of the step is the owner.
             Action::Revoke if step.hazards.contains(&Hazard::ClosesToPublic) => {

@@ -286,8 +286,9 @@ async fn read_contents(
             reason: "it was replaced by another database in the meantime".to_owned(),
         });
     }
-    snapshot.check_size().await?;
-    let mut contents: Contents = snapshot.query(DATABASE, &[&roles]).await?;
+    let large_object_owners = large_object_owners(desired, observed, name);
+    snapshot.check_size(&large_object_owners).await?;
+    let mut contents: Contents = snapshot.query(DATABASE, &[&roles, &large_object_owners]).await?;
     let needed = plan::required_relation_names(desired, observed, name, &contents);
     if !needed.is_empty() {
         let numbers: Vec<i64> = needed.into_iter().collect();
@@ -330,6 +331,25 @@ async fn read_contents(
     }
     snapshot.close().await?;
     Ok(contents)
+}
+
+/// Returns the roles whose large objects count in a database: its owners, its creators and their clones,
+/// and the administrator. Any other role that can connect could stop the plan with its own.
+fn large_object_owners<'a>(
+    desired: &'a Desired,
+    observed: &'a Observed,
+    name: &DatabaseName,
+) -> Vec<&'a str> {
+    let administrator = &observed.administrator.name;
+    let owner = observed.databases.get(name).map_or(administrator, |seen| &seen.owner);
+    let declared = desired.databases.get(name);
+    let owners = match declared {
+        Some(declared) => declared.insiders(owner, administrator),
+        None => BTreeSet::from([owner, administrator]),
+    };
+    let clones = owners.iter().filter_map(|owner| observed.clones.get(*owner));
+    let clones = clones.map(|clone| clone.name.as_str());
+    clones.chain(owners.iter().map(|owner| owner.as_str())).collect()
 }
 
 /// The objects of a role in one database that get another owner.

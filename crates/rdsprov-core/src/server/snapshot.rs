@@ -202,9 +202,15 @@ impl<'a> Snapshot<'a> {
         row.try_get(0).map_err(|error| self.failed(&error))
     }
 
-    /// Fails if the database contains so many objects that its catalogs are not read.
-    pub(crate) async fn check_size(&self) -> Result<(), ObserveError> {
-        let kinds: Vec<String> = self.query(EXCESS, &[&MAX_OBJECTS, &MAX_RELATIONS]).await?;
+    /// Fails if the database contains so many objects that its catalogs are not read. Of large objects, only
+    /// those of some owners are.
+    pub(crate) async fn check_size(
+        &self,
+        large_object_owners: &[&str],
+    ) -> Result<(), ObserveError> {
+        let parameters: [&(dyn ToSql + Sync); 3] =
+            [&MAX_OBJECTS, &MAX_RELATIONS, &large_object_owners];
+        let kinds: Vec<String> = self.query(EXCESS, &parameters).await?;
         let Some(kind) = kinds.first() else { return Ok(()) };
         let excess = format!("contains too many {kind} to be read");
         Err(ObserveError::TooLarge { place: self.place.clone(), excess })

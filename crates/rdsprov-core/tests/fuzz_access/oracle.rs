@@ -138,6 +138,12 @@ impl<'a> Rules<'a> {
     }
 
     fn disposition(&self, object: &CatalogObject, item: &Item) -> Disposition {
+        // Those of other roles are not read.
+        let is_known =
+            self.creators().contains(object.owner.as_str()) || object.owner == ADMINISTRATOR;
+        if object.name.class == ObjectClass::LargeObject && !is_known {
+            return Disposition::Keep;
+        }
         let Some(grantee) = &item.0 else { return self.public_disposition(object, item) };
         if *grantee == object.owner || !self.is_declared_non_owner(grantee) {
             return Disposition::Keep;

@@ -37,6 +37,11 @@ pub fn disallow_connections(database: &DatabaseName) -> Statement {
     Statement::plain(format!("ALTER DATABASE {} ALLOW_CONNECTIONS false", database.quoted()))
 }
 
+/// Ends that each role with `CREATEDB` can copy a database.
+pub fn end_template(database: &DatabaseName) -> Statement {
+    Statement::plain(format!("ALTER DATABASE {} IS_TEMPLATE false", database.quoted()))
+}
+
 /// Removes the default that makes transactions in a database read-only.
 pub fn end_read_only(database: &DatabaseName) -> Statement {
     Statement::plain(format!(

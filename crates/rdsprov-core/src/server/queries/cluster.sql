@@ -160,7 +160,7 @@ SELECT json_build_object(
   'databases', (
     SELECT coalesce(json_object_agg(d.datname, json_build_object(
       'oid', d.oid::bigint, 'owner', pg_catalog.pg_get_userbyid(d.datdba),
-      'allow_connections', d.datallowconn, 'connection_limit', d.datconnlimit,
+      'allow_connections', d.datallowconn, 'connection_limit', d.datconnlimit, 'is_template', d.datistemplate,
       -- Functions that take an OID return null if the object was dropped after the snapshot of the query.
       'connectable', d.datallowconn AND coalesce(pg_catalog.has_database_privilege(d.oid, 'CONNECT'), false),
       'comment', (

@@ -1,5 +1,6 @@
 -- Returns the contents of one database as one JSON document that deserializes to `Contents`; relations.sql precedes it.
--- $1: the declared roles and the orphans.
+-- $1: the declared roles and the orphans. $2: the only roles whose large objects are returned: each role that can connect
+-- can create some.
 -- The owner of an extension can add objects of its own to it, for which declared roles would then get privileges. So
 -- 'extension' is returned only if an administrator owns the object or the extension.
 , groups AS (
@@ -93,7 +94,7 @@
   UNION ALL SELECT 'foreign_server', 'pg_foreign_server'::regclass, NULL, NULL, oid, srvowner, srvacl
   FROM pg_foreign_server
   UNION ALL SELECT 'large_object', 'pg_largeobject'::regclass, NULL, NULL, oid, lomowner, lomacl
-  FROM pg_largeobject_metadata
+  FROM pg_largeobject_metadata WHERE lomowner IN (SELECT oid FROM pg_roles WHERE rolname = ANY($2::text[]))
 ), owned AS (
   SELECT s.refobjid AS owner, s.classid, s.objid FROM pg_shdepend s
   WHERE s.dbid = (SELECT oid FROM pg_database WHERE datname = current_database())
