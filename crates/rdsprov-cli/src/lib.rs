@@ -32,6 +32,7 @@ use std::ffi::OsString;
 
 use args::{CliCommand, Invocation, LogFormat};
 use error::{CliError, Exit};
+pub use output::replace_file;
 use rdsprov_core::schema::Document;
 
 /// Runs the command and returns its exit code. The first argument is the name of the program.

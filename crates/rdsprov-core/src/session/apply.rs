@@ -397,7 +397,9 @@ impl<F: Frontend> Execution<'_, F> {
         let is_digest =
             matches!(Approval::parse(self.options.approval.as_deref()), Ok(Approval::Digest(_)));
         match &self.options.plan_source {
-            PlanSource::File(_) | PlanSource::Plan { .. } => Continuation::SamePlan,
+            PlanSource::File(_) | PlanSource::Saved(_) | PlanSource::Plan(_) => {
+                Continuation::SamePlan
+            }
             PlanSource::Any if is_digest => Continuation::NewApproval,
             PlanSource::Any => Continuation::RunAgain,
         }

@@ -74,7 +74,7 @@ pub use retire::retire;
 pub use rotate::rotate;
 #[cfg(feature = "aws")]
 pub use rotation_function::rotation_function;
-pub use run_options::{ApplyOptions, Completion, PlanSource, RunOptions};
+pub use run_options::{ApplyOptions, Completion, PlanSource, RunOptions, saved_plan};
 pub use setup::{
     Delegation, Retirement, Setup, SetupBuilder, parse_definitions, parse_for_environment,
 };

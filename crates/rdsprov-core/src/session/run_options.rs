@@ -1,6 +1,6 @@
 //! The options of the runs that are recorded, and how such a run succeeds.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::error::{Error, no_refusals};
 use super::files::{is_definitions, site_policy};
@@ -70,6 +70,8 @@ pub enum PlanSource {
     /// The saved plan in a file. The run fails if its own plan differs, unless it is the rest of
     /// this plan: see [`SavedPlan::remainder`].
     File(PathBuf),
+    /// A saved plan that was read before. The run fails as with [`PlanSource::File`].
+    Saved(Box<SavedPlan>),
     /// A plan that this program has made. The run fails as with [`PlanSource::File`], or, before it
     /// contacts anything, if this plan contains refusals.
     Plan(Box<Plan>),
@@ -98,24 +100,36 @@ impl PlanSource {
     pub(super) fn read(&self, site: &SitePolicy) -> Result<Option<SavedPlan>, Error> {
         match self {
             Self::Any => Ok(None),
+            Self::Saved(saved) => Ok(Some((**saved).clone())),
             Self::Plan(plan) => {
                 no_refusals(plan)?;
                 Ok(Some(SavedPlan::new(plan)?))
             }
-            Self::File(path) => {
-                let limit = site.plan_limit();
-                let text = input_file::read_text_within(path, Input::SavedPlan, limit.as_ref())
-                    .map_err(|source| Error::PlanUnreadable { path: path.clone(), source })?;
-                let saved = SavedPlan::from_json(&text).map_err(|error| match error {
-                    SavedPlanError::NotAPlan { .. } if is_definitions(path, &text) => {
-                        Error::DefinitionsAsPlan { path: path.display().to_string() }
-                    }
-                    error => Error::PlanFile { path: path.clone(), error },
-                })?;
-                Ok(Some(saved))
-            }
+            Self::File(path) => read_saved_plan(path, site).map(Some),
         }
     }
+}
+
+/// Reads a saved plan within the limits of a site policy, and verifies its digest.
+fn read_saved_plan(path: &Path, site: &SitePolicy) -> Result<SavedPlan, Error> {
+    let limit = site.plan_limit();
+    let text = input_file::read_text_within(path, Input::SavedPlan, limit.as_ref())
+        .map_err(|source| Error::PlanUnreadable { path: path.to_owned(), source })?;
+    SavedPlan::from_json(&text).map_err(|error| match error {
+        SavedPlanError::NotAPlan { .. } if is_definitions(path, &text) => {
+            Error::DefinitionsAsPlan { path: path.display().to_string() }
+        }
+        error => Error::PlanFile { path: path.to_owned(), error },
+    })
+}
+
+/// Reads a saved plan from a file, and verifies its digest. Contacts nothing.
+///
+/// # Errors
+/// Returns an error if the file cannot be read or is not a saved plan of this version, if it was
+/// changed, or if the site policy does not allow its path.
+pub fn saved_plan(path: &Path) -> Result<SavedPlan, Error> {
+    read_saved_plan(path, &site_policy()?)
 }
 
 /// Reads the saved plan of a run whose inputs are invalid, for a better message.
