@@ -1,4 +1,4 @@
-//! The functions of the Python module.
+//! The functions of the Python module that change nothing.
 //!
 //! They convert keywords to options, call `rdsprov_core::session` without the GIL, and convert the results.
 //! `rdsprov/__init__.py` documents them.
@@ -11,19 +11,15 @@ use rdsprov_core::export::ExportScope;
 use rdsprov_core::name::{DatabaseName, RoleName};
 use rdsprov_core::observed as core_observed;
 use rdsprov_core::operations::AccessQuery;
-use rdsprov_core::plan::{Plan as CorePlan, SecretFindings, Step};
+use rdsprov_core::plan::{Plan as CorePlan, SecretFindings};
 use rdsprov_core::preflight::Check;
-use rdsprov_core::session::{
-    self, ApplyOptions, Completion, Frontend, Notice, Outcome, PlanSource, RunOptions,
-};
-use rdsprov_core::step_result::{StepResult, StepStatus};
-use rdsprov_core::text::visible;
-use serde_json::{Value, json};
+use rdsprov_core::session::{self, RunOptions};
+use serde_json::json;
 
 use crate::access::AccessReport;
 use crate::definitions::Definitions;
 use crate::observed::Observed;
-use crate::options::{self, Keywords};
+use crate::options::Keywords;
 use crate::pending_exception::PendingException;
 use crate::plan::{Basis, MadeBy, Plan};
 use crate::wait::{self};
@@ -66,7 +62,7 @@ pub fn plan(
 ) -> PyResult<Plan> {
     let keywords = Keywords(keywords.unwrap_or_else(|| PyDict::new(py)));
     let Observation { basis, observed, findings, plan } = observe_and_plan(definitions, &keywords)?;
-    Plan::new(py, basis.definitions, &keywords, MadeBy::Plan, Arc::new(observed), findings, plan)
+    Plan::new(basis.definitions, &keywords, MadeBy::Plan, Arc::new(observed), findings, plan)
 }
 
 /// Implements `rdsprov.check`.
@@ -207,126 +203,5 @@ pub fn diff(
     let observed = Observed::from_python(observed)?;
     let core = py.detach(|| CorePlan::new(&basis.desired, &observed, SecretFindings::default()));
     let made_by = MadeBy::Diff;
-    Plan::new(py, basis.definitions, &keywords, made_by, observed, SecretFindings::default(), core)
-}
-
-/// Implements `rdsprov.apply`.
-#[pyfunction]
-#[pyo3(signature = (plan, **keywords))]
-pub fn apply<'py>(
-    py: Python<'py>,
-    plan: &Bound<'py, Plan>,
-    keywords: Option<Bound<'py, PyDict>>,
-) -> PyResult<Bound<'py, PyAny>> {
-    let keywords = Keywords(keywords.unwrap_or_else(|| PyDict::new(py)));
-    let plan = plan.get();
-    if plan.made_by == MadeBy::Diff {
-        let message = "the plan was made by `diff()`, without a server; make one with `plan()`";
-        return Err(errors::usage(py, message));
-    }
-    let pending = Arc::new(PendingException::default());
-    let mut options = Keywords(plan.keywords.bind(py).clone()).server(&pending)?;
-    if let Some(build_id) = keywords.given("build_id")? {
-        options.build_id = Some(build_id);
-    }
-    options.allow.extend(keywords.allow()?);
-    let approval = match keywords.given("approval")? {
-        Some(approval) => Some(approval),
-        None => options::environment_variable(py, "ALLOW_DB_PROVISION")?,
-    };
-    let definitions = plan.definitions.bind(py).get();
-    let to_exception = |error| errors::to_exception(py, &error);
-    let builder = definitions.builder(None, &[], None).map_err(to_exception)?;
-    let mut wanted = ApplyOptions::default();
-    wanted.run.server = options;
-    wanted.run.environment = Some(plan.core.environment.clone());
-    wanted.run.run_id = keywords.text("run_id")?;
-    wanted.run.audit_output = keywords.path("audit_output")?;
-    wanted.run.audit_ledger = keywords.path("audit_ledger")?;
-    wanted.run.actor = keywords.text("actor")?;
-    wanted.run.approver = keywords.text("approver")?;
-    wanted.run.request_id = keywords.text("request_id")?;
-    wanted.run.approval = approval;
-    wanted.run.plan_source = PlanSource::Plan(Box::new(plan.core.clone()));
-    wanted.run.lock_timeout = keywords.lock_timeout()?;
-    wanted.run.dry_run = keywords.given("dry_run")?.unwrap_or(false);
-    wanted.keep_going = !keywords.given("fail_fast")?.unwrap_or(true);
-    let called = StepCallback { on_step: keywords.given("on_step")?, pending: pending.clone() };
-    let outcome = wait::run_to_completion(py, &pending, || {
-        session::apply(builder, &wanted, &called, &pending.cancellation)
-    })?;
-    let value = values::value(py, "_outcome", &described(&outcome, &plan.core.digest))?;
-    let failure = outcome
-        .result
-        .as_ref()
-        .err()
-        .map(|error| errors::apply_error(py, error, outcome.committed, &value));
-    match (pending.take(), failure) {
-        (None, None) => Ok(value),
-        (None, Some(failure)) => Err(failure),
-        (Some(error), None) => Err(error),
-        (Some(error), Some(failure)) => {
-            // The caller can read the outcome of the run from the context of the exception.
-            if error.value(py).getattr("__context__")?.is_none() {
-                error.value(py).setattr("__context__", failure.value(py))?;
-            }
-            Err(error)
-        }
-    }
-}
-
-/// Calls the Python function `on_step` with the result of each step.
-struct StepCallback {
-    on_step: Option<Py<PyAny>>,
-    pending: Arc<PendingException>,
-}
-
-impl Frontend for StepCallback {
-    /// Logs the notice as a warning of `logging.getLogger("rdsprov")`.
-    fn on_notice(&self, notice: &Notice) {
-        tracing::warn!(target: "rdsprov", "{}", visible(&notice.to_string()));
-    }
-
-    fn on_step(&self, step: &Step, result: &StepResult) {
-        let Some(on_step) = &self.on_step else { return };
-        let called = Python::attach(|py| {
-            let result = values::value(py, "_step_result", &step_result(step, result))?;
-            on_step.bind(py).call1((result,)).map(drop)
-        });
-        if let Err(error) = called {
-            self.pending.keep(error);
-        }
-    }
-}
-
-fn step_result(step: &Step, result: &StepResult) -> Value {
-    let (status, error) = match &result.status {
-        StepStatus::Success => ("success", None),
-        StepStatus::Error(reason) => ("error", Some(reason)),
-        StepStatus::RolledBack { remains } => ("rolled_back", remains.as_ref()),
-        StepStatus::Unknown(reason) => ("unknown", reason.as_ref()),
-        StepStatus::NotRun => ("not_run", None),
-    };
-    let milliseconds = u64::try_from(result.duration.as_millis()).unwrap_or(u64::MAX);
-    json!({"step": step, "status": status, "error": error, "duration_ms": milliseconds})
-}
-
-fn described(outcome: &Outcome, digest: &str) -> Value {
-    let steps: Vec<Value> =
-        outcome.steps.iter().map(|(step, result)| step_result(step, result)).collect();
-    json!({
-        "environment": outcome.recorder.context.environment,
-        "build_id": outcome.recorder.context.build_id,
-        "run_id": outcome.recorder.context.run_id,
-        "digest": digest,
-        "converged": matches!(
-            outcome.result,
-            Ok(Completion::Converged | Completion::NothingToDo | Completion::AlreadyApplied)
-        ),
-        "committed": outcome.committed,
-        "steps": steps,
-        "records": outcome.records,
-        "ledger_head": outcome.ledger_head.as_ref().map(|head| &head.hash),
-        "error": outcome.result.as_ref().err().map(ToString::to_string),
-    })
+    Plan::new(basis.definitions, &keywords, made_by, observed, SecretFindings::default(), core)
 }

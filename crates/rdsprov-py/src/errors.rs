@@ -72,6 +72,13 @@ pub fn usage_with_code(py: Python<'_>, code: ErrorCode, fact: &str) -> PyErr {
     make(py, "UsageError", &[Diagnostic::new(code, fact, Vec::new())], code, |_| Ok(()))
 }
 
+/// Makes an `Error` for a file that cannot be written.
+pub fn unwritable(py: Python<'_>, fact: &str) -> PyErr {
+    let code = ErrorCode::OutputIncomplete;
+    let diagnostic = Diagnostic::new(code, fact, vec!["name another file".into()]);
+    make(py, "Error", &[diagnostic], code, |_| Ok(()))
+}
+
 /// One error in the definitions, as `rdsprov.DefinitionProblem` has it.
 #[derive(Serialize)]
 struct Problem<'a> {

@@ -2,8 +2,8 @@
 //!
 //! It converts between Python and `rdsprov_core`, and contains no rules about plans, servers or secrets.
 //!
-//! - `definitions`, `observed`, `plan` and `access` wrap types of the core in Python classes.
-//! - `calls` has the functions of the module.
+//! - `definitions`, `observed`, `plan`, `saved` and `access` wrap types of the core in Python classes.
+//! - `calls` has the functions that change nothing, and `runs` those that change a server.
 //! - `options` and `mapping` convert Python values to options and definitions; `secrets` reads secrets with a
 //!   Python callable.
 //! - `wait` runs a call without the GIL and handles signals; `log` forwards log messages to `logging`.
@@ -21,6 +21,8 @@ mod observed;
 mod options;
 mod pending_exception;
 mod plan;
+mod runs;
+mod saved;
 mod secrets;
 mod values;
 mod wait;
@@ -40,7 +42,7 @@ mod _rdsprov {
     #[pymodule_export]
     use crate::audit::{ledger_changes, verify_ledger};
     #[pymodule_export]
-    use crate::calls::{access, apply, check, diff, export, observe, plan, preflight, validate};
+    use crate::calls::{access, check, diff, export, observe, plan, preflight, validate};
     #[pymodule_export]
     use crate::definitions::{Definitions, restore_definitions};
     #[pymodule_export]
@@ -49,6 +51,10 @@ mod _rdsprov {
     use crate::observed::{Observed, restore_observed};
     #[pymodule_export]
     use crate::plan::{Plan, restore_plan};
+    #[pymodule_export]
+    use crate::runs::{apply, delegate, retire, rotate};
+    #[pymodule_export]
+    use crate::saved::SavedPlan;
     #[pymodule_export]
     use crate::values::closed_sets;
 

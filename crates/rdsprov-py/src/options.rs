@@ -14,7 +14,8 @@ use pyo3::conversion::FromPyObjectOwned;
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
-use rdsprov_core::config::LockTimeout;
+use rdsprov_core::config::{LockTimeout, SecretTag};
+use rdsprov_core::definitions::Auth;
 use rdsprov_core::export::ExportFormat;
 use rdsprov_core::hint::Opt;
 use rdsprov_core::plan::{Finding, Hazard};
@@ -78,6 +79,42 @@ impl<'py> Keywords<'py> {
         self.text(name)?.map(|text| text.parse().map_err(|_| wrong())).transpose()
     }
 
+    /// Returns a keyword that is `True` or `False`.
+    pub fn flag(&self, name: &str) -> PyResult<bool> {
+        Ok(self.given(name)?.unwrap_or_default())
+    }
+
+    /// Returns the name of the environment, or else its environment variable.
+    pub fn environment(&self) -> PyResult<Option<String>> {
+        match self.given("environment")? {
+            Some(name) => Ok(Some(name)),
+            None => variable(self.0.py(), "env"),
+        }
+    }
+
+    /// Returns the approval, or else the environment variable that the command reads.
+    pub fn approval(&self) -> PyResult<Option<String>> {
+        match self.given("approval")? {
+            Some(approval) => Ok(Some(approval)),
+            None => environment_variable(self.0.py(), "ALLOW_DB_PROVISION"),
+        }
+    }
+
+    /// Returns how a delegate authenticates.
+    pub fn auth(&self) -> PyResult<Option<Auth>> {
+        let Some(text) = self.given::<String>("auth")? else { return Ok(None) };
+        let auth = Auth::all().find(|auth| auth.name() == text);
+        let wrong = || errors::usage(self.0.py(), "auth: the values are password and iam");
+        auth.ok_or_else(wrong).map(Some)
+    }
+
+    /// Returns the tags of new secrets.
+    pub fn secret_tags(&self) -> PyResult<Vec<SecretTag>> {
+        let tags: BTreeMap<String, String> = self.given("secret_tags")?.unwrap_or_default();
+        let wrong = |error: String| errors::usage(self.0.py(), &format!("secret_tags: {error}"));
+        tags.iter().map(|(key, value)| format!("{key}={value}").parse().map_err(wrong)).collect()
+    }
+
     fn port(&self) -> PyResult<Option<u16>> {
         match self.given("port")? {
             Some(port) => Ok(Some(port)),
@@ -96,7 +133,7 @@ impl<'py> Keywords<'py> {
     }
 
     /// Returns the value of a text, or of a number such as seconds.
-    fn parsed<T: FromStr<Err = String>>(&self, name: &str) -> PyResult<Option<T>> {
+    pub fn parsed<T: FromStr<Err = String>>(&self, name: &str) -> PyResult<Option<T>> {
         let text = match self.given::<Bound<'py, PyAny>>(name)? {
             Some(value) => Some(value.str()?.to_string()),
             None => variable(self.0.py(), name)?,
@@ -134,10 +171,7 @@ impl<'py> Keywords<'py> {
 
     /// Returns the environment, the applications in `adopt`, and the text of the file that `config` names.
     pub fn reading(&self) -> PyResult<(Option<String>, Vec<String>, Option<ConfigText>)> {
-        let environment = match self.given("environment")? {
-            Some(name) => Some(name),
-            None => variable(self.0.py(), "env")?,
-        };
+        let environment = self.environment()?;
         let adopt = self.given("adopt")?.unwrap_or_default();
         let config: Option<PathBuf> = self.given("config")?;
         let config = match config {
@@ -146,6 +180,16 @@ impl<'py> Keywords<'py> {
             None => None,
         };
         Ok((environment, adopt, config))
+    }
+
+    /// Returns the keywords of `plan` that `apply` needs again: the others are in the definitions.
+    pub fn of_plan(&self) -> PyResult<Py<PyDict>> {
+        let kept = self.0.copy()?;
+        for folded in ["environment", "adopt", "config"] {
+            kept.set_item(folded, self.0.py().None())?;
+        }
+        kept.set_item("build_id", self.text("build_id")?)?;
+        Ok(kept.unbind())
     }
 
     /// Returns the setup of an operation that reads no definitions.

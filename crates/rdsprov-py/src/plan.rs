@@ -2,6 +2,7 @@
 //!
 //! `apply` plans again from these inputs, to detect that the plan is stale. `pickle` plans again from them, too.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use pyo3::basic::CompareOp;
@@ -17,6 +18,7 @@ use rdsprov_core::session::{self, Setup};
 use crate::definitions::Definitions;
 use crate::observed::Observed;
 use crate::options::{self, Keywords};
+use crate::saved::SavedPlan;
 use crate::wording::PythonWording;
 use crate::{errors, values};
 
@@ -79,7 +81,6 @@ impl Basis {
 
 impl Plan {
     pub fn new(
-        py: Python<'_>,
         definitions: Py<Definitions>,
         keywords: &Keywords<'_>,
         made_by: MadeBy,
@@ -87,21 +88,24 @@ impl Plan {
         findings: SecretFindings,
         core: core::Plan,
     ) -> PyResult<Self> {
-        // These keywords are already applied to the definitions; `apply` needs the others again.
-        let kept = keywords.0.copy()?;
-        for folded in ["environment", "adopt", "config"] {
-            kept.set_item(folded, py.None())?;
-        }
-        kept.set_item("build_id", keywords.text("build_id")?)?;
         Ok(Self {
             core,
             definitions,
-            keywords: kept.unbind(),
+            keywords: keywords.of_plan()?,
             made_by,
             observed,
             findings,
             changes: PyOnceLock::new(),
         })
+    }
+
+    /// Returns an error if no server was observed.
+    pub fn require_server(&self, py: Python<'_>) -> PyResult<()> {
+        if self.made_by == MadeBy::Plan {
+            return Ok(());
+        }
+        let message = "the plan was made by `diff()`, without a server; make one with `plan()`";
+        Err(errors::usage(py, message))
     }
 
     fn tuple<'py>(&self, py: Python<'py>) -> PyResult<&Bound<'py, PyTuple>> {
@@ -206,6 +210,42 @@ impl Plan {
         self.definitions.clone_ref(py)
     }
 
+    /// The last line of the text: the number of changes, the server and the digest, or why there are none.
+    #[getter]
+    fn summary(&self) -> String {
+        self.core.closing()
+    }
+
+    /// Writes the plan to a file, which `from_file` and the command `rdsprov apply FILE` read.
+    /// A plan with refusals raises `PlanRefused`.
+    fn save(&self, py: Python<'_>, path: PathBuf) -> PyResult<()> {
+        self.require_server(py)?;
+        let to_exception = |error| errors::to_exception(py, &error);
+        if !self.core.refusals.is_empty() {
+            return Err(to_exception(session::Error::Refused(self.core.refusals.clone())));
+        }
+        let saved = core::SavedPlan::new(&self.core).map_err(|error| to_exception(error.into()))?;
+        let text = saved.to_json().unwrap_or_default();
+        rdsprov_cli::replace_file(&path, &text).map_err(|error| {
+            let fact = format!("{} cannot be written: {error}", path.display());
+            errors::unwritable(py, &fact)
+        })
+    }
+
+    /// Reads a plan that `save` or `rdsprov plan --out FILE` has written, and verifies that it is unchanged.
+    ///
+    /// `apply` needs the definitions and the options with which the plan was made; the options are those of `plan`.
+    #[staticmethod]
+    #[pyo3(signature = (path, definitions=None, **options))]
+    fn from_file(
+        py: Python<'_>,
+        path: PathBuf,
+        definitions: Option<&Bound<'_, Definitions>>,
+        options: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<SavedPlan> {
+        SavedPlan::read(py, &path, definitions, options)
+    }
+
     /// Returns plain data, as `rdsprov plan --format json` prints it.
     fn to_dict<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         Ok(pythonize(py, &self.core)?)
@@ -283,7 +323,7 @@ pub fn restore_plan(
     let findings: SecretFindings = serde_json::from_str(findings).map_err(wrong)?;
     let core = core::Plan::new(&basis.desired, &observed, findings.clone());
     let made_by = if made_by_plan { MadeBy::Plan } else { MadeBy::Diff };
-    let plan = Plan::new(py, basis.definitions, &keywords, made_by, observed, findings, core)?;
+    let plan = Plan::new(basis.definitions, &keywords, made_by, observed, findings, core)?;
     if plan.text() == text {
         Ok(plan)
     } else {

@@ -12,20 +12,9 @@ impl Wording for PythonWording {
         match option {
             // Definitions are an object, made of files.
             Opt::Definitions => return "`rdsprov.Definitions.from_path(...)`".to_owned(),
-            // Only the command has these.
-            Opt::Auth
-            | Opt::Out
-            | Opt::SecretKmsKey
-            | Opt::SecretTags
-            | Opt::To
-            | Opt::Backup
-            | Opt::Confirm
-            | Opt::DropDatabase
-            | Opt::DropRole
-            | Opt::EndSessions
-            | Opt::WithoutBackup
-            | Opt::ToSecret
-            | Opt::WithVerifiers => return option.of_command(),
+            Opt::Out => return "`Plan.save(...)`".to_owned(),
+            // Only the command has this.
+            Opt::WithVerifiers => return option.of_command(),
             _ => {}
         }
         let value = value.map(|value| option.literal(value)).unwrap_or_default();
@@ -37,10 +26,6 @@ impl Wording for PythonWording {
     }
 
     fn operation(&self, operation: Operation) -> String {
-        match operation {
-            // Only the command has these.
-            Operation::Delegate | Operation::Rotate => operation.of_command(),
-            other => format!("`rdsprov.{}(...)`", other.name()),
-        }
+        format!("`rdsprov.{}(...)`", operation.name())
     }
 }

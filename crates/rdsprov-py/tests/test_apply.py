@@ -96,7 +96,7 @@ def test_selected_applications(workspace: Workspace) -> None:
     assert rdsprov.check(definitions(), only=["shop"], **options)
     assert rdsprov.check(definitions(), only=["shop"], fail_on=["orphaned"], **options)
     with pytest.raises(rdsprov.UsageError, match="unknown finding"):
-        rdsprov.check(definitions(), only=["shop"], fail_on=["orphan"], **options)
+        rdsprov.check(definitions(), only=["shop"], fail_on=["orphan"], **options)  # type: ignore[list-item]
     with pytest.raises(rdsprov.PlanRefused, match="goldenpath/dev/reports/postgres"):
         rdsprov.check(definitions(), **options)
     workspace.app("reports", "shop_reader")

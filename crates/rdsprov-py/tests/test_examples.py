@@ -8,6 +8,7 @@ from __future__ import annotations
 import ast
 import doctest
 import inspect
+import logging
 import textwrap
 from collections.abc import Iterator
 from typing import Any
@@ -15,7 +16,7 @@ from typing import Any
 import pytest
 
 import rdsprov
-from conftest import ROOT
+from conftest import ROOT, Workspace
 
 
 def documented() -> Iterator[tuple[str, str]]:
@@ -95,3 +96,39 @@ def test_examples_of_the_readme() -> None:
     assert blocks
     for block in blocks:
         check(block)
+
+
+def test_examples_of_the_guide(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Runs all blocks of the guide, in order."""
+    workspace.app("shop", "shop_owner")
+    monkeypatch.chdir(workspace.directory)
+    monkeypatch.setenv("RDSPROV_SECRETS", f"file:{workspace.directory}")
+    monkeypatch.setenv("RDSPROV_CA_FILE", workspace.server.ca_file)
+    (workspace.directory / "terraform.tfvars").write_text(
+        """application_databases = {
+          shop = { database_name = "shop", username = "shop_owner" }
+        }"""
+    )
+    guide = (ROOT / "docs/guides/python-concurrency.md").read_text()
+    names: dict[str, Any] = {"__name__": "guide"}
+    level = logging.getLogger("rdsprov").level
+    printed: list[str] = []
+    names["print"] = lambda *words: printed.append(" ".join(map(str, words)))
+    try:
+        for block in fenced_blocks(guide):
+            check(block)
+            exec(compile(block, "guide", "exec"), names)
+    finally:
+        logging.getLogger("rdsprov").setLevel(level)
+    assert printed[0].startswith("terraform.tfvars Plan: ") and "converged: True" in printed
+    assert "connected to" in caplog.text and "applying" not in caplog.text
+    # The last two blocks find nothing to do. Stopping is possible all the same.
+    workspace.server.sql("ALTER ROLE shop_owner CONNECTION LIMIT 3")
+    session, definitions = names["session"], names["definitions"]
+    names["stop"].set()
+    with caplog.at_level(logging.INFO, "rdsprov"), pytest.raises(names["Stopped"]) as caught:
+        session.apply(session.plan(definitions), on_step=names["stop_or_print"])
+    assert "applying 1 of 1 steps" in caplog.text
+    assert isinstance(caught.value.__context__, rdsprov.ApplyError)

@@ -11,11 +11,15 @@ The package does the same as the ``rdsprov`` command.
         assert outcome.converged
 
 ``diff`` plans without a server, for example in a test.
+``rotate``, ``retire`` and ``delegate`` are the other operations that change a server.
+A ``Session`` holds the options that several calls have in common.
 
 If an option is not given, its value comes from the environment variable (``RDSPROV_…``), then from
 ``rdsprov.toml``, then from the default.
 All exceptions of the package are subclasses of ``Error``.
 """
+
+import inspect
 
 from ._errors import (
     ApplyError,
@@ -30,7 +34,8 @@ from ._errors import (
 )
 from . import _rdsprov, audit
 from ._rdsprov import VERSION as __version__
-from ._rdsprov import AccessReport, Definitions, Observed, Plan
+from ._rdsprov import AccessReport, Definitions, Observed, Plan, SavedPlan
+from ._signatures import options_of, session_method, with_options_of
 from ._enums import (
     AccessLevel,
     Action,
@@ -103,7 +108,9 @@ __all__ = [
     "RefusalCode",
     "RunSetting",
     "RunSettingName",
+    "SavedPlan",
     "SecretError",
+    "Session",
     "Settings",
     "SourceKind",
     "StalePlan",
@@ -117,11 +124,14 @@ __all__ = [
     "apply",
     "audit",
     "check",
+    "delegate",
     "diff",
     "export",
     "observe",
     "plan",
     "preflight",
+    "retire",
+    "rotate",
     "validate",
 ]
 
@@ -292,7 +302,7 @@ def plan(
         for refusal in plan.refusals:
             print(refusal.message)
     """
-    return _rdsprov.plan(**_server_keywords(locals()))
+    return _rdsprov.plan(**_with_lists(locals()))
 
 
 def check(
@@ -343,7 +353,7 @@ def check(
         if not rdsprov.check(definitions, environment="prod"):
             print("the server has drifted")
     """
-    return _rdsprov.check(**_server_keywords(locals()))
+    return _rdsprov.check(**_with_lists(locals()))
 
 
 def preflight(
@@ -394,7 +404,7 @@ def preflight(
         if not report.is_ready:
             print(report)
     """
-    return _rdsprov.preflight(**_server_keywords(locals()))
+    return _rdsprov.preflight(**_with_lists(locals()))
 
 
 def observe(
@@ -435,7 +445,7 @@ def observe(
         with open("server.json", "w") as file:
             file.write(observed.to_json())
     """
-    return _rdsprov.observe(**_server_keywords(locals()))
+    return _rdsprov.observe(**_with_lists(locals()))
 
 
 def access(
@@ -555,6 +565,7 @@ def apply(
     Locks the server, plans again, checks the approval and the hazards, executes the steps, and plans once more
     to verify that nothing remains to be done.
     Server, secrets and selected applications are those of the plan.
+    A plan of ``Plan.from_file`` is applied with the definitions and options that it was read with.
     If the current plan differs from the given one, nothing is changed and ``StalePlan`` is raised.
     A plan that was applied in part can be applied again: what is left of it is applied.
 
@@ -606,6 +617,160 @@ def apply(
     )
 
 
+@with_options_of(plan, apply, without=("only", "adopt_from", "fail_fast"))
+def rotate(definitions, applications, **options):
+    """Replaces the passwords of applications, one after another, and returns the outcome of the run.
+
+    Each new password is a version of the secret in Secrets Manager, and becomes ``AWSCURRENT`` after a login with it.
+    If a step fails, the old password is restored.
+
+    - ``applications``: the names of the applications.
+
+    The other options are those of ``plan`` and ``apply``, and the exceptions, too.
+    Raises ``Error`` if the secrets are not in Secrets Manager.
+    With ``dry_run=True``, the outcome has the digest of the plan, which can be approved.
+
+    For example::
+
+        definitions = rdsprov.Definitions.from_path("terraform.tfvars")
+        outcome = rdsprov.rotate(definitions, ["shop"], build_id="16-01-26-01")
+        assert outcome.converged
+    """
+    return _rdsprov.rotate(definitions, **_lists(applications=applications), **_with_lists(options))
+
+
+@with_options_of(
+    plan,
+    apply,
+    without=("only", "adopt_from", "fail_fast"),
+    end_sessions=False,
+    drop_role=False,
+    drop_database=False,
+    backup=None,
+    without_backup=False,
+    confirm=(),
+)
+def retire(definitions, applications, **options):
+    """Ends the access of applications, and returns the outcome of the run.
+
+    Their roles lose all privileges in managed databases and all memberships, and can no longer log in.
+    Each application has the access level ``none``, or the definitions do not declare it any more.
+
+    - ``applications``: the names of the applications.
+    - ``end_sessions``: ends the sessions of their roles as well.
+    - ``drop_role``: drops their roles as well; needs ``allow=["drops_role"]`` in every environment.
+    - ``drop_database``: drops the databases that their roles own as well; needs ``backup`` or ``without_backup``,
+      ``confirm``, and ``allow=["drops_database"]`` in every environment.
+    - ``backup``: the dump of the databases that are dropped; the file must exist, and is not read.
+    - ``without_backup``: drops databases without a dump.
+    - ``confirm``: the names of the databases that are dropped.
+
+    The other options are those of ``plan`` and ``apply``, and the exceptions, too.
+
+    For example::
+
+        definitions = rdsprov.Definitions.from_path("terraform.tfvars")
+        outcome = rdsprov.retire(
+            definitions, ["shop"], drop_role=True, allow=[rdsprov.Hazard.DROPS_ROLE]
+        )
+    """
+    return _rdsprov.retire(definitions, **_lists(applications=applications), **_with_lists(options))
+
+
+@with_options_of(
+    plan,
+    apply,
+    without=("adopt", "only", "fail_fast"),
+    to_secret=None,
+    auth="password",
+    secret_kms_key=None,
+    secret_tags=None,
+    adopt=False,
+)
+def delegate(to, **options):
+    """Creates or updates a role that can administer the server for one environment, and returns the outcome of the run.
+
+    The options for the connection are those of the current administrator.
+    ``environment`` is required.
+
+    - ``to``: the name of the role, the delegate.
+    - ``to_secret``: the secret with its password; if it does not exist, it is created with a new password.
+    - ``auth``: ``"password"``, or ``"iam"`` for a role that logs in with IAM tokens and has no secret.
+    - ``secret_kms_key``: the KMS key that encrypts a new secret.
+    - ``secret_tags``: a mapping with the tags of a new secret.
+    - ``adopt``: takes over an existing role with this name that is not managed.
+
+    The other options are those of ``plan`` and ``apply``, and the exceptions, too.
+
+    For example::
+
+        rdsprov.delegate(
+            "dev_admin", environment="dev", to_secret="goldenpath/dev/rds/delegate"
+        )
+        session = rdsprov.Session(environment="dev", admin_secret="goldenpath/dev/rds/delegate")
+    """
+    adopt = options.pop("adopt", False)
+    return _rdsprov.delegate(to, adopt=adopt, **_with_lists(options))
+
+
+class Session:
+    """Options that several calls have in common.
+
+    A session has a method for each function that contacts a server.
+    The method adds those options of the session that its function has.
+    An option of the call takes precedence.
+    The options are those of ``plan`` and ``apply``.
+    A session holds no connection, and threads can share it.
+
+    For example::
+
+        session = rdsprov.Session(environment="prod", admin_secret="goldenpath/prod/rds/master")
+        plan = session.plan(rdsprov.Definitions.from_path("terraform.tfvars"))
+        outcome = session.apply(plan, approval=plan.digest)
+    """
+
+    #: The options that a session can hold.
+    _known = {**options_of(plan), **options_of(apply)}
+
+    def __init__(self, **options):
+        for name in options:
+            if name not in self._known:
+                raise TypeError(f"Session() got an unexpected keyword argument {name!r}")
+        self._options = _with_lists(options)
+
+    def __repr__(self):
+        # A secret source can be an object with a long representation.
+        return f"<Session options={sorted(self._options)}>"
+
+    def _options_for(self, function):
+        """Returns the options of the session that a function has in the same form."""
+        own = options_of(function)
+        return {
+            name: value
+            for name, value in self._options.items()
+            if own.get(name) == self._known[name]
+        }
+
+    def replace(self, **options):
+        """Returns a session with other values for these options."""
+        return Session(**{**self._options, **options})
+
+    def read_plan(self, path, definitions, **options):
+        """Calls ``Plan.from_file`` with the options of the session."""
+        return Plan.from_file(path, definitions, **{**self._options_for(plan), **options})
+
+    plan = session_method(plan)
+    check = session_method(check)
+    preflight = session_method(preflight)
+    observe = session_method(observe)
+    access = session_method(access)
+    export = session_method(export)
+    apply = session_method(apply)
+    rotate = session_method(rotate)
+    retire = session_method(retire)
+    delegate = session_method(delegate)
+
+
 for _name in __all__:
     # Tracebacks, help() and pickle then show the public name.
     _public = globals()[_name]
@@ -621,7 +786,16 @@ def _lists(**keywords):
     return {name: list(value) for name, value in keywords.items()}
 
 
-def _server_keywords(keywords):
-    """Converts the keywords of a function that contacts a server."""
-    lists = {name: keywords[name] for name in ("allow", "adopt", "only", "fail_on") if name in keywords}
-    return {**keywords, **_lists(**lists)}
+#: The options that are lists.
+_LISTS = ("allow", "adopt", "only", "fail_on", "confirm")
+
+
+def _with_lists(options):
+    """Converts the options that are lists."""
+    return {**options, **_lists(**{name: options[name] for name in _LISTS if name in options})}
+
+
+def _options_of_plan(**options):
+    """Checks the options of ``plan``, for ``Plan.from_file``."""
+    inspect.signature(plan).bind(None, **options)
+    return _with_lists(options)

@@ -2,9 +2,9 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any, Literal, Union, final
+from typing import Any, Literal, TypedDict, Union, final
 
-from typing_extensions import Self, TypeAlias
+from typing_extensions import Self, TypeAlias, Unpack
 
 from . import audit as audit
 
@@ -44,7 +44,9 @@ __all__ = [
     "RefusalCode",
     "RunSetting",
     "RunSettingName",
+    "SavedPlan",
     "SecretError",
+    "Session",
     "Settings",
     "SourceKind",
     "StalePlan",
@@ -58,11 +60,14 @@ __all__ = [
     "apply",
     "audit",
     "check",
+    "delegate",
     "diff",
     "export",
     "observe",
     "plan",
     "preflight",
+    "retire",
+    "rotate",
     "validate",
 ]
 
@@ -622,7 +627,7 @@ class Outcome(_Value):
     environment: str
     build_id: str
     run_id: str
-    digest: str
+    digest: str | None
     converged: bool
     committed: bool
     steps: tuple[StepResult, ...]
@@ -750,9 +755,65 @@ class Plan:
     def observed(self) -> Observed: ...
     @property
     def definitions(self) -> Definitions: ...
+    @property
+    def summary(self) -> str: ...
+    @staticmethod
+    def from_file(
+        path: _Path,
+        definitions: Definitions | None = None,
+        *,
+        environment: str | None = None,
+        admin_secret: str | None = None,
+        admin_auth: _AdminAuth | None = None,
+        admin_user: str | None = None,
+        secrets: _Secrets | None = None,
+        secret_stage: _SecretStage | None = None,
+        region: str | None = None,
+        host: str | None = None,
+        port: int | None = None,
+        connect_to: str | None = None,
+        dbname: str | None = None,
+        tls: _Tls | None = None,
+        ca_file: _Path | None = None,
+        client_cert: _Path | None = None,
+        client_key: _Path | None = None,
+        verify_passwords: _VerifyPasswords | None = None,
+        connect_timeout: str | int | None = None,
+        statement_timeout: str | int | None = None,
+        observation_timeout: str | int | None = None,
+        build_id: str | None = None,
+        allow: Iterable[_HazardName] = (),
+        adopt: Iterable[str] = (),
+        adopt_from: str | None = None,
+        only: Iterable[str] = (),
+        config: _Path | None = None,
+    ) -> SavedPlan: ...
+    def save(self, path: _Path) -> None: ...
     def to_dict(self) -> dict[str, Any]: ...
     def to_json(self) -> str: ...
     def to_sql(self) -> str: ...
+    def __iter__(self) -> Iterator[Step]: ...
+    def __eq__(self, other: object, /) -> bool: ...
+    def __ne__(self, other: object, /) -> bool: ...
+    def __hash__(self) -> int: ...
+
+@final
+class SavedPlan:
+    @property
+    def environment(self) -> str: ...
+    @property
+    def only(self) -> tuple[str, ...]: ...
+    @property
+    def digest(self) -> str: ...
+    @property
+    def server(self) -> str | None: ...
+    @property
+    def changes(self) -> tuple[Step, ...]: ...
+    @property
+    def hazards(self) -> tuple[Hazard, ...]: ...
+    @property
+    def definitions(self) -> Definitions | None: ...
+    def to_json(self) -> str: ...
     def __iter__(self) -> Iterator[Step]: ...
     def __eq__(self, other: object, /) -> bool: ...
     def __ne__(self, other: object, /) -> bool: ...
@@ -949,7 +1010,7 @@ def export(
     config: _Path | None = None,
 ) -> str: ...
 def apply(
-    plan: Plan,
+    plan: Plan | SavedPlan,
     *,
     build_id: str | None = None,
     run_id: str | None = None,
@@ -965,3 +1026,278 @@ def apply(
     fail_fast: bool = True,
     on_step: Callable[[StepResult], object] | None = None,
 ) -> Outcome: ...
+def rotate(
+    definitions: Definitions,
+    applications: Iterable[str],
+    *,
+    environment: str | None = None,
+    admin_secret: str | None = None,
+    admin_auth: _AdminAuth | None = None,
+    admin_user: str | None = None,
+    secrets: _Secrets | None = None,
+    secret_stage: _SecretStage | None = None,
+    region: str | None = None,
+    host: str | None = None,
+    port: int | None = None,
+    connect_to: str | None = None,
+    dbname: str | None = None,
+    tls: _Tls | None = None,
+    ca_file: _Path | None = None,
+    client_cert: _Path | None = None,
+    client_key: _Path | None = None,
+    verify_passwords: _VerifyPasswords | None = None,
+    connect_timeout: str | int | None = None,
+    statement_timeout: str | int | None = None,
+    observation_timeout: str | int | None = None,
+    build_id: str | None = None,
+    allow: Iterable[_HazardName] = (),
+    adopt: Iterable[str] = (),
+    config: _Path | None = None,
+    run_id: str | None = None,
+    audit_output: _Path | None = None,
+    audit_ledger: _Path | None = None,
+    actor: str | None = None,
+    approver: str | None = None,
+    request_id: str | None = None,
+    approval: str | None = None,
+    lock_timeout: str | int | None = None,
+    dry_run: bool = False,
+    on_step: Callable[[StepResult], object] | None = None,
+) -> Outcome: ...
+def retire(
+    definitions: Definitions,
+    applications: Iterable[str],
+    *,
+    end_sessions: bool = False,
+    drop_role: bool = False,
+    drop_database: bool = False,
+    backup: _Path | None = None,
+    without_backup: bool = False,
+    confirm: Iterable[str] = (),
+    environment: str | None = None,
+    admin_secret: str | None = None,
+    admin_auth: _AdminAuth | None = None,
+    admin_user: str | None = None,
+    secrets: _Secrets | None = None,
+    secret_stage: _SecretStage | None = None,
+    region: str | None = None,
+    host: str | None = None,
+    port: int | None = None,
+    connect_to: str | None = None,
+    dbname: str | None = None,
+    tls: _Tls | None = None,
+    ca_file: _Path | None = None,
+    client_cert: _Path | None = None,
+    client_key: _Path | None = None,
+    verify_passwords: _VerifyPasswords | None = None,
+    connect_timeout: str | int | None = None,
+    statement_timeout: str | int | None = None,
+    observation_timeout: str | int | None = None,
+    build_id: str | None = None,
+    allow: Iterable[_HazardName] = (),
+    adopt: Iterable[str] = (),
+    config: _Path | None = None,
+    run_id: str | None = None,
+    audit_output: _Path | None = None,
+    audit_ledger: _Path | None = None,
+    actor: str | None = None,
+    approver: str | None = None,
+    request_id: str | None = None,
+    approval: str | None = None,
+    lock_timeout: str | int | None = None,
+    dry_run: bool = False,
+    on_step: Callable[[StepResult], object] | None = None,
+) -> Outcome: ...
+def delegate(
+    to: str,
+    *,
+    to_secret: str | None = None,
+    auth: _AdminAuth = "password",
+    secret_kms_key: str | None = None,
+    secret_tags: Mapping[str, str] | None = None,
+    adopt: bool = False,
+    environment: str | None = None,
+    admin_secret: str | None = None,
+    admin_auth: _AdminAuth | None = None,
+    admin_user: str | None = None,
+    secrets: _Secrets | None = None,
+    secret_stage: _SecretStage | None = None,
+    region: str | None = None,
+    host: str | None = None,
+    port: int | None = None,
+    connect_to: str | None = None,
+    dbname: str | None = None,
+    tls: _Tls | None = None,
+    ca_file: _Path | None = None,
+    client_cert: _Path | None = None,
+    client_key: _Path | None = None,
+    verify_passwords: _VerifyPasswords | None = None,
+    connect_timeout: str | int | None = None,
+    statement_timeout: str | int | None = None,
+    observation_timeout: str | int | None = None,
+    build_id: str | None = None,
+    allow: Iterable[_HazardName] = (),
+    adopt_from: str | None = None,
+    config: _Path | None = None,
+    run_id: str | None = None,
+    audit_output: _Path | None = None,
+    audit_ledger: _Path | None = None,
+    actor: str | None = None,
+    approver: str | None = None,
+    request_id: str | None = None,
+    approval: str | None = None,
+    lock_timeout: str | int | None = None,
+    dry_run: bool = False,
+    on_step: Callable[[StepResult], object] | None = None,
+) -> Outcome: ...
+
+class _ConnectionOptions(TypedDict, total=False):
+    environment: str | None
+    admin_secret: str | None
+    admin_auth: _AdminAuth | None
+    admin_user: str | None
+    secrets: _Secrets | None
+    region: str | None
+    host: str | None
+    port: int | None
+    connect_to: str | None
+    dbname: str | None
+    tls: _Tls | None
+    ca_file: _Path | None
+    client_cert: _Path | None
+    client_key: _Path | None
+    connect_timeout: str | int | None
+    statement_timeout: str | int | None
+    observation_timeout: str | int | None
+    build_id: str | None
+    config: _Path | None
+
+class _AccessOptions(_ConnectionOptions, total=False):
+    database: str | None
+    role: str | None
+    actor: str | None
+
+class _ExportOptions(_ConnectionOptions, total=False):
+    databases: Iterable[str]
+    owners: Iterable[str]
+    exclude: Iterable[str]
+    format: Literal["tfvars", "toml"]
+
+class _ObserveOptions(_ConnectionOptions, total=False):
+    secret_stage: _SecretStage | None
+    verify_passwords: _VerifyPasswords | None
+    allow: Iterable[_HazardName]
+    adopt: Iterable[str]
+
+class _PlanOptions(_ObserveOptions, total=False):
+    adopt_from: str | None
+    only: Iterable[str]
+
+class _CheckOptions(_PlanOptions, total=False):
+    strict: bool
+    fail_on: Iterable[Literal["orphaned"]]
+
+class _PreflightOptions(_PlanOptions, total=False):
+    audit_output: _Path | None
+    audit_ledger: _Path | None
+    lock_timeout: str | int | None
+
+class _ApplyOptions(TypedDict, total=False):
+    build_id: str | None
+    run_id: str | None
+    audit_output: _Path | None
+    audit_ledger: _Path | None
+    actor: str | None
+    approver: str | None
+    request_id: str | None
+    allow: Iterable[_HazardName]
+    approval: str | None
+    lock_timeout: str | int | None
+    dry_run: bool
+    fail_fast: bool
+    on_step: Callable[[StepResult], object] | None
+
+class _SessionOptions(_PlanOptions, total=False):
+    run_id: str | None
+    audit_output: _Path | None
+    audit_ledger: _Path | None
+    actor: str | None
+    approver: str | None
+    request_id: str | None
+    approval: str | None
+    lock_timeout: str | int | None
+    dry_run: bool
+    fail_fast: bool
+    on_step: Callable[[StepResult], object] | None
+
+class _RotateOptions(_ObserveOptions, total=False):
+    run_id: str | None
+    audit_output: _Path | None
+    audit_ledger: _Path | None
+    actor: str | None
+    approver: str | None
+    request_id: str | None
+    approval: str | None
+    lock_timeout: str | int | None
+    dry_run: bool
+    on_step: Callable[[StepResult], object] | None
+
+class _RetireOptions(_RotateOptions, total=False):
+    end_sessions: bool
+    drop_role: bool
+    drop_database: bool
+    backup: _Path | None
+    without_backup: bool
+    confirm: Iterable[str]
+
+class _DelegateOptions(_ConnectionOptions, total=False):
+    to_secret: str | None
+    auth: _AdminAuth
+    secret_kms_key: str | None
+    secret_tags: Mapping[str, str] | None
+    adopt: bool
+    secret_stage: _SecretStage | None
+    verify_passwords: _VerifyPasswords | None
+    allow: Iterable[_HazardName]
+    adopt_from: str | None
+    run_id: str | None
+    audit_output: _Path | None
+    audit_ledger: _Path | None
+    actor: str | None
+    approver: str | None
+    request_id: str | None
+    approval: str | None
+    lock_timeout: str | int | None
+    dry_run: bool
+    on_step: Callable[[StepResult], object] | None
+
+class Session:
+    def __init__(self, **options: Unpack[_SessionOptions]) -> None: ...
+    def replace(self, **options: Unpack[_SessionOptions]) -> Session: ...
+    def read_plan(
+        self, path: _Path, definitions: Definitions, **options: Unpack[_PlanOptions]
+    ) -> SavedPlan: ...
+    def plan(self, definitions: Definitions, **options: Unpack[_PlanOptions]) -> Plan: ...
+    def check(self, definitions: Definitions, **options: Unpack[_CheckOptions]) -> bool: ...
+    def preflight(
+        self, definitions: Definitions, **options: Unpack[_PreflightOptions]
+    ) -> Preflight: ...
+    def observe(self, definitions: Definitions, **options: Unpack[_ObserveOptions]) -> Observed: ...
+    def access(
+        self, definitions: Definitions, **options: Unpack[_AccessOptions]
+    ) -> AccessReport: ...
+    def export(self, **options: Unpack[_ExportOptions]) -> str: ...
+    def apply(self, plan: Plan | SavedPlan, **options: Unpack[_ApplyOptions]) -> Outcome: ...
+    def rotate(
+        self,
+        definitions: Definitions,
+        applications: Iterable[str],
+        **options: Unpack[_RotateOptions],
+    ) -> Outcome: ...
+    def retire(
+        self,
+        definitions: Definitions,
+        applications: Iterable[str],
+        **options: Unpack[_RetireOptions],
+    ) -> Outcome: ...
+    def delegate(self, to: str, **options: Unpack[_DelegateOptions]) -> Outcome: ...

@@ -7,6 +7,7 @@ from . import Observed as Observed
 from . import Outcome
 from . import Plan as Plan
 from . import Preflight
+from . import SavedPlan as SavedPlan
 from .audit import Change, Verified
 
 __all__ = [
@@ -14,11 +15,13 @@ __all__ = [
     "Definitions",
     "Observed",
     "Plan",
+    "SavedPlan",
     "VERSION",
     "access",
     "apply",
     "check",
     "closed_sets",
+    "delegate",
     "diff",
     "example_messages",
     "export",
@@ -31,6 +34,8 @@ __all__ = [
     "restore_definitions",
     "restore_observed",
     "restore_plan",
+    "retire",
+    "rotate",
     "validate",
     "verify_ledger",
 ]
@@ -38,10 +43,11 @@ __all__ = [
 VERSION: str
 
 def access(definitions: Definitions, **keywords: Any) -> AccessReport: ...
-def apply(plan: Plan, **keywords: Any) -> Outcome: ...
+def apply(plan: Plan | SavedPlan, **keywords: Any) -> Outcome: ...
 def check(definitions: Definitions, **keywords: Any) -> bool: ...
 def closed_sets() -> dict[str, Sequence[str]]: ...
 def example_messages() -> Sequence[str]: ...
+def delegate(to: str, **keywords: Any) -> Outcome: ...
 def diff(definitions: Definitions, observed: object, **keywords: Any) -> Plan: ...
 def export(**keywords: Any) -> str: ...
 def main(arguments: Sequence[str]) -> int: ...
@@ -63,4 +69,10 @@ def restore_plan(
     findings: str,
     text: str,
 ) -> Plan: ...
+def retire(
+    definitions: Definitions, applications: Sequence[str], **keywords: Any
+) -> Outcome: ...
+def rotate(
+    definitions: Definitions, applications: Sequence[str], **keywords: Any
+) -> Outcome: ...
 def validate(definitions: Definitions, **keywords: Any) -> Definitions: ...

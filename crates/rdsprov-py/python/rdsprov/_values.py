@@ -261,8 +261,9 @@ class Record(_Value):
 
 @dataclass(frozen=True)
 class Outcome(_Value):
-    """The outcome of ``apply``. Iterating over it gives the result of each step.
+    """The outcome of a run that changes a server. Iterating over it gives the result of each step.
 
+    ``digest`` is that of the plan, or ``None`` if the run ended before it had one.
     ``converged`` is true if the last plan of the run has no steps.
     ``committed`` is true if the run has committed any change.
     ``ledger_head`` is the hash of the last record of the ledger; keep it in another place.
@@ -271,7 +272,7 @@ class Outcome(_Value):
     environment: str
     build_id: str
     run_id: str
-    digest: str
+    digest: str | None
     converged: bool
     committed: bool
     steps: tuple[StepResult, ...]
