@@ -236,7 +236,8 @@ def test_options_of_runs_are_checked() -> None:
     definitions = rdsprov.Definitions.from_mapping(
         {"environment": "dev", "application_databases": ENTRIES}
     )
-    for wrong in ({"hots": "x"}, {"only": ["shop"]}, {"fail_fast": False}):
+    unknown: list[dict[str, Any]] = [{"hots": "x"}, {"only": ["shop"]}, {"fail_fast": False}]
+    for wrong in unknown:
         with pytest.raises(TypeError, match=r"rotate\(\): .*unexpected keyword"):
             rdsprov.rotate(definitions, ["shop"], **wrong)
     with pytest.raises(TypeError, match="confirm must be a list"):
