@@ -305,37 +305,12 @@ def plan(
     return _rdsprov.plan(**_with_lists(locals()))
 
 
-def check(
-    definitions,
-    *,
-    environment=None,
-    admin_secret=None,
-    admin_auth=None,
-    admin_user=None,
-    secrets=None,
-    secret_stage=None,
-    region=None,
-    host=None,
-    port=None,
-    connect_to=None,
-    dbname=None,
-    tls=None,
-    ca_file=None,
-    client_cert=None,
-    client_key=None,
-    verify_passwords=None,
-    connect_timeout=None,
-    statement_timeout=None,
-    observation_timeout=None,
-    build_id=None,
-    allow=(),
-    adopt=(),
-    adopt_from=None,
-    only=(),
-    strict=False,
-    config=None,
-    fail_on=(),
-):
+#: The options of ``plan`` that concern the secrets and the privileges of applications.
+_OF_APPLICATIONS = ("secret_stage", "verify_passwords", "allow", "adopt", "adopt_from", "only")
+
+
+@with_options_of(plan, strict=False, fail_on=())
+def check(definitions, **options):
     """Returns whether the server matches the definitions.
 
     Changes nothing.
@@ -353,41 +328,11 @@ def check(
         if not rdsprov.check(definitions, environment="prod"):
             print("the server has drifted")
     """
-    return _rdsprov.check(**_with_lists(locals()))
+    return _rdsprov.check(definitions, **_with_lists(options))
 
 
-def preflight(
-    definitions,
-    *,
-    environment=None,
-    admin_secret=None,
-    admin_auth=None,
-    admin_user=None,
-    secrets=None,
-    secret_stage=None,
-    region=None,
-    host=None,
-    port=None,
-    connect_to=None,
-    dbname=None,
-    tls=None,
-    ca_file=None,
-    client_cert=None,
-    client_key=None,
-    verify_passwords=None,
-    connect_timeout=None,
-    statement_timeout=None,
-    observation_timeout=None,
-    build_id=None,
-    allow=(),
-    adopt=(),
-    adopt_from=None,
-    only=(),
-    audit_output=None,
-    audit_ledger=None,
-    lock_timeout=None,
-    config=None,
-):
+@with_options_of(plan, audit_output=None, audit_ledger=None, lock_timeout=None)
+def preflight(definitions, **options):
     """Checks everything that ``apply`` needs, and returns the report.
 
     Changes nothing, takes no lock, and does not raise an exception for a check that fails.
@@ -404,36 +349,11 @@ def preflight(
         if not report.is_ready:
             print(report)
     """
-    return _rdsprov.preflight(**_with_lists(locals()))
+    return _rdsprov.preflight(definitions, **_with_lists(options))
 
 
-def observe(
-    definitions,
-    *,
-    environment=None,
-    admin_secret=None,
-    admin_auth=None,
-    admin_user=None,
-    secrets=None,
-    secret_stage=None,
-    region=None,
-    host=None,
-    port=None,
-    connect_to=None,
-    dbname=None,
-    tls=None,
-    ca_file=None,
-    client_cert=None,
-    client_key=None,
-    verify_passwords=None,
-    connect_timeout=None,
-    statement_timeout=None,
-    observation_timeout=None,
-    build_id=None,
-    allow=(),
-    adopt=(),
-    config=None,
-):
+@with_options_of(plan, without=("adopt_from", "only"))
+def observe(definitions, **options):
     """Reads the observed state of a server, from which ``diff`` can plan later.
 
     Changes nothing.
@@ -445,35 +365,11 @@ def observe(
         with open("server.json", "w") as file:
             file.write(observed.to_json())
     """
-    return _rdsprov.observe(**_with_lists(locals()))
+    return _rdsprov.observe(definitions, **_with_lists(options))
 
 
-def access(
-    definitions,
-    *,
-    database=None,
-    role=None,
-    actor=None,
-    environment=None,
-    admin_secret=None,
-    admin_auth=None,
-    admin_user=None,
-    secrets=None,
-    region=None,
-    host=None,
-    port=None,
-    connect_to=None,
-    dbname=None,
-    tls=None,
-    ca_file=None,
-    client_cert=None,
-    client_key=None,
-    connect_timeout=None,
-    statement_timeout=None,
-    observation_timeout=None,
-    build_id=None,
-    config=None,
-):
+@with_options_of(plan, without=_OF_APPLICATIONS, database=None, role=None, actor=None)
+def access(definitions, **options):
     """Returns the privileges that each role has in the managed databases.
 
     Changes nothing, and reads no secret except that of the administrator.
@@ -492,35 +388,18 @@ def access(
         )
         print(report.to_markdown())
     """
-    return _rdsprov.access(**locals())
+    return _rdsprov.access(definitions, **_with_lists(options))
 
 
-def export(
-    *,
+@with_options_of(
+    plan,
+    without=_OF_APPLICATIONS,
     databases=(),
     owners=(),
     exclude=(),
     format="tfvars",
-    environment=None,
-    admin_secret=None,
-    admin_auth=None,
-    admin_user=None,
-    secrets=None,
-    region=None,
-    host=None,
-    port=None,
-    connect_to=None,
-    dbname=None,
-    tls=None,
-    ca_file=None,
-    client_cert=None,
-    client_key=None,
-    connect_timeout=None,
-    statement_timeout=None,
-    observation_timeout=None,
-    build_id=None,
-    config=None,
-):
+)
+def export(**options):
     """Returns definitions of what a server has, as text: the first step of an adoption.
 
     Changes nothing, and reads no secret except that of the administrator.
@@ -540,7 +419,7 @@ def export(
         with open("dev.tfvars", "w") as file:
             file.write(text)
     """
-    return _rdsprov.export(**locals())
+    return _rdsprov.export(**_with_lists(options))
 
 
 def apply(
