@@ -17,11 +17,12 @@ use rdsprov_core::session::{self, RunOptions};
 use serde_json::json;
 
 use crate::access::AccessReport;
+use crate::basis::Basis;
 use crate::definitions::Definitions;
 use crate::observed::Observed;
 use crate::options::Keywords;
 use crate::pending_exception::PendingException;
-use crate::plan::{Basis, MadeBy, Plan};
+use crate::plan::{MadeBy, Plan};
 use crate::wait::{self};
 use crate::wording::PythonWording;
 use crate::{errors, values};

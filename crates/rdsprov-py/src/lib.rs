@@ -4,7 +4,7 @@
 //!
 //! - `definitions`, `observed`, `plan`, `saved` and `access` wrap types of the core in Python classes.
 //! - `calls` has the functions that change nothing, and `runs` those that change a server.
-//! - `options` and `mapping` convert Python values to options and definitions; `secrets` reads secrets with a
+//! - `options` and `mapping` convert Python values to options and definitions; `basis` combines both; `secrets` reads secrets with a
 //!   Python callable.
 //! - `wait` runs a call without the GIL and handles signals; `log` forwards log messages to `logging`.
 //! - `values` converts plain data to the classes of `rdsprov/_values.py`, and `errors` converts errors to those
@@ -12,6 +12,7 @@
 
 mod access;
 mod audit;
+mod basis;
 mod calls;
 mod definitions;
 mod errors;

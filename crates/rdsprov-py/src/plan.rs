@@ -10,11 +10,11 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyIterator, PyTuple};
 use pythonize::pythonize;
-use rdsprov_core::desired::Desired;
 use rdsprov_core::observed as core_observed;
 use rdsprov_core::plan::{self as core, SecretFindings};
-use rdsprov_core::session::{self, Setup};
+use rdsprov_core::session;
 
+use crate::basis::Basis;
 use crate::definitions::Definitions;
 use crate::observed::Observed;
 use crate::options::{self, Keywords};
@@ -48,35 +48,6 @@ pub enum MadeBy {
     /// `diff`, which has contacted no server: its plan cannot be applied, even if it names the server
     /// that the observed state comes from.
     Diff,
-}
-
-/// The inputs of a plan that are known before a server is contacted.
-pub struct Basis {
-    pub definitions: Py<Definitions>,
-    pub setup: Setup,
-    pub desired: Desired,
-}
-
-impl Basis {
-    pub fn new(definitions: &Bound<'_, Definitions>, keywords: &Keywords<'_>) -> PyResult<Self> {
-        let py = definitions.py();
-        let (environment, adopt, config) = keywords.reading()?;
-        let build_id = keywords.text("build_id")?;
-        let allow = keywords.allow()?;
-        let only = keywords.only()?;
-        let adopt_from = keywords.given("adopt_from")?;
-        let definitions = definitions.get();
-        let result = py.detach(|| {
-            let definitions = definitions.in_environment(environment, &adopt, config)?;
-            let setup = definitions.setup(None, &[], None)?;
-            let mut desired = setup.desired(build_id.as_deref(), &allow, &only)?;
-            setup.take_over(&mut desired, adopt_from)?;
-            Ok((definitions, setup, desired))
-        });
-        let (definitions, setup, desired) =
-            result.map_err(|error: session::Error| errors::to_exception(py, &error))?;
-        Ok(Self { definitions: Py::new(py, definitions)?, setup, desired })
-    }
 }
 
 impl Plan {

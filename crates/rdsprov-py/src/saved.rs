@@ -8,9 +8,9 @@ use pyo3::types::{PyDict, PyIterator, PyTuple};
 use rdsprov_core::plan as core;
 use rdsprov_core::session;
 
+use crate::basis::Basis;
 use crate::definitions::Definitions;
 use crate::options::{self, Keywords};
-use crate::plan::Basis;
 use crate::{errors, values};
 
 /// A plan that was read from a file, for review and for `apply`.
