@@ -197,7 +197,7 @@ impl Plan {
         }
         let saved = core::SavedPlan::new(&self.core).map_err(|error| to_exception(error.into()))?;
         let text = saved.to_json().unwrap_or_default();
-        rdsprov_cli::replace_file(&path, &text).map_err(|error| {
+        rdsprov_cli::replace_file(&path, &text, 0o600).map_err(|error| {
             let fact = format!("{} cannot be written: {error}", path.display());
             errors::unwritable(py, &fact)
         })
