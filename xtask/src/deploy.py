@@ -365,11 +365,21 @@ def check_state_machine(function):
         check(allows, f"{action} on {allowed[action]} does not allow {resource}")
 
 
+def check_prometheus():
+    groups = yaml.safe_load(Path("deploy/prometheus/rdsprov.rules.yaml").read_text())["groups"]
+    for rule in groups[0]["rules"]:
+        check({"alert", "expr", "annotations"} <= rule.keys(), f"Prometheus: {rule}")
+    panels = json.loads(Path("deploy/prometheus/dashboard.json").read_text())["panels"]
+    ids = [panel["id"] for panel in panels]
+    check(len(set(ids)) == len(ids), "two panels of the dashboard have the same id")
+
+
 if __name__ == "__main__":
     check_chart(*sys.argv[1:])
     check_argo()
     check_compose()
     check_terraform()
+    check_prometheus()
     check_state_machine(check_sam())
     for problem in problems:
         print(f"deploy: {problem}", file=sys.stderr)

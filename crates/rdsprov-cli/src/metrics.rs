@@ -201,6 +201,15 @@ mod tests {
         ] {
             assert!(text.lines().any(|one| one == line), "{line}\n{text}");
         }
+        let is_other = |c: char| !(c.is_ascii_alphanumeric() || c == '_');
+        // The alerts and the dashboard name no other metric.
+        let alerts = include_str!("../../../deploy/prometheus/rdsprov.rules.yaml");
+        let dashboard = include_str!("../../../deploy/prometheus/dashboard.json");
+        for file in [alerts, dashboard] {
+            for metric in file.split(is_other).filter(|word| word.starts_with("rdsprov_")) {
+                assert!(text.contains(&format!("\n{metric}{{")), "{metric}");
+            }
+        }
         metrics.is_success = false;
         let text = metrics.text(Duration::from_secs(200), second, last_success(&text)).unwrap();
         assert_eq!(last_success(&text), Some(100.0), "{text}");

@@ -17,7 +17,7 @@ use super::{
 use crate::desired::{self, Adoption, Desired};
 use crate::marker::Marker;
 use crate::name::{ApplicationName, DatabaseName, RoleName, SchemaName};
-use crate::observed::{Observed, PasswordCheck, UNDECODABLE};
+use crate::observed::{self, Observed, PasswordCheck, UNDECODABLE};
 use crate::probe::Probe;
 use crate::run_setting::RunSetting;
 
@@ -39,6 +39,8 @@ pub(super) struct Planner<'a> {
     clones: OnceCell<BTreeSet<&'a RoleName>>,
     /// The predefined roles whose privileges declared roles have, once they are needed.
     groups: OnceCell<BTreeSet<&'a RoleName>>,
+    /// The roles that are not known, once they are needed.
+    pub(super) strangers: OnceCell<Vec<(&'a RoleName, &'a observed::Role)>>,
 }
 
 /// The groups of relations that a plan changes, by their numbers.
@@ -64,6 +66,7 @@ impl<'a> Planner<'a> {
             recorded: OnceCell::new(),
             clones: OnceCell::new(),
             groups: OnceCell::new(),
+            strangers: OnceCell::new(),
         }
     }
 

@@ -45,14 +45,18 @@ impl<'a> Planner<'a> {
         let granted = seen.acl.iter().filter(connect).filter_map(|item| item.grantee.role());
         let declared = database.access.keys().chain([&seen.owner]);
         let connecting: BTreeSet<&RoleName> = granted.chain(declared).collect();
-        for (role, attributes) in &self.observed.roles {
-            if *role == seen.owner || self.is_known(role, attributes, database) {
-                continue;
-            }
-            let means = self.means(name, seen, role, attributes, &connecting);
-            if let Some(words) = means.words(name) {
-                self.add_undeclared_access(role, name, database, means, words);
-            }
+        let strangers = self.strangers().iter();
+        let others = strangers
+            .filter(|(role, _)| **role != seen.owner && !database.creators.contains(*role));
+        let found: Vec<_> = others
+            .filter_map(|(role, attributes)| {
+                let means = self.means(name, seen, role, attributes, &connecting);
+                let words = means.words(name)?;
+                Some((*role, means, words))
+            })
+            .collect();
+        for (role, means, words) in found {
+            self.add_undeclared_access(role, name, database, means, words);
         }
     }
 
@@ -91,15 +95,17 @@ impl<'a> Planner<'a> {
         self.refuse_with(&application, kind, remedy);
     }
 
-    /// Returns whether a role is declared, managed or predefined, or an administrator.
-    fn is_known(
-        &self,
-        role: &RoleName,
-        seen: &observed::Role,
-        database: &desired::Database,
-    ) -> bool {
+    /// Returns the roles that are neither declared nor managed, predefined or administrators. They are the same
+    /// for each database.
+    fn strangers(&self) -> &[(&'a RoleName, &'a observed::Role)] {
+        self.strangers.get_or_init(|| {
+            let roles = self.observed.roles.iter();
+            roles.filter(|(role, seen)| !self.is_known(role, seen)).collect()
+        })
+    }
+
+    fn is_known(&self, role: &RoleName, seen: &observed::Role) -> bool {
         self.desired.roles.contains_key(role)
-            || database.creators.contains(role)
             || self.is_clone(role)
             || is_predefined(role)
             || self.desired.manages(seen.marker().as_ref())
