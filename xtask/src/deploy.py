@@ -176,14 +176,18 @@ def check_scripts(template):
             {"instance": one, "exit_code": code, "digest": f"sha256:{one}"}
             for one, code in zip(instances, exit_codes)
         ]
-        # Argo Workflows passes values that are JSON either as such or as strings.
-        for passed in (outcomes, [json.dumps(outcome) for outcome in outcomes]):
+        # Argo Workflows passes values that are JSON either as such or as strings, and leaves the
+        # placeholder if no pod has an outcome.
+        lists = [json.dumps(outcomes), json.dumps([json.dumps(one) for one in outcomes])]
+        if not outcomes:
+            lists.append("{{steps.instance.outputs.parameters.outcome}}")
+        for passed in lists:
             report = subprocess.run(
                 ["sh", "-c", scripts["report"]["source"]],
                 env={
                     "PATH": "/usr/bin:/bin",
                     "INSTANCES": json.dumps(instances),
-                    "OUTCOMES": json.dumps(passed),
+                    "OUTCOMES": passed,
                 },
                 capture_output=True,
                 text=True,
@@ -349,19 +353,24 @@ def check_state_machine(function):
         for action in texts(one["Action"])
         if action.startswith("s3:")
     }
-    of_machine = {
-        action: one["Resource"] for one in policy for action in texts(one["Action"])
-    }
+    of_machine = {}
+    for one in policy:
+        for action in texts(one["Action"]):
+            of_machine.setdefault(action, []).append(one["Resource"])
     bucket, key = execution["instances"].values()
     results, prefix = execution["results"].values()
     fleet = execution["event"]["fleet"].replace("s3://", "arn:aws:s3:::")
     for action, resource, allowed in [
         ("lambda:InvokeFunction", ours, of_machine),
         ("s3:GetObject", f"arn:aws:s3:::{bucket}/{key}", of_machine),
+        # What ResultWriter does.
         ("s3:PutObject", f"arn:aws:s3:::{results}/{prefix}/manifest.json", of_machine),
+        ("s3:GetObject", f"arn:aws:s3:::{results}/{prefix}/manifest.json", of_machine),
+        ("s3:ListMultipartUploadParts", f"arn:aws:s3:::{results}/{prefix}/1", of_machine),
+        ("s3:AbortMultipartUpload", f"arn:aws:s3:::{results}/{prefix}/1", of_machine),
         ("s3:GetObject", fleet, of_function),
     ]:
-        allows = fnmatch.fnmatchcase(resource, allowed[action])
+        allows = [one for one in texts(allowed[action]) if fnmatch.fnmatchcase(resource, one)]
         check(allows, f"{action} on {allowed[action]} does not allow {resource}")
 
 

@@ -34,6 +34,12 @@ pub fn check() -> Result<(), String> {
     tool("shellcheck", &[], &in_directory("deploy", "sh")?)?;
     tool("hadolint", &["deploy/container/Dockerfile"], &[])?;
     tool("cfn-lint", &["deploy/lambda/template.yaml"], &[])?;
+    for (schema, file) in [
+        ("vendor.gitlab-ci", "deploy/gitlab/rdsprov.gitlab-ci.yml"),
+        ("vendor.github-actions", "deploy/github/rdsprov/action.yml"),
+    ] {
+        tool("check-jsonschema", &["--builtin-schema", schema, file], &[])?;
+    }
 
     fs::create_dir_all("target/deploy").map_err(|error| format!("target/deploy: {error}"))?;
     state_machine(&tools)?;

@@ -127,7 +127,7 @@ impl Workflow {
     #[track_caller]
     fn run(&self, command: &str, dry_run: &str, approval: &str, code: i32) -> (String, String) {
         let output = self.instance(command, dry_run, approval).output().unwrap();
-        let text = expect(&output, code);
+        let text = expect(&output, 0);
         let outcome = std::fs::read_to_string(self.path("outcome.json")).unwrap();
         let outcome: Value = serde_json::from_str(&outcome).unwrap();
         assert_eq!(outcome["instance"], "shop-prod");
@@ -182,8 +182,9 @@ fn scripts_run_the_command_for_each_instance_of_the_fleet_file() {
     workflow.run("check", "false", "", 0);
 
     let output = workflow.instance("destroy", "false", "true").output().unwrap();
-    assert!(expect(&output, 64).contains("destroy is neither apply nor check"));
-    assert!(!workflow.path("outcome.json").exists());
+    assert!(expect(&output, 0).contains("destroy is neither apply nor check"));
+    let outcome = std::fs::read_to_string(workflow.path("outcome.json")).unwrap();
+    assert!(outcome.contains("\"exit_code\": 64"), "{outcome}");
 }
 
 #[test]
