@@ -25,6 +25,10 @@ pub async fn run(options: &ExportArgs) -> Result<Exit, CliError> {
         output::write_stdout(&text);
         return Ok(Exit::Done);
     };
+    if path.symlink_metadata().is_ok() {
+        let fact = format!("{} exists, and an export replaces no file", path.display());
+        return Err(CliError::usage(fact).with_hint("name another file with --out FILE"));
+    }
     output::replace_file(path, &text, 0o600).map_err(|error| {
         let fact = format!("{} cannot be written: {error}", path.display());
         CliError::new(Exit::Failed, ErrorCode::OutputIncomplete, fact)

@@ -29,8 +29,8 @@ pub struct Metrics {
     /// Whether the server is as declared now.
     is_success: bool,
     planned: Counts,
-    /// The steps that are left.
-    pending: usize,
+    /// The steps that are left; `None` without a plan.
+    pending: Option<usize>,
     refusals: usize,
     /// The changes that were made, by action.
     changes: BTreeMap<String, usize>,
@@ -57,7 +57,11 @@ impl Metrics {
             status: report.status.to_string(),
             is_success,
             planned: report.planned,
-            pending: if is_success { 0 } else { planned.saturating_sub(report.committed) },
+            pending: match &report.plan {
+                _ if is_success => Some(0),
+                Some(_) => Some(planned.saturating_sub(report.committed)),
+                None => None,
+            },
             refusals: report.plan.as_ref().map_or(0, |plan| plan.refusals.len()),
             changes,
         }
@@ -83,7 +87,7 @@ impl Metrics {
             status: status.to_owned(),
             is_success: exit == Exit::Done,
             planned: counts,
-            pending: counts.total(),
+            pending: plan.map(|_| counts.total()),
             refusals: plan.map_or(0, |plan| plan.refusals.len()),
             changes: BTreeMap::new(),
         }
@@ -92,7 +96,8 @@ impl Metrics {
     /// Writes the metrics to a file that other users can read. A failure is a message only.
     pub fn write(&self, path: &Path, duration: Duration) {
         let earlier = input_file::read_text(path, Input::Configuration).ok();
-        let last_success = earlier.as_deref().and_then(last_success);
+        let last_success =
+            earlier.as_deref().and_then(|text| last_success(text, &self.environment));
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let text = self.text(now, duration, last_success);
         let written = text.map_err(|error| error.to_string()).and_then(|text| {
@@ -135,11 +140,10 @@ impl Metrics {
             )?;
         }
         set("rdsprov_run_duration_seconds", "How long the run took.", duration.as_secs_f64())?;
-        set(
-            "rdsprov_pending_steps",
-            "The steps of the plan that are left: drift.",
-            count(self.pending),
-        )?;
+        if let Some(pending) = self.pending {
+            let help = "The steps of the plan that are left: drift.";
+            set("rdsprov_pending_steps", help, count(pending))?;
+        }
         set("rdsprov_refusals", "The refusals of the plan.", count(self.refusals))?;
         let with = |[a, b, c]: [&str; 3], more: &str| [a, b, c, more].map(str::to_owned);
         gauge("rdsprov_run_status", "1, with the status of the run.", "status")?
@@ -168,10 +172,13 @@ fn count(number: usize) -> f64 {
     number as f64
 }
 
-/// Returns the time of the last success in an earlier file.
-fn last_success(text: &str) -> Option<f64> {
-    let of_metric =
-        |line: &&str| line.strip_prefix(LAST_SUCCESS).is_some_and(|rest| rest.starts_with('{'));
+/// Returns the time of the last success in an earlier file, which is of the same environment if it is known.
+fn last_success(text: &str, environment: &str) -> Option<f64> {
+    let label = format!("environment=\"{environment}\"");
+    let of_metric = |line: &&str| {
+        line.strip_prefix(LAST_SUCCESS).is_some_and(|rest| rest.starts_with('{'))
+            && (environment.is_empty() || line.contains(&label))
+    };
     text.lines().find(of_metric)?.rsplit_once(' ')?.1.parse().ok()
 }
 
@@ -187,6 +194,7 @@ mod tests {
             server: "db1:5432".to_owned(),
             status: "applied".to_owned(),
             is_success: true,
+            pending: Some(0),
             planned: Counts { add: 2, ..Counts::default() },
             changes: BTreeMap::from([("grant".to_owned(), 2)]),
             ..Metrics::default()
@@ -211,7 +219,8 @@ mod tests {
             }
         }
         metrics.is_success = false;
-        let text = metrics.text(Duration::from_secs(200), second, last_success(&text)).unwrap();
-        assert_eq!(last_success(&text), Some(100.0), "{text}");
+        let text = metrics.text(Duration::from_secs(200), second, last_success(&text, "")).unwrap();
+        assert_eq!(last_success(&text, ""), Some(100.0), "{text}");
+        assert_eq!(last_success(&text, "dev"), None, "{text}");
     }
 }

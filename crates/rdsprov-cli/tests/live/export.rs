@@ -141,8 +141,14 @@ fn assert_announced(text: &str, steps: &[Value]) {
     let planned = steps.iter().filter(|step| step["action"] != "set_password");
     let planned: BTreeSet<String> = planned
         .map(|step| {
-            let (action, summary) = (step["action"].as_str(), step["summary"].as_str());
-            format!("{} {}", action.unwrap(), summary.unwrap())
+            let verb = match step["action"].as_str().unwrap() {
+                "alter_database" | "alter_role" | "alter_schema" => "alter",
+                "create_schema" | "create_extension" => "create",
+                "default_privileges" => "default privileges:",
+                "set_parameter" => "set",
+                other => other,
+            };
+            format!("{verb} {}", step["summary"].as_str().unwrap())
         })
         .collect();
     assert_eq!(announced, planned, "{text}");

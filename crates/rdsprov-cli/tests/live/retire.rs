@@ -383,3 +383,32 @@ fn interrupted_drop_is_completed() {
         assert_eq!(left_of_hr(&fixture), "", "PostgreSQL {major}");
     }
 }
+
+/// A declared role has a second database, whose entry was removed.
+#[test]
+fn second_database_of_a_declared_role_is_dropped() {
+    const OLD: &str = r#"old = { database_name = "old", username = "shop_owner" }"#;
+    for major in versions() {
+        let fixture = applied(major);
+        let home = SHOP.replace(" }", ", role_owner = true }");
+        let secret = format!(r#"{{"username": "shop_owner", "password": "{}"}}"#, password("shop"));
+        fixture.secret("goldenpath/dev/old/postgres", &secret);
+        run(&fixture, "apply", &[&home, REPORTS, HR, &hr_reports(), OLD], &[], 0);
+        // It stops the end of no other application.
+        let left = [SHOP, HR, &hr_reports()];
+        let text = run(&fixture, "retire shop_reports", &left, &[], 0);
+        assert!(!text.contains("refused["), "{text}");
+        run(&fixture, "retire old", &left, &[], 0);
+        let exists = "SELECT count(*) FROM pg_database WHERE datname = 'old'";
+        assert_eq!(fixture.query(exists), "1", "PostgreSQL {major}");
+        let drop = ["--drop-database", "--allow", "drops_database", "--without-backup", "-v"];
+        let text =
+            run(&fixture, "retire old", &left, &[&drop[..], &["--confirm", "old"]].concat(), 0);
+        assert!(text.contains("DROP DATABASE \"old\";"), "{text}");
+        assert_eq!(fixture.query(exists), "0", "PostgreSQL {major}");
+        fixture.server.sql_as("shop_owner", &password("shop"), "shop", "TABLE app.orders").unwrap();
+        let text = run(&fixture, "retire typo", &left, &[], 0);
+        assert!(text.contains("note[nothing-to-retire]"), "{text}");
+        assert!(text.contains("Nothing to do for application typo"), "{text}");
+    }
+}

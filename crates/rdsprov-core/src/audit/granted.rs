@@ -13,6 +13,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{Change, IntegrityError, Report, report};
+use crate::plan::Action;
 use crate::text::{pretty_json, visible};
 
 /// A privilege, a membership or the ownership of a database that rdsprov had granted.
@@ -151,7 +152,11 @@ enum Effect {
 
 /// Returns the statements of a change that concern access.
 fn statements(change: &Change) -> impl Iterator<Item = Effect> {
-    change.step.statements.iter().filter_map(|statement| Effect::parse(statement))
+    let parsed = change.step.statements.iter().filter_map(|statement| Effect::parse(statement));
+    // It is not executed in a transaction, and so it is no statement of its step.
+    let is_drop = change.step.action == Action::DropDatabase;
+    let dropped = change.step.database.as_ref().filter(|_| is_drop);
+    parsed.chain(dropped.map(|database| Effect::DropDatabase(database.to_string())))
 }
 
 fn apply(
@@ -161,9 +166,12 @@ fn apply(
     other_revocations: &mut Vec<OtherRevocation>,
 ) {
     let context = &change.context;
+    let system = context.system_identifier.clone().or_else(|| context.server.clone());
+    let is_here =
+        |(environment, server, ..): &Key| *environment == context.environment && *server == system;
     let of_step = change.step.database.as_ref().map(ToString::to_string);
     let key = |database: &Option<String>, role: &str, access: &str| -> Key {
-        let server = context.system_identifier.clone().or_else(|| context.server.clone());
+        let server = system.clone();
         let (role, access) = (role.to_owned(), access.to_owned());
         (context.environment.clone(), server, database.clone(), role, access)
     };
@@ -192,7 +200,7 @@ fn apply(
         }
         Effect::Owner { database, role } => {
             let database = Some(database);
-            granted.retain(|(_, _, of, _, access), _| *of != database || access != OWNER);
+            granted.retain(|key, _| !is_here(key) || key.2 != database || key.4 != OWNER);
             add(granted, database, role, OWNER.to_owned());
         }
         Effect::Revoke { role, access, in_database } => {
@@ -209,9 +217,9 @@ fn apply(
                 }
             }
         }
-        Effect::DropRole(dropped) => granted.retain(|(_, _, _, role, _), _| *role != dropped),
+        Effect::DropRole(dropped) => granted.retain(|key, _| !is_here(key) || key.3 != dropped),
         Effect::DropDatabase(dropped) => {
-            granted.retain(|(_, _, database, _, _), _| database.as_ref() != Some(&dropped));
+            granted.retain(|key, _| !is_here(key) || key.2.as_ref() != Some(&dropped));
         }
     }
 }

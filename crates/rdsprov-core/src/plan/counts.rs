@@ -99,7 +99,7 @@ impl Plan {
             0 if has_steps => {
                 format!("Plan: {} {}. {}", self.counts(), self.place(), self.digest)
             }
-            0 if self.applications.is_empty() => {
+            0 if self.applications.is_empty() && self.origin.only.is_empty() => {
                 "Nothing to do: no applications are declared.".to_owned()
             }
             0 if self.is_as_declared() && !self.origin.only.is_empty() => {

@@ -83,8 +83,11 @@ impl<'a> Planner<'a> {
             Some(owner) if *owner != seen.owner => {
                 self.may_change_owner(name, application, &seen.owner, owner)
             }
-            // A retired role keeps its databases: it cannot log in.
-            None if self.desired.roles.get(&seen.owner).is_some_and(|one| !one.is_retired()) => {
+            // A retired role keeps its databases: it cannot log in. So does the owner of a database to which no
+            // entry gives access.
+            None if !database.is_retired()
+                && self.desired.roles.get(&seen.owner).is_some_and(|one| !one.is_retired()) =>
+            {
                 self.refuse_undeclared_owner(name, database, &seen.owner);
                 false
             }

@@ -16,8 +16,8 @@ use crate::privilege::AccessLevel;
 use crate::rotation_clone::RotationClone;
 
 impl Planner<'_> {
-    /// Returns the databases to drop: those of the selected applications that a retired role owns, and
-    /// those that an interrupted run has prepared.
+    /// Returns the databases to drop: those of the selected applications that a retired role owns, or to
+    /// which no entry gives access, and those that an interrupted run has prepared.
     pub(super) fn dropped_databases(&self) -> BTreeSet<DatabaseName> {
         let is_dropped = |name: &DatabaseName, entry: &desired::Database| {
             let seen = self.observed.databases.get(name)?;
@@ -27,6 +27,7 @@ impl Planner<'_> {
             let owner = self.desired.roles.get(&seen.owner);
             let is_left = owner.is_some_and(desired::Role::is_retired)
                 && self.desired.selects_role(&seen.owner)
+                || entry.is_retired()
                 || self.is_prepared(seen);
             (is_selected && is_left).then(|| name.clone())
         };

@@ -50,6 +50,8 @@ impl Kind {
 pub(super) struct Change<'a> {
     pub words: String,
     pub kind: Kind,
+    /// The statement that is executed before the transaction of the step.
+    pub before: Option<&'a Statement>,
     /// The first step.
     pub step: &'a Step,
     creates: Option<Created<'a>>,
@@ -150,7 +152,7 @@ impl Step {
 
 impl<'a> Change<'a> {
     fn new(step: &'a Step, words: String) -> Self {
-        Self { words, kind: step.kind(), step, creates: None, others: Vec::new() }
+        Self { words, kind: step.kind(), before: None, step, creates: None, others: Vec::new() }
     }
 
     /// Returns the number of its steps.
@@ -164,10 +166,8 @@ impl<'a> Group<'a> {
     pub fn title(&self) -> String {
         let application = self.application;
         match self.planned {
-            Some(PlannedApplication {
-                role, access_level: AccessLevel::None, database, ..
-            }) => {
-                format!("application {application}: role {role}, no access to database {database}")
+            Some(PlannedApplication { role, access_level: AccessLevel::None, .. }) => {
+                format!("application {application}: role {role}, without access")
             }
             Some(PlannedApplication { role, access_level, database, .. }) => format!(
                 "application {application}: role {role}, {access_level} of database {database}"
@@ -257,7 +257,12 @@ impl Plan {
         let new_databases: BTreeSet<&DatabaseName> =
             self.steps().filter(creates).filter_map(|step| step.database.as_ref()).collect();
         let mut groups: BTreeMap<&ApplicationName, Group<'_>> = BTreeMap::new();
-        for step in self.steps() {
+        let steps = self.transactions.iter().flat_map(|transaction| {
+            // The statement before a transaction belongs to its first step.
+            let before = transaction.before.as_ref();
+            transaction.steps.iter().zip(std::iter::once(before).chain(std::iter::repeat(None)))
+        });
+        for (step, before) in steps {
             let application = &step.application;
             let group = groups.entry(application).or_insert_with(|| {
                 let planned = self.applications.iter().find(|one| one.application == *application);
@@ -265,7 +270,10 @@ impl Plan {
             });
             match detail {
                 Detail::Brief => group.add(step, &new_databases),
-                Detail::Full => group.push(step, step.words()),
+                Detail::Full => {
+                    let words = step.words();
+                    group.changes.push(Change { before, ..Change::new(step, words) });
+                }
             }
         }
         let mut groups: Vec<_> = groups.into_values().collect();

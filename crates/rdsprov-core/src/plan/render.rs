@@ -47,7 +47,7 @@ pub(super) fn change_lines(change: &Change<'_>, detail: Detail) -> Vec<String> {
     let mut lines = vec![line_of(change.kind, &change.words, &change.step.hazards, change.count())];
     lines.extend(code_lines(change.step));
     if detail == Detail::Full {
-        for statement in &change.step.statements {
+        for statement in change.before.into_iter().chain(&change.step.statements) {
             let statement = format!("{};", statement.redacted());
             lines.extend(statement.lines().map(|line| format!("    {}", visible(line))));
         }

@@ -21,22 +21,30 @@ pub(crate) fn with_orphans<'a>(desired: &'a Desired, observed: &Observed) -> Cow
         let application = desired.orphans.iter().find(|one| one.as_str() == marker.application)?;
         (!desired.roles.contains_key(name)).then(|| (name.clone(), application.clone()))
     };
-    let roles: Vec<_> = match desired.orphans.is_empty() {
-        true => Vec::new(),
-        false => observed.roles.iter().filter_map(|(name, seen)| orphaned(name, seen)).collect(),
+    if desired.orphans.is_empty() {
+        return Cow::Borrowed(desired);
+    }
+    let roles: Vec<_> =
+        observed.roles.iter().filter_map(|(name, seen)| orphaned(name, seen)).collect();
+    let of_orphan = |seen: &observed::Database| {
+        let marker = seen.marker().filter(|marker| desired.manages(Some(marker)))?;
+        desired.orphans.iter().find(|one| one.as_str() == marker.application)
     };
-    let Some((_, first)) = roles.first() else { return Cow::Borrowed(desired) };
     let recorded = Recorded::new(desired, observed);
     let managed = observed.databases.iter().filter(|(name, seen)| {
         **name != observed.admin_database
+            // Without roles, nothing is revoked in other databases.
+            && (!roles.is_empty() || of_orphan(seen).is_some())
             && !seen.is_unfinished(&observed.administrator.name)
             && database_marker::has_believed_marker(desired, observed, &recorded, name, seen)
     });
     let application = |seen: &observed::Database| {
         let marker = seen.marker().map(|marker| ApplicationName::new(marker.application));
-        marker.and_then(Result::ok).unwrap_or_else(|| first.clone())
+        let first = || roles.first().map(|(_, application)| application.clone());
+        marker.and_then(Result::ok).or_else(first)
     };
-    let databases: Vec<_> = managed.map(|(name, seen)| (name.clone(), application(seen))).collect();
+    let databases: Vec<_> =
+        managed.filter_map(|(name, seen)| Some((name.clone(), application(seen)?))).collect();
     Cow::Owned(desired.with_retired(&roles, &databases))
 }
 
@@ -44,7 +52,10 @@ impl Planner<'_> {
     /// Notes each application to retire that neither the definitions nor a marker name.
     pub(super) fn note_nothing_to_retire(&mut self) {
         for application in &self.desired.orphans {
-            if !self.desired.roles.values().any(|role| role.application == *application) {
+            let has_role = self.desired.roles.values().any(|role| role.application == *application);
+            let has_database =
+                self.desired.databases.values().any(|one| one.application == *application);
+            if !has_role && !has_database {
                 self.note(NoteKind::NothingToRetire { application: application.clone() });
             }
         }
