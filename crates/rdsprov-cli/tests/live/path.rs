@@ -401,7 +401,9 @@ fn plan_as_pull_request_comment() {
         let text = String::from_utf8(output.stdout).unwrap();
         let port = format!(":{}", fixture.server.port());
         let ca_file = fixture.server.ca_file().display().to_string();
-        let text = text.replace(&port, ":PORT").replace(&ca_file, "ca.pem");
+        let version = format!("PostgreSQL {}", fixture.server.major());
+        let text = text.replace(&version, "PostgreSQL").replace(&port, ":PORT");
+        let text = text.replace(&ca_file, "ca.pem");
         text.lines().map(|line| line.split(" sha256:").next().unwrap().to_owned() + "\n").collect()
     };
     let new = plan(0);

@@ -209,7 +209,7 @@ fn delegate_is_created_through_a_pooler_of_sessions() {
             fixture.query_in("template1", "DROP EVENT TRIGGER fail; DROP FUNCTION fail()");
         }
         let text = expect(&run(&fixture, &definitions, pooler.port(), delegate), 0);
-        let transfers = "alter_schema schema public of database template1: owner rdsprov_admin";
+        let transfers = "alter schema public of database template1: owner rdsprov_admin";
         assert_eq!(text.contains(transfers), major < 15, "PostgreSQL {major}: {text}");
         assert_eq!(fixture.query(sessions), "0", "PostgreSQL {major}");
         // With a session in template1, no database could be created.

@@ -52,7 +52,7 @@ fn invalid_documents_are_rejected() {
     let first = ledger.split(|byte| *byte == b'\n').next().unwrap();
     let table: [(Document, &[u8], &str, Value); 10] = [
         (Document::Plan, &plan, "/digest", json!(1)),
-        (Document::Plan, &plan, "/transactions/0/steps/0/action", json!("drop_database")),
+        (Document::Plan, &plan, "/transactions/0/steps/0/action", json!("drop_table")),
         (Document::Plan, &plan, "/transactions/0/steps/0/hazards", json!(["harmless"])),
         (Document::Plan, &plan, "/transactions/0/steps/0/statements/0", json!({})),
         (Document::SavedPlan, &read("plan.json"), "/origin/administrator", Value::Null),

@@ -298,7 +298,7 @@ fn plan_names_the_secret_version() {
     };
     fixture.secret(id, &secret(&password("backstage")));
     let plan = |says: &str| {
-        let output_text = expect(&fixture.run(TEAMS, &["plan"]), 0);
+        let output_text = expect(&fixture.run(TEAMS, &["plan", "-v"]), 0);
         assert!(
             output_text.contains(&format!("password from {id} (version {says})")),
             "{output_text}"
