@@ -10,7 +10,7 @@ use rdsprov_core::name::{DatabaseName, RoleName};
 use rdsprov_core::operations::AccessQuery;
 
 use crate::args::{AccessArgs, AccessFormat};
-use crate::audit::{ledger, not_intact, unreadable};
+use crate::audit::{ledger, not_intact, unknown_name, unreadable};
 use crate::error::{CliError, Exit};
 use crate::{output, setup};
 
@@ -62,6 +62,9 @@ fn granted(options: &AccessArgs, at: LedgerTime, path: &Path) -> Result<Exit, Cl
     let ledger = ledger(path)?;
     let access =
         access_at(&ledger, at, role, database).map_err(|error| unreadable(path, &error))?;
+    if let Some(unknown) = &access.unknown {
+        return Err(unknown_name(unknown));
+    }
     output::write_stdout(&match options.format {
         AccessFormat::Json => access.to_json().map_err(CliError::internal)? + "\n",
         _ => access.to_text(),

@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::{BufReader, Read as _};
 use std::path::Path;
 
-use rdsprov_core::audit::{self, Change, Verified};
+use rdsprov_core::audit::{self, Change, UnknownName, Verified};
 use rdsprov_core::error_code::ErrorCode;
 use rdsprov_core::input_file;
 use rdsprov_core::text::{pretty_json, visible};
@@ -38,11 +38,7 @@ fn report(options: &ReportArgs) -> Result<Exit, CliError> {
     let report = audit::report(&ledger, options.role.as_deref(), options.database.as_deref())
         .map_err(|error| unreadable(path, &error))?;
     if let Some(unknown) = &report.unknown {
-        let mut error = CliError::new(Exit::Failed, unknown.code(), unknown);
-        for hint in unknown.hints() {
-            error = error.with_hint(hint);
-        }
-        return Err(error);
+        return Err(unknown_name(unknown));
     }
     output::write_stdout(&match options.format {
         FindingsFormat::Json => json(&report.changes)?,
@@ -63,6 +59,12 @@ fn report(options: &ReportArgs) -> Result<Exit, CliError> {
         return Ok(Exit::Done);
     }
     Err(not_intact(path))
+}
+
+/// Returns the error of a name that no record of a ledger contains.
+pub fn unknown_name(unknown: &UnknownName) -> CliError {
+    let error = CliError::new(Exit::Failed, unknown.code(), unknown);
+    unknown.hints().into_iter().fold(error, CliError::with_hint)
 }
 
 /// Reads a ledger.

@@ -12,6 +12,7 @@ use rdsprov_core::audit::Status;
 use rdsprov_core::input_file::{self, Input};
 use rdsprov_core::plan::{Counts, Plan};
 use rdsprov_core::run_report::{RunReport, RunStatus};
+use rdsprov_core::text::visible;
 
 use crate::error::Exit;
 use crate::output;
@@ -104,10 +105,8 @@ impl Metrics {
             output::replace_file(path, &text, 0o644).map_err(|error| error.to_string())
         });
         if let Err(reason) = written {
-            output::message(&format!(
-                "the metrics were not written to {}: {reason}",
-                path.display()
-            ));
+            let path = visible(&path.display().to_string());
+            output::message(&format!("the metrics were not written to {path}: {reason}"));
         }
     }
 

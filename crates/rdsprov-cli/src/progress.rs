@@ -17,16 +17,17 @@ use tracing_subscriber::layer::Context;
 
 use crate::style;
 
-/// How long an activity takes before it is shown.
+/// How long a run takes before it shows what it is doing.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// The time between two lines where there is no terminal.
+/// The time between two lines in the log of a job.
 const BETWEEN_LINES: Duration = Duration::from_secs(10);
 const TICK: Duration = Duration::from_millis(200);
 
 #[derive(Default)]
 struct State {
+    /// The last activity, and when the first one began.
     activity: Option<(String, Instant)>,
-    /// The time of the last line where there is no terminal.
+    /// When the last line was written to the log of a job.
     printed: Option<Instant>,
     is_drawn: bool,
 }

@@ -325,6 +325,19 @@ fn ledger_shows_what_was_granted_at_a_time() {
                 assert_eq!(held, "t", "{one}");
             }
         }
+        let text = at(&second, &["--role", "wiki_raeder"], 1);
+        assert!(text.contains("the ledger contains no role `wiki_raeder`"), "{text}");
+        assert!(text.contains("`wiki_reader` is similar"), "{text}");
+        // A dropped database and dropped roles have no access.
+        let none = fixture.definitions("application_databases = {}");
+        let retire =
+            ["retire", "wiki", "wiki_reports", "--env", "dev", "--audit-ledger", "l.jsonl"];
+        let drop = ["--drop-database", "--drop-role", "--without-backup", "--confirm", "wiki"];
+        let allow = ["--allow", "drops_role,drops_database"];
+        expect(&fixture.run(&none, &[&retire[..], &drop, &allow].concat()), 0);
+        let text = at("2100-01-01T00:00:00Z", &[], 0);
+        assert!(!text.contains("wiki_"), "{text}");
+        assert!(at(&second, &[], 0).contains("wiki_owner: owner of the database (since "));
         at("yesterday", &[], 64);
         at(&second, &["--format", "html"], 64);
         let ledger = fixture.path().join("l.jsonl");

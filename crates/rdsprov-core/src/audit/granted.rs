@@ -12,7 +12,8 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::{Change, IntegrityError, Report, report};
+use super::report::whole_report;
+use super::{Change, IntegrityError, Report, UnknownName};
 use crate::plan::Action;
 use crate::text::{pretty_json, visible};
 
@@ -68,6 +69,9 @@ pub struct AccessAt {
     pub other_revocations: Vec<OtherRevocation>,
     /// The defects of the ledger, with their lines.
     pub defects: Vec<String>,
+    /// The role or database that the caller has named and that no record of the ledger contains.
+    #[serde(skip)]
+    pub unknown: Option<UnknownName>,
 }
 
 /// A time in the format of RFC 3339.
@@ -98,7 +102,7 @@ pub fn access_at(
     role: Option<&str>,
     database: Option<&str>,
 ) -> io::Result<AccessAt> {
-    let Report { changes, verified, .. } = report(ledger, None, None)?;
+    let Report { changes, verified, unknown } = whole_report(ledger, role, database)?;
     let mut granted: BTreeMap<Key, GrantedAccess> = BTreeMap::new();
     let mut other_revocations = Vec::new();
     let first_change = changes.first().map(|change| change.timestamp_utc.clone());
@@ -125,6 +129,7 @@ pub fn access_at(
         granted: granted.collect(),
         other_revocations,
         defects: verified.findings.iter().map(|one| defect((one.line, &one.error))).collect(),
+        unknown,
     })
 }
 
@@ -393,6 +398,41 @@ impl AccessAt {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::audit::RunContext;
+
+    /// One ledger can contain the changes of several servers.
+    #[test]
+    fn dropped_database_of_another_server_keeps_its_access() {
+        let change = |server: &str, action: &str, statements: &[&str]| {
+            Change {
+            line: 1,
+            timestamp_utc: "2026-11-29T00:00:00Z".to_owned(),
+            context: RunContext {
+                environment: "dev".to_owned(),
+                server: Some(server.to_owned()),
+                ..RunContext::default()
+            },
+            step: serde_json::from_value(serde_json::json!({
+                "action": action, "application": "shop", "role": "shop_reader", "database": "shop",
+                "summary": "", "execute_as": "administrator", "statements": statements, "hazards": [],
+            }))
+            .unwrap(),
+            found_by: None,
+            defect: None,
+        }
+        };
+        let (mut granted, mut others) = (BTreeMap::new(), Vec::new());
+        let connect = [r#"GRANT CONNECT ON DATABASE "shop" TO "shop_reader""#];
+        for one in [
+            change("a:5432", "grant", &connect),
+            change("b:5432", "grant", &connect),
+            change("a:5432", "drop_database", &[]),
+        ] {
+            statements(&one).for_each(|effect| apply(&one, effect, &mut granted, &mut others));
+        }
+        let left: Vec<_> = granted.values().map(|one| one.server.as_deref()).collect();
+        assert_eq!(left, [Some("b:5432")]);
+    }
 
     #[test]
     fn statements_of_the_program_are_understood() {

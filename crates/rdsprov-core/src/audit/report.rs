@@ -80,11 +80,21 @@ impl UnknownName {
 /// Returns an error if the ledger cannot be read, or contains records of a later version. Defects
 /// are not errors.
 pub fn report(ledger: &[u8], role: Option<&str>, database: Option<&str>) -> io::Result<Report> {
+    let mut report = whole_report(ledger, role, database)?;
+    report.changes.retain(|change| is_selected(&change.step, role, database));
+    Ok(report)
+}
+
+/// Returns the report with all changes. `role` and `database` are only looked for.
+pub(super) fn whole_report(
+    ledger: &[u8],
+    role: Option<&str>,
+    database: Option<&str>,
+) -> io::Result<Report> {
     let verified = verify(ledger, None)?;
     let entries = entries(ledger)?;
     let unknown = unknown(&entries, role, database);
     let mut changes = committed(entries);
-    changes.retain(|change| is_selected(&change.step, role, database));
     let mut defects: BTreeMap<u64, Vec<String>> = BTreeMap::new();
     for Finding { line, error } in &verified.findings {
         defects.entry(*line).or_default().push(error.to_string());
