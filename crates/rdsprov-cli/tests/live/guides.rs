@@ -3,23 +3,9 @@
 use rdsprov_testkit::versions;
 
 use crate::fixture::{Fixture, password};
-use crate::walkthrough::Walkthrough;
+use crate::walkthrough::{SHOP, Walkthrough, with_reports};
 
 const CONFIGURATION: &str = "[definitions]\nfiles = [\"apps.tfvars\"]\n";
-
-const SHOP: &str = r#"application_databases = {
-  shop = { database_name = "shop", username = "shop_owner" }
-}"#;
-
-/// Declares another role in the database of the shop.
-fn with_reports(level: &str) -> String {
-    format!(
-        r#"application_databases = {{
-          shop         = {{ database_name = "shop", username = "shop_owner" }}
-          shop_reports = {{ database_name = "shop", username = "shop_reports", access_level = "{level}" }}
-        }}"#
-    )
-}
 
 /// A server with the secrets of the applications in two environments.
 fn follow(fixture: Fixture, page: &'static str) -> Walkthrough {

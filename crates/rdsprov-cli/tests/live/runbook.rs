@@ -5,7 +5,7 @@ use std::process::Stdio;
 use rdsprov_testkit::{Server, SilentRelay, TopologyFunction, versions};
 
 use crate::fixture::{Fixture, expect, password};
-use crate::walkthrough::{Walkthrough, blocks, commands};
+use crate::walkthrough::{SHOP, Walkthrough, blocks, commands, with_reports};
 
 const RUNBOOK: &str = include_str!("../../../../docs/runbook.md");
 
@@ -13,23 +13,10 @@ const CONFIGURATION: &str = "[definitions]\nfiles = [\"apps.tfvars\"]\n\n[audit]
 
 const PROD_DELEGATE: &str = "goldenpath/prod/rds/rdsprov_admin";
 
-const SHOP: &str = r#"application_databases = {
-  shop = { database_name = "shop", username = "shop_owner" }
-}"#;
 const SHOP_AND_WIKI: &str = r#"application_databases = {
   shop = { database_name = "shop", username = "shop_owner" }
   wiki = { database_name = "wiki", username = "wiki_owner" }
 }"#;
-
-/// Declares another role in the database of the shop.
-fn with_reports(level: &str) -> String {
-    format!(
-        r#"application_databases = {{
-          shop         = {{ database_name = "shop", username = "shop_owner" }}
-          shop_reports = {{ database_name = "shop", username = "shop_reports", access_level = "{level}" }}
-        }}"#
-    )
-}
 
 /// Returns a section of the runbook, and a server on which its commands are executed.
 fn section(title: &str) -> Walkthrough {

@@ -12,6 +12,21 @@ use crate::fixture::{Fixture, expect};
 /// The commands that a test does not execute: they need AWS or a build, or change the directory.
 const NOT_EXECUTED: [&str; 3] = ["aws ", "cargo ", "cd "];
 
+/// The definitions that most pages begin with.
+pub const SHOP: &str = r#"application_databases = {
+  shop = { database_name = "shop", username = "shop_owner" }
+}"#;
+
+/// Declares another role in the database of the shop.
+pub fn with_reports(level: &str) -> String {
+    format!(
+        r#"application_databases = {{
+          shop         = {{ database_name = "shop", username = "shop_owner" }}
+          shop_reports = {{ database_name = "shop", username = "shop_reports", access_level = "{level}" }}
+        }}"#
+    )
+}
+
 /// A text with commands, and the server on which they are executed. Each command must be executed.
 pub struct Walkthrough {
     pub fixture: Fixture,
