@@ -251,6 +251,8 @@ fn export_of_managed_databases_plans_to_nothing() {
             let path = fixture.path().join(format!("again.{format}")).display().to_string();
             let output = fixture.export(&["--format", format, "--out", &path]).output().unwrap();
             assert!(expect(&output, 0).contains("Saved the definitions."));
+            let again = fixture.export(&["--format", format, "--out", &path]).output().unwrap();
+            assert!(expect(&again, 64).contains("exists, and an export replaces no file"));
             let text = std::fs::read_to_string(Path::new(&path)).unwrap();
             assert!(!text.contains("# plan:") && !text.contains("adopt "), "{text}");
             // Without any `--adopt`: everything is managed.

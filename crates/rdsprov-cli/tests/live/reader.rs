@@ -195,6 +195,11 @@ fn metrics_tell_drift_and_the_last_success() {
         let text = run(&["check"], 2);
         assert_eq!(value(&text, "rdsprov_pending_steps{"), 1.0, "{text}");
         assert_eq!(value(&text, success), before, "{text}");
+        // Without a plan, the drift is not known.
+        let text = run(&["check", "--port", "1", "--connect-timeout", "1"], 1);
+        assert!(!text.contains("rdsprov_pending_steps"), "{text}");
+        assert!(text.contains("status=\"failed\"} 1"), "{text}");
+        assert_eq!(value(&text, success), before, "{text}");
         // The collector runs as another user.
         let mode = std::os::unix::fs::PermissionsExt::mode(&file.metadata().unwrap().permissions());
         assert_eq!(mode & 0o777, 0o644);
