@@ -61,7 +61,10 @@ pub fn replace_file(path: &Path, text: &str, mode: u32) -> io::Result<()> {
         _ => {}
     }
     let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-    let mut file = tempfile::NamedTempFile::new_in(directory.unwrap_or(Path::new(".")))?;
+    let directory = directory.unwrap_or(Path::new("."));
+    // Otherwise, the error would name the temporary file.
+    directory.metadata()?;
+    let mut file = tempfile::NamedTempFile::new_in(directory)?;
     file.write_all(text.as_bytes())?;
     file.as_file().set_permissions(Permissions::from_mode(mode))?;
     file.as_file().sync_all()?;
