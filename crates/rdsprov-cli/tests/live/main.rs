@@ -62,6 +62,7 @@ mod remedies;
 mod restored_snapshot;
 mod retire;
 mod rotate;
+mod round_trips;
 mod run_settings;
 mod runbook;
 mod saved;
