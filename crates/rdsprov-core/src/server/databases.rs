@@ -6,10 +6,10 @@ use std::time::Duration;
 use futures_util::{StreamExt as _, stream};
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_postgres::error::SqlState;
-use tokio_postgres::types::ToSql;
 
 use super::connect::{END_TIMEOUT, Endpoint, Session};
 use super::connect_error::{ConnectError, RejectionCause};
+use super::parameter::{Parameter, query_one};
 use super::snapshot::{CONNECTIONS, ObserveError};
 use super::wait::catalog_lock;
 use crate::name::{DatabaseName, TEMPLATE};
@@ -151,9 +151,9 @@ impl<R> Reader<'_, R> {
         const END: &str =
             "SELECT pg_catalog.pg_terminate_backend(pid) FROM pg_catalog.pg_stat_activity
             WHERE pid = $1 AND datname = $2 AND usename = current_user";
-        let parameters: [&(dyn ToSql + Sync); 2] = [&process, &name.as_str()];
+        let parameters: [&dyn Parameter; 2] = [&process, &name.as_str()];
         // An error is ignored: the database is not read in any case.
-        let _ = timeout(END_TIMEOUT, self.admin_session.client.execute(END, &parameters)).await;
+        let _ = timeout(END_TIMEOUT, query_one(&self.admin_session.client, END, &parameters)).await;
     }
 }
 

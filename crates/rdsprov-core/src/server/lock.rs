@@ -22,6 +22,7 @@ use serde::Deserialize;
 use tokio_postgres::Client;
 
 use super::connect::{Session, describe_error};
+use super::parameter::query_one;
 use super::snapshot::RawText;
 use super::wait::LockHolder;
 
@@ -137,7 +138,7 @@ pub(crate) async fn lock(session: Session, options: &LockOptions<'_>) -> Result<
 async fn take(session: &Session, options: &LockOptions<'_>) -> Result<(), LockError> {
     let client = &session.client;
     let name = format!("rdsprov {}", options.label);
-    client.execute(PREPARE, &[&name.trim()]).await?;
+    query_one(client, PREPARE, &[&name.trim()]).await?;
     let started = Instant::now();
     let timeout = options.timeout.max(SHORTEST_TIMEOUT);
     let mut pause = PAUSES.0;
@@ -187,7 +188,7 @@ async fn attempt(client: &Client) -> Result<Others, LockError> {
     let key = announce(client).await?;
     let others = self::others(client).await?;
     if !others.runs.is_empty() {
-        client.execute("SELECT pg_catalog.pg_advisory_unlock($1, $2)", &[&CLASS, &key]).await?;
+        query_one(client, "SELECT pg_catalog.pg_advisory_unlock($1, $2)", &[&CLASS, &key]).await?;
     }
     Ok(others)
 }
@@ -195,7 +196,7 @@ async fn attempt(client: &Client) -> Result<Others, LockError> {
 /// Takes a lock of the class, and returns its second key.
 async fn announce(client: &Client) -> Result<i32, LockError> {
     for number in 0..MAX_KEYS {
-        let row = client.query_one(ANNOUNCE, &[&CLASS, &(number > 0)]).await?;
+        let row = query_one(client, ANNOUNCE, &[&CLASS, &(number > 0)]).await?;
         if row.try_get(1)? {
             return Ok(row.try_get(0)?);
         }
@@ -204,7 +205,7 @@ async fn announce(client: &Client) -> Result<i32, LockError> {
 }
 
 async fn others(client: &Client) -> Result<Others, LockError> {
-    let row = client.query_one(LOCK_HOLDERS, &[&CLASS]).await?;
+    let row = query_one(client, LOCK_HOLDERS, &[&CLASS]).await?;
     // The names of roles and clients can be in any encoding.
     let announced = row.try_get::<_, RawText>(0)?.decode();
     let announced: Vec<Announced> =

@@ -18,6 +18,7 @@ pub(crate) mod lock;
 mod lock_out;
 mod network;
 pub(crate) mod observe;
+mod parameter;
 pub(crate) mod password_check;
 mod pooler;
 mod server_wait;
@@ -29,6 +30,7 @@ mod stream_guard;
 pub(crate) mod template;
 mod tls;
 mod transaction_failure;
+mod transaction_run;
 pub(crate) mod wait;
 mod writer;
 

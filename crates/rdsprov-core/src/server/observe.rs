@@ -13,11 +13,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use tokio_postgres::error::SqlState;
-use tokio_postgres::types::ToSql;
 
 use super::blue_green;
 use super::connect::{Endpoint, Session, describe_error};
 use super::databases::in_each;
+use super::parameter::Parameter;
 use super::password_check;
 use super::snapshot::{ObserveError, Snapshot};
 use super::wait::catalog_lock;
@@ -45,7 +45,12 @@ macro_rules! with_administrators {
 }
 
 const CLUSTER: &str = with_administrators!("queries/cluster.sql");
-const DATABASE: &str = with_administrators!("queries/relations.sql", "queries/database.sql");
+const DATABASE: &str = concat!(
+    with_administrators!("../plan/sql/objects.sql"),
+    ",\n",
+    include_str!("queries/relations.sql"),
+    include_str!("queries/database.sql")
+);
 const NAMES: &str = with_administrators!("queries/relations.sql", "queries/names.sql");
 const HANDED_OVER_CODE: &str = concat!(
     include_str!("queries/handed_over.sql"),
@@ -174,8 +179,7 @@ pub(crate) async fn observe_shared(
     let databases: Vec<&str> = desired.databases.keys().map(DatabaseName::as_str).collect();
     let observed = async {
         let snapshot = Snapshot::open(admin_session, "the server").await?;
-        let parameters: [&(dyn ToSql + Sync); 4] =
-            [&extensions, &predefined_roles, &roles, &databases];
+        let parameters: [&dyn Parameter; 4] = [&extensions, &predefined_roles, &roles, &databases];
         let observed = snapshot.query(CLUSTER, &parameters).await?;
         snapshot.close().await?;
         Ok(observed)
@@ -277,17 +281,20 @@ async fn read_contents(
     name: &DatabaseName,
 ) -> Result<Contents, ObserveError> {
     let snapshot = Snapshot::open(session, format!("database {name}")).await?;
+    let large_object_owners = large_object_owners(desired, observed, name);
+    let (current, size) = tokio::join!(
+        snapshot.query::<u32>(CURRENT_DATABASE, &[]),
+        snapshot.check_size(&large_object_owners)
+    );
     // The owner may have given the name to another database since the others were observed.
-    if let Some(oid) = observed.databases.get(name).and_then(|seen| seen.oid)
-        && snapshot.query::<u32>(CURRENT_DATABASE, &[]).await? != oid
-    {
+    let current = current?;
+    if observed.databases.get(name).and_then(|seen| seen.oid).is_some_and(|oid| oid != current) {
         return Err(ObserveError::Query {
             place: format!("database {name}"),
             reason: "it was replaced by another database in the meantime".to_owned(),
         });
     }
-    let large_object_owners = large_object_owners(desired, observed, name);
-    snapshot.check_size(&large_object_owners).await?;
+    size?;
     let mut contents: Contents = snapshot.query(DATABASE, &[&roles, &large_object_owners]).await?;
     let needed = plan::required_relation_names(desired, observed, name, &contents);
     if !needed.is_empty() {
@@ -369,7 +376,7 @@ struct Transfer<'a> {
 impl Transfer<'_> {
     async fn observe(&self, snapshot: &Snapshot<'_>) -> Result<OwnershipTransfer, ObserveError> {
         let (from, to) = (self.from.as_str(), self.to.as_str());
-        let parameters: [&(dyn ToSql + Sync); 4] = [&from, &to, &self.one_by_one, &self.schemas];
+        let parameters: [&dyn Parameter; 4] = [&from, &to, &self.one_by_one, &self.schemas];
         let mut transfer: OwnershipTransfer =
             snapshot.query(OWNERSHIP_TRANSFER, &parameters).await?;
         // A part of the objects that is empty is not transferred.
@@ -377,10 +384,14 @@ impl Transfer<'_> {
             return Ok(transfer);
         }
         let insiders: Vec<&str> = self.insiders.iter().map(|role| role.as_str()).collect();
-        let parameters: [&(dyn ToSql + Sync); 6] =
+        let parameters: [&dyn Parameter; 6] =
             [&from, &self.one_by_one, &self.schemas, &to, &insiders, &self.covered];
-        transfer.code = snapshot.query(HANDED_OVER_CODE, &parameters).await?;
-        transfer.fingerprint = Some(snapshot.query_text(FINGERPRINT, &parameters).await?);
+        let (code, fingerprint) = tokio::join!(
+            snapshot.query(HANDED_OVER_CODE, &parameters),
+            snapshot.query_text(FINGERPRINT, &parameters)
+        );
+        transfer.code = code?;
+        transfer.fingerprint = Some(fingerprint?);
         Ok(transfer)
     }
 }

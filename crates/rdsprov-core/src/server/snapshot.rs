@@ -2,15 +2,19 @@
 
 use std::borrow::Cow;
 use std::error::Error;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use futures_util::TryStreamExt as _;
 use serde::de::DeserializeOwned;
 use tokio::time::timeout;
 use tokio_postgres::error::SqlState;
-use tokio_postgres::types::{FromSql, ToSql, Type};
+use tokio_postgres::types::{FromSql, Type};
+use tokio_postgres::{Row, SimpleQueryStream};
 
 use super::connect::Session;
 use super::connect_error::ConnectError;
+use super::parameter::{Parameter, query_one};
 use super::wait::{LockHolder, LockWait};
 use crate::error_code::ErrorCode;
 use crate::hint::Hint;
@@ -133,9 +137,14 @@ fn lock_hints(wait: Option<&LockWait>) -> Vec<Hint> {
 }
 
 /// A read-only `REPEATABLE READ` transaction, in which all queries see the same state.
+///
+/// Its `BEGIN` and `COMMIT` cost no round trip: the first query is sent directly after `BEGIN`, and nothing
+/// waits for the response to `COMMIT`.
 pub(crate) struct Snapshot<'a> {
     session: &'a Session,
     place: String,
+    /// The response to `BEGIN`, until the first query waits for it.
+    begun: Mutex<Option<SimpleQueryStream>>,
 }
 
 impl<'a> Snapshot<'a> {
@@ -147,9 +156,31 @@ impl<'a> Snapshot<'a> {
         // takes longer than its execution.
         const BEGIN: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY; \
             SET LOCAL lock_timeout = '10s'; SET LOCAL jit = off";
-        let snapshot = Self { session, place: place.to_string() };
-        snapshot.timed(session.client.batch_execute(BEGIN)).await?;
+        let mut snapshot = Self { session, place: place.to_string(), begun: Mutex::default() };
+        let begun = session.client.simple_query_raw(BEGIN).await;
+        snapshot.begun = Mutex::new(Some(begun.map_err(|error| snapshot.failed(&error))?));
         Ok(snapshot)
+    }
+
+    /// Waits for the response to `BEGIN`, once.
+    async fn begun(&self) -> Result<(), tokio_postgres::Error> {
+        let response = self.begun.lock().unwrap_or_else(PoisonError::into_inner).take();
+        match response {
+            Some(response) => response.try_for_each(|_| std::future::ready(Ok(()))).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Executes a query that returns one row.
+    async fn row(&self, query: &str, parameters: &[&dyn Parameter]) -> Result<Row, ObserveError> {
+        let response = query_one(&self.session.client, query, parameters);
+        let both = async {
+            // Both wait at the same time, so that the query is sent at once.
+            let (begun, row) = tokio::join!(self.begun(), response);
+            begun?;
+            row
+        };
+        self.timed(both).await
     }
 
     /// Waits for the server, but not without end.
@@ -175,14 +206,14 @@ impl<'a> Snapshot<'a> {
     pub(crate) async fn query<T: DeserializeOwned>(
         &self,
         query: &str,
-        parameters: &[&(dyn ToSql + Sync)],
+        parameters: &[&dyn Parameter],
     ) -> Result<T, ObserveError> {
         // OFFSET, because PostgreSQL would otherwise compute the document twice.
         let limited = format!(
             "SELECT CASE WHEN octet_length(r.document) <= {MAX_RESULT} THEN r.document END \
              FROM (\n{query}\nOFFSET 0) r(document)"
         );
-        let row = self.timed(self.session.client.query_one(&limited, parameters)).await?;
+        let row = self.row(&limited, parameters).await?;
         let text: Option<RawText> = row.try_get(0).map_err(|error| self.failed(&error))?;
         let text = text.ok_or_else(|| ObserveError::TooLarge {
             place: self.place.clone(),
@@ -196,9 +227,9 @@ impl<'a> Snapshot<'a> {
     pub(crate) async fn query_text(
         &self,
         query: &str,
-        parameters: &[&(dyn ToSql + Sync)],
+        parameters: &[&dyn Parameter],
     ) -> Result<String, ObserveError> {
-        let row = self.timed(self.session.client.query_one(query, parameters)).await?;
+        let row = self.row(query, parameters).await?;
         row.try_get(0).map_err(|error| self.failed(&error))
     }
 
@@ -208,8 +239,7 @@ impl<'a> Snapshot<'a> {
         &self,
         large_object_owners: &[&str],
     ) -> Result<(), ObserveError> {
-        let parameters: [&(dyn ToSql + Sync); 3] =
-            [&MAX_OBJECTS, &MAX_RELATIONS, &large_object_owners];
+        let parameters: [&dyn Parameter; 3] = [&MAX_OBJECTS, &MAX_RELATIONS, &large_object_owners];
         let kinds: Vec<String> = self.query(EXCESS, &parameters).await?;
         let Some(kind) = kinds.first() else { return Ok(()) };
         let excess = format!("contains too many {kind} to be read");
@@ -217,7 +247,8 @@ impl<'a> Snapshot<'a> {
     }
 
     pub(crate) async fn close(self) -> Result<(), ObserveError> {
-        self.timed(self.session.client.batch_execute("COMMIT")).await
+        let sent = self.session.client.simple_query_raw("COMMIT").await;
+        sent.map(|_| ()).map_err(|error| self.failed(&error))
     }
 }
 

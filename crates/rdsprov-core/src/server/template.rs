@@ -7,6 +7,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::connect::Session;
+use super::parameter::query_one;
 use super::snapshot::RawText;
 use super::stop::{Stop, stopped};
 use super::wait::LockHolder;
@@ -79,7 +80,9 @@ impl TemplateWait {
 
 /// Returns the sessions in the template; none if the server does not show them.
 pub(super) async fn sessions(session: &Session) -> Vec<LockHolder> {
-    let Ok(row) = session.client.query_one(TEMPLATE_SESSIONS, &[]).await else { return Vec::new() };
+    let Ok(row) = query_one(&session.client, TEMPLATE_SESSIONS, &[]).await else {
+        return Vec::new();
+    };
     let text = row.try_get::<_, RawText<'_>>(0);
     text.ok().and_then(|text| serde_json::from_str(&text.decode()).ok()).unwrap_or_default()
 }

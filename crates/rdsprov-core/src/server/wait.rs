@@ -10,9 +10,9 @@ use std::time::{Duration, Instant};
 
 use serde::Deserialize;
 use tokio::time::timeout;
-use tokio_postgres::types::ToSql;
 
 use super::connect::{Endpoint, Session};
+use super::parameter::{Parameter, query_one};
 use crate::name::{DatabaseName, TEMPLATE, literal};
 use crate::plan::{Scope, Step, Transaction};
 use crate::text::visible;
@@ -258,7 +258,7 @@ impl<'a> Watch<'a> {
 }
 
 async fn lock_wait(session: &Session, pid: i32) -> Option<LockWait> {
-    let row = session.client.query_one(LOCK_WAIT, &[&pid]).await.ok()?;
+    let row = query_one(&session.client, LOCK_WAIT, &[&pid]).await.ok()?;
     serde_json::from_str(row.try_get(0).ok()?).ok()
 }
 
@@ -272,8 +272,8 @@ pub(crate) async fn catalog_lock(
     database: Option<&DatabaseName>,
 ) -> Option<LockWait> {
     let database = database.map(DatabaseName::as_str);
-    let parameters: [&(dyn ToSql + Sync); 1] = [&database];
-    let query = session.client.query_one(CATALOG_LOCK, &parameters);
+    let parameters: [&dyn Parameter; 1] = [&database];
+    let query = query_one(&session.client, CATALOG_LOCK, &parameters);
     let row = timeout(CATALOG_LOCK_TIMEOUT, query).await.ok()?.ok()?;
     let wait: LockWait = serde_json::from_str(row.try_get(0).ok()?).ok()?;
     (!wait.holders.is_empty()).then_some(wait)

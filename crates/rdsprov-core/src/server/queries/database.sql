@@ -1,4 +1,5 @@
--- Returns the contents of one database as one JSON document that deserializes to `Contents`; relations.sql precedes it.
+-- Returns the contents of one database as one JSON document that deserializes to `Contents`; objects.sql and relations.sql
+-- precede it.
 -- $1: the declared roles and the orphans. $2: the only roles whose large objects are returned: each role that can connect
 -- can create some.
 -- The owner of an extension can add objects of its own to it, for which declared roles would then get privileges. So
@@ -13,26 +14,29 @@
         'privilege', x.privilege_type, 'grantable', x.is_grantable)
         ORDER BY g.rolname, x.privilege_type), '[]')
       FROM aclexplode(nullif(acl, '{}')::aclitem[]) x LEFT JOIN pg_roles g ON g.oid = x.grantee)) ORDER BY number) AS groups
-  FROM (SELECT number, nspname, owner, kind, of_extension, given, acl, count(*) AS count
+  FROM (SELECT number, nspname, owner, kind, of_extension, given, acl, sum(count) AS count
         FROM relations GROUP BY 1, 2, 3, 4, 5, 6, 7) one GROUP BY nspname
-), with_column_acl AS (
+), column_acl AS MATERIALIZED (
   -- PostgreSQL expects nearly no column with an ACL, and would read all of `relations` for each of them.
-  SELECT n.nspname, c.relname, pg_get_userbyid(c.relowner) AS owner,
-    c.relowner IN (SELECT oid FROM administrator) AND EXISTS (
-      SELECT FROM pg_depend e WHERE e.classid = 'pg_class'::regclass AND e.objid = c.oid AND e.objsubid = 0
-        AND e.deptype = 'e') AS of_extension,
-    CASE WHEN c.relowner IN (SELECT oid FROM administrator) THEN coalesce((
-      SELECT array_agg(DISTINCT x.privilege_type) FROM pg_init_privs p, aclexplode(p.initprivs) x
-      WHERE p.objoid = c.oid AND p.classoid = 'pg_class'::regclass AND p.objsubid = a.attnum AND p.privtype = 'e'
-        AND x.grantee = 0), '{}') ELSE '{}' END AS given,
-    a.attacl::text AS acl,
-    json_agg(a.attname ORDER BY a.attnum) AS names
+  SELECT n.nspname, c.relname, c.relowner, c.oid AS relation, a.attnum, a.attname, a.attacl
   FROM pg_attribute a
   CROSS JOIN LATERAL (SELECT * FROM pg_class c WHERE c.oid = a.attrelid AND c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S') OFFSET 0) c
   CROSS JOIN LATERAL (SELECT * FROM pg_namespace n WHERE n.oid = c.relnamespace OFFSET 0) n
-  WHERE a.attacl IS NOT NULL AND NOT a.attisdropped
-    AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema' AND EXISTS (
-    SELECT FROM aclexplode(a.attacl) x
+  WHERE a.attacl IS NOT NULL AND NOT a.attisdropped AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
+), with_column_acl AS (
+  SELECT c.nspname, c.relname, pg_get_userbyid(c.relowner) AS owner,
+    c.relowner IN (SELECT oid FROM administrator) AND EXISTS (
+      SELECT FROM pg_depend e WHERE e.classid = 'pg_class'::regclass AND e.objid = c.relation AND e.objsubid = 0
+        AND e.deptype = 'e') AS of_extension,
+    CASE WHEN c.relowner IN (SELECT oid FROM administrator) THEN coalesce((
+      SELECT array_agg(DISTINCT x.privilege_type) FROM pg_init_privs p, aclexplode(p.initprivs) x
+      WHERE p.objoid = c.relation AND p.classoid = 'pg_class'::regclass AND p.objsubid = c.attnum AND p.privtype = 'e'
+        AND x.grantee = 0), '{}') ELSE '{}' END AS given,
+    c.attacl::text AS acl,
+    json_agg(c.attname ORDER BY c.attnum) AS names
+  FROM column_acl c
+  WHERE EXISTS (
+    SELECT FROM aclexplode(c.attacl) x
     WHERE x.grantee = 0 OR x.grantee IN (SELECT oid FROM concerned) OR x.grantor IN (SELECT oid FROM concerned))
   GROUP BY 1, 2, 3, 4, 5, 6
 ), columns AS (
@@ -70,7 +74,7 @@
     UNION ALL SELECT g.nspname, g.groups, NULL, NULL, NULL, NULL, NULL FROM groups g
     UNION ALL SELECT c.nspname, NULL, c.columns, NULL, NULL, NULL, NULL FROM columns c) part
   GROUP BY nspname
-), object AS (
+), with_acl AS (
   SELECT CASE p.prokind WHEN 'p' THEN 'procedure' ELSE 'function' END AS kind, 'pg_proc'::regclass AS class,
     n.oid AS namespace, coalesce(CASE p.prokind WHEN 'p' THEN p.proallargtypes END, p.proargtypes::oid[]) AS arguments,
     p.oid, p.proowner AS owner, p.proacl AS acl
@@ -96,31 +100,31 @@
   UNION ALL SELECT 'large_object', 'pg_largeobject'::regclass, NULL, NULL, oid, lomowner, lomacl
   FROM pg_largeobject_metadata WHERE lomowner IN (SELECT oid FROM pg_roles WHERE rolname = ANY($2::text[]))
 ), owned AS (
-  SELECT s.refobjid AS owner, s.classid, s.objid FROM pg_shdepend s
-  WHERE s.dbid = (SELECT oid FROM pg_database WHERE datname = current_database())
-    AND s.refclassid = 'pg_authid'::regclass AND s.deptype = 'o'
-    AND s.refobjid <> (SELECT datdba FROM pg_database WHERE datname = current_database())
-    AND (s.refobjid IN (SELECT oid FROM concerned)
-      OR s.refobjid = (SELECT oid FROM pg_roles WHERE rolname = current_user)
-        AND s.classid NOT IN ('pg_extension'::regclass, 'pg_namespace'::regclass)
+  -- From the catalogs of the objects: pg_shdepend has a row for each privilege on each object, too.
+  SELECT o.owner, o.classid, o.objid FROM (
+    SELECT classid, objid, owner, namespace FROM object
+    UNION ALL SELECT 'pg_largeobject'::regclass, oid, lomowner, NULL FROM pg_largeobject_metadata) o
+  WHERE o.owner <> (SELECT datdba FROM pg_database WHERE datname = current_database())
+    AND (o.owner IN (SELECT oid FROM concerned)
+      OR o.owner = (SELECT oid FROM pg_roles WHERE rolname = current_user)
+        AND o.classid NOT IN ('pg_extension'::regclass, 'pg_namespace'::regclass)
         AND NOT EXISTS (
-          SELECT FROM pg_depend e WHERE e.classid = s.classid AND e.objid = s.objid AND e.deptype = 'e'))
-    AND s.classid NOT IN ('pg_default_acl'::regclass, 'pg_user_mapping'::regclass)
-    AND ((
-      SELECT n.nspname FROM pg_namespace n WHERE n.oid = CASE s.classid
-        WHEN 'pg_class'::regclass THEN (SELECT c.relnamespace FROM pg_class c WHERE c.oid = s.objid)
-        WHEN 'pg_proc'::regclass THEN (SELECT p.pronamespace FROM pg_proc p WHERE p.oid = s.objid)
-        WHEN 'pg_type'::regclass THEN (SELECT t.typnamespace FROM pg_type t WHERE t.oid = s.objid) END)
-      ~ '^pg_(toast_)?temp_') IS NOT TRUE
+          SELECT FROM pg_depend e WHERE e.classid = o.classid AND e.objid = o.objid AND e.deptype = 'e'))
+    -- Not the row type of a table, nor the array type of a type.
+    AND (o.classid <> 'pg_type'::regclass OR NOT EXISTS (
+      SELECT FROM pg_depend e WHERE e.classid = o.classid AND e.objid = o.objid AND e.deptype = 'i'))
+    AND (o.namespace IN (SELECT n.oid FROM pg_namespace n WHERE n.nspname ~ '^pg_(toast_)?temp_')) IS NOT TRUE
 ), undeclared_grant AS (
-  -- pg_shdepend contains each role that an ACL of the database contains, except the owner of the object.
-  SELECT s.refobjid AS grantee, c.relnamespace, CASE c.relkind WHEN 'S' THEN 'sequence' ELSE 'table' END AS kind
-  FROM pg_shdepend s JOIN pg_class c ON c.oid = s.objid
-  WHERE s.dbid = (SELECT oid FROM pg_database WHERE datname = current_database())
-    AND s.classid = 'pg_class'::regclass AND s.refclassid = 'pg_authid'::regclass AND s.deptype = 'a'
-    AND c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S')
-    AND s.refobjid NOT IN (SELECT oid FROM concerned) AND s.refobjid NOT IN (SELECT oid FROM administrator)
-  GROUP BY 1, 2, 3
+  -- Each role that an ACL contains, except the owner of the relation.
+  SELECT m.role AS grantee, r.nspname, r.kind
+  FROM relations r, aclexplode(r.raw) x, LATERAL (VALUES (x.grantee), (x.grantor)) m(role)
+  WHERE m.role NOT IN (0, r.relowner)
+    AND m.role NOT IN (SELECT oid FROM concerned) AND m.role NOT IN (SELECT oid FROM administrator)
+  UNION
+  SELECT m.role, c.nspname, 'table'
+  FROM column_acl c, aclexplode(c.attacl) x, LATERAL (VALUES (x.grantee), (x.grantor)) m(role)
+  WHERE m.role NOT IN (0, c.relowner)
+    AND m.role NOT IN (SELECT oid FROM concerned) AND m.role NOT IN (SELECT oid FROM administrator)
 )
 SELECT json_build_object(
   'schemas', (
@@ -155,7 +159,7 @@ SELECT json_build_object(
           ORDER BY g.rolname, x.privilege_type), '[]')
         FROM aclexplode(o.acl) x LEFT JOIN pg_roles g ON g.oid = x.grantee))
       ORDER BY o.kind, i.identity), '[]')
-    FROM object o, pg_identify_object(o.class, o.oid, 0) i
+    FROM with_acl o, pg_identify_object(o.class, o.oid, 0) i
     WHERE o.acl IS NOT NULL AND i.identity IS NOT NULL AND (EXISTS (
       SELECT FROM aclexplode(o.acl) x
       WHERE x.grantee = 0 AND o.kind IN ('large_object', 'foreign_server', 'foreign_data_wrapper')
@@ -187,18 +191,17 @@ SELECT json_build_object(
     SELECT coalesce(json_agg(DISTINCT pg_get_userbyid(o.owner)), '[]')
     FROM owned o CROSS JOIN pg_identify_object(o.classid, o.objid, 0) i CROSS JOIN LATERAL (SELECT to_regnamespace(i.schema)::oid AS oid) n
     JOIN pg_database d ON d.datname = current_database()
-    WHERE o.classid = 'pg_foreign_server'::regclass
-      OR n.oid IS NULL AND NOT has_database_privilege(d.datdba, d.oid, 'CREATE')
-      OR o.classid NOT IN ('pg_class'::regclass, 'pg_type'::regclass) AND n.oid IS NOT NULL
-        AND NOT has_schema_privilege(d.datdba, n.oid, 'CREATE')),
+    WHERE o.classid NOT IN ('pg_class'::regclass, 'pg_type'::regclass)
+      AND (o.classid = 'pg_foreign_server'::regclass
+        OR n.oid IS NULL AND NOT has_database_privilege(d.datdba, d.oid, 'CREATE')
+        OR n.oid IS NOT NULL AND NOT has_schema_privilege(d.datdba, n.oid, 'CREATE'))),
   'undeclared_grantees', (
     SELECT coalesce(json_object_agg(g.rolname, one.schemas ORDER BY g.rolname), '{}')
     FROM (
       SELECT grantee, json_object_agg(nspname, kinds ORDER BY nspname) AS schemas
       FROM (
-        SELECT u.grantee, n.nspname, json_agg(u.kind ORDER BY u.kind DESC) AS kinds
-        FROM undeclared_grant u JOIN pg_namespace n ON n.oid = u.relnamespace
-        WHERE n.nspname !~ '^pg_' AND n.nspname <> 'information_schema' GROUP BY 1, 2) by_schema
+        SELECT u.grantee, u.nspname, json_agg(u.kind ORDER BY u.kind DESC) AS kinds
+        FROM undeclared_grant u GROUP BY 1, 2) by_schema
       GROUP BY grantee) one
     JOIN pg_roles g ON g.oid = one.grantee),
   'default_privileges', (

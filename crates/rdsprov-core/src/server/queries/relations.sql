@@ -3,6 +3,8 @@
 -- with the same schema, owner, kind and ACL. An ACL is limited to PUBLIC, the owner and the roles $1, which include the
 -- predefined roles of which declared roles are members.
 -- The number of a group is the same in all queries of one snapshot.
+-- Many relations have the same ACL, so that the relations are grouped before any item of an ACL is looked at. PostgreSQL
+-- can hash ACLs but not sort them: the time is linear, whatever it expects of the number of groups.
 -- The owner of a database decides how many rows the catalogs have, and the estimates of PostgreSQL can be far too low.
 -- It then chooses nested loops over whole catalogs. So these queries look up single rows in subqueries, for which
 -- PostgreSQL always chooses the index (OFFSET 0 keeps such a subquery apart), and join only what has good estimates.
@@ -15,8 +17,8 @@ concerned AS (
   SELECT r.oid FROM pg_roles r WHERE r.rolname = ANY($1::text[])
 ), predefined AS (
   SELECT r.oid FROM pg_roles r WHERE r.rolname = ANY($1::text[]) AND r.rolname ~ '^(pg|rds)_'
-), relation AS (
-  SELECT c.oid, n.nspname, c.relname, c.relowner, pg_get_userbyid(c.relowner) AS owner,
+), relation AS NOT MATERIALIZED (
+  SELECT c.oid, c.relname, c.relnamespace, c.relowner,
     CASE c.relkind WHEN 'S' THEN 'sequence' ELSE 'table' END AS kind,
     a.oid IS NOT NULL AND EXISTS (
       SELECT FROM pg_depend e WHERE e.classid = 'pg_class'::regclass AND e.objid = c.oid AND e.objsubid = 0
@@ -25,18 +27,20 @@ concerned AS (
       SELECT array_agg(DISTINCT x.privilege_type) FROM pg_init_privs p, aclexplode(p.initprivs) x
       WHERE p.objoid = c.oid AND p.classoid = 'pg_class'::regclass AND p.objsubid = 0 AND p.privtype = 'e'
         AND x.grantee = 0), '{}') ELSE '{}' END AS given,
-    coalesce(c.relacl, acldefault(CASE c.relkind WHEN 'S' THEN 's'::"char" ELSE 'r' END, c.relowner))::text AS acl
-  FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-  LEFT JOIN administrator a ON a.oid = c.relowner
-  WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S')
-    AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
+    coalesce(c.relacl, acldefault(CASE c.relkind WHEN 'S' THEN 's'::"char" ELSE 'r' END, c.relowner)) AS raw
+  FROM pg_class c LEFT JOIN administrator a ON a.oid = c.relowner
+  WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S') AND c.relnamespace IN (
+    SELECT oid FROM pg_namespace WHERE nspname !~ '^pg_' AND nspname <> 'information_schema')
 ), relations AS (
   SELECT dense_rank() OVER (ORDER BY nspname, kind, owner, of_extension, given, acl) AS number, * FROM (
-    SELECT oid, nspname, relname, relowner, owner, kind, of_extension, given, (
-      SELECT coalesce(array_agg(i), '{}') FROM unnest(acl::aclitem[]) i WHERE EXISTS (
-        SELECT FROM aclexplode(ARRAY[i]) x
-        WHERE x.grantee = 0 OR x.grantee = relowner
-          OR x.grantee IN (SELECT oid FROM concerned)
-          OR x.grantor <> relowner AND x.grantor IN (SELECT oid FROM concerned)))::text AS acl
-    FROM relation) limited
+    SELECT (SELECT n.nspname FROM pg_namespace n WHERE n.oid = relnamespace) AS nspname,
+      pg_get_userbyid(relowner) AS owner, relnamespace, relowner, kind, of_extension, given, raw, count, (
+        SELECT coalesce(array_agg(i), '{}') FROM unnest(raw) i WHERE EXISTS (
+          SELECT FROM aclexplode(ARRAY[i]) x
+          WHERE x.grantee = 0 OR x.grantee = relowner
+            OR x.grantee IN (SELECT oid FROM concerned)
+            OR x.grantor <> relowner AND x.grantor IN (SELECT oid FROM concerned)))::text AS acl
+    FROM (
+      SELECT relnamespace, relowner, kind, of_extension, given, raw, count(*) AS count FROM relation
+      GROUP BY relnamespace, relowner, kind, of_extension, given, raw) one) limited
 )
