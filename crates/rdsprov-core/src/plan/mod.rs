@@ -99,12 +99,12 @@ pub(crate) use render::line as step_line;
 pub(crate) use retire::with_orphans;
 pub(crate) use roles::administrator_power;
 pub use saved::{Differences, Remainder, SavedPlan, SavedPlanError, Stale};
-#[cfg(feature = "postgres")]
-pub(crate) use sql::exchanged;
 pub use sql::{
-    BEGIN_SESSION, CHANGED_SINCE_PLAN, CHOOSE_KEY, Line, Moment, SESSION_SETTINGS, SessionSetting,
-    SlotError, Slots, Statement, probe as probe_statements, session_settings,
+    BEGIN_SESSION, CHANGED_SINCE_PLAN, Line, Moment, SESSION_SETTINGS, SessionSetting, SlotError,
+    Slots, Statement, probe as probe_statements, session_settings,
 };
+#[cfg(feature = "postgres")]
+pub(crate) use sql::{HidingKey, choose_keys, exchanged};
 use step::DATABASE_OWNER;
 pub use step::{
     Action, ChangedSecret, ExecuteAs, MembershipOption, Memberships, Scope, Step, TemporaryUsage,

@@ -578,9 +578,10 @@ impl Session {
         matches!(self.problem(), Some(StreamProblem::Silence(_)))
     }
 
-    /// Sets `lock_timeout` for the rest of the session.
+    /// Sets `lock_timeout` for the rest of the session. Does not wait for the response: it fails only if
+    /// the connection does.
     pub(crate) async fn limit_lock_waits(&self) -> Result<(), tokio_postgres::Error> {
-        self.client.batch_execute(LOCK_TIMEOUT).await
+        self.client.simple_query_raw(LOCK_TIMEOUT).await.map(|_| ())
     }
 
     /// Returns the notices and warnings that the server has sent since the last call.

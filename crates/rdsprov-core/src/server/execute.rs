@@ -1,5 +1,6 @@
 //! Executes one statement of a plan, and says why it failed.
 
+use std::borrow::Borrow;
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
@@ -11,7 +12,7 @@ use super::template::{self, TemplateWait};
 use super::wait::LockHolder;
 use crate::hint::Hint;
 use crate::plan::{
-    CHANGED_SINCE_PLAN, CHOOSE_KEY, GlobalObject, Hazard, Slots, Statement, exchanged,
+    CHANGED_SINCE_PLAN, GlobalObject, Hazard, HidingKey, Slots, Statement, choose_keys, exchanged,
 };
 
 /// Returns whether an error is caused by another session that changes the same catalog row, so that
@@ -88,6 +89,9 @@ pub(super) enum FailureKind {
     /// The value of a parameter is invalid (22023), or a function of the server has raised an error
     /// of its own. A hook that checks passwords reports so.
     PasswordRefused,
+    /// One of several statements that were sent together had a warning that is an error. Which one
+    /// it was is known if they are sent one by one.
+    OneOfSeveral,
     Other,
 }
 
@@ -131,11 +135,11 @@ impl FailureKind {
 }
 
 impl Failure {
-    fn other(message: String) -> Self {
+    pub(super) fn other(message: String) -> Self {
         Self { message, kind: FailureKind::Other, code: None, hint: None, exchanged: None }
     }
 
-    fn of(session: &Session, error: &tokio_postgres::Error) -> Self {
+    pub(super) fn of(session: &Session, error: &tokio_postgres::Error) -> Self {
         let kind = FailureKind::of(error);
         let exchanged = error
             .as_db_error()
@@ -151,10 +155,40 @@ impl Failure {
     }
 }
 
-/// Has the server choose the key that hides a verifier until the end of the transaction.
-async fn choose_key(session: &Session) -> Result<String, Failure> {
-    let chosen = session.client.query_one(CHOOSE_KEY, &[]).await;
-    chosen.and_then(|row| row.try_get(0)).map_err(|error| Failure::of(session, &error))
+/// Has the server choose the keys that hide the verifiers of some statements until the end of the
+/// transaction.
+pub(super) async fn hiding_keys(
+    session: &Session,
+    statements: &[impl Borrow<Statement>],
+) -> Result<Vec<HidingKey>, Failure> {
+    let number = statements.iter().filter(|one| (*one).borrow().secret().is_some()).count();
+    if number == 0 {
+        return Ok(Vec::new());
+    }
+    let rows = session.client.simple_query(&choose_keys(number)).await;
+    let rows = rows.map_err(|error| Failure::of(session, &error))?;
+    let values = rows.iter().filter_map(|message| match message {
+        SimpleQueryMessage::Row(row) => row.get(0),
+        _ => None,
+    });
+    let keys = values.zip(1..).map(|(value, number)| HidingKey { number, value: value.to_owned() });
+    Ok(keys.collect())
+}
+
+/// Returns a statement as it is sent. It takes a key if it contains a verifier.
+pub(super) fn text_to_send(
+    statement: &Statement,
+    slots: &(dyn Slots + Sync),
+    keys: &mut impl Iterator<Item = HidingKey>,
+) -> Result<String, Failure> {
+    let text = match statement.secret() {
+        None => statement.executable(slots),
+        Some(_) => {
+            let key = keys.next().ok_or_else(|| Failure::other("a key is missing".to_owned()))?;
+            statement.hidden(slots, &key)
+        }
+    };
+    text.map_err(|error| Failure::other(error.to_string()))
 }
 
 /// Executes one statement, and returns the first value of its result; `None` without rows. `template`
@@ -168,11 +202,8 @@ pub(super) async fn execute(
 ) -> Result<Option<String>, Failure> {
     let text = match request {
         Request::Statement(statement) => {
-            let key = match statement.secret() {
-                Some(_) => choose_key(session).await?,
-                None => String::new(),
-            };
-            statement.hidden(slots, &key).map_err(|error| Failure::other(error.to_string()))?
+            let keys = hiding_keys(session, &[*statement]).await?;
+            text_to_send(statement, slots, &mut keys.into_iter())?
         }
         Request::Fault(text) => (*text).to_owned(),
     };
@@ -184,8 +215,8 @@ pub(super) async fn execute(
             }
         }
         let started = Instant::now();
-        let error = match session.client.simple_query(&text).await {
-            Ok(rows) => break first_value(&rows),
+        let error = match session.ask(&text).await {
+            Ok(value) => break value,
             Err(error) => error,
         };
         if let Some(template) = template
@@ -202,28 +233,26 @@ pub(super) async fn execute(
         }
         return Err(Failure::of(session, &error));
     };
+    warning(session, replication).map_or(Ok(value), Err)
+}
+
+/// Returns the first warning that is an error, among those that the server has sent since they were
+/// last taken.
+pub(super) fn warning(session: &Session, replication: ReplicationWarning) -> Option<Failure> {
     // `GRANT` (01007) and `REVOKE` (01006) without any effect succeed with a warning only.
     let no_effect = |notice: &DbError| {
         *notice.code() == SqlState::WARNING_PRIVILEGE_NOT_GRANTED
             || *notice.code() == SqlState::WARNING_PRIVILEGE_NOT_REVOKED
     };
-    for warning in session.take_notices() {
+    session.take_notices().into_iter().find_map(|warning| {
         let kind = if no_effect(&warning) {
             FailureKind::Other
         } else if replication == ReplicationWarning::Fails && is_about_replication(&warning) {
             FailureKind::NotReplicated
         } else {
-            continue;
+            return None;
         };
         let message = format!("{} ({})", warning.message(), warning.code().code());
-        return Err(Failure { kind, ..Failure::other(message) });
-    }
-    Ok(value)
-}
-
-fn first_value(messages: &[SimpleQueryMessage]) -> Option<String> {
-    messages.iter().find_map(|message| match message {
-        SimpleQueryMessage::Row(row) => row.get(0).map(str::to_owned),
-        _ => None,
+        Some(Failure { kind, ..Failure::other(message) })
     })
 }

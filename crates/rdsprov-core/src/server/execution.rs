@@ -4,35 +4,21 @@
 use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::collections::BTreeSet;
-use std::ops::ControlFlow;
-use std::time::{Duration, Instant};
-
-use tokio::time::timeout;
-use tokio_postgres::error::SqlState;
+use std::time::Duration;
 
 use super::connect::{Endpoint, Session};
-use super::execute::{Failure, FailureKind, ReplicationWarning, Request, execute, pause_after};
-use super::execution_options::{ExecuteOptions, Fault};
+use super::execute::{FailureKind, pause_after};
+use super::execution_options::ExecuteOptions;
 use super::lock::Lock;
 use super::lock_out::{self, LockedOut, Logins};
-use super::stop::stopped;
 use super::template::TemplateWait;
-use super::transaction_failure::{FailureCause, TransactionFailure, stopped_at};
+use super::transaction_failure::{FailureCause, TransactionFailure};
+use super::transaction_run::{TransactionProgress, TransactionRun};
 use super::wait::{StatementWait, Watch};
-use crate::hint::Hint;
 use crate::name::{ApplicationName, DatabaseName};
-use crate::plan::{Line, Plan, Scope, Slots, Transaction};
-use crate::secret_id::SecretId;
+use crate::plan::{Plan, Scope, Slots, Transaction};
 use crate::step_result::StepStatus;
-use crate::text::{visible, without_middle};
-
-/// How long a run that was stopped waits for the end of a statement whose effect would not be known
-/// otherwise.
-const STOP_TIMEOUT: Duration = Duration::from_secs(15);
-
-/// Without its session, the run has no lock any more, and another run can change the same database.
-const LOCK_LOST: &str =
-    "the session with the lock of the run has ended, so the transaction is not committed";
+use crate::text::visible;
 
 /// The result of a transaction after all its executions.
 pub(super) struct Executed {
@@ -196,18 +182,27 @@ impl Execution<'_> {
         let report = |wait: &StatementWait| self.options.listener.unwrap_or(&()).waiting(wait);
         let watch = Watch::new(self.admin, transaction, &report);
         let mut durations = vec![Duration::ZERO; transaction.steps.len()];
-        let mut progress =
-            TransactionProgress { durations: &mut durations, created: false, oid: None };
+        let mut progress = TransactionProgress {
+            durations: &mut durations,
+            created: false,
+            oid: None,
+            one_by_one: false,
+        };
         let executions = async {
-            for execution in 1.. {
+            let mut execution = 1;
+            loop {
                 match self.run(transaction, &watch, &mut progress).await {
+                    Err(failure) if failure.kind == Some(FailureKind::OneOfSeveral) => {
+                        progress.one_by_one = true;
+                        continue;
+                    }
                     Err(failure)
                         if failure.kind.is_some_and(|kind| kind.can_be_repeated(execution)) => {}
                     result => return result.err(),
                 }
                 pause_after(execution).await;
+                execution += 1;
             }
-            None
         };
         let mut failure = tokio::select! {
             biased;
@@ -263,181 +258,8 @@ impl Execution<'_> {
         watch: &Watch<'_>,
         progress: &mut TransactionProgress<'_>,
     ) -> Result<(), TransactionFailure> {
-        let Self { admin, lock, slots, options, .. } = *self;
-        let failed = |error: tokio_postgres::Error| {
-            TransactionFailure::at(0, session.describe(&error)).of(session)
-        };
-        let pid: i32 = session
-            .client
-            .query_one("SELECT pg_catalog.pg_backend_pid()", &[])
-            .await
-            .and_then(|row| row.try_get(0))
-            .map_err(failed)?;
-        let _ = session.take_notices();
-        let mut open = false;
-        let created = progress.created;
         let script = transaction.script();
-        let last = transaction.steps.len().saturating_sub(1);
-        for (number, line) in script.iter().enumerate() {
-            if created && matches!(line, Line::Before(_)) {
-                continue;
-            }
-            let step = line.step();
-            let failed_step = script[number..].iter().find_map(|line| line.step()).unwrap_or(last);
-            let statement = line.statement(self.plan.server_major);
-            let text = statement.redacted();
-            let request = match options.interrupt.map(|interrupt| interrupt(&text)) {
-                None | Some(ControlFlow::Continue(())) => Request::Statement(&statement),
-                Some(ControlFlow::Break(Fault::Sent(other))) => Request::Fault(other),
-                // Nothing is sent to the server, which then finds the connection
-                // closed, as after SIGKILL.
-                Some(ControlFlow::Break(Fault::Killed)) => {
-                    let message = format!("interrupted before: {text}");
-                    return Err(TransactionFailure::at(failed_step, message).ending_the_run());
-                }
-            };
-            let is_in_database = matches!(transaction.scope, Scope::Database(_));
-            let is_boundary = matches!(line, Line::Begin | Line::Commit);
-            if is_in_database && is_boundary && lock.0.client.is_closed() {
-                if open {
-                    session.roll_back().await;
-                }
-                let failure = TransactionFailure::at(failed_step, LOCK_LOST.to_owned());
-                return Err(failure.ending_the_run());
-            }
-            let started = Instant::now();
-            watch.sent(number, step, pid);
-            let creates = matches!(transaction.scope, Scope::NewDatabase(_));
-            let is_creation = creates && matches!(line, Line::Before(_));
-            let template = is_creation.then_some(self.template);
-            let replication = ReplicationWarning::new(&options.allowed);
-            let execution = execute(session, &request, slots, template, replication);
-            tokio::pin!(execution);
-            let result = tokio::select! {
-                biased;
-                result = &mut execution => Some(result),
-                () = stopped(options.stop.clone()) => None,
-            };
-            let result = match (result, line) {
-                (Some(result), _) => result,
-                // A commit is not cancelled: what it has done would not be known.
-                (None, Line::Commit) => match timeout(STOP_TIMEOUT, execution).await {
-                    Ok(result) => result,
-                    Err(_) => return Err(stopped_at(failed_step, &text).maybe_committed(line)),
-                },
-                (None, Line::Before(_)) => {
-                    admin.cancel(session).await;
-                    let result = timeout(STOP_TIMEOUT, execution).await;
-                    progress.created = matches!(result, Ok(Ok(_)));
-                    let failure = stopped_at(failed_step, &text);
-                    return Err(match result {
-                        Err(_) | Ok(Err(Failure { kind: FailureKind::NoResponse, .. })) => {
-                            failure.maybe_committed(line)
-                        }
-                        Ok(Ok(_)) if !creates => failure.maybe_committed(line),
-                        Ok(_) => failure,
-                    });
-                }
-                (None, _) => {
-                    admin.cancel(session).await;
-                    // The server executes `ROLLBACK` after the cancelled statement has ended.
-                    session.roll_back().await;
-                    return Err(stopped_at(failed_step, &text));
-                }
-            };
-            watch.ended();
-            if let Some(duration) = step.and_then(|step| progress.durations.get_mut(step)) {
-                *duration += started.elapsed();
-            }
-            match result {
-                Ok(value) => {
-                    if matches!(line, Line::RememberOid(_)) {
-                        progress.oid = value.and_then(|oid| oid.parse().ok());
-                    }
-                    progress.created |= matches!(line, Line::Before(_));
-                    open |= *line == Line::Begin;
-                }
-                Err(Failure { mut message, kind, code, hint, exchanged }) => {
-                    if open {
-                        // The server has aborted the transaction already.
-                        session.roll_back().await;
-                    }
-                    let (waited, wait) = watch.waited(number);
-                    let wait = wait.filter(|_| kind == FailureKind::Conflict);
-                    if let Some(wait) = &wait {
-                        message += &format!(", after {} s of waiting for {wait}", waited.as_secs());
-                    }
-                    let failure = TransactionFailure::at(failed_step, String::new()).of(session);
-                    let is_too_long = failure.is_too_long
-                        || kind == FailureKind::Cancelled
-                            && started.elapsed() >= admin.statement_timeout.duration();
-                    // The message of a check says what is the reason.
-                    let has_changed = kind == FailureKind::Changed;
-                    let is_gained = *line == Line::VerifyMemberships
-                        && code == Some(SqlState::INVALID_TRANSACTION_TERMINATION);
-                    // The first step of a new database verifies what was copied.
-                    let has_copied_objects = matches!(transaction.scope, Scope::NewDatabase(_))
-                        && step == Some(0)
-                        && code == Some(SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE);
-                    if !(has_changed || is_gained || has_copied_objects) {
-                        // The check of code is very long.
-                        let text = without_middle(text);
-                        message += &format!("; the statement was: {text}");
-                    }
-                    // A hook of the server, such as `passwordcheck` or that of pg_tle, has refused it.
-                    let refused =
-                        || statement.secret().filter(|_| kind == FailureKind::PasswordRefused);
-                    let hint = hint.or_else(|| refused().map(other_password));
-                    let applications = match &exchanged {
-                        Some(exchanged) => transaction.applications_of(exchanged),
-                        None if has_changed => BTreeSet::new(),
-                        None => transaction.applications_of_line(*line),
-                    };
-                    let cause = match kind {
-                        // The server warns of each other change, too.
-                        FailureKind::NotReplicated => Some(FailureCause::NotReplicated),
-                        FailureKind::ReadOnly => Some(FailureCause::ReadOnly),
-                        _ => None,
-                    };
-                    // The warning follows the execution of a statement.
-                    progress.created |=
-                        kind == FailureKind::NotReplicated && matches!(line, Line::Before(_));
-                    let failure = TransactionFailure {
-                        message,
-                        wait,
-                        hint,
-                        kind: Some(kind),
-                        is_too_long,
-                        has_copied_objects,
-                        applications,
-                        ends_run: failure.ends_run || cause.is_some(),
-                        cause,
-                        ..failure
-                    };
-                    return Err(match (kind, line) {
-                        (FailureKind::NotReplicated, Line::Commit) => failure.maybe_committed(line),
-                        (FailureKind::NoResponse, Line::Commit | Line::Before(_)) => {
-                            failure.maybe_committed(line)
-                        }
-                        _ => failure,
-                    });
-                }
-            }
-        }
-        Ok(())
+        let run = TransactionRun::new(self, session, (transaction, &script), watch, progress).await;
+        run.execute().await
     }
-}
-
-/// Returns what to do if the server refuses the password of a secret.
-fn other_password(secret: &SecretId) -> Hint {
-    format!("store a password that the server accepts in secret {secret}, then run again").into()
-}
-
-/// The progress of a transaction, over all its executions.
-struct TransactionProgress<'a> {
-    durations: &'a mut [Duration],
-    /// Whether the statement before the transaction (`CREATE DATABASE`) was executed.
-    created: bool,
-    /// The OID of the new database.
-    oid: Option<u32>,
 }

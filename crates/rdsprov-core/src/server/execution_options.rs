@@ -53,6 +53,8 @@ pub struct ExecuteOptions<'a> {
     pub keep_going: bool,
     /// Called before each statement. Only tests set it.
     pub(crate) interrupt: Option<&'a Interrupt<'a>>,
+    /// Whether each statement is sent after the response to the one before it. Only tests set it.
+    pub(crate) one_by_one: bool,
     /// The hazards that are allowed. Without `degrades_blue_green`, a warning that a statement is not
     /// replicated to the green environment ends its transaction.
     pub allowed: BTreeSet<Hazard>,
@@ -69,5 +71,12 @@ impl<'a> ExecuteOptions<'a> {
     #[must_use]
     pub fn interrupted_by(interrupt: &'a Interrupt<'a>) -> Self {
         Self { interrupt: Some(interrupt), ..Self::default() }
+    }
+
+    /// Sends each statement after the response to the one before it, so that a test can change the
+    /// server in between.
+    #[must_use]
+    pub fn one_by_one(self) -> Self {
+        Self { one_by_one: true, ..self }
     }
 }

@@ -97,7 +97,7 @@ async fn execution(
         }
         ControlFlow::Continue(())
     };
-    let mut options = ExecuteOptions::interrupted_by(&interrupt);
+    let mut options = ExecuteOptions::interrupted_by(&interrupt).one_by_one();
     options.listener = Some(&attack);
     options.keep_going = keep_going;
     let outcome = planned.apply("1", &options).await.unwrap();
@@ -359,7 +359,8 @@ async fn check_of_code_has_limited_time() {
             }
             ControlFlow::Continue(())
         };
-        let outcome = planned.apply("1", &ExecuteOptions::interrupted_by(&interrupt)).await;
+        let options = ExecuteOptions::interrupted_by(&interrupt).one_by_one();
+        let outcome = planned.apply("1", &options).await;
         let says = "the check of the code that role next_owner would get in database shop was canceled, \
                     or takes longer than 20ms";
         assert_stopped(outcome.unwrap(), says, &format!("PostgreSQL {major}"));

@@ -5,7 +5,8 @@
 //! a client, it would be in `pg_stat_activity`, in `pg_stat_statements` and, with `log_statement`, in
 //! the log; a parameter of a statement is in the log, too. So the server chooses a random key, which
 //! only its result contains: results are never logged. The program sends the verifier encrypted with
-//! this key, in a `DO` block that decrypts it and executes the statement.
+//! this key, in a `DO` block that decrypts it and executes the statement. Each password of a
+//! transaction has a key of its own.
 //!
 //! An error of the inner statement would have its text as context. So the block raises it again, with
 //! the same SQLSTATE, message, detail and hint. With `log_lock_waits`, a statement that waits for a lock
@@ -18,12 +19,28 @@ use sha2::{Digest as _, Sha256};
 
 use crate::name::{RoleName, literal};
 
-/// The parameter in which the transaction keeps the key until the password is set.
-const KEY: &str = "rdsprov.key";
+/// The parameter in which the transaction keeps a key until its password is set, without the number of
+/// the key.
+const KEY: &str = "rdsprov.key_";
 
-/// The query that chooses the key and returns it, in a transaction.
-pub const CHOOSE_KEY: &str = "SELECT pg_catalog.set_config('rdsprov.key', \
-     pg_catalog.gen_random_uuid()::text || pg_catalog.gen_random_uuid()::text, true)";
+/// A key that the server has chosen, which hides one verifier.
+#[derive(Clone)]
+pub struct HidingKey {
+    /// The number of the key in its transaction, from 1.
+    pub number: usize,
+    /// What the server has chosen.
+    pub value: String,
+}
+
+/// Returns the query that chooses a number of keys and returns one a row, in a transaction.
+#[cfg(feature = "postgres")]
+pub fn choose_keys(number: usize) -> String {
+    format!(
+        "SELECT pg_catalog.set_config('{KEY}' || n, \
+         pg_catalog.gen_random_uuid()::text || pg_catalog.gen_random_uuid()::text, true) \
+         FROM pg_catalog.generate_series(1, {number}) n ORDER BY n"
+    )
+}
 
 /// The number of bytes that one SHA-256 value encrypts.
 const BLOCK: usize = 32;
@@ -34,13 +51,20 @@ pub(super) fn alter_password(role: &RoleName) -> String {
 }
 
 /// Returns the statements that execute `before`, followed by `NULL`, and then set the verifier. `before`
-/// creates or alters the role. `key` is what [`CHOOSE_KEY`] has returned in the same transaction.
-pub(super) fn set_password(before: &str, role: &RoleName, verifier: &str, key: &str) -> String {
-    let encrypted =
-        encrypt(verifier.as_bytes(), key).into_iter().fold(String::new(), |mut hex, byte| {
+/// creates or alters the role. `key` was chosen in the same transaction.
+pub(super) fn set_password(
+    before: &str,
+    role: &RoleName,
+    verifier: &str,
+    key: &HidingKey,
+) -> String {
+    let encrypted = encrypt(verifier.as_bytes(), &key.value).into_iter().fold(
+        String::new(),
+        |mut hex, byte| {
             let _ = write!(hex, "{byte:02x}");
             hex
-        });
+        },
+    );
     // `pg_stat_statements.track = all` also collects inner statements. A superuser can change it.
     let body = format!(
         "DECLARE key text := current_setting({name}); verifier bytea := decode('{encrypted}', 'hex'); block bytea; \
@@ -63,7 +87,7 @@ pub(super) fn set_password(before: &str, role: &RoleName, verifier: &str, key: &
          ELSIF detail = '' THEN RAISE EXCEPTION USING ERRCODE = state, MESSAGE = message, HINT = hint, CONSTRAINT = violated; \
          ELSE RAISE EXCEPTION USING ERRCODE = state, MESSAGE = message, DETAIL = detail, HINT = hint, CONSTRAINT = violated; \
          END IF; END",
-        name = literal(KEY),
+        name = literal(&format!("{KEY}{}", key.number)),
         alter = literal(&format!("{} ", alter_password(role))),
     );
     format!("{before} NULL; DO {}", literal(&body))
@@ -97,9 +121,11 @@ mod tests {
     fn statement_contains_no_verifier() {
         let role = RoleName::new_unchecked("it's");
         let create = "CREATE ROLE \"it's\" LOGIN PASSWORD";
-        let text = set_password(create, &role, "SCRAM-SHA-256$x", "key");
+        let key = HidingKey { number: 7, value: "key".to_owned() };
+        let text = set_password(create, &role, "SCRAM-SHA-256$x", &key);
         assert!(text.starts_with("CREATE ROLE \"it's\" LOGIN PASSWORD NULL; DO "), "{text}");
         assert!(text.contains("ALTER ROLE \"it''''s\" PASSWORD "), "{text}");
+        assert!(text.contains("current_setting(''rdsprov.key_7'')"), "{text}");
         assert!(!text.contains("SCRAM"), "{text}");
     }
 }

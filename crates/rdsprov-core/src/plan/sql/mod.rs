@@ -19,7 +19,9 @@ pub use grant::*;
 pub use handed_over::{
     HandedOver, Transfer, assert_handed_over, begin_handing_over, limit_check_of_code,
 };
-pub use hidden_password::CHOOSE_KEY;
+pub use hidden_password::HidingKey;
+#[cfg(feature = "postgres")]
+pub use hidden_password::choose_keys;
 #[cfg(feature = "postgres")]
 pub use identity::exchanged;
 pub use identity::{CHANGED_SINCE_PLAN, Moment};

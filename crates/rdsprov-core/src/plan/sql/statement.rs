@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Serialize, Serializer};
 
-use super::hidden_password;
+use super::hidden_password::{self, HidingKey};
 use crate::error_code::ErrorCode;
 use crate::hint;
 use crate::hint::{Hint, Operation};
@@ -108,6 +108,12 @@ impl Statement {
         Self(Text::Plain(text))
     }
 
+    /// Creates a statement without slots for a test of another module.
+    #[cfg(test)]
+    pub(crate) fn sample(text: &str) -> Self {
+        Self::plain(text.to_owned())
+    }
+
     /// Creates a statement that ends with the verifier of the password in a secret.
     pub(super) fn with_password(before: String, role: &RoleName, secret: &SecretId) -> Self {
         Self(Text::Password { before, role: role.clone(), secret: secret.clone() })
@@ -180,11 +186,11 @@ impl Statement {
     }
 
     /// Returns the statements for the server without the verifier in their text, if a password is set.
-    /// `key` is what [`super::CHOOSE_KEY`] has returned in the same transaction.
+    /// `key` hides the verifier; it was chosen in the same transaction.
     ///
     /// # Errors
     /// Returns an error if a slot cannot be filled.
-    pub(crate) fn hidden(&self, slots: &dyn Slots, key: &str) -> Result<String, SlotError> {
+    pub(crate) fn hidden(&self, slots: &dyn Slots, key: &HidingKey) -> Result<String, SlotError> {
         match &self.0 {
             Text::Password { before, role, secret } => {
                 let verifier = slots.verifier(secret)?;
