@@ -74,7 +74,7 @@ impl PlannedApply<'_> {
             outcome.hint = Some(Hint::joined(&error.hints()));
             return Ok(outcome);
         }
-        let slots = planned.slots(build_id);
+        let slots = planned.slots(build_id).with_verifiers(planned.plan());
         let (plan, admin) = (planned.plan(), &planned.run.admin);
         let mut logins = vec![admin.clone()];
         let desired = &planned.run.desired;

@@ -40,11 +40,8 @@ impl Planned<'_> {
     }
 
     pub(super) fn slots<'b>(&'b self, build_id: &'b str) -> RunSlots<'b> {
-        RunSlots {
-            secrets: self.run.secrets.valid(),
-            build_id,
-            iterations: accepted_iterations(self.observed.passwords.scram_iterations),
-        }
+        let iterations = accepted_iterations(self.observed.passwords.scram_iterations);
+        RunSlots::new(self.run.secrets.valid(), build_id, iterations)
     }
 }
 

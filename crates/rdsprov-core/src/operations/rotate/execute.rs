@@ -242,7 +242,7 @@ impl RotationRun<'_> {
         let plan = Plan { transactions: vec![single], ..self.planned.plan.clone() };
         let secrets = BTreeMap::from([(secret.id.clone(), secret.clone())]);
         let iterations = self.planned.iterations;
-        let slots = RunSlots { secrets: &secrets, build_id: "", iterations };
+        let slots = RunSlots::new(&secrets, "", iterations);
         let mut allowed = self.allowed.clone();
         if step.action == Action::RestorePassword {
             allowed.insert(Hazard::DegradesBlueGreen);

@@ -400,7 +400,7 @@ impl Rotation<'_> {
             server_major,
         });
         let secrets = BTreeMap::from([(self.id.clone(), pending.secret.clone())]);
-        let slots = RunSlots { secrets: &secrets, build_id: "", iterations };
+        let slots = RunSlots::new(&secrets, "", iterations);
         let options = ExecuteOptions::default();
         let endpoint = self.endpoint(executor);
         let outcome = apply(&plan, &endpoint, &[], &lock, &slots, &options).await;
