@@ -17,7 +17,7 @@ use rdsprov_core::operations::AccessQuery;
 use rdsprov_core::server::OnServerWait;
 use rdsprov_core::session::{
     self, ApplyOptions, Cancellation, Completion, DefinitionOptions, Error, ExitCode, FleetOptions,
-    InstanceRun, Outcome, RunOptions, ServerOptions, Setup, SetupBuilder,
+    InstanceRun, Outcome, RunOptions, ServerOptions, Setup, SetupBuilder, StopReason,
 };
 use rdsprov_core::text::visible;
 use serde_json::{Map, Value};
@@ -45,7 +45,7 @@ pub(crate) async fn run(event: ProvisionEvent, context: &Context) -> Result<Valu
         let cancellation = Arc::clone(&cancellation);
         async move {
             tokio::time::sleep(left.saturating_sub(reserve)).await;
-            cancellation.cancel_at_deadline();
+            cancellation.cancel(StopReason::Deadline);
         }
     });
     let run_id = event.run_id.clone().unwrap_or_else(|| context.request_id.clone());

@@ -18,10 +18,10 @@ use serde_json::json;
 
 use crate::access::AccessReport;
 use crate::basis::Basis;
+use crate::call::Call;
 use crate::definitions::Definitions;
 use crate::observed::Observed;
 use crate::options::Keywords;
-use crate::pending_exception::PendingException;
 use crate::plan::{MadeBy, Plan};
 use crate::wait::{self};
 use crate::wording::PythonWording;
@@ -40,11 +40,11 @@ fn observe_and_plan(
     keywords: &Keywords<'_>,
 ) -> PyResult<Observation> {
     let py = definitions.py();
-    let pending = Arc::new(PendingException::default());
+    let call = Call::new(keywords)?;
     let basis = Basis::new(definitions, keywords)?;
-    let options = keywords.server(&pending)?;
+    let options = keywords.server(&call)?;
     let setup = &basis.setup;
-    let observation = wait::run_interruptible(py, &pending, || async move {
+    let observation = wait::run_interruptible(py, &call, || async move {
         let mut run = setup.open(&options).await?;
         Ok::<_, session::Error>(run.plan().await?.into_parts())
     })?;
@@ -93,18 +93,18 @@ pub fn preflight<'py>(
     keywords: Option<Bound<'py, PyDict>>,
 ) -> PyResult<Bound<'py, PyAny>> {
     let keywords = Keywords(keywords.unwrap_or_else(|| PyDict::new(py)));
-    let pending = Arc::new(PendingException::default());
+    let call = Call::new(&keywords)?;
     let (environment, adopt, config) = keywords.reading()?;
     let setup = definitions
         .get()
         .builder(environment, &adopt, config)
         .map_err(|error| errors::to_exception(py, &error))?;
     let mut options = RunOptions::default();
-    options.server = keywords.server(&pending)?;
+    options.server = keywords.server(&call)?;
     options.audit_output = keywords.path("audit_output")?;
     options.audit_ledger = keywords.path("audit_ledger")?;
     options.lock_timeout = keywords.lock_timeout()?;
-    let report = wait::run_interruptible(py, &pending, || session::preflight(setup, &options))?;
+    let report = wait::run_interruptible(py, &call, || session::preflight(setup, &options))?;
     let check = |one: &Check| {
         json!({
             "name": one.name,
@@ -146,14 +146,14 @@ pub fn access(
     keywords: Option<Bound<'_, PyDict>>,
 ) -> PyResult<AccessReport> {
     let keywords = Keywords(keywords.unwrap_or_else(|| PyDict::new(py)));
-    let pending = Arc::new(PendingException::default());
+    let call = Call::new(&keywords)?;
     let setup = Basis::new(definitions, &keywords)?.setup;
-    let options = keywords.server(&pending)?;
+    let options = keywords.server(&call)?;
     let mut query = AccessQuery::default();
     query.database = keywords.given::<String>("database")?.map(DatabaseName::new_unchecked);
     query.role = keywords.given::<String>("role")?.map(RoleName::new_unchecked);
     query.actor = keywords.text("actor")?;
-    let report = wait::run_interruptible(py, &pending, || setup.access(&options, &query))?;
+    let report = wait::run_interruptible(py, &call, || setup.access(&options, &query))?;
     AccessReport::new(py, report.map_err(|error| errors::to_exception(py, &error))?)
 }
 
@@ -162,14 +162,14 @@ pub fn access(
 #[pyo3(signature = (**keywords))]
 pub fn export(py: Python<'_>, keywords: Option<Bound<'_, PyDict>>) -> PyResult<String> {
     let keywords = Keywords(keywords.unwrap_or_else(|| PyDict::new(py)));
-    let pending = Arc::new(PendingException::default());
-    let (setup, options) = (keywords.setup_without_definitions()?, keywords.server(&pending)?);
+    let call = Call::new(&keywords)?;
+    let (setup, options) = (keywords.setup_without_definitions()?, keywords.server(&call)?);
     let mut scope = ExportScope::default();
     scope.databases = keywords.given("databases")?.unwrap_or_default();
     scope.owners = keywords.given("owners")?.unwrap_or_default();
     scope.exclude = keywords.given("exclude")?.unwrap_or_default();
     let format = keywords.export_format()?;
-    let export = wait::run_interruptible(py, &pending, || setup.export(&options, &scope))?;
+    let export = wait::run_interruptible(py, &call, || setup.export(&options, &scope))?;
     let export = export.map_err(|error| errors::to_exception(py, &error))?;
     Ok(export.to_text(format, &PythonWording))
 }

@@ -11,7 +11,7 @@ use rdsprov_core::hint::{Hint, Operation, Opt, Wording as _};
 use rdsprov_core::operations::RunError;
 use rdsprov_core::plan::{Refusal, SavedPlanError};
 use rdsprov_core::server::ObserveError;
-use rdsprov_core::session::{self, Error, Kind, Unreadable};
+use rdsprov_core::session::{self, Error, Kind, StopReason, Unreadable};
 use serde::Serialize;
 
 use crate::values::{refusals, value, values};
@@ -149,6 +149,11 @@ fn without_position(py: Python<'_>, error: &Diagnostic) -> PyErr {
     definitions(py, std::slice::from_ref(error), error.code, vec![problem])
 }
 
+/// Makes the exception for a call that was stopped, and has changed nothing.
+pub fn stopped(py: Python<'_>, reason: StopReason) -> PyErr {
+    to_exception(py, &Error::Stopped { reason, committed: None })
+}
+
 /// Makes the exception for an error of the core.
 pub fn to_exception(py: Python<'_>, error: &Error) -> PyErr {
     let errors = error.diagnostics();
@@ -199,6 +204,8 @@ pub fn to_exception(py: Python<'_>, error: &Error) -> PyErr {
             | SavedPlanError::OtherServer { .. }
             | SavedPlanError::Replaced { .. },
         ) => plain("StalePlan"),
+        Error::Stopped { reason: StopReason::Deadline, .. } => plain("TimedOut"),
+        Error::Stopped { reason: StopReason::Request, .. } => plain("Cancelled"),
         Error::Gate(_) => plain("ApprovalRequired"),
         Error::Refused(found) => refused(found),
         error if error.kind() == Kind::Usage => plain("UsageError"),
@@ -219,16 +226,16 @@ pub fn apply_error(
     committed: bool,
     outcome: &Bound<'_, PyAny>,
 ) -> PyErr {
-    let of_apply = committed && !error.is_about_left_out()
-        || matches!(
-            error,
-            Error::Statement(_)
-                | Error::Audit(_)
-                | Error::NotRecorded(_)
-                | Error::NoSpaceForRecords(_)
-                | Error::Stopped { .. }
-                | Error::NotConverged(_)
-        );
+    let of_apply = match error {
+        Error::Statement(_)
+        | Error::Audit(_)
+        | Error::NotRecorded(_)
+        | Error::NoSpaceForRecords(_)
+        | Error::Stopped { reason: StopReason::Signal, .. }
+        | Error::NotConverged(_) => true,
+        Error::Stopped { .. } => false,
+        error => committed && !error.is_about_left_out(),
+    };
     let exception = if of_apply {
         make(py, "ApplyError", &error.diagnostics(), error.code(), |_| Ok(()))
     } else {

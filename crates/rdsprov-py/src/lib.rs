@@ -6,6 +6,7 @@
 //! - `calls` has the functions that change nothing, and `runs` those that change a server.
 //! - `options` and `mapping` convert Python values to options and definitions; `basis` combines both; `secrets` reads secrets with a
 //!   Python callable.
+//! - `call` has what ends a call early, and its events.
 //! - `wait` runs a call without the GIL and handles signals; `log` forwards log messages to `logging`.
 //! - `values` converts plain data to the classes of `rdsprov/_values.py`, and `errors` converts errors to those
 //!   of `rdsprov/_errors.py`.
@@ -13,6 +14,7 @@
 mod access;
 mod audit;
 mod basis;
+mod call;
 mod calls;
 mod definitions;
 mod errors;
@@ -20,7 +22,6 @@ mod log;
 mod mapping;
 mod observed;
 mod options;
-mod pending_exception;
 mod plan;
 mod runs;
 mod saved;
@@ -42,6 +43,8 @@ mod _rdsprov {
     use crate::access::{AccessReport, restore_access};
     #[pymodule_export]
     use crate::audit::{ledger_changes, verify_ledger};
+    #[pymodule_export]
+    use crate::call::Cancellation;
     #[pymodule_export]
     use crate::calls::{access, check, diff, export, observe, plan, preflight, validate};
     #[pymodule_export]

@@ -14,7 +14,7 @@ use tracing::{Event, Level, Metadata, Subscriber};
 use tracing_subscriber::Layer;
 use tracing_subscriber::layer::{Context, SubscriberExt as _};
 
-use crate::pending_exception::PendingException;
+use crate::call::Call;
 
 const LOGGER: &str = "rdsprov";
 
@@ -28,13 +28,13 @@ const WITHOUT_REQUESTS: [&str; 2] = ["aws", "hyper_util::client::legacy::pool"];
 
 struct ToLogging {
     level: LevelFilter,
-    pending: Arc<PendingException>,
+    call: Arc<Call>,
 }
 
 /// Returns the subscriber for one call, with the current level of the Python logger.
 pub fn subscriber(
     py: Python<'_>,
-    pending: Arc<PendingException>,
+    call: Arc<Call>,
 ) -> PyResult<impl Subscriber + Send + Sync + use<>> {
     let level: u32 = logger(py, LOGGER)?.call_method0("getEffectiveLevel")?.extract()?;
     let level = match level {
@@ -44,7 +44,7 @@ pub fn subscriber(
         31..=40 => LevelFilter::ERROR,
         _ => LevelFilter::OFF,
     };
-    Ok(tracing_subscriber::registry().with(ToLogging { level, pending }))
+    Ok(tracing_subscriber::registry().with(ToLogging { level, call }))
 }
 
 fn logger<'py>(py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyAny>> {
@@ -93,7 +93,7 @@ impl<S: Subscriber> Layer<S> for ToLogging {
         });
         // A handler that raises ends the call: it may be a KeyboardInterrupt.
         if let Err(error) = logged {
-            self.pending.keep(error);
+            self.call.keep(error);
         }
     }
 }

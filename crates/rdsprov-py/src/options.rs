@@ -8,6 +8,7 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use pyo3::basic::CompareOp;
 use pyo3::conversion::FromPyObjectOwned;
@@ -19,12 +20,11 @@ use rdsprov_core::definitions::Auth;
 use rdsprov_core::export::ExportFormat;
 use rdsprov_core::hint::Opt;
 use rdsprov_core::plan::{Finding, Hazard};
-use rdsprov_core::server::OnServerWait;
+use rdsprov_core::server::{OnServerWait, WaitReason};
 use rdsprov_core::session::{self, AdminAuth, ConfigText, Secrets, ServerOptions, Setup};
-use rdsprov_core::text::visible;
 
+use crate::call::{Call, EventKind};
 use crate::errors;
-use crate::pending_exception::PendingException;
 use crate::secrets::FromCallable;
 
 /// Returns the value of the environment variable of an option; an empty value counts as unset.
@@ -132,6 +132,15 @@ impl<'py> Keywords<'py> {
         self.parsed("lock_timeout")
     }
 
+    /// Returns how long the call may take.
+    pub fn timeout(&self) -> PyResult<Option<Duration>> {
+        let Some(seconds) = self.given::<f64>("timeout")? else { return Ok(None) };
+        let timeout = Duration::try_from_secs_f64(seconds).ok().filter(|time| !time.is_zero());
+        let wrong =
+            || errors::usage(self.0.py(), "timeout: the value is a number of seconds above 0");
+        timeout.ok_or_else(wrong).map(Some)
+    }
+
     /// Returns the value of a text, or of a number such as seconds.
     pub fn parsed<T: FromStr<Err = String>>(&self, name: &str) -> PyResult<Option<T>> {
         let text = match self.given::<Bound<'py, PyAny>>(name)? {
@@ -188,6 +197,9 @@ impl<'py> Keywords<'py> {
         for folded in ["environment", "adopt", "config"] {
             kept.set_item(folded, self.0.py().None())?;
         }
+        for of_call in ["cancellation", "timeout", "on_event"] {
+            kept.set_item(of_call, self.0.py().None())?;
+        }
         kept.set_item("build_id", self.text("build_id")?)?;
         Ok(kept.unbind())
     }
@@ -214,7 +226,7 @@ impl<'py> Keywords<'py> {
         text.parse().map_err(wrong)
     }
 
-    fn secrets(&self, pending: &Arc<PendingException>) -> PyResult<Secrets> {
+    fn secrets(&self, call: &Arc<Call>) -> PyResult<Secrets> {
         let py = self.0.py();
         if let Some(given) = self.given::<Bound<'py, PyAny>>("secrets")?
             && !given.is_instance_of::<PyString>()
@@ -224,7 +236,7 @@ impl<'py> Keywords<'py> {
                     "secrets must be \"aws\", \"file:DIR\", or a callable that takes the id of a secret and returns a mapping",
                 ));
             }
-            let callable = FromCallable { callable: given.unbind(), pending: pending.clone() };
+            let callable = FromCallable { callable: given.unbind(), call: call.clone() };
             return Ok(Secrets::Own(Arc::new(callable)));
         }
         let text = self.text("secrets")?;
@@ -258,9 +270,9 @@ impl<'py> Keywords<'py> {
     }
 
     /// Returns the options that concern the server and its secrets.
-    pub fn server(&self, pending: &Arc<PendingException>) -> PyResult<ServerOptions> {
+    pub fn server(&self, call: &Arc<Call>) -> PyResult<ServerOptions> {
         let mut options = ServerOptions::default();
-        options.secrets = self.secrets(pending)?;
+        options.secrets = self.secrets(call)?;
         options.admin_secret = self.text("admin_secret")?;
         options.admin_auth = match self.text("admin_auth")?.as_deref() {
             None | Some("password") => AdminAuth::Password,
@@ -281,9 +293,14 @@ impl<'py> Keywords<'py> {
         options.overrides.connect_timeout = self.parsed("connect_timeout")?;
         options.overrides.statement_timeout = self.parsed("statement_timeout")?;
         options.overrides.observation_timeout = self.parsed("observation_timeout")?;
-        options.overrides.on_wait = OnServerWait::new(
-            |wait| tracing::warn!(target: "rdsprov", "{}", visible(&wait.to_string())),
-        );
+        let of_call = call.clone();
+        options.overrides.on_wait = OnServerWait::new(move |wait| {
+            let kind = match wait.reason {
+                WaitReason::Login(_) => EventKind::WaitingForLogin,
+                _ => EventKind::WaitingForServer,
+            };
+            of_call.warn(kind, &wait.to_string());
+        });
         options.tls.mode = self.word("tls", "the modes are verify-full, require and disable")?;
         options.tls.ca_file = self.path("ca_file")?.map(Into::into);
         options.tls.client_cert = self.path("client_cert")?;

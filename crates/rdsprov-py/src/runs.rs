@@ -10,18 +10,17 @@ use pyo3::types::PyDict;
 use rdsprov_core::config::SecretTags;
 use rdsprov_core::definitions::Auth;
 use rdsprov_core::desired::Backup;
-use rdsprov_core::plan::Step;
+use rdsprov_core::plan::{Step, Transaction};
 use rdsprov_core::session::{
     self, ApplyOptions, Cancellation, Completion, Delegation, Frontend, Notice, Outcome,
     PlanSource, Retirement, RunOptions, SetupBuilder,
 };
 use rdsprov_core::step_result::{StepResult, StepStatus};
-use rdsprov_core::text::visible;
 use serde_json::{Value, json};
 
+use crate::call::{Call, EventKind};
 use crate::definitions::Definitions;
 use crate::options::Keywords;
-use crate::pending_exception::PendingException;
 use crate::plan::Plan;
 use crate::saved::SavedPlan;
 use crate::{errors, values, wait};
@@ -78,7 +77,7 @@ pub fn apply<'py>(
     let (source, definitions, inputs) = plan.source()?;
     let mut wanted = ApplyOptions::default();
     wanted.run = run.options()?;
-    let of_plan = Keywords(inputs.bind(py).clone()).server(&run.pending)?;
+    let of_plan = Keywords(inputs.bind(py).clone()).server(&run.call)?;
     let of_run = std::mem::replace(&mut wanted.run.server, of_plan);
     if of_run.build_id.is_some() {
         wanted.run.server.build_id = of_run.build_id;
@@ -170,16 +169,16 @@ pub fn delegate<'py>(
 /// One call that changes a server.
 struct Run<'py> {
     keywords: Keywords<'py>,
-    pending: Arc<PendingException>,
+    call: Arc<Call>,
     called: StepCallback,
 }
 
 impl<'py> Run<'py> {
     fn new(py: Python<'py>, keywords: Option<Bound<'py, PyDict>>) -> PyResult<Self> {
         let keywords = Keywords(keywords.unwrap_or_else(|| PyDict::new(py)));
-        let pending = Arc::<PendingException>::default();
-        let called = StepCallback { on_step: keywords.given("on_step")?, pending: pending.clone() };
-        Ok(Self { keywords, pending, called })
+        let call = Call::new(&keywords)?;
+        let called = StepCallback { on_step: keywords.given("on_step")?, call: call.clone() };
+        Ok(Self { keywords, call, called })
     }
 
     /// Returns the inputs of a run with definitions.
@@ -193,7 +192,7 @@ impl<'py> Run<'py> {
     fn options(&self) -> PyResult<RunOptions> {
         let keywords = &self.keywords;
         let mut wanted = RunOptions::default();
-        wanted.server = keywords.server(&self.pending)?;
+        wanted.server = keywords.server(&self.call)?;
         wanted.environment = keywords.environment()?;
         wanted.run_id = keywords.text("run_id")?;
         wanted.audit_output = keywords.path("audit_output")?;
@@ -215,9 +214,8 @@ impl<'py> Run<'py> {
         digest: Option<&str>,
         start: impl FnOnce(&'a StepCallback, &'a Cancellation) -> F + Send,
     ) -> PyResult<Bound<'py, PyAny>> {
-        let (called, pending) = (&self.called, &self.pending);
-        let outcome =
-            wait::run_to_completion(py, pending, || start(called, &pending.cancellation))?;
+        let (called, call) = (&self.called, &self.call);
+        let outcome = wait::run_to_completion(py, call, || start(called, &call.cancellation))?;
         let digest = digest.or_else(|| outcome.plans.first().map(|plan| plan.digest.as_str()));
         let value = values::value(py, "_outcome", &described(&outcome, digest))?;
         let failure = outcome
@@ -225,7 +223,7 @@ impl<'py> Run<'py> {
             .as_ref()
             .err()
             .map(|error| errors::apply_error(py, error, outcome.committed, &value));
-        match (pending.take(), failure) {
+        match (call.take_exception(), failure) {
             (None, None) => Ok(value),
             (None, Some(failure)) => Err(failure),
             (Some(error), None) => Err(error),
@@ -249,16 +247,24 @@ fn named(py: Python<'_>, applications: Vec<String>) -> PyResult<Vec<String>> {
     Ok(applications.into_iter().collect())
 }
 
-/// Calls the Python function `on_step` with the result of each step.
+/// Calls the Python functions `on_step` and `on_event`.
 struct StepCallback {
     on_step: Option<Py<PyAny>>,
-    pending: Arc<PendingException>,
+    call: Arc<Call>,
 }
 
 impl Frontend for StepCallback {
-    /// Logs the notice as a warning of `logging.getLogger("rdsprov")`.
     fn on_notice(&self, notice: &Notice) {
-        tracing::warn!(target: "rdsprov", "{}", visible(&notice.to_string()));
+        let kind = match notice {
+            Notice::WaitingForLock { .. } => EventKind::WaitingForLock,
+            Notice::WaitingForStatement(_) => EventKind::WaitingForStatement,
+            _ => EventKind::Notice,
+        };
+        self.call.warn(kind, &notice.to_string());
+    }
+
+    fn on_begin(&self, transaction: &Transaction, message: &str) {
+        self.call.report(EventKind::StepsBegin, message, &transaction.steps);
     }
 
     fn on_step(&self, step: &Step, result: &StepResult) {
@@ -268,7 +274,7 @@ impl Frontend for StepCallback {
             on_step.bind(py).call1((result,)).map(drop)
         });
         if let Err(error) = called {
-            self.pending.keep(error);
+            self.call.keep(error);
         }
     }
 }

@@ -33,7 +33,8 @@ impl SavedPlan {
         definitions: Option<&Bound<'_, Definitions>>,
         options: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<Self> {
-        let checked = py.import("rdsprov")?.getattr("_options_of_plan")?.call((), options)?;
+        let checked = py.import("rdsprov._reading")?;
+        let checked = checked.getattr("checked_options_of_plan")?.call((), options)?;
         let keywords = Keywords(checked.cast_into::<PyDict>()?);
         let to_exception = |error| errors::to_exception(py, &error);
         let core = session::saved_plan(path).map_err(to_exception)?;

@@ -10,13 +10,13 @@ use rdsprov_core::secrets::{Secret, SecretError, SecretProvider, SourceError};
 use serde_json::Value;
 use zeroize::{Zeroize as _, Zeroizing};
 
+use crate::call::Call;
 use crate::mapping;
-use crate::pending_exception::PendingException;
 
 /// Calls a Python function for each secret. An exception in it ends the call, which raises it again.
 pub struct FromCallable {
     pub callable: Py<PyAny>,
-    pub pending: Arc<PendingException>,
+    pub call: Arc<Call>,
 }
 
 impl SecretProvider for FromCallable {
@@ -41,7 +41,7 @@ impl SecretProvider for FromCallable {
                 let reason =
                     Python::attach(|py| error.get_type(py).qualname().map(|n| n.to_string()));
                 let reason = reason.unwrap_or_default();
-                self.pending.keep(error);
+                self.call.keep(error);
                 Err(SourceError::Provider { reason: format!("{reason} was raised for {id}") })
             }
         }

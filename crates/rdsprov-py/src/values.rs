@@ -13,6 +13,7 @@ use rdsprov_core::privilege::AccessLevel;
 use rdsprov_core::run_setting::{RunSettingName, SourceKind};
 use serde::Serialize;
 
+use crate::call::EventKind;
 use crate::wording::PythonWording;
 
 /// Imports the Python module `rdsprov._values`.
@@ -73,6 +74,7 @@ pub fn closed_sets(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
     sets.set_item("CheckStatus", pythonize(py, &CheckStatus::all().collect::<Vec<_>>())?)?;
     sets.set_item("Status", pythonize(py, &Status::all().collect::<Vec<_>>())?)?;
     sets.set_item("ErrorCode", pythonize(py, &ErrorCode::all().collect::<Vec<_>>())?)?;
+    sets.set_item("EventKind", pythonize(py, &EventKind::ALL)?)?;
     sets.set_item("keys", KEYS)?;
     Ok(sets)
 }

@@ -1,7 +1,7 @@
 //! Runs an asynchronous call of the core from Python.
 //!
-//! Each call has its own runtime, runs without the GIL, and checks for signals (Ctrl-C) at an interval. No thread
-//! or runtime outlives the call. A call is therefore possible in any thread, after a fork, and inside a callback
+//! Each call has its own runtime, runs without the GIL, and checks for signals (Ctrl-C), a cancellation
+//! and its deadline at an interval. No thread or runtime outlives the call. A call is therefore possible in any thread, after a fork, and inside a callback
 //! of another call.
 
 use std::sync::Arc;
@@ -11,38 +11,34 @@ use pyo3::prelude::*;
 use tokio::runtime::{Builder, Handle};
 use tokio::time::MissedTickBehavior;
 
-use crate::log;
-use crate::pending_exception::PendingException;
+use crate::call::Call;
+use crate::{errors, log};
 
-/// The interval at which a call checks for signals.
-const SIGNAL_CHECK_INTERVAL: Duration = Duration::from_millis(50);
+/// The interval at which a call checks whether it has to end.
+const CHECK_INTERVAL: Duration = Duration::from_millis(50);
 
 /// The time that connections have to disconnect after a call.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// Runs a future to its end, even after an exception. The caller then has to check [`PendingException`].
+/// Runs a future to its end, even after an exception. The caller then has to check the [`Call`].
 pub fn run_to_completion<T: Send, F: Future<Output = T>>(
     py: Python<'_>,
-    pending: &Arc<PendingException>,
+    call: &Arc<Call>,
     start: impl FnOnce() -> F + Send,
 ) -> PyResult<T> {
-    let log = log::subscriber(py, pending.clone())?;
+    let log = log::subscriber(py, call.clone())?;
     let wait = || {
         let _log = tracing::subscriber::set_default(log);
         let runtime = Builder::new_current_thread().enable_all().build()?;
         let result = runtime.block_on(async {
             let mut work = std::pin::pin!(start());
-            let mut signal_check = tokio::time::interval(SIGNAL_CHECK_INTERVAL);
-            signal_check.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            let mut check = tokio::time::interval(CHECK_INTERVAL);
+            check.set_missed_tick_behavior(MissedTickBehavior::Delay);
             loop {
                 tokio::select! {
                     biased;
                     result = &mut work => break result,
-                    _ = signal_check.tick() => {
-                        if let Err(error) = Python::attach(|py| py.check_signals()) {
-                            pending.keep(error);
-                        }
-                    }
+                    _ = check.tick() => call.check(),
                 }
             }
         });
@@ -61,24 +57,24 @@ pub fn run_to_completion<T: Send, F: Future<Output = T>>(
     Ok(result?)
 }
 
-/// Runs a future until it ends or until Python raises an exception, which is then raised.
+/// Runs a future until it ends or the call is stopped, which raises an exception.
 pub fn run_interruptible<T: Send, F: Future<Output = T>>(
     py: Python<'_>,
-    pending: &Arc<PendingException>,
+    call: &Arc<Call>,
     start: impl FnOnce() -> F + Send,
 ) -> PyResult<T> {
-    let cancellation = &pending.cancellation;
-    let result = run_to_completion(py, pending, || async {
+    let cancellation = &call.cancellation;
+    let result = run_to_completion(py, call, || async {
         tokio::select! {
             biased;
             result = start() => Some(result),
             () = cancellation.wait() => None,
         }
     })?;
-    match (pending.take(), result) {
+    match (call.take_exception(), result) {
         (Some(error), _) => Err(error),
         (None, Some(result)) => Ok(result),
-        (None, None) => Err(pyo3::exceptions::PyKeyboardInterrupt::new_err(())),
+        (None, None) => Err(errors::stopped(py, cancellation.reason())),
     }
 }
 

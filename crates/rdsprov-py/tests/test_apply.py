@@ -472,21 +472,24 @@ def test_log_handler_that_raises(workspace: Workspace) -> None:
 
 
 class Session:
-    """Another session of the administrator."""
+    """Another session, of the administrator by default. It prints `there` when it is."""
 
-    def __init__(self, server: Server, database: str, sql: str) -> None:
+    def __init__(
+        self, server: Server, database: str, sql: str, login: Mapping[str, Any] | None = None
+    ) -> None:
         self.server, self.database, self.sql = server, database, sql
+        self.login = login or server.admin
 
     def __enter__(self) -> None:
         self.psql = subprocess.Popen(
             ["psql", "-X", "-q", "-At", "-h", self.server.host, "-p", str(self.server.port)]
-            + ["-U", str(self.server.admin["username"]), "-d", self.database],
+            + ["-U", str(self.login["username"]), "-d", self.database],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
             env={
                 **os.environ,
-                "PGPASSWORD": str(self.server.admin["password"]),
+                "PGPASSWORD": str(self.login["password"]),
                 "PGSSLMODE": "verify-full",
                 "PGSSLROOTCERT": self.server.ca_file,
             },

@@ -21,6 +21,7 @@ ENUMS = [
     rdsprov.CheckName,
     rdsprov.CheckStatus,
     rdsprov.ErrorCode,
+    rdsprov.EventKind,
     rdsprov.Hazard,
     rdsprov.Mode,
     rdsprov.NoteCode,
@@ -44,6 +45,7 @@ STEP = rdsprov.Step(
     code=(rdsprov.Code("function", "public", "public.f()"),),
 )
 RESULT = rdsprov.StepResult(step=STEP, status=rdsprov.Status.SUCCESS, error=None, duration_ms=3)
+EVENT = rdsprov.Event(rdsprov.EventKind.STEPS_BEGIN, "applying 1 of 1 steps", (STEP,))
 RECORD = rdsprov.Record("t", "dev", "b", "r", "d", "u", "grant", rdsprov.Status.SUCCESS, 3, "m")
 CHECK = rdsprov.Check(
     rdsprov.CheckName.PORT, rdsprov.CheckStatus.FAILED, "db", "m", "cannot-connect", "h"
@@ -53,6 +55,7 @@ VALUES: list[Any] = [
     rdsprov.Preflight("dev", "db:5432", rdsprov.CheckStatus.FAILED, (CHECK,), "✗ port (db): m"),
     STEP,
     RESULT,
+    EVENT,
     RECORD,
     rdsprov.ManualFix(executor="administrator", database=None, sql="GRANT a TO b"),
     rdsprov.Refusal(
@@ -143,7 +146,7 @@ def test_public_names_are_documented() -> None:
     for name in rdsprov.audit.__all__:
         value = getattr(rdsprov.audit, name)
         assert value.__module__ == "rdsprov.audit" and inspect.getdoc(value), name
-    for cls in (rdsprov.AccessReport, rdsprov.Definitions, rdsprov.Observed, rdsprov.Plan):
+    for cls in (rdsprov.AccessReport, rdsprov.Cancellation, rdsprov.Definitions, rdsprov.Observed, rdsprov.Plan):
         for name, member in vars(cls).items():
             assert name.startswith("_") or inspect.getdoc(member), f"{cls.__name__}.{name}"
 
@@ -162,15 +165,17 @@ def test_exception_hierarchy() -> None:
         "SecretError",
         "ConnectError",
         "ApprovalRequired",
+        "Cancelled",
         "PlanRefused",
         "StalePlan",
+        "TimedOut",
         "ApplyError",
     }
     for name in kinds:
         kind = getattr(rdsprov, name)
         assert issubclass(kind, rdsprov.Error)
         error = kind("what happened")
-        error.outcome = VALUES[8]
+        error.outcome = VALUES[9]
         again = pickle.loads(pickle.dumps(error))
         assert type(again) is kind and again.args == error.args and again.outcome == error.outcome
     assert issubclass(rdsprov.DefinitionError, ValueError)

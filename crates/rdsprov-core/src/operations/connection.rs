@@ -208,7 +208,7 @@ impl AdminConnection {
                     connect_timeout,
                     statement_timeout,
                     observation_timeout,
-                    silent_logins: SilentLogins::default(),
+                    silent_logins: SilentLogins::new(overrides.on_wait.clone()),
                 }
             }
             AdminCredentials::Token { user, source } => Endpoint {
@@ -221,7 +221,7 @@ impl AdminConnection {
                 connect_timeout,
                 statement_timeout,
                 observation_timeout,
-                silent_logins: SilentLogins::default(),
+                silent_logins: SilentLogins::new(overrides.on_wait.clone()),
             },
         };
         let database = database.clone().or(dbname).map_or_else(

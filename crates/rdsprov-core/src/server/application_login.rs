@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use super::connect::{Endpoint, Session};
 use super::connect_error::{ConnectError, RejectionCause};
+use super::server_wait::{ServerWait, WaitReason};
 use super::snapshot::CONNECTIONS;
 use crate::config::ConnectTimeout;
 use crate::name::DatabaseName;
@@ -43,7 +44,8 @@ impl Endpoint {
         };
         let endpoint = Self { connect_timeout: limit, ..self.clone() };
         self.silent_logins.started(database);
-        self.count(database, endpoint.connect(database).await)
+        let login = endpoint.connect(database);
+        self.count(database, self.reported(database, limit, login).await)
     }
 
     /// Logs in to the database of an application, and executes no statement; `None` if too many such logins of
@@ -56,7 +58,20 @@ impl Endpoint {
             return None;
         }
         self.silent_logins.started(database);
-        Some(self.count(database, self.log_in(database).await))
+        let (limit, login) = (self.connect_timeout, self.log_in(database));
+        Some(self.count(database, self.reported(database, limit, login).await))
+    }
+
+    /// Awaits a login, and says that it takes long.
+    async fn reported<T>(
+        &self,
+        database: &DatabaseName,
+        timeout: ConnectTimeout,
+        login: impl Future<Output = T>,
+    ) -> T {
+        let server = format!("{}:{}", self.host, self.port);
+        let wait = ServerWait { server, timeout, reason: WaitReason::Login(database.clone()) };
+        self.silent_logins.on_wait.during(&wait, login).await
     }
 
     fn count(

@@ -7,11 +7,12 @@ use std::time::Duration;
 use tokio::time::sleep;
 
 use crate::config::ConnectTimeout;
+use crate::name::DatabaseName;
 
 /// How long a server may take until a run says that it waits.
 const UNREPORTED: Duration = Duration::from_secs(5);
 
-/// A connection of the administrator that takes long. Its text is one line.
+/// A connection that takes long. Its text is one line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ServerWait {
@@ -24,13 +25,15 @@ pub struct ServerWait {
 }
 
 /// Why a run waits for its server.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum WaitReason {
     /// The server has not answered for 5 seconds.
     NoResponse,
     /// The server is a reader or a standby, and the run changes a server.
     ReadOnly,
+    /// The server has not answered a login to this database of an application for 5 seconds.
+    Login(DatabaseName),
 }
 
 impl fmt::Display for ServerWait {
@@ -47,6 +50,9 @@ impl fmt::Display for ServerWait {
                 "waiting up to {timeout} for a writer at {server}: the server is a reader or a \
                  standby"
             ),
+            WaitReason::Login(database) => {
+                write!(f, "waiting up to {timeout} for a login to database {database} of {server}")
+            }
         }
     }
 }

@@ -4,11 +4,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::server_wait::OnServerWait;
 use crate::name::DatabaseName;
 
 /// The databases to which logins of one run had no response. All endpoints of the run share it.
 #[derive(Clone, Default)]
-pub struct SilentLogins(Arc<Mutex<State>>);
+pub struct SilentLogins {
+    state: Arc<Mutex<State>>,
+    /// Called for each login that takes long.
+    pub(super) on_wait: OnServerWait,
+}
 
 #[derive(Default)]
 struct State {
@@ -19,6 +24,11 @@ struct State {
 }
 
 impl SilentLogins {
+    /// Returns no databases, with the callback for logins that take long.
+    pub(crate) fn new(on_wait: OnServerWait) -> Self {
+        Self { state: Arc::default(), on_wait }
+    }
+
     /// Returns the number of databases whose last login had no response, and of those that have not answered
     /// one for this time.
     pub(super) fn count(&self, patience: Duration) -> usize {
@@ -54,7 +64,7 @@ impl SilentLogins {
     }
 
     fn with<T>(&self, read: impl FnOnce(&mut State) -> T) -> T {
-        read(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        read(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 

@@ -1,6 +1,7 @@
 //! Cancels an operation, because of a signal or at the request of the front end.
 
 use std::fmt;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -12,8 +13,10 @@ use crate::server::Stop;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum StopReason {
-    /// A signal, or a request of the front end.
+    /// A signal.
     Signal,
+    /// The program that has started the operation.
+    Request,
     /// The time that the operation may take is over.
     Deadline,
 }
@@ -22,6 +25,7 @@ impl fmt::Display for StopReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Signal => "stopped by a signal",
+            Self::Request => "stopped by the calling program",
             Self::Deadline => "stopped because the time of the run is over",
         })
     }
@@ -35,7 +39,7 @@ impl fmt::Display for StopReason {
 pub struct Cancellation {
     sender: watch::Sender<bool>,
     executing: AtomicBool,
-    is_late: AtomicBool,
+    reason: OnceLock<StopReason>,
 }
 
 impl Default for Cancellation {
@@ -43,30 +47,22 @@ impl Default for Cancellation {
         Self {
             sender: watch::Sender::new(false),
             executing: AtomicBool::new(false),
-            is_late: AtomicBool::new(false),
+            reason: OnceLock::new(),
         }
     }
 }
 
 impl Cancellation {
-    /// Requests the cancellation and returns at once.
-    pub fn cancel(&self) {
+    /// Requests the cancellation and returns at once. The first reason is kept.
+    pub fn cancel(&self, reason: StopReason) {
+        let _ = self.reason.set(reason);
         self.sender.send_replace(true);
-    }
-
-    /// Requests the cancellation because the time of the operation is over, and returns at once.
-    pub fn cancel_at_deadline(&self) {
-        self.is_late.store(true, Ordering::Relaxed);
-        self.cancel();
     }
 
     /// Returns why the cancellation was requested.
     #[must_use]
     pub fn reason(&self) -> StopReason {
-        match self.is_late.load(Ordering::Relaxed) {
-            true => StopReason::Deadline,
-            false => StopReason::Signal,
-        }
+        self.reason.get().copied().unwrap_or(StopReason::Signal)
     }
 
     /// Returns whether the cancellation was requested.

@@ -13,7 +13,7 @@ use futures_util::{StreamExt as _, stream};
 use tracing::Instrument as _;
 
 use super::apply::{Outcome, apply};
-use super::cancellation::{Cancellation, StopReason};
+use super::cancellation::Cancellation;
 use super::error::{Error, Kind};
 use super::fleet_instance::{self, FleetOptions};
 use super::frontend::Frontend;
@@ -28,7 +28,7 @@ use crate::audit::Record;
 use crate::fleet::{Fleet, FleetReport, Instance, InstanceReport, InstanceStatus};
 use crate::gate::{Approval, GateError};
 use crate::operations::AccessQuery;
-use crate::plan::{Plan, Step};
+use crate::plan::{Plan, Step, Transaction};
 use crate::step_result::{StepResult, StepStatus};
 
 /// The callbacks of a front end for a fleet.
@@ -38,6 +38,9 @@ pub trait FleetFrontend: Sync {
 
     /// Called when an instance has ended.
     fn on_end(&self, _report: &InstanceReport) {}
+
+    /// Called before the instances run, with their number.
+    fn on_start(&self, _instances: usize) {}
 
     /// Called with all plans, before the first instance is changed.
     fn on_plans(&self, _report: &FleetReport) {}
@@ -271,6 +274,7 @@ impl<'a, F: FleetFrontend> FleetRun<'a, F> {
         &self,
         operation: impl AsyncFn(&Instance, &Cancellation) -> InstanceReport,
     ) -> FleetReport {
+        self.frontend.on_start(self.instances.len());
         let failures = Cell::new(0);
         let operation = &operation;
         let runs = self.instances.iter().enumerate().map(|(index, instance)| {
@@ -284,10 +288,7 @@ impl<'a, F: FleetFrontend> FleetRun<'a, F> {
                 let stop = Cancellation::default();
                 let follow = async {
                     self.cancellation.wait().await;
-                    match self.cancellation.reason() {
-                        StopReason::Deadline => stop.cancel_at_deadline(),
-                        StopReason::Signal => stop.cancel(),
-                    }
+                    stop.cancel(self.cancellation.reason());
                     std::future::pending::<InstanceReport>().await
                 };
                 let span = tracing::info_span!("instance", name = instance.name);
@@ -459,6 +460,10 @@ impl<F: Frontend> Frontend for Confirmed<'_, F> {
         self.frontend.on_notice(notice);
     }
 
+    fn on_begin(&self, transaction: &Transaction, message: &str) {
+        self.frontend.on_begin(transaction, message);
+    }
+
     fn on_step(&self, step: &Step, result: &StepResult) {
         self.frontend.on_step(step, result);
     }
@@ -559,7 +564,7 @@ mod tests {
         let report = run.side_by_side(async |instance, stop| {
             started.set(started.get() + 1);
             if started.get() == 2 {
-                cancellation.cancel();
+                cancellation.cancel(crate::session::StopReason::Signal);
             }
             stop.wait().await;
             // An instance that rolls back needs time.

@@ -3,7 +3,7 @@
 use super::notice::Notice;
 use crate::audit::Record;
 use crate::name::DatabaseName;
-use crate::plan::{Plan, Step};
+use crate::plan::{Plan, Step, Transaction};
 use crate::step_result::StepResult;
 
 /// The callbacks with which a front end shows progress and asks for confirmation.
@@ -18,6 +18,9 @@ pub trait Frontend: Sync {
 
     /// Called with a fact that the user needs while the run continues, such as what it waits for.
     fn on_notice(&self, _notice: &Notice) {}
+
+    /// Called before the steps of each transaction, with a line about them.
+    fn on_begin(&self, _transaction: &Transaction, _message: &str) {}
 
     /// Called for each step after its transaction has ended.
     fn on_step(&self, _step: &Step, _result: &StepResult) {}

@@ -72,7 +72,8 @@ impl<F: Frontend> RunListener<'_, F> {
         let next = done + transaction.steps.len();
         let steps =
             if next == done + 1 { format!("{next}") } else { format!("{} to {next}", done + 1) };
-        tracing::info!("applying {steps} of {of} steps, {place}");
+        let message = format!("applying {steps} of {of} steps, {place}");
+        tracing::info!("{message}");
         // An error message contains the statement that failed, and quotes are escaped in JSON. The
         // records of the step and of the run contain the message.
         let statements = transaction.steps.iter().flat_map(|step| &step.statements);
@@ -80,7 +81,10 @@ impl<F: Frontend> RunListener<'_, F> {
         let more = SPACE_FOR_MESSAGES + 4 * longest;
         let expected = self.expected(transaction);
         match self.records.reserve(&self.recorder.context, expected, more).await {
-            Ok(()) => ControlFlow::Continue(()),
+            Ok(()) => {
+                self.frontend.on_begin(transaction, &message);
+                ControlFlow::Continue(())
+            }
             Err(error) => {
                 self.state().failure.get_or_insert(Failure::NoSpace { error, place });
                 ControlFlow::Break(())

@@ -16,6 +16,8 @@ __all__ = [
     "ApplyError",
     "ApprovalRequired",
     "Auth",
+    "Cancellation",
+    "Cancelled",
     "ChangedSecret",
     "Check",
     "CheckName",
@@ -27,6 +29,8 @@ __all__ = [
     "Definitions",
     "Error",
     "ErrorCode",
+    "Event",
+    "EventKind",
     "Hazard",
     "ManualFix",
     "Mode",
@@ -53,6 +57,7 @@ __all__ = [
     "Status",
     "Step",
     "StepResult",
+    "TimedOut",
     "Undeclared",
     "UsageError",
     "__version__",
@@ -105,6 +110,8 @@ class PlanRefused(Error):
     def __init__(self, message: str, refusals: Iterable[Refusal] = ()) -> None: ...
 
 class StalePlan(Error): ...
+class Cancelled(Error): ...
+class TimedOut(Cancelled, TimeoutError): ...
 class ApplyError(Error): ...
 
 class ErrorCode(str, Enum):
@@ -461,6 +468,15 @@ class CheckStatus(str, Enum):
     FAILED = "failed"
     def __new__(cls, value: object) -> Self: ...
 
+class EventKind(str, Enum):
+    STEPS_BEGIN = "steps_begin"
+    WAITING_FOR_LOCK = "waiting_for_lock"
+    WAITING_FOR_SERVER = "waiting_for_server"
+    WAITING_FOR_LOGIN = "waiting_for_login"
+    WAITING_FOR_STATEMENT = "waiting_for_statement"
+    NOTICE = "notice"
+    def __new__(cls, value: object) -> Self: ...
+
 class Status(str, Enum):
     SUCCESS = "success"
     NO_CHANGE = "no_change"
@@ -590,6 +606,12 @@ class StepResult(_Value):
     duration_ms: int
 
 @dataclass(frozen=True)
+class Event(_Value):
+    kind: EventKind
+    message: str
+    steps: tuple[Step, ...]
+
+@dataclass(frozen=True)
 class Record(_Value):
     timestamp_utc: str
     environment: str
@@ -692,6 +714,13 @@ class Definitions:
     def __eq__(self, other: object, /) -> bool: ...
     def __ne__(self, other: object, /) -> bool: ...
     def __hash__(self) -> int: ...
+
+@final
+class Cancellation:
+    def __new__(cls) -> Self: ...
+    @property
+    def cancelled(self) -> bool: ...
+    def cancel(self) -> None: ...
 
 @final
 class AccessReport:
@@ -866,6 +895,9 @@ def plan(
     adopt_from: str | None = None,
     only: Iterable[str] = (),
     config: _Path | None = None,
+    cancellation: Cancellation | None = None,
+    timeout: float | None = None,
+    on_event: Callable[[Event], object] | None = None,
 ) -> Plan: ...
 def check(
     definitions: Definitions,
@@ -897,6 +929,9 @@ def check(
     strict: bool = False,
     config: _Path | None = None,
     fail_on: Iterable[Literal["orphaned"]] = (),
+    cancellation: Cancellation | None = None,
+    timeout: float | None = None,
+    on_event: Callable[[Event], object] | None = None,
 ) -> bool: ...
 def preflight(
     definitions: Definitions,
@@ -929,6 +964,9 @@ def preflight(
     audit_ledger: _Path | None = None,
     lock_timeout: str | int | None = None,
     config: _Path | None = None,
+    cancellation: Cancellation | None = None,
+    timeout: float | None = None,
+    on_event: Callable[[Event], object] | None = None,
 ) -> Preflight: ...
 def observe(
     definitions: Definitions,
@@ -956,6 +994,9 @@ def observe(
     allow: Iterable[_HazardName] = (),
     adopt: Iterable[str] = (),
     config: _Path | None = None,
+    cancellation: Cancellation | None = None,
+    timeout: float | None = None,
+    on_event: Callable[[Event], object] | None = None,
 ) -> Observed: ...
 def access(
     definitions: Definitions,
@@ -982,6 +1023,9 @@ def access(
     observation_timeout: str | int | None = None,
     build_id: str | None = None,
     config: _Path | None = None,
+    cancellation: Cancellation | None = None,
+    timeout: float | None = None,
+    on_event: Callable[[Event], object] | None = None,
 ) -> AccessReport: ...
 def export(
     *,
@@ -1008,6 +1052,9 @@ def export(
     observation_timeout: str | int | None = None,
     build_id: str | None = None,
     config: _Path | None = None,
+    cancellation: Cancellation | None = None,
+    timeout: float | None = None,
+    on_event: Callable[[Event], object] | None = None,
 ) -> str: ...
 def apply(
     plan: Plan | SavedPlan,
@@ -1025,6 +1072,9 @@ def apply(
     dry_run: bool = False,
     fail_fast: bool = True,
     on_step: Callable[[StepResult], object] | None = None,
+    cancellation: Cancellation | None = None,
+    timeout: float | None = None,
+    on_event: Callable[[Event], object] | None = None,
 ) -> Outcome: ...
 def rotate(
     definitions: Definitions,
@@ -1063,6 +1113,9 @@ def rotate(
     lock_timeout: str | int | None = None,
     dry_run: bool = False,
     on_step: Callable[[StepResult], object] | None = None,
+    cancellation: Cancellation | None = None,
+    timeout: float | None = None,
+    on_event: Callable[[Event], object] | None = None,
 ) -> Outcome: ...
 def retire(
     definitions: Definitions,
@@ -1107,6 +1160,9 @@ def retire(
     lock_timeout: str | int | None = None,
     dry_run: bool = False,
     on_step: Callable[[StepResult], object] | None = None,
+    cancellation: Cancellation | None = None,
+    timeout: float | None = None,
+    on_event: Callable[[Event], object] | None = None,
 ) -> Outcome: ...
 def delegate(
     to: str,
@@ -1149,6 +1205,9 @@ def delegate(
     lock_timeout: str | int | None = None,
     dry_run: bool = False,
     on_step: Callable[[StepResult], object] | None = None,
+    cancellation: Cancellation | None = None,
+    timeout: float | None = None,
+    on_event: Callable[[Event], object] | None = None,
 ) -> Outcome: ...
 
 class _ConnectionOptions(TypedDict, total=False):
@@ -1171,6 +1230,9 @@ class _ConnectionOptions(TypedDict, total=False):
     observation_timeout: str | int | None
     build_id: str | None
     config: _Path | None
+    cancellation: Cancellation | None
+    timeout: float | None
+    on_event: Callable[[Event], object] | None
 
 class _AccessOptions(_ConnectionOptions, total=False):
     database: str | None
@@ -1216,6 +1278,9 @@ class _ApplyOptions(TypedDict, total=False):
     dry_run: bool
     fail_fast: bool
     on_step: Callable[[StepResult], object] | None
+    cancellation: Cancellation | None
+    timeout: float | None
+    on_event: Callable[[Event], object] | None
 
 class _SessionOptions(_PlanOptions, total=False):
     run_id: str | None

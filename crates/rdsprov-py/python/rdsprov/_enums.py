@@ -266,6 +266,17 @@ class CheckStatus(_Word):
     FAILED = "failed"
 
 
+class EventKind(_Word):
+    """What an event reports: the begin of steps, what a call waits for, or another fact for the user."""
+
+    STEPS_BEGIN = "steps_begin"
+    WAITING_FOR_LOCK = "waiting_for_lock"
+    WAITING_FOR_SERVER = "waiting_for_server"
+    WAITING_FOR_LOGIN = "waiting_for_login"
+    WAITING_FOR_STATEMENT = "waiting_for_statement"
+    NOTICE = "notice"
+
+
 class Status(_Word):
     """The status of a step or of a run."""
 

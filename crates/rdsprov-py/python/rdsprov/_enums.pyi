@@ -5,6 +5,7 @@ from . import (
     CheckName as CheckName,
     CheckStatus as CheckStatus,
     ErrorCode as ErrorCode,
+    EventKind as EventKind,
     Hazard as Hazard,
     Mode as Mode,
     NoteCode as NoteCode,

@@ -50,5 +50,13 @@ class StalePlan(Error):
     """The current plan differs from the given or approved one; nothing was changed."""
 
 
+class Cancelled(Error):
+    """A ``Cancellation`` stopped the call. If it was a run, committed transactions are kept: see ``outcome``."""
+
+
+class TimedOut(Cancelled, TimeoutError):
+    """The call was stopped because it took longer than its ``timeout``."""
+
+
 class ApplyError(Error):
     """The run failed before the plan was complete. ``outcome`` has the result of each step."""

@@ -2,6 +2,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from . import AccessReport as AccessReport
+from . import Cancellation as Cancellation
 from . import Definitions as Definitions
 from . import Observed as Observed
 from . import Outcome
@@ -12,6 +13,7 @@ from .audit import Change, Verified
 
 __all__ = [
     "AccessReport",
+    "Cancellation",
     "Definitions",
     "Observed",
     "Plan",

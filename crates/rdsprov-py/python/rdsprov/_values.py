@@ -18,6 +18,7 @@ from ._enums import (
     CheckName,
     CheckStatus,
     ErrorCode,
+    EventKind,
     Hazard,
     Mode,
     NoteCode,
@@ -241,6 +242,18 @@ class StepResult(_Value):
     status: Status
     error: str | None
     duration_ms: int
+
+
+@dataclass(frozen=True)
+class Event(_Value):
+    """What a call begins to do or to wait for.
+
+    ``message`` is one line, as the command prints it; ``steps`` are the steps of the transaction that begins.
+    """
+
+    kind: EventKind
+    message: str
+    steps: tuple[Step, ...]
 
 
 @dataclass(frozen=True)
@@ -498,6 +511,17 @@ def _undeclared(values):
 def _step_result(values):
     changed = {"step": _step(values["step"]), "status": Status(values["status"])}
     return _make(StepResult, {**values, **changed})
+
+
+def _event(values):
+    return _make(
+        Event,
+        {
+            "kind": EventKind(values["kind"]),
+            "message": values["message"],
+            "steps": tuple(map(_step, values["steps"])),
+        },
+    )
 
 
 def _record(values):

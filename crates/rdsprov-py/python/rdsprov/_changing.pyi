@@ -1,0 +1,1 @@
+from . import apply as apply, delegate as delegate, plan as plan, retire as retire, rotate as rotate
