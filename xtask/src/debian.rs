@@ -5,7 +5,7 @@ use std::process::Command;
 
 use crate::process::run;
 
-/// Installs `psql`, PgBouncer, make, jq and `tc`, and PostgreSQL 15 if `versions` contains it. The test kit installs the other
+/// Installs `psql`, PgBouncer, make, jq, `tc`, zsh and fish, and PostgreSQL 15 if `versions` contains it. The test kit installs the other
 /// versions and moto itself.
 pub fn install_missing(versions: &[u32]) -> Result<(), String> {
     let mut packages = Vec::new();
@@ -23,6 +23,12 @@ pub fn install_missing(versions: &[u32]) -> Result<(), String> {
     }
     if Command::new("jq").arg("--version").output().is_err() {
         packages.push("jq");
+    }
+    // The completion scripts are tested in them.
+    for shell in ["zsh", "fish"] {
+        if Command::new(shell).arg("--version").output().is_err() {
+            packages.push(shell);
+        }
     }
     if Command::new("make").arg("--version").output().is_err() {
         packages.push("make");

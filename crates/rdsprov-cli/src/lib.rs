@@ -8,6 +8,7 @@ mod access;
 mod apply;
 mod args;
 mod audit;
+mod complete;
 mod config;
 mod error;
 mod explain;
@@ -37,7 +38,11 @@ use rdsprov_core::schema::Document;
 
 /// Runs the command and returns its exit code. The first argument is the name of the program.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
-    let exit = command(&arguments.into_iter().collect::<Vec<_>>());
+    let arguments: Vec<_> = arguments.into_iter().collect();
+    if complete::run(&arguments) {
+        return Exit::Done.number();
+    }
+    let exit = command(&arguments);
     let exit = match (exit, output::flush()) {
         // The caller must not take an incomplete result for a success.
         (Exit::Done | Exit::Pending, false) => Exit::Failed,
@@ -73,6 +78,7 @@ fn command(arguments: &[OsString]) -> Exit {
     output::start(arguments.quiet);
     logging::start(&arguments);
     let (log, detail) = (arguments.log_format, arguments.detail());
+    let view = fleet::View { detail, log };
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -88,26 +94,26 @@ fn command(arguments: &[OsString]) -> Exit {
                 None => validate::run(options),
             },
             CliCommand::Plan(options) => match &options.fleet.fleet {
-                Some(file) => fleet::plan(file, options, log).await,
+                Some(file) => fleet::plan(file, options, view).await,
                 None => plan::run(options, detail).await,
             },
             CliCommand::Check(options) => match &options.fleet.fleet {
-                Some(file) => fleet::check(file, options, log).await,
+                Some(file) => fleet::check(file, options, view).await,
                 None => plan::check(options, detail).await,
             },
             CliCommand::Preflight(options) => match &options.fleet.fleet {
-                Some(file) => fleet::preflight(file, options, log).await,
+                Some(file) => fleet::preflight(file, options, view).await,
                 None => preflight::run(options).await,
             },
             CliCommand::Apply(options) => match &options.fleet.fleet {
-                Some(file) => fleet::apply(file, options, log).await,
+                Some(file) => fleet::apply(file, options, view).await,
                 None => apply::run(options, detail).await,
             },
             CliCommand::Delegate(options) => apply::delegate(options, detail).await,
             CliCommand::Rotate(options) => rotate::run(options, detail).await,
             CliCommand::Retire(options) => retire::run(options, detail).await,
             CliCommand::Access(options) => match &options.fleet.fleet {
-                Some(file) => fleet::access(file, options, log).await,
+                Some(file) => fleet::access(file, options, view).await,
                 None => access::run(options).await,
             },
             CliCommand::Export(options) => export::run(options).await,
@@ -117,7 +123,7 @@ fn command(arguments: &[OsString]) -> Exit {
             CliCommand::Graph(options) => graph::run(options),
             CliCommand::Man(options) => man::run(options),
             CliCommand::Completions { shell } => {
-                output::write_stdout(&args::completions(*shell));
+                output::write_stdout(&complete::script(*shell));
                 Ok(Exit::Done)
             }
             CliCommand::Audit(command) => audit::run(command),

@@ -212,6 +212,10 @@ pub enum CliCommand {
         document: Document,
     },
     /// Print the completion script for a shell
+    ///
+    /// The script asks this program for candidates: commands, flags, files, hazards, and the names of
+    /// environments, applications and instances that the files of the command line declare. Contacts nothing.
+    #[command(after_help = COMPLETIONS_HELP)]
     Completions {
         /// Select the shell
         shell: Shell,
@@ -224,6 +228,12 @@ pub enum CliCommand {
 const APPROVAL_HELP: &str = "Every environment except dev requires an approval: set the variable \
     ALLOW_DB_PROVISION to `true`, or to the digest that `rdsprov plan` prints (sha256:…). \
     `[environments.NAME] approval` in rdsprov.toml changes this.";
+
+/// How each shell reads the completion script.
+const COMPLETIONS_HELP: &str = "Write one of these lines to the start-up file of the shell:
+  bash  source <(rdsprov completions bash)
+  zsh   source <(rdsprov completions zsh)
+  fish  rdsprov completions fish | source";
 
 /// The subcommands of `rdsprov audit`.
 #[derive(Debug, Subcommand)]
@@ -325,7 +335,7 @@ impl CliCommand {
 }
 
 /// Returns the command with the help of each subcommand.
-fn with_help() -> clap::Command {
+pub fn with_help() -> clap::Command {
     help::with_help(CommandLine::command())
 }
 
@@ -352,13 +362,6 @@ fn wants_more(arguments: &[OsString]) -> bool {
     // With invalid arguments, clap may not even have a count.
     let matches = command.ignore_errors(true).get_matches_from(arguments);
     matches.get_one::<u8>("verbose").is_some_and(|count| *count > 0)
-}
-
-/// Returns the completion script for a shell.
-pub fn completions(shell: Shell) -> String {
-    let mut script = Vec::new();
-    clap_complete::generate(shell, &mut with_help(), "rdsprov", &mut script);
-    String::from_utf8_lossy(&script).into_owned()
 }
 
 #[cfg(test)]
