@@ -5,6 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use crate::editors;
 use crate::process::{run, run_with_log};
 use crate::python::Environment;
 
@@ -58,6 +59,7 @@ pub fn check() -> Result<(), String> {
     for version in KUBERNETES {
         tool("kubernetes-validate", &["--strict", "--kubernetes-version", version], &files)?;
     }
+    editors::check()?;
     // Terraform is in no registry of packages; without it, only the syntax was checked.
     if Command::new("terraform").arg("version").output().is_ok() {
         run("terraform", &["fmt", "-check", "-diff", "-recursive", "deploy/terraform"], &[])?;

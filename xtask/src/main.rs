@@ -5,6 +5,7 @@ mod debian;
 mod demo;
 mod deploy;
 mod dist;
+mod editors;
 mod image;
 mod process;
 mod python;

@@ -13,6 +13,7 @@ mod tls;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 pub use assume_role::AssumeRole;
@@ -47,7 +48,7 @@ named_enum! {
 }
 
 /// The table `[passwords]`: rules for the passwords in secrets.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct Passwords {
@@ -58,21 +59,26 @@ pub struct Passwords {
 }
 
 /// The content of `rdsprov.toml`; each key is optional, and unknown keys are errors.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct Config {
     /// The AWS region, if neither an option nor `AWS_REGION` nor the definitions set it.
     pub aws_region: Option<String>,
     /// How long a run waits for the lock of another run, such as `10m`.
+    #[schemars(with = "Option<String>")]
     pub lock_timeout: Option<LockTimeout>,
     /// The address to which connections go instead of the host, such as `127.0.0.1:15432`.
+    #[schemars(with = "Option<String>")]
     pub connect_to: Option<ConnectTo>,
     /// How long a connection may take, such as `60s`.
+    #[schemars(with = "Option<String>")]
     pub connect_timeout: Option<ConnectTimeout>,
     /// How long a statement may take, such as `1h`.
+    #[schemars(with = "Option<String>")]
     pub statement_timeout: Option<StatementTimeout>,
     /// How long the observation of one database may take, such as `2m`.
+    #[schemars(with = "Option<String>")]
     pub observation_timeout: Option<ObservationTimeout>,
     /// `[secrets]`: the names of secrets.
     pub secrets: SecretsSection,
@@ -100,7 +106,7 @@ pub struct Config {
 }
 
 /// The table `[secrets]`: the secret templates, and what AWS stores with a new secret.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct SecretsSection {
@@ -109,13 +115,15 @@ pub struct SecretsSection {
     /// The secret template for applications.
     pub application: Option<String>,
     /// The KMS key of the secrets that a run creates.
+    #[schemars(with = "Option<String>")]
     pub kms_key: Option<KmsKey>,
     /// The tags of the secrets that a run creates.
+    #[schemars(with = "BTreeMap<String, String>")]
     pub tags: SecretTags,
 }
 
 /// The table `[definitions]`: how definitions files are read.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct DefinitionsSection {
@@ -134,7 +142,7 @@ pub struct DefinitionsSection {
 }
 
 /// A table `[environments.NAME]`: the settings of one environment.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct EnvironmentSection {
@@ -147,7 +155,7 @@ pub struct EnvironmentSection {
 }
 
 /// The table `[access]`: what a plan does with access that is not declared.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct AccessSection {
@@ -157,7 +165,7 @@ pub struct AccessSection {
 }
 
 /// The table `[audit]`: the files for records.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct AuditSection {

@@ -131,6 +131,7 @@ pub mod gate;
 pub mod graph;
 pub mod hint;
 pub mod input_file;
+mod input_schema;
 pub mod marker;
 pub mod name;
 mod named_enum;

@@ -1,4 +1,4 @@
-//! The JSON Schemas of the documents that rdsprov prints or stores, generated from the Rust types
+//! The JSON Schemas of the documents that rdsprov prints or stores, and of the files that it reads, generated from the Rust types
 //! and their doc comments.
 //!
 //! The `format_version` of a document is raised for each change that can break a program that reads
@@ -15,6 +15,7 @@ use crate::access_report::{AccessDiff, AccessReport};
 use crate::audit::{AccessAt, LedgerLine};
 use crate::definitions::Definitions;
 use crate::fleet::FleetReport;
+use crate::input_schema;
 use crate::named_enum::named_enum;
 use crate::plan::{Plan, SavedPlan};
 use crate::preflight::PreflightReport;
@@ -22,7 +23,7 @@ use crate::run_report::RunReport;
 use crate::run_setting::SettingsInForce;
 
 named_enum! {
-    /// A JSON document with a published schema.
+    /// A document with a published schema: JSON that rdsprov prints or stores, or a file that users write.
     "kebab-case" pub enum Document {
         /// The output of `plan --format json`.
         Plan,
@@ -46,6 +47,12 @@ named_enum! {
         Config,
         /// The output of `apply --format json`, and of `rotate` and `delegate`.
         Run,
+        /// The file `rdsprov.toml`.
+        ConfigFile,
+        /// A definitions file in TOML or JSON.
+        DefinitionsFile,
+        /// The file for `--fleet`.
+        FleetFile,
     }
 }
 
@@ -59,23 +66,25 @@ impl Document {
     /// ```
     #[must_use]
     pub fn schema(self) -> Schema {
-        let generator = SchemaSettings::draft2020_12()
-            .for_serialize()
-            .with_transform(DescriptionCleanup::default())
-            .into_generator();
+        let mut cleanup = DescriptionCleanup::default();
+        let generator = || SchemaSettings::draft2020_12().for_serialize().into_generator();
         let mut schema = match self {
-            Self::Plan => generator.into_root_schema_for::<Plan>(),
-            Self::SavedPlan => generator.into_root_schema_for::<SavedPlan>(),
-            Self::Ledger => generator.into_root_schema_for::<LedgerLine>(),
-            Self::Access => generator.into_root_schema_for::<AccessReport>(),
-            Self::AccessDiff => generator.into_root_schema_for::<AccessDiff>(),
-            Self::AccessAt => generator.into_root_schema_for::<AccessAt>(),
-            Self::Definitions => generator.into_root_schema_for::<Definitions>(),
-            Self::Preflight => generator.into_root_schema_for::<PreflightReport>(),
-            Self::Config => generator.into_root_schema_for::<SettingsInForce>(),
-            Self::Run => generator.into_root_schema_for::<RunReport>(),
-            Self::Fleet => generator.into_root_schema_for::<FleetReport>(),
+            Self::Plan => generator().into_root_schema_for::<Plan>(),
+            Self::SavedPlan => generator().into_root_schema_for::<SavedPlan>(),
+            Self::Ledger => generator().into_root_schema_for::<LedgerLine>(),
+            Self::Access => generator().into_root_schema_for::<AccessReport>(),
+            Self::AccessDiff => generator().into_root_schema_for::<AccessDiff>(),
+            Self::AccessAt => generator().into_root_schema_for::<AccessAt>(),
+            Self::Definitions => generator().into_root_schema_for::<Definitions>(),
+            Self::Preflight => generator().into_root_schema_for::<PreflightReport>(),
+            Self::Config => generator().into_root_schema_for::<SettingsInForce>(),
+            Self::Run => generator().into_root_schema_for::<RunReport>(),
+            Self::Fleet => generator().into_root_schema_for::<FleetReport>(),
+            Self::ConfigFile => input_schema::config_file(),
+            Self::DefinitionsFile => input_schema::definitions_file(),
+            Self::FleetFile => input_schema::fleet_file(),
         };
+        cleanup.transform(&mut schema);
         schema.insert("title".to_owned(), format!("rdsprov {self}").into());
         // A name, which leads to no page: the program prints the schema.
         schema.insert("$id".to_owned(), format!("urn:rdsprov:schema:{self}").into());

@@ -64,7 +64,7 @@ pub(super) const GRAPH_FORMATS: [Described; 2] =
 pub(super) const EXPORT_FORMATS: [Described; 2] =
     [("tfvars", "A variable file of Terraform"), ("toml", "TOML")];
 
-pub(super) const DOCUMENTS: [Described; 11] = [
+pub(super) const DOCUMENTS: [Described; 14] = [
     ("plan", "The output of `plan --format json`"),
     ("saved-plan", "The file that `plan --out` writes"),
     ("ledger", "A record of a ledger"),
@@ -76,6 +76,9 @@ pub(super) const DOCUMENTS: [Described; 11] = [
     ("fleet", "The output of `plan --fleet FILE --format json`"),
     ("config", "The output of `config --format json`"),
     ("run", "The output of `apply`, `rotate` and `delegate` with `--format json`"),
+    ("config-file", "The file `rdsprov.toml`, for editors"),
+    ("definitions-file", "A definitions file in TOML or JSON, for editors"),
+    ("fleet-file", "The file of `--fleet`, for editors"),
 ];
 
 /// Returns a parser for a type of the core with a closed set of values, which the help text lists.

@@ -6,6 +6,7 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::error_code::ErrorCode;
@@ -53,13 +54,14 @@ impl From<PathBuf> for CaFile {
 }
 
 /// The TLS settings of one source: the options, the libpq variables, or `[tls]` of `rdsprov.toml`.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct TlsSection {
     /// The mode, if this source sets it.
     pub mode: Option<TlsMode>,
     /// The trusted certificates, if this source sets them.
+    #[schemars(with = "Option<String>")]
     pub ca_file: Option<CaFile>,
     /// The PEM file with the client certificate and its intermediate certificates.
     pub client_cert: Option<PathBuf>,

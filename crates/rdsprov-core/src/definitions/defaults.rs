@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer};
 
 use super::Auth;
@@ -13,7 +14,7 @@ use crate::valid_until::ValidUntil;
 /// Values for the optional keys of an application; `None` means not set.
 ///
 /// `[defaults]` of `rdsprov.toml` has this form, and so do the keys that an entry sets itself.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 #[allow(missing_docs, reason = "the keys of an application, see `Application`")]
 #[non_exhaustive]

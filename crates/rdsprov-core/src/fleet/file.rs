@@ -8,6 +8,7 @@ use std::fmt::Display;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use schemars::JsonSchema;
 use serde::{Serialize, Serializer};
 
 use crate::config::{AssumeRole, ConnectTo};
@@ -87,7 +88,7 @@ pub struct Fleet {
 }
 
 /// An instance of a fleet: a server, and what is declared for it. In JSON, it has the keys of the file.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[non_exhaustive]
 pub struct Instance {
     /// The name, which records and the summary contain.
@@ -102,6 +103,7 @@ pub struct Instance {
     pub region: Option<String>,
     /// The IAM role whose credentials are used for it.
     #[serde(serialize_with = "displayed")]
+    #[schemars(with = "Option<String>")]
     pub assume_role: Option<AssumeRole>,
     /// The host, if it differs from that in the administrator's secret.
     pub host: Option<String>,
@@ -111,6 +113,7 @@ pub struct Instance {
     pub dbname: Option<String>,
     /// The address to which connections go instead of the host.
     #[serde(serialize_with = "displayed")]
+    #[schemars(with = "Option<String>")]
     pub connect_to: Option<ConnectTo>,
     /// The id of the administrator's secret.
     pub admin_secret: Option<String>,
