@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
+use rdsprov_core::access_report::AccessReport;
 use rdsprov_core::audit::{Columns, Record, to_csv};
 use rdsprov_core::diagnostic;
 use rdsprov_core::fleet::{FleetReport, InstanceReport, InstanceStatus};
@@ -23,7 +24,7 @@ use crate::error::{CliError, Exit};
 use crate::output::counted;
 use crate::plan::format_plan;
 use crate::wording::CommandWording;
-use crate::{access, output, preflight};
+use crate::{access, output, preflight, progress};
 
 /// Implements `rdsprov validate --fleet`.
 pub fn validate(file: &Path, options: &ValidateArgs, log: LogFormat) -> Result<Exit, CliError> {
@@ -62,21 +63,21 @@ pub fn validate(file: &Path, options: &ValidateArgs, log: LogFormat) -> Result<E
 }
 
 /// Implements `rdsprov plan --fleet`.
-pub async fn plan(file: &Path, options: &PlanArgs, log: LogFormat) -> Result<Exit, CliError> {
+pub async fn plan(file: &Path, options: &PlanArgs, view: View) -> Result<Exit, CliError> {
     let format = options.output.format;
     let mut wanted = fleet_options(&options.fleet, &options.common)?;
     wanted.run.server = (&options.server).into();
-    let report = print_plans(file, &wanted, format, log).await?;
+    let report = print_plans(file, &wanted, format, view).await?;
     Ok(exit(report.status, options.detailed_exitcode))
 }
 
 /// Implements `rdsprov check --fleet`.
-pub async fn check(file: &Path, options: &CheckArgs, log: LogFormat) -> Result<Exit, CliError> {
+pub async fn check(file: &Path, options: &CheckArgs, view: View) -> Result<Exit, CliError> {
     let format = options.output.format;
     let mut wanted = fleet_options(&options.fleet, &options.common)?;
     wanted.run.server = (&options.server).into();
     wanted.run.server.strict = options.strict;
-    let report = print_plans(file, &wanted, format, log).await?;
+    let report = print_plans(file, &wanted, format, view).await?;
     Ok(exit(report.status, true))
 }
 
@@ -84,40 +85,46 @@ async fn print_plans(
     file: &Path,
     options: &FleetOptions,
     format: Format,
-    log: LogFormat,
+    view: View,
 ) -> Result<FleetReport, CliError> {
     no_script(format)?;
     let fleet = session::fleet(file)?;
-    let terminal = FleetTerminal::new(format, log);
+    let terminal = FleetTerminal::new(format, view);
     let stop = cancellation_on_signals();
     let report = session::plan_fleet(&fleet, options, &terminal, &stop).await?;
-    let of_instance = |one: &InstanceReport| {
-        one.plan.as_ref().map(|plan| format_plan(plan, format, Detail::Brief))
-    };
+    let of_instance =
+        |one: &InstanceReport| one.plan.as_ref().map(|plan| format_plan(plan, format, view.detail));
     print_report(&report, format, of_instance)?;
     Ok(report)
 }
 
 /// Implements `rdsprov access --fleet`.
-pub async fn access(file: &Path, options: &AccessArgs, log: LogFormat) -> Result<Exit, CliError> {
+pub async fn access(file: &Path, options: &AccessArgs, view: View) -> Result<Exit, CliError> {
     let format = match options.format {
         AccessFormat::Text => Format::Text,
         AccessFormat::Json => Format::Json,
         AccessFormat::Markdown => Format::Markdown,
-        AccessFormat::Csv | AccessFormat::Html => {
-            return Err(CliError::usage(
-                "a CSV or HTML report is for one server, and not for a fleet",
-            )
-            .with_hint("report one instance without --fleet, or use another --format"));
+        // The rows name their server.
+        AccessFormat::Csv => Format::Text,
+        AccessFormat::Html => {
+            return Err(CliError::usage("an HTML report is for one server, and not for a fleet")
+                .with_hint("report one instance without --fleet, or use another --format"));
         }
     };
     let query: AccessQuery = access::query(options);
     let mut wanted = fleet_options(&options.fleet, &options.common)?;
     wanted.run.server = (&options.server).into();
     let fleet = session::fleet(file)?;
-    let terminal = FleetTerminal::new(format, log);
+    let terminal = FleetTerminal::new(format, view);
     let stop = cancellation_on_signals();
     let report = session::fleet_access(&fleet, &query, &wanted, &terminal, &stop).await?;
+    if options.format == AccessFormat::Csv {
+        let reports: Vec<&AccessReport> =
+            report.instances.iter().filter_map(|one| one.access.as_ref()).collect();
+        output::write_stdout(&rows(&reports));
+        output::status(report.summary().trim_end());
+        return Ok(exit(report.status, true));
+    }
     let of_instance = |one: &InstanceReport| {
         one.access.as_ref().map(|report| access::format_report(report, options))
     };
@@ -125,18 +132,22 @@ pub async fn access(file: &Path, options: &AccessArgs, log: LogFormat) -> Result
     Ok(exit(report.status, true))
 }
 
+/// Returns the rows of all reports under one header.
+fn rows(reports: &[&AccessReport]) -> String {
+    let texts: Vec<String> = reports.iter().map(|report| report.to_csv()).collect();
+    let rows = texts.iter().filter_map(|text| text.split_once('\n')).map(|(_, rows)| rows);
+    let header = texts.first().and_then(|text| text.split_once('\n')).map(|(header, _)| header);
+    header.map(|header| format!("{header}\n{}", rows.collect::<String>())).unwrap_or_default()
+}
+
 /// Implements `rdsprov preflight --fleet`.
-pub async fn preflight(
-    file: &Path,
-    options: &PreflightArgs,
-    log: LogFormat,
-) -> Result<Exit, CliError> {
+pub async fn preflight(file: &Path, options: &PreflightArgs, view: View) -> Result<Exit, CliError> {
     let format = options.output.format;
     let mut wanted = fleet_options(&options.fleet, &options.common)?;
     wanted.run = preflight::run_options(options);
     no_script(format)?;
     let fleet = session::fleet(file)?;
-    let terminal = FleetTerminal::new(format, log);
+    let terminal = FleetTerminal::new(format, view);
     let stop = cancellation_on_signals();
     let report = session::preflight_fleet(&fleet, &wanted, &terminal, &stop).await?;
     let of_instance = |one: &InstanceReport| {
@@ -147,7 +158,7 @@ pub async fn preflight(
 }
 
 /// Implements `rdsprov apply --fleet`: the records are on stdout, and the report is on stderr.
-pub async fn apply(file: &Path, options: &ApplyArgs, log: LogFormat) -> Result<Exit, CliError> {
+pub async fn apply(file: &Path, options: &ApplyArgs, view: View) -> Result<Exit, CliError> {
     let format = options.output.format;
     no_script(format)?;
     let mut wanted = fleet_options(&options.fleet, &options.common)?;
@@ -161,7 +172,7 @@ pub async fn apply(file: &Path, options: &ApplyArgs, log: LogFormat) -> Result<E
         && std::io::stderr().is_terminal();
     let fleet = session::fleet(file)?;
     let shows_records = shows_records(&options.recording, &wanted.config, format)?;
-    let terminal = FleetTerminal { shows_records, ..FleetTerminal::new(format, log) };
+    let terminal = FleetTerminal { shows_records, ..FleetTerminal::new(format, view) };
     if shows_records {
         output::write_stdout(&to_csv(&[], Columns::Fleet));
     }
@@ -258,10 +269,17 @@ fn heading(instance: &str, environment: &str, format: Format) -> String {
     }
 }
 
+/// How much of each plan is shown, and the format of errors.
+#[derive(Clone, Copy)]
+pub struct View {
+    pub detail: Detail,
+    pub log: LogFormat,
+}
+
 /// Prints the progress of all instances to stderr and their records to stdout.
 struct FleetTerminal {
     format: Format,
-    log: LogFormat,
+    view: View,
     shows_records: bool,
     /// The plans that are printed, each with the name of its instance.
     printed: Mutex<BTreeSet<(String, String)>>,
@@ -270,10 +288,10 @@ struct FleetTerminal {
 }
 
 impl FleetTerminal {
-    fn new(format: Format, log: LogFormat) -> Self {
+    fn new(format: Format, view: View) -> Self {
         Self {
             format,
-            log,
+            view,
             shows_records: false,
             printed: Mutex::default(),
             reports: AtomicBool::new(true),
@@ -289,9 +307,14 @@ impl FleetTerminal {
         if !printed.insert((instance.to_owned(), plan.digest.clone())) {
             return;
         }
-        match format_plan(plan, self.format, Detail::Brief) {
+        match format_plan(plan, self.format, self.view.detail) {
             Ok(text) => {
                 let heading = heading(instance, &plan.environment, self.format);
+                // As for one server: the plan is the result, unless stdout has the records.
+                if self.format != Format::Text && !self.shows_records {
+                    output::write_stdout(&format!("{heading}\n\n{}\n\n", text.trim_end()));
+                    return;
+                }
                 output::status(&format!("{heading}\n\n{}\n", text.trim_end()));
             }
             Err(error) => error.print(LogFormat::Text),
@@ -304,7 +327,12 @@ impl FleetFrontend for FleetTerminal {
         InstanceTerminal { fleet: self, name }
     }
 
+    fn on_start(&self, instances: usize) {
+        progress::instances(instances);
+    }
+
     fn on_end(&self, report: &InstanceReport) {
+        progress::instance_ended();
         if !self.reports.load(Ordering::Relaxed) && report.plan.is_none() {
             // The error of an instance without a plan is printed already.
             return;
@@ -315,7 +343,7 @@ impl FleetFrontend for FleetTerminal {
             changes => format!(", {}", counted(changes, "change")),
         };
         let line = format!("{}: {status}{changes}", visible(&report.instance));
-        match (self.log, report.diagnostics.as_slice()) {
+        match (self.view.log, report.diagnostics.as_slice()) {
             (_, []) => output::status(&line),
             (LogFormat::Text, errors) => {
                 let errors = diagnostic::labelled(errors, &CommandWording);

@@ -3,19 +3,20 @@
 //! The core reports each activity as an event. The last one is shown: on a terminal in a line that is
 //! replaced, otherwise in a new line every few seconds.
 
-use std::fmt;
-use std::io::{self, IsTerminal as _, Write as _};
+use std::fmt::{self, Write as _};
+use std::io::{self, Write as _};
 use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use rdsprov_core::text::visible;
 use tracing::field::{Field, Visit};
+use tracing::span::{Attributes, Id};
 use tracing::{Event, Subscriber};
 use tracing_subscriber::Layer;
 use tracing_subscriber::layer::Context;
-
-use crate::style;
+use tracing_subscriber::registry::LookupSpan;
 
 /// How long a run takes before it shows what it is doing.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -23,38 +24,79 @@ const PATIENCE: Duration = Duration::from_secs(1);
 const BETWEEN_LINES: Duration = Duration::from_secs(10);
 const TICK: Duration = Duration::from_millis(200);
 
+/// The line on a terminal.
+static LINE: LazyLock<ProgressBar> = LazyLock::new(|| {
+    let line = ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden());
+    line.with_style(
+        ProgressStyle::with_template("… {wide_msg}")
+            .unwrap_or_else(|_| ProgressStyle::default_spinner()),
+    )
+});
+
+static STATE: LazyLock<Mutex<State>> = LazyLock::new(Mutex::default);
+
 #[derive(Default)]
 struct State {
     /// The last activity, and when the first one began.
     activity: Option<(String, Instant)>,
+    /// The instances of a fleet that have ended, and their number.
+    instances: Option<(usize, usize)>,
     /// When the last line was written to the log of a job.
     printed: Option<Instant>,
-    is_drawn: bool,
 }
 
-static STATE: LazyLock<Mutex<State>> = LazyLock::new(Mutex::default);
+impl State {
+    fn get() -> MutexGuard<'static, Self> {
+        STATE.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 
-fn state() -> MutexGuard<'static, State> {
-    STATE.lock().unwrap_or_else(PoisonError::into_inner)
+    fn show(&mut self, is_terminal: bool) {
+        let Some((activity, since)) = &self.activity else { return };
+        let elapsed = since.elapsed();
+        if elapsed < PATIENCE {
+            return;
+        }
+        let mut text = String::new();
+        if let Some((ended, of)) = self.instances {
+            let _ = write!(text, "{ended} of {of} instances, ");
+        }
+        let _ = write!(text, "{activity} ({} s)", elapsed.as_secs());
+        if is_terminal {
+            if LINE.is_hidden() {
+                LINE.set_draw_target(ProgressDrawTarget::stderr());
+            }
+            LINE.set_message(text);
+            LINE.tick();
+        } else if self.printed.unwrap_or(*since).elapsed() >= BETWEEN_LINES {
+            let _ = writeln!(io::stderr(), "… {text}");
+            self.printed = Some(Instant::now());
+        }
+    }
 }
 
-/// Writes to stderr, after the line of the progress is removed.
+/// Writes to stderr or stdout while the line of the progress is removed.
 pub fn without_line(write: impl FnOnce()) {
-    let mut state = state();
-    remove_line(&mut state);
-    write();
+    let _state = State::get();
+    LINE.suspend(write);
 }
 
 /// Shows no activity until the next one begins.
 pub fn end() {
-    let mut state = state();
-    remove_line(&mut state);
-    state.activity = None;
+    State::get().activity = None;
+    LINE.finish_and_clear();
+    LINE.set_draw_target(ProgressDrawTarget::hidden());
+    LINE.reset();
 }
 
-fn remove_line(state: &mut State) {
-    if std::mem::take(&mut state.is_drawn) {
-        let _ = write!(io::stderr(), "\r\x1b[2K");
+/// Counts the instances of a fleet from the start.
+pub fn instances(count: usize) {
+    State::get().instances = Some((0, count));
+}
+
+/// Counts an instance that has ended.
+pub fn instance_ended() {
+    if let Some((ended, _)) = &mut State::get().instances {
+        *ended += 1;
     }
 }
 
@@ -63,51 +105,65 @@ pub struct Progress;
 
 impl Progress {
     pub fn start() -> Self {
-        let is_terminal = io::stderr().is_terminal();
+        let is_terminal = !ProgressDrawTarget::stderr().is_hidden();
         thread::spawn(move || {
             loop {
                 thread::sleep(TICK);
-                show(&mut state(), is_terminal);
+                State::get().show(is_terminal);
             }
         });
         Self
     }
 }
 
-fn show(state: &mut State, is_terminal: bool) {
-    let Some((activity, since)) = &state.activity else { return };
-    let elapsed = since.elapsed();
-    if elapsed < PATIENCE {
-        return;
-    }
-    let line = format!("… {activity} ({} s)", elapsed.as_secs());
-    if is_terminal {
-        let line: String = line.chars().take(style::width() - 1).collect();
-        let _ = write!(io::stderr(), "\r\x1b[2K{line}");
-        state.is_drawn = true;
-    } else if state.printed.unwrap_or(*since).elapsed() >= BETWEEN_LINES {
-        let _ = writeln!(io::stderr(), "{line}");
-        state.printed = Some(Instant::now());
-    }
-}
+/// The instance of a span, with which its activities begin.
+struct Instance(String);
 
-impl<S: Subscriber> Layer<S> for Progress {
-    fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
-        let mut message = Message(String::new());
-        event.record(&mut message);
-        let mut state = state();
+impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Progress {
+    fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, context: Context<'_, S>) {
+        let name = Text::of("name", |text| attributes.record(text));
+        if let Some(span) = context.span(id).filter(|_| !name.is_empty()) {
+            span.extensions_mut().insert(Instance(name));
+        }
+    }
+
+    fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
+        let mut activity = Text::of("message", |text| event.record(text));
+        for span in context.event_scope(event).into_iter().flatten() {
+            if let Some(Instance(name)) = span.extensions().get() {
+                activity = format!("{name}: {activity}");
+            }
+        }
+        let mut state = State::get();
         let since = state.activity.take().map_or_else(Instant::now, |(_, since)| since);
-        state.activity = Some((visible(&message.0), since));
+        state.activity = Some((visible(&activity), since));
     }
 }
 
-/// The message of an event.
-struct Message(String);
+/// The text of one field.
+struct Text {
+    field: &'static str,
+    value: String,
+}
 
-impl Visit for Message {
+impl Text {
+    fn of(field: &'static str, record: impl FnOnce(&mut Self)) -> String {
+        let mut text = Self { field, value: String::new() };
+        record(&mut text);
+        text.value
+    }
+}
+
+impl Visit for Text {
+    fn record_str(&mut self, field: &Field, value: &str) {
+        if field.name() == self.field {
+            value.clone_into(&mut self.value);
+        }
+    }
+
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        if field.name() == "message" {
-            self.0 = format!("{value:?}");
+        if field.name() == self.field {
+            self.value = format!("{value:?}");
         }
     }
 }
