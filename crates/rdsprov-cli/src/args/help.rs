@@ -34,11 +34,16 @@ const DETAILS: [&str; 26] = [
 
 /// Flags that a command accepts because it shares them with others, although they change nothing: its
 /// help does not list them.
-const WITHOUT_EFFECT: [(&str, &[&str]); 2] =
-    [("graph", &["adopt"]), ("access", &["adopt", "allow", "secret_stage", "verify_passwords"])];
+const WITHOUT_EFFECT: [(&str, &[&str]); 5] = [
+    ("graph", &["adopt"]),
+    ("access", &["adopt", "allow", "secret_stage", "verify_passwords"]),
+    ("export", &["allow", "secret_stage", "verify_passwords"]),
+    ("rotate", &["adopt"]),
+    ("retire", &["adopt"]),
+];
 
 /// Examples, which both forms of the help show.
-const EXAMPLES: [(&str, &str); 9] = [
+const EXAMPLES: [(&str, &str); 16] = [
     ("validate", "rdsprov validate -d terraform.tfvars"),
     (
         "plan",
@@ -55,6 +60,20 @@ const EXAMPLES: [(&str, &str); 9] = [
     ("check", "rdsprov check --env prod -d terraform.tfvars"),
     ("preflight", "rdsprov preflight --env prod -d terraform.tfvars"),
     ("access", "rdsprov access --env prod --format markdown > access.md"),
+    ("export", "rdsprov export --env prod --database 'shop*' --out prod.tfvars"),
+    (
+        "retire",
+        "rdsprov retire shop --env dev --dry-run\n  \
+         rdsprov retire shop --env prod --drop-role --allow drops_role",
+    ),
+    (
+        "audit",
+        "rdsprov audit verify ledger.jsonl\n  rdsprov audit report ledger.jsonl --role shop_owner",
+    ),
+    ("config", "rdsprov config --env prod"),
+    ("graph", "rdsprov graph -d terraform.tfvars > graph.mmd"),
+    ("schema", "rdsprov schema config-file > rdsprov.schema.json"),
+    ("man", "rdsprov man audit verify"),
     ("rotate", "rdsprov rotate shop wiki --env prod -d terraform.tfvars"),
     ("delegate", "rdsprov delegate --env dev --to rdsprov_admin --to-secret dev/rds/rdsprov_admin"),
     ("explain", "rdsprov explain plan-stale"),

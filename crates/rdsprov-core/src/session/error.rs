@@ -62,7 +62,10 @@ pub enum Error {
     },
     /// Neither an option nor the definitions name the environment.
     #[error("the environment is not known")]
-    NoEnvironment,
+    NoEnvironment {
+        /// Whether the operation reads definitions.
+        reads_definitions: bool,
+    },
     /// The environment is neither built in nor declared in `rdsprov.toml`.
     #[error("environment `{environment}` is not declared")]
     UnknownEnvironment {
@@ -135,6 +138,12 @@ pub enum Error {
         database: DatabaseName,
         /// The name of the environment.
         environment: String,
+    },
+    /// No database has a name and an owner that an export selects.
+    #[error("no database of applications on the server matches")]
+    NothingMatches {
+        /// The databases of applications.
+        databases: Vec<DatabaseName>,
     },
     /// A gate does not allow the plan.
     #[error(transparent)]
@@ -237,6 +246,18 @@ impl From<NoSpaceForRecords> for Error {
     }
 }
 
+/// Returns a hint with the databases that an export could select.
+fn existing_databases(databases: &[DatabaseName]) -> Hint {
+    const SHOWN: usize = 20;
+    if databases.is_empty() {
+        return "the server has no database of an application".into();
+    }
+    let names: Vec<&str> = databases.iter().take(SHOWN).map(DatabaseName::as_str).collect();
+    let others = databases.len().saturating_sub(SHOWN);
+    let more = if others > 0 { format!(" and {others} more") } else { String::new() };
+    format!("the databases are {}{more}; check the names and the owners", names.join(", ")).into()
+}
+
 impl Error {
     /// Returns the stable code. Of several errors at once, it is the code of the first,
     /// or [`ErrorCode::InvalidDefinitions`] for definitions.
@@ -251,7 +272,7 @@ impl Error {
             Self::Fleet(_) => ErrorCode::InvalidConfig,
             Self::UnknownApplication(_) => ErrorCode::UnknownApplication,
             Self::OtherEnvironment { .. } => ErrorCode::EnvironmentMismatch,
-            Self::NoEnvironment => ErrorCode::NoEnvironment,
+            Self::NoEnvironment { .. } => ErrorCode::NoEnvironment,
             Self::UnknownEnvironment { .. } => ErrorCode::UnknownEnvironment,
             Self::Config(error) => error.code(),
             Self::SitePolicy(error) => error.code(),
@@ -267,7 +288,7 @@ impl Error {
             Self::Object(error) => error.code(),
             Self::Token(error) => error.code(),
             Self::Run(error) => error.code(),
-            Self::NoSuchDatabase { .. } => ErrorCode::UnknownDatabase,
+            Self::NoSuchDatabase { .. } | Self::NothingMatches { .. } => ErrorCode::UnknownDatabase,
             Self::Gate(error) => error.code(),
             Self::SecondApproval { .. } => ErrorCode::SecondApprovalRequired,
             Self::SecondPlan => ErrorCode::SecondPlanRequired,
@@ -309,9 +330,10 @@ impl Error {
             Self::OtherEnvironment { .. } => {
                 hint!["use the definitions of the right environment, or correct ", Opt::Env]
             }
-            Self::NoEnvironment => {
+            Self::NoEnvironment { reads_definitions: true } => {
                 hint!["use ", Opt::Env, ", or set `environment` in the definitions"]
             }
+            Self::NoEnvironment { reads_definitions: false } => hint!["use ", Opt::Env],
             Self::UnknownEnvironment { environment, known } => {
                 let meant = nearest(environment, known.iter().map(String::as_str));
                 let meant = meant.map(|name| format!("is `{name}` meant? otherwise "));
@@ -342,6 +364,7 @@ impl Error {
             Self::Token(error) => return error.hints(),
             Self::Run(error) => return error.hints(),
             Self::NoSuchDatabase { .. } => "check the name, or declare the database".into(),
+            Self::NothingMatches { databases } => existing_databases(databases),
             Self::Gate(error) => return error.hints(),
             Self::SecondApproval { digest } => {
                 hint!["review the second plan, set ", (Opt::Approval, digest), ", and run again"]
@@ -511,7 +534,7 @@ impl Error {
             | Self::Unreadable { .. }
             | Self::Fleet(_)
             | Self::UnknownApplication(_)
-            | Self::NoEnvironment
+            | Self::NoEnvironment { .. }
             | Self::UnknownEnvironment { .. }
             | Self::Config(_)
             | Self::ConfigUnreadable { .. }
@@ -538,6 +561,7 @@ impl Error {
             | Self::Source(_)
             | Self::Run(_)
             | Self::NoSuchDatabase { .. }
+            | Self::NothingMatches { .. }
             | Self::Audit(_)
             | Self::NotRecorded(_)
             | Self::NoSpaceForRecords(_)

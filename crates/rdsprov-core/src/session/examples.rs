@@ -139,7 +139,8 @@ fn session_examples() -> Vec<Error> {
         UnknownApplication { name: text("crm"), known: vec![text("shop")] }.into(),
         UnknownApplication { name: text("shp"), known: Vec::new() }.into(),
         Error::OtherEnvironment { requested: text("prod"), declared: text("dev") },
-        Error::NoEnvironment,
+        Error::NoEnvironment { reads_definitions: true },
+        Error::NoEnvironment { reads_definitions: false },
         Error::UnknownEnvironment { environment: text("prd"), known: vec![text("prod")] },
         ConfigError { path: text("rdsprov.toml"), reason: text("unknown key") }.into(),
         Error::ConfigUnreadable { path: path(), source: failed() },
@@ -247,6 +248,8 @@ fn session_examples() -> Vec<Error> {
             database: DatabaseName::new_unchecked("shop"),
             environment: environment(),
         },
+        Error::NothingMatches { databases: Vec::new() },
+        Error::NothingMatches { databases: vec![DatabaseName::new_unchecked("shop")] },
         Error::SecondApproval { digest: text("sha256:12") },
         Error::SecondPlan,
         Error::PlanUnreadable { path: path(), source: failed() },
@@ -304,6 +307,7 @@ fn session_examples() -> Vec<Error> {
         Error::Stopped { reason: StopReason::Signal, committed: Some(Continuation::NewApproval) },
         Error::Stopped { reason: StopReason::Signal, committed: None },
         Error::Stopped { reason: StopReason::Deadline, committed: None },
+        Error::Stopped { reason: StopReason::Request, committed: None },
     ]
 }
 

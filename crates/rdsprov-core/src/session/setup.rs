@@ -250,6 +250,10 @@ impl SetupBuilder {
                 definitions::sha256(texts),
             ))
         };
+        let reads_definitions = match &source {
+            DefinitionSource::Parsed { definitions, .. } => !definitions.applications.is_empty(),
+            _ => true,
+        };
         let (definitions, sha256) = match source {
             DefinitionSource::Files(files) => {
                 parse(&read_within(&files, None, &config, &options, &site)?)?
@@ -264,7 +268,8 @@ impl SetupBuilder {
             }
         };
         let environment = options.environment.as_ref().or(definitions.environment.as_ref());
-        let policy = policy(&config, environment.ok_or(Error::NoEnvironment)?)?;
+        let policy =
+            policy(&config, environment.ok_or(Error::NoEnvironment { reads_definitions })?)?;
         site.check_environment(policy.environment())?;
         let (policy, approval) = tighten(&config, &site, policy);
         let declared = Declared::Definitions(definitions);
@@ -444,7 +449,8 @@ impl Setup {
         let credential = delegation.credential()?;
         let role = RoleName::new(delegation.role).map_err(UsageError::DelegateName)?;
         let site = site_policy()?;
-        let policy = policy(&config, environment.ok_or(Error::NoEnvironment)?)?;
+        let policy =
+            policy(&config, environment.ok_or(Error::NoEnvironment { reads_definitions: false })?)?;
         site.check_environment(policy.environment())?;
         let (policy, approval) = tighten(&config, &site, policy);
         let adoption = if delegation.adopt { Adoption::Allowed } else { Adoption::Refused };
