@@ -58,6 +58,10 @@ async fn compare(options: &AccessArgs, old: &Path, new: Option<&Path>) -> Result
 /// Prints what rdsprov had granted at a time, as a ledger records it.
 fn granted(options: &AccessArgs, at: LedgerTime, path: &Path) -> Result<Exit, CliError> {
     text_or_json(options, "what a ledger contains is printed as text or JSON only")?;
+    if at.is_in_the_future() {
+        return Err(CliError::usage("the time of --at is in the future")
+            .with_hint("name a time in the past, or leave out --at for the access of now"));
+    }
     let (role, database) = (options.role.as_deref(), options.database.as_deref());
     let ledger = ledger(path)?;
     let access =

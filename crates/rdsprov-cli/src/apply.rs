@@ -15,7 +15,7 @@ use rdsprov_core::name::DatabaseName;
 use rdsprov_core::plan::{Counts, Detail, Plan};
 use rdsprov_core::run_report::RunReport;
 use rdsprov_core::session::{
-    self, Cancellation, Completion, Delegation, Frontend, Notice, Outcome, PlanSource,
+    self, Cancellation, Completion, Delegation, Frontend, Notice, Outcome, PlanSource, StopReason,
 };
 use rdsprov_core::step_result::StepStatus;
 use rdsprov_core::text::visible;
@@ -127,7 +127,7 @@ pub fn shows_records(
         AuditStdout::Always => Ok(true),
         AuditStdout::Never => Ok(false),
         AuditStdout::Auto => {
-            Ok(format != Format::Json && !names_file && !std::io::stdout().is_terminal())
+            Ok(format == Format::Text && !names_file && !std::io::stdout().is_terminal())
         }
     }
 }
@@ -194,7 +194,7 @@ async fn cancel_on_signal(cancellation: Arc<Cancellation>) {
         _ = interrupt.recv() => {}
         _ = terminate.recv() => {}
     }
-    cancellation.cancel();
+    cancellation.cancel(StopReason::Signal);
 }
 
 /// What a run shows, and whether it asks for confirmation.
@@ -309,7 +309,10 @@ impl Frontend for TerminalFrontend {
             Format::Json => Format::Text,
             format => format,
         };
+        // A plan in the format of another program is the result of the run, unless stdout has the records.
+        let is_result = format != Format::Text && !self.shows_records;
         match crate::plan::format_plan(plan, format, self.view.detail) {
+            Ok(text) if is_result => output::write_stdout(&text),
             Ok(text) if self.asks() => output::message(text.trim_end()),
             Ok(text) => output::status(text.trim_end()),
             Err(error) => error.print(LogFormat::Text),
@@ -368,5 +371,11 @@ async fn ask_for(question: &str, expected: &str) -> bool {
         let mut answer = String::new();
         std::io::stdin().read_line(&mut answer).map(|_| answer)
     });
-    matches!(answer.await, Ok(Ok(answer)) if answer.trim() == expected)
+    let Ok(Ok(answer)) = answer.await else { return false };
+    let answer = answer.trim();
+    let is_near = expected.to_lowercase().starts_with(&answer.to_lowercase());
+    if answer != expected && is_near && !answer.is_empty() {
+        output::message(&format!("hint: only the answer \"{expected_text}\" confirms"));
+    }
+    answer == expected
 }

@@ -3,7 +3,6 @@
 //! A failure to write does not stop a run: a change on a server must be completed and recorded even
 //! if the reader has closed the pipe.
 
-use std::fmt::Display;
 use std::fs::Permissions;
 use std::io::{self, ErrorKind, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
@@ -11,6 +10,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use rdsprov_core::error_code::ErrorCode;
+pub use rdsprov_core::text::counted;
 use rdsprov_core::text::visible_lines;
 
 use crate::{progress, style};
@@ -84,12 +84,6 @@ pub fn status(text: &str) {
 pub fn message(text: &str) {
     let text = style::shown(&visible_lines(text), &io::stderr());
     progress::without_line(|| drop(writeln!(io::stderr(), "{text}")));
-}
-
-/// Returns a number with its noun in the singular or plural: `1 change`, `2 changes`.
-pub fn counted<N: Display + PartialEq + From<u8>>(number: N, noun: &str) -> String {
-    let ending = if number == N::from(1) { "" } else { "s" };
-    format!("{number} {noun}{ending}")
 }
 
 /// Flushes stdout, and returns whether all results since the last call were written.

@@ -296,6 +296,9 @@ pub struct Desired {
     /// Whether a plan may change a server in a blue/green deployment, because the hazard
     /// `degrades_blue_green` is allowed.
     pub may_degrade_blue_green: bool,
+    /// The names of the hazards that the run allows, which the text of a plan need not ask for.
+    #[serde(skip)]
+    pub allowed_hazards: BTreeSet<&'static str>,
     /// What a plan does with roles that are not declared and have access to a declared database.
     pub undeclared_access: UndeclaredAccess,
     /// Whether such a role is a difference: the server is then not as declared.
@@ -428,6 +431,7 @@ impl Desired {
             may_change_owners: false,
             adopt_from: None,
             may_degrade_blue_green: false,
+            allowed_hazards: BTreeSet::new(),
             undeclared_access: UndeclaredAccess::default(),
             strict: false,
             secret_stage: Stage::default(),
@@ -481,6 +485,7 @@ impl Desired {
             may_change_owners: false,
             adopt_from: None,
             may_degrade_blue_green: false,
+            allowed_hazards: BTreeSet::new(),
             undeclared_access: UndeclaredAccess::default(),
             strict: false,
             secret_stage: Stage::default(),

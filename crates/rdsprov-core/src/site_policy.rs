@@ -341,6 +341,20 @@ impl SitePolicy {
         required.fold(configured, UndeclaredAccess::max)
     }
 
+    /// Returns the path of the file that requires more than `rdsprov.toml` about access that is not declared,
+    /// and what it requires.
+    pub(crate) fn undeclared_access_source(
+        &self,
+        environment: &str,
+        configured: Option<UndeclaredAccess>,
+    ) -> Option<(&str, UndeclaredAccess)> {
+        let configured = configured.unwrap_or_default();
+        let required = self.of(environment).filter_map(|(path, one)| {
+            one.undeclared_access.filter(|one| *one > configured).map(|one| (path, one))
+        });
+        required.max_by_key(|(_, required)| *required)
+    }
+
     /// Returns the path of the file that requires more approval than an environment has without the
     /// site policy.
     pub(crate) fn approval_source(&self, configured: &Policy) -> Option<&str> {

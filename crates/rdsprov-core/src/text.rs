@@ -3,6 +3,7 @@
 //! This module does not know what the text means.
 
 use std::borrow::Cow;
+use std::fmt::Display;
 use std::io;
 
 use unicode_properties::{GeneralCategory, UnicodeGeneralCategory as _};
@@ -88,6 +89,13 @@ pub fn visible_json(json: String) -> String {
         }
     }
     text
+}
+
+/// Returns a number with its noun in the singular or plural: `1 change`, `2 changes`.
+#[must_use]
+pub fn counted<N: Display + PartialEq + From<u8>>(number: N, noun: &str) -> String {
+    let ending = if number == N::from(1) { "" } else { "s" };
+    format!("{number} {noun}{ending}")
 }
 
 /// Returns a value as JSON text with line breaks and indentation, in which no character is hidden.

@@ -176,7 +176,11 @@ fn config_shows_each_setting_and_its_source() {
         "connect_timeout = \"90s\"\n[definitions]\nfiles = [\"dev.tfvars\"]\n[tls]\nmode = \"require\"\n",
     )
     .unwrap();
-    fs::write(path("policy.toml"), "[environments.dev]\napproval = \"plan\"\n").unwrap();
+    fs::write(
+        path("policy.toml"),
+        "[environments.dev]\napproval = \"plan\"\nundeclared_access = \"refuse\"\n",
+    )
+    .unwrap();
     let config = |arguments: &[&str]| {
         let mut command = crate::fixture::program();
         command.current_dir(folder.path()).arg("config").args(arguments);
@@ -205,6 +209,7 @@ fn config_shows_each_setting_and_its_source() {
         ("connect-timeout", ["90 s", "config_file", "rdsprov.toml"]),
         ("lock-timeout", ["10 min", "default", "-"]),
         ("environments.dev.approval", ["plan", "site_policy", "policy.toml"]),
+        ("access.undeclared", ["refuse", "site_policy", "policy.toml"]),
         ("audit-ledger", ["a.jsonl", "option", "audit-ledger"]),
     ] {
         assert_eq!(of(name), expected, "{name}");

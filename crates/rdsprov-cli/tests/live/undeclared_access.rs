@@ -44,6 +44,8 @@ fn add_roles(fixture: &Fixture, major: u32) {
     fixture.query_in(
         "shop",
         "GRANT CONNECT ON DATABASE shop TO bi, analysts, pipeline, second_admin, other_super, pg_monitor;
+         ALTER DEFAULT PRIVILEGES FOR ROLE shop_owner GRANT SELECT ON TABLES TO bi;
+         ALTER DEFAULT PRIVILEGES FOR ROLE pipeline IN SCHEMA public GRANT ALL ON SEQUENCES TO bi;
          GRANT SELECT ON orders TO bi, old_grant; GRANT USAGE ON SEQUENCE numbers TO bi;
          GRANT EXECUTE ON FUNCTION pg_catalog.pg_stat_reset() TO nobody_in",
     );
@@ -105,6 +107,9 @@ fn roles_with_access_are_reported_until_the_statements_are_executed() {
             }
         }
         assert_eq!(findings(&run(&["check", "--strict"], 0)), Vec::<&str>::new());
+        // Neither has the role access to tables that are created later.
+        let later = "SELECT count(*) FROM pg_default_acl WHERE defaclacl::text ~ '[{,]bi='";
+        assert_eq!(fixture.query_in("shop", later), "0");
     }
 }
 

@@ -60,10 +60,10 @@ impl RoleStatus {
         match self {
             Self::Declared { application, access_level, declared_schemas } => {
                 let schemas: Vec<&SchemaName> = declared_schemas.iter().collect();
-                let schemas = if matches!(schemas.as_slice(), [one] if one.as_str() == "public") {
-                    String::new()
-                } else {
-                    format!(" in {}", names(&schemas))
+                let schemas = match schemas.as_slice() {
+                    [] => " in no schema".to_owned(),
+                    [one] if one.as_str() == "public" => String::new(),
+                    schemas => format!(" in {}", names(schemas)),
                 };
                 format!("declared as {access_level}{schemas} by {application}")
             }

@@ -78,6 +78,14 @@ pub struct AccessAt {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LedgerTime(Timestamp);
 
+impl LedgerTime {
+    /// Returns whether the time is later than now, so that no ledger can contain what was granted until then.
+    #[must_use]
+    pub fn is_in_the_future(self) -> bool {
+        self.0 > Timestamp::now()
+    }
+}
+
 impl FromStr for LedgerTime {
     type Err = String;
 

@@ -24,4 +24,4 @@ pub use context::ExportContext;
 pub use draft::{Draft, LeftOut};
 pub use export_text::Export;
 pub use scope::{ExportFormat, ExportScope};
-pub use survey::survey;
+pub use survey::{survey, unmatched};

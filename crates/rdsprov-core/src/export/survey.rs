@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::context::ExportContext;
+use super::scope::ExportScope;
 use crate::definitions::{Application, Auth, Location};
 use crate::desired::Desired;
 use crate::name::{ApplicationName, DatabaseName, NameError, RoleName};
@@ -49,6 +50,15 @@ impl Candidates {
         }
         Ok(candidates)
     }
+}
+
+/// Returns the databases of applications if the scope selects some by their names or owners, and none of them
+/// matches.
+pub fn unmatched(observed: &Observed, scope: &ExportScope) -> Option<Vec<DatabaseName>> {
+    let databases = || observed.databases.iter().filter(|(name, _)| is_application_database(name));
+    let is_unmatched =
+        scope.is_restricted() && !databases().any(|(name, seen)| scope.covers(name, &seen.owner));
+    is_unmatched.then(|| databases().map(|(name, _)| name.clone()).collect())
 }
 
 /// Returns whether a database is not one of the system. The rules of the definitions decide about its

@@ -8,7 +8,8 @@ use super::connection::AdminConnection;
 use super::error::RunError;
 use crate::config::VerifyPasswords;
 use crate::desired::Desired;
-use crate::export::{Draft, Export, ExportContext, survey};
+use crate::export::{Draft, Export, ExportContext, survey, unmatched};
+use crate::name::DatabaseName;
 use crate::observed::Observed;
 use crate::secret_id::TemplateError;
 use crate::server::observe::{observe, observe_shared};
@@ -23,6 +24,12 @@ pub enum ExportError {
     /// The template for the ids of secrets cannot be used.
     #[error(transparent)]
     Template(#[from] TemplateError),
+    /// No database matches the patterns of the scope.
+    #[error("no database of applications matches")]
+    NothingMatches {
+        /// The databases of applications.
+        databases: Vec<DatabaseName>,
+    },
 }
 
 impl AdminConnection {
@@ -37,7 +44,11 @@ impl AdminConnection {
         context: &ExportContext<'_>,
     ) -> Result<Export, ExportError> {
         let shared = observe_shared(&self.admin_session, nothing, &[], &[], &[]).await;
-        let surveyed = survey(&shared.map_err(RunError::from)?, context)?;
+        let shared = shared.map_err(RunError::from)?;
+        if let Some(databases) = unmatched(&shared, context.scope) {
+            return Err(ExportError::NothingMatches { databases });
+        }
+        let surveyed = survey(&shared, context)?;
         let draft = Draft::new(&self.observe(&surveyed).await?, context)?;
         // Again, because the plan of the draft needs the names of other relations.
         let observed = self.observe(draft.desired()).await?;

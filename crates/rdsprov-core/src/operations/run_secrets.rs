@@ -12,6 +12,7 @@ use crate::secret_id::{SecretId, Stage};
 use crate::secrets::validate::{FetchedSecrets, foreign_endpoints, validate};
 use crate::secrets::{Password, Secret, SecretError, SecretSource};
 use crate::server::connect::Endpoint;
+use crate::text::counted;
 
 /// The secrets of the administrator and of the declared roles.
 pub(super) struct RunSecrets {
@@ -42,7 +43,7 @@ impl RunSecrets {
         let of_roles = desired.secrets().into_iter().map(|id| (id.clone(), stage));
         let of_administrator = admin_secret.map(|id| (id.clone(), Stage::Current));
         let wanted: BTreeMap<SecretId, Stage> = of_roles.chain(of_administrator).collect();
-        tracing::info!("reading {} secrets", wanted.len());
+        tracing::info!("reading {}", counted(wanted.len(), "secret"));
         let mut fetched = source.fetch(&wanted).await?;
         let new = generate_passwords(desired, &mut fetched, minimum_length)?;
         let (valid, findings) = validate(desired, &fetched, minimum_length);

@@ -156,6 +156,9 @@ pub struct Plan {
     /// The administrator database, for the text; `None` for the change of one password.
     #[serde(skip)]
     pub(crate) admin_database: Option<DatabaseName>,
+    /// The names of the hazards that the run allows, for the text.
+    #[serde(skip)]
+    pub(crate) allowed_hazards: BTreeSet<&'static str>,
 }
 
 impl Plan {

@@ -114,6 +114,7 @@ impl<'a> Planner<'a> {
             applications: Vec::new(),
             probes: self.probes,
             admin_database: Some(self.observed.admin_database.clone()),
+            allowed_hazards: self.desired.allowed_hazards.clone(),
         };
         plan.with_digest()
     }

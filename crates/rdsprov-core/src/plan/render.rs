@@ -148,7 +148,8 @@ impl Plan {
         let is_delegation =
             self.steps().any(|step| step.application == ApplicationName::for_delegates());
         let must_be_allowed = |one: &Hazard| {
-            *one == Hazard::ChangesOwner && !is_delegation || one.must_be_allowed(&policy)
+            !self.allowed_hazards.contains(one.name())
+                && (*one == Hazard::ChangesOwner && !is_delegation || one.must_be_allowed(&policy))
         };
         let hazards = self.hazards().into_iter().filter(must_be_allowed);
         let options: Vec<Part> =

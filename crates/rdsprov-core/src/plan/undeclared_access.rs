@@ -24,6 +24,8 @@ struct Means {
     connects: Vec<String>,
     /// The schemas with relations on which the role has privileges.
     schemas: Vec<String>,
+    /// Whether a statement has to be executed in the database.
+    in_database: bool,
     /// Each statement with its executor.
     fixes: Vec<(Executor, Statement)>,
     /// The application of the first role through which the role has access.
@@ -88,7 +90,7 @@ impl<'a> Planner<'a> {
                 let own = means.fixes.iter().filter(|(other, _)| other == executor);
                 let statements: Vec<Statement> = own.map(|(_, one)| one.clone()).collect();
                 let fix = ManualFix::from(statements);
-                let in_database = Some(name).filter(|_| !means.schemas.is_empty());
+                let in_database = Some(name).filter(|_| means.in_database);
                 Remedy::Run(executor.clone(), fix.in_database(in_database))
             }
         };
@@ -172,7 +174,19 @@ impl<'a> Planner<'a> {
             means.application = means.application.take().or_else(|| application.cloned());
         }
         let contents = seen.contents.as_ref();
+        for row in contents.map(|all| all.default_privileges.as_slice()).unwrap_or_default() {
+            let of_role = row.acl.iter().filter(|item| item.grantee == grantee);
+            let privileges: Privileges = of_role.map(|item| item.privilege).collect();
+            if !privileges.is_empty() && ObjectKind::RELATIONS.contains(&row.kind) {
+                means.in_database = true;
+                let (schema, scope) = (row.schema.as_ref(), RevokeScope::Privilege);
+                let revoke =
+                    sql::revoke_default(scope, &row.role, schema, row.kind, &privileges, &grantee);
+                means.fixes.push((self.executor(&row.role), revoke));
+            }
+        }
         if let Some(granted) = contents.and_then(|all| all.undeclared_grantees.get(role)) {
+            means.in_database = true;
             means.schemas = granted.keys().map(ToString::to_string).collect();
             for kind in [ObjectKind::Table, ObjectKind::Sequence] {
                 let schemas = granted.iter().filter(|(_, kinds)| kinds.contains(&kind));

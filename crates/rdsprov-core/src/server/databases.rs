@@ -13,6 +13,7 @@ use super::parameter::{Parameter, query_one};
 use super::snapshot::{CONNECTIONS, ObserveError};
 use super::wait::catalog_lock;
 use crate::name::{DatabaseName, TEMPLATE};
+use crate::text::counted;
 
 /// The number of attempts in a database that has no connection left, after all others are closed.
 const ATTEMPTS: u32 = 4;
@@ -97,7 +98,7 @@ impl<R> Reader<'_, R> {
     {
         let deadline = &deadline;
         let (total, done) = (databases.len(), &AtomicUsize::new(0));
-        tracing::info!("reading {total} databases");
+        tracing::info!("reading {}", counted(total, "database"));
         let mut results: Vec<_> = stream::iter(databases)
             .map(async |name| {
                 let result = self.read_one(&name, deadline()).await;

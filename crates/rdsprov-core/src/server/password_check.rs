@@ -20,6 +20,7 @@ use crate::observed::{Observed, PasswordCheck};
 use crate::secret_id::SecretId;
 use crate::secrets::scram::Verifier;
 use crate::secrets::{Password, Secret};
+use crate::text::counted;
 
 const VERIFIERS: &str = include_str!("queries/verifiers.sql");
 
@@ -57,7 +58,7 @@ pub(crate) async fn check_passwords(
     let all = |result: PasswordCheck| {
         candidates.iter().map(move |one| (one.name.clone(), result.clone())).collect()
     };
-    tracing::info!("checking {} passwords", candidates.len());
+    tracing::info!("checking {}", counted(candidates.len(), "password"));
     match verify {
         VerifyPasswords::Never => Ok(all(PasswordCheck::NotChecked)),
         VerifyPasswords::AlwaysSet => Ok(all(PasswordCheck::ToBeSet)),

@@ -26,8 +26,9 @@ use crate::audit::{
 };
 use crate::config::Config;
 use crate::gate::{Approval, GateError};
+use crate::name::ApplicationName;
 use crate::operations::{Locked, PlanRefused, PlannedApply, Provisioner};
-use crate::plan::{Action, Hazard, Plan, Remainder, SavedPlan, Step};
+use crate::plan::{Action, Hazard, Plan, RefusalCode, Remainder, SavedPlan, Step};
 use crate::server::{self, LockOptions};
 use crate::step_result::StepResult;
 
@@ -235,6 +236,9 @@ impl<F: Frontend> Execution<'_, F> {
         self.show(progress, plan);
         self.recover(progress, plan).await?;
         let whole = plan.digest.clone();
+        if let Some(saved) = &saved {
+            self.report_adoptions(saved, plan);
+        }
         let allowed: BTreeSet<Hazard> = options.server.allow.iter().copied().collect();
         let gate = (&setup.policy, &allowed);
         let mut left_out = self.leave_out(&mut planned, saved.as_ref(), gate, progress)?;
@@ -307,6 +311,28 @@ impl<F: Frontend> Execution<'_, F> {
         let plan = planned.plan();
         let of_steps = plan.steps().map(|step| step.application.clone());
         Err(Error::NotConverged(of_steps.chain(plan.refused_applications()).collect()))
+    }
+
+    /// Reports the applications that only the saved plan takes over, before they are refused.
+    fn report_adoptions(&self, saved: &SavedPlan, plan: &Plan) {
+        let steps = saved.transactions.iter().flat_map(|transaction| &transaction.steps);
+        let adopted = steps.filter(|step| step.action == Action::Adopt);
+        let is_unmanaged =
+            |code| matches!(code, RefusalCode::RoleNotManaged | RefusalCode::DatabaseNotManaged);
+        let refused: BTreeSet<&ApplicationName> = plan
+            .refusals
+            .iter()
+            .filter(|refusal| is_unmanaged(refusal.code()))
+            .map(|refusal| &refusal.application)
+            .collect();
+        let applications: BTreeSet<ApplicationName> = adopted
+            .map(|step| &step.application)
+            .filter(|application| refused.contains(application))
+            .cloned()
+            .collect();
+        if !applications.is_empty() {
+            self.frontend.on_notice(&Notice::Adopted { applications });
+        }
     }
 
     /// Requires the name of each database that a plan drops.

@@ -14,10 +14,14 @@ use crate::config::{
 };
 use crate::hint::Opt;
 use crate::operations::AdminCredentials;
+use crate::policy::UndeclaredAccess;
 use crate::run_setting::{
     RunSetting, RunSettingName, SettingInForce, SettingName, SettingsInForce, ValueSource,
 };
 use crate::secret_id::{Stage, Templates};
+
+/// The key of `rdsprov.toml` for access that is not declared.
+const UNDECLARED: &str = "access.undeclared";
 
 impl SetupBuilder {
     /// Returns the settings that a run with these options would have, without starting it.
@@ -241,6 +245,14 @@ impl List<'_> {
         let key = format!("environments.{}.approval", setup.environment());
         let approval = &setup.approval;
         self.push(SettingName::Key(key), Some(approval.value.clone()), approval.source.clone());
+        let configured = setup.config.access.undeclared;
+        match setup.site.undeclared_access_source(setup.environment(), configured) {
+            Some((path, required)) => {
+                let source = ValueSource::SitePolicy(path.to_owned());
+                self.push(SettingName::Key(UNDECLARED.into()), Some(required.to_string()), source);
+            }
+            None => self.key(UNDECLARED, configured, Some(UndeclaredAccess::default())),
+        }
         self.option(Opt::Allow, list(&server.allow), None, None);
         self.option(Opt::BuildId, server.build_id.clone(), None, None);
         let path = |path: &Option<PathBuf>| path.as_ref().map(|path| path.display().to_string());

@@ -39,6 +39,11 @@ pub enum Notice {
         /// The number of all changes of the saved plan.
         of: usize,
     },
+    /// The saved plan takes over roles and databases that are not managed, and the run may not.
+    Adopted {
+        /// The applications.
+        applications: BTreeSet<ApplicationName>,
+    },
     /// Applications are left out: refused ones, those whose part of the saved plan is stale, those with
     /// hazards that are not allowed, and those that share a role or a database with one of them.
     LeftOut {
@@ -94,6 +99,15 @@ impl fmt::Display for Notice {
             Self::WaitingForStatement(wait) => wait.fmt(f),
             Self::Resumed { left, of } => {
                 write!(f, "the saved plan was applied in part; {left} of its {of} changes are left")
+            }
+            Self::Adopted { applications } => {
+                let names: Vec<&str> = applications.iter().map(ApplicationName::as_str).collect();
+                write!(
+                    f,
+                    "the saved plan was made with the adoption of {}, which this run lacks: run it with the \
+                     same options",
+                    names.join(", ")
+                )
             }
             Self::LeftOut { applications, changes, is_of_saved_plan } => {
                 let names: Vec<&str> = applications.iter().map(ApplicationName::as_str).collect();

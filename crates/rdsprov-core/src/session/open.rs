@@ -183,6 +183,7 @@ impl Setup {
                 let mut desired =
                     Desired::delegation(self.environment(), role, credential, *adoption);
                 desired.may_degrade_blue_green = allow.contains(&Hazard::DegradesBlueGreen);
+                desired.allowed_hazards = allow.iter().map(|hazard| hazard.name()).collect();
                 desired.approval = Some(self.approval.clone());
                 return Ok(desired);
             }
@@ -196,6 +197,7 @@ impl Setup {
         }
         desired.may_change_owners = allow.contains(&Hazard::ChangesOwner);
         desired.may_degrade_blue_green = allow.contains(&Hazard::DegradesBlueGreen);
+        desired.allowed_hazards = allow.iter().map(|hazard| hazard.name()).collect();
         let configured = self.config.access.undeclared.unwrap_or_default();
         desired.undeclared_access = self.site.undeclared_access(self.environment(), configured);
         desired.definitions = Some(self.definitions_sha256.clone());
@@ -285,6 +287,7 @@ impl Setup {
         connection.export(&nothing, &context).await.map_err(|error| match error {
             ExportError::Run(error) => Error::from(error),
             ExportError::Template(error) => Error::from(error),
+            ExportError::NothingMatches { databases } => Error::NothingMatches { databases },
         })
     }
 

@@ -100,6 +100,7 @@ impl Plan {
             applications: Vec::new(),
             probes: BTreeSet::new(),
             admin_database: None,
+            allowed_hazards: BTreeSet::new(),
         }
     }
 }
