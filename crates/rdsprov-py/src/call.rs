@@ -1,16 +1,15 @@
 //! One call of a function: what ends it early, and the events that it reports.
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use pyo3::prelude::*;
 use rdsprov_core::plan::Step;
 use rdsprov_core::session::{self, StopReason};
 use rdsprov_core::text::visible;
-use serde::Serialize;
 use serde_json::json;
 
-use crate::options::Keywords;
+use crate::event_kind::EventKind;
 use crate::values;
 
 /// Stops calls from any thread.
@@ -44,29 +43,6 @@ impl Cancellation {
     }
 }
 
-/// The kinds of events, as `rdsprov.EventKind` has them.
-#[derive(Debug, Clone, Copy, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum EventKind {
-    StepsBegin,
-    WaitingForLock,
-    WaitingForServer,
-    WaitingForLogin,
-    WaitingForStatement,
-    Notice,
-}
-
-impl EventKind {
-    pub const ALL: [Self; 6] = [
-        Self::StepsBegin,
-        Self::WaitingForLock,
-        Self::WaitingForServer,
-        Self::WaitingForLogin,
-        Self::WaitingForStatement,
-        Self::Notice,
-    ];
-}
-
 /// One call of a function.
 pub struct Call {
     /// The first exception that Python code raised: in a signal handler or in a callback.
@@ -81,17 +57,19 @@ pub struct Call {
 }
 
 impl Call {
-    /// Begins a call with the keywords that all calls have.
-    pub fn new(keywords: &Keywords<'_>) -> PyResult<Arc<Self>> {
-        let requested = keywords.given::<Bound<'_, Cancellation>>("cancellation")?;
-        let timeout = keywords.timeout()?;
-        Ok(Arc::new(Self {
+    /// Begins a call.
+    pub fn new(
+        requested: Option<&Cancellation>,
+        timeout: Option<Duration>,
+        on_event: Option<Py<PyAny>>,
+    ) -> Self {
+        Self {
             exception: Mutex::default(),
             cancellation: session::Cancellation::default(),
-            requested: requested.map(|one| one.get().0.clone()),
+            requested: requested.map(|one| one.0.clone()),
             deadline: timeout.and_then(|timeout| Instant::now().checked_add(timeout)),
-            on_event: keywords.given("on_event")?,
-        }))
+            on_event,
+        }
     }
 
     /// Keeps an exception, if it is the first, and cancels the call.

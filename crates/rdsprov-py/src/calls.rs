@@ -18,7 +18,6 @@ use serde_json::json;
 
 use crate::access::AccessReport;
 use crate::basis::Basis;
-use crate::call::Call;
 use crate::definitions::Definitions;
 use crate::observed::Observed;
 use crate::options::Keywords;
@@ -40,7 +39,7 @@ fn observe_and_plan(
     keywords: &Keywords<'_>,
 ) -> PyResult<Observation> {
     let py = definitions.py();
-    let call = Call::new(keywords)?;
+    let call = keywords.call()?;
     let basis = Basis::new(definitions, keywords)?;
     let options = keywords.server(&call)?;
     let setup = &basis.setup;
@@ -93,7 +92,7 @@ pub fn preflight<'py>(
     keywords: Option<Bound<'py, PyDict>>,
 ) -> PyResult<Bound<'py, PyAny>> {
     let keywords = Keywords(keywords.unwrap_or_else(|| PyDict::new(py)));
-    let call = Call::new(&keywords)?;
+    let call = keywords.call()?;
     let (environment, adopt, config) = keywords.reading()?;
     let setup = definitions
         .get()
@@ -146,7 +145,7 @@ pub fn access(
     keywords: Option<Bound<'_, PyDict>>,
 ) -> PyResult<AccessReport> {
     let keywords = Keywords(keywords.unwrap_or_else(|| PyDict::new(py)));
-    let call = Call::new(&keywords)?;
+    let call = keywords.call()?;
     let setup = Basis::new(definitions, &keywords)?.setup;
     let options = keywords.server(&call)?;
     let mut query = AccessQuery::default();
@@ -162,7 +161,7 @@ pub fn access(
 #[pyo3(signature = (**keywords))]
 pub fn export(py: Python<'_>, keywords: Option<Bound<'_, PyDict>>) -> PyResult<String> {
     let keywords = Keywords(keywords.unwrap_or_else(|| PyDict::new(py)));
-    let call = Call::new(&keywords)?;
+    let call = keywords.call()?;
     let (setup, options) = (keywords.setup_without_definitions()?, keywords.server(&call)?);
     let mut scope = ExportScope::default();
     scope.databases = keywords.given("databases")?.unwrap_or_default();

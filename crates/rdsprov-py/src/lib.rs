@@ -6,7 +6,7 @@
 //! - `calls` has the functions that change nothing, and `runs` those that change a server.
 //! - `options` and `mapping` convert Python values to options and definitions; `basis` combines both; `secrets` reads secrets with a
 //!   Python callable.
-//! - `call` has what ends a call early, and its events.
+//! - `call` has what ends a call early, and its events; `event_kind` has their kinds.
 //! - `wait` runs a call without the GIL and handles signals; `log` forwards log messages to `logging`.
 //! - `values` converts plain data to the classes of `rdsprov/_values.py`, and `errors` converts errors to those
 //!   of `rdsprov/_errors.py`.
@@ -18,6 +18,7 @@ mod call;
 mod calls;
 mod definitions;
 mod errors;
+mod event_kind;
 mod log;
 mod mapping;
 mod observed;

@@ -23,8 +23,9 @@ use rdsprov_core::plan::{Finding, Hazard};
 use rdsprov_core::server::{OnServerWait, WaitReason};
 use rdsprov_core::session::{self, AdminAuth, ConfigText, Secrets, ServerOptions, Setup};
 
-use crate::call::{Call, EventKind};
+use crate::call::{Call, Cancellation};
 use crate::errors;
+use crate::event_kind::EventKind;
 use crate::secrets::FromCallable;
 
 /// Returns the value of the environment variable of an option; an empty value counts as unset.
@@ -132,8 +133,15 @@ impl<'py> Keywords<'py> {
         self.parsed("lock_timeout")
     }
 
+    /// Begins the call, with the keywords that all calls have.
+    pub fn call(&self) -> PyResult<Arc<Call>> {
+        let cancellation = self.given::<Bound<'py, Cancellation>>("cancellation")?;
+        let requested = cancellation.as_ref().map(|one| one.get());
+        Ok(Arc::new(Call::new(requested, self.timeout()?, self.given("on_event")?)))
+    }
+
     /// Returns how long the call may take.
-    pub fn timeout(&self) -> PyResult<Option<Duration>> {
+    fn timeout(&self) -> PyResult<Option<Duration>> {
         let Some(seconds) = self.given::<f64>("timeout")? else { return Ok(None) };
         let timeout = Duration::try_from_secs_f64(seconds).ok().filter(|time| !time.is_zero());
         let wrong =

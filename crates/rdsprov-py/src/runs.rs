@@ -18,8 +18,9 @@ use rdsprov_core::session::{
 use rdsprov_core::step_result::{StepResult, StepStatus};
 use serde_json::{Value, json};
 
-use crate::call::{Call, EventKind};
+use crate::call::Call;
 use crate::definitions::Definitions;
+use crate::event_kind::EventKind;
 use crate::options::Keywords;
 use crate::plan::Plan;
 use crate::saved::SavedPlan;
@@ -176,7 +177,7 @@ struct Run<'py> {
 impl<'py> Run<'py> {
     fn new(py: Python<'py>, keywords: Option<Bound<'py, PyDict>>) -> PyResult<Self> {
         let keywords = Keywords(keywords.unwrap_or_else(|| PyDict::new(py)));
-        let call = Call::new(&keywords)?;
+        let call = keywords.call()?;
         let called = StepCallback { on_step: keywords.given("on_step")?, call: call.clone() };
         Ok(Self { keywords, call, called })
     }

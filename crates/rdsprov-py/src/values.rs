@@ -13,7 +13,7 @@ use rdsprov_core::privilege::AccessLevel;
 use rdsprov_core::run_setting::{RunSettingName, SourceKind};
 use serde::Serialize;
 
-use crate::call::EventKind;
+use crate::event_kind::EventKind;
 use crate::wording::PythonWording;
 
 /// Imports the Python module `rdsprov._values`.
