@@ -121,6 +121,8 @@ pub enum Part {
     Text(Cow<'static, str>),
     /// An option, with the value to give it where there is one.
     Option(Opt, Option<String>),
+    /// An option with several values.
+    Options(Opt, Vec<String>),
     /// An operation.
     Operation(Operation),
 }
@@ -180,6 +182,10 @@ impl Hint {
             .map(|part| match part {
                 Part::Text(text) => text.clone(),
                 Part::Option(option, value) => wording.option(*option, value.as_deref()).into(),
+                Part::Options(option, values) => {
+                    let values: Vec<&str> = values.iter().map(String::as_str).collect();
+                    wording.option_values(*option, &values).into()
+                }
                 Part::Operation(operation) => wording.operation(*operation).into(),
             })
             .collect()

@@ -23,6 +23,7 @@ mod extension_attacks;
 mod extension_privileges;
 mod extensions;
 mod failures;
+mod first_steps;
 mod first_use;
 mod fixture;
 mod fleet;

@@ -1,23 +1,27 @@
 //! Renders a plan as annotations of a GitHub workflow.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
+use super::refusal::by_hint;
 use super::render::line;
-use super::{Hazard, Plan};
+use super::{Hazard, Plan, Refusal};
 use crate::hint::Wording;
 use crate::text::visible;
 
 impl Plan {
-    /// Returns workflow commands that annotate a run: an error for each refusal, a warning for each
+    /// Returns workflow commands that annotate a run: an error for the refusals of each hint, a warning for each
     /// hazard, a notice for each other note, and the last line of the plan. GitHub shows ten of each kind.
     #[must_use]
     pub fn to_github_worded(&self, wording: &dyn Wording) -> String {
         let mut text = String::new();
-        for refusal in &self.refusals {
-            let mut lines = vec![format!("{}: {}", refusal.application, refusal.message())];
-            let hints = refusal.hints();
-            lines.extend(hints.iter().map(|hint| format!("hint: {}", hint.worded(wording))));
-            annotate(&mut text, "error", &format!("refused[{}]", refusal.code()), &lines);
+        for group in by_hint(&self.refusals) {
+            let fact = |one: &&Refusal| format!("{}: {}", one.application, one.message());
+            let mut lines: Vec<String> = group.refusals.iter().map(fact).collect();
+            lines.extend(group.hints.iter().map(|hint| format!("hint: {}", hint.worded(wording))));
+            let codes: BTreeSet<_> = group.refusals.iter().map(|one| one.code().name()).collect();
+            let codes = codes.into_iter().collect::<Vec<_>>().join(", ");
+            annotate(&mut text, "error", &format!("refused[{codes}]"), &lines);
         }
         for hazard in self.hazards() {
             annotate(&mut text, "warning", &format!("hazard {hazard}"), &self.lines_with(hazard));

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use super::Plan;
 use super::groups::{Change, Detail};
+use super::refusal::by_hint;
 use super::render::change_lines;
 use crate::hint::Wording;
 use crate::text::escaped;
@@ -34,15 +35,19 @@ impl Plan {
             let first = if number == 0 { "\n" } else { "" };
             let _ = writeln!(text, "{first}- {}", escaped(line));
         }
-        for refusal in &self.refusals {
-            let _ = writeln!(
-                text,
-                "\n- **refused** `{}` {}: {}\n",
-                refusal.code(),
-                escaped(refusal.application.as_str()),
-                escaped(&refusal.message())
-            );
-            for hint in refusal.hints() {
+        for group in by_hint(&self.refusals) {
+            text.push('\n');
+            for refusal in group.refusals {
+                let _ = writeln!(
+                    text,
+                    "- **refused** `{}` {}: {}",
+                    refusal.code(),
+                    escaped(refusal.application.as_str()),
+                    escaped(&refusal.message())
+                );
+            }
+            text.push('\n');
+            for hint in group.hints {
                 let _ = writeln!(text, "  - Hint: {}", escaped(&hint.worded(wording)));
             }
         }

@@ -90,6 +90,7 @@ pub use plan::{
 pub(crate) use predefined_groups::predefined_groups;
 #[cfg(feature = "postgres")]
 pub(crate) use recorded::Recorded;
+pub(crate) use refusal::adoption;
 pub use refusal::{
     Executor, ManualFix, Preparation, Refusal, RefusalCode, RefusalKind, Remedy, WordedFix,
     WordedRefusal,

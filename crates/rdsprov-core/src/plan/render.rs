@@ -5,6 +5,7 @@ use std::convert::Infallible;
 use std::fmt::Write as _;
 
 use super::groups::{Change, Detail, Kind};
+use super::refusal::by_hint;
 use super::sql::ScriptVariables;
 use super::words;
 use super::{
@@ -89,15 +90,18 @@ impl Plan {
         for line in self.settings_in_words(wording) {
             let _ = writeln!(text, "  {}", visible(&line));
         }
-        for refusal in &self.refusals {
-            let _ = writeln!(
-                text,
-                "\nrefused[{}] {}: {}",
-                refusal.code(),
-                visible(refusal.application.as_str()),
-                visible(&refusal.message())
-            );
-            for hint in refusal.hints() {
+        for group in by_hint(&self.refusals) {
+            text.push('\n');
+            for refusal in group.refusals {
+                let _ = writeln!(
+                    text,
+                    "refused[{}] {}: {}",
+                    refusal.code(),
+                    visible(refusal.application.as_str()),
+                    visible(&refusal.message())
+                );
+            }
+            for hint in group.hints {
                 let _ = writeln!(text, "  hint: {}", visible(&hint.worded(wording)));
             }
         }
@@ -272,15 +276,18 @@ impl Plan {
              \\set ON_ERROR_STOP on\n",
             wording.operation(Operation::Check)
         );
-        for refusal in &self.refusals {
-            let _ = writeln!(
-                text,
-                "-- refused[{}] {}: {}; hint: {}",
-                refusal.code(),
-                one_line(refusal.application.as_str()),
-                one_line(&refusal.message()),
-                one_line(&refusal.hint().worded(wording))
-            );
+        for group in by_hint(&self.refusals) {
+            for refusal in group.refusals {
+                let _ = writeln!(
+                    text,
+                    "-- refused[{}] {}: {}",
+                    refusal.code(),
+                    one_line(refusal.application.as_str()),
+                    one_line(&refusal.message())
+                );
+            }
+            let hint = Hint::joined(&group.hints).worded(wording);
+            let _ = writeln!(text, "-- hint: {}", one_line(&hint));
         }
         if !self.refusals.is_empty() {
             text.push_str(&stop("the plan is refused: see the comments of this script"));

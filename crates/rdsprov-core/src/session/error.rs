@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use super::cancellation::StopReason;
 use super::failure::{Continuation, NoSpaceForRecords, NotRecorded, StatementFailure};
-use super::left_out_reasons::{LeftOutReasons, listed, refused};
+use super::left_out_reasons::{LeftOutReasons, hints_about, listed, refused};
 use super::unreadable::Unreadable;
 use super::usage_error::UsageError;
 use crate::audit::{AuditError, FailureCodes, RefusedApplication};
@@ -382,7 +382,7 @@ impl Error {
             Self::LeftOut(reasons) => {
                 return reasons.diagnostics().into_iter().flat_map(|one| one.hints).collect();
             }
-            Self::Refused(_) => "follow the hint of each refusal, then run again".into(),
+            Self::Refused(refusals) => return hints_about(refusals),
             Self::NotConfirmed => return Vec::new(),
             Self::Audit(error) => return error.hints(),
             Self::Slot(error) => return error.hints(),

@@ -1,6 +1,6 @@
 //! Why a run has left applications out, after it has applied the others.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use crate::diagnostic::Diagnostic;
@@ -9,7 +9,7 @@ use crate::gate::GateError;
 use crate::hint;
 use crate::hint::{Hint, Operation};
 use crate::name::ApplicationName;
-use crate::plan::Refusal;
+use crate::plan::{Refusal, adoption};
 
 /// Each reason for which a run has left applications out.
 #[derive(Debug, Default)]
@@ -46,8 +46,7 @@ impl LeftOutReasons {
 
     fn all(&self) -> Vec<(ErrorCode, String, Vec<Hint>)> {
         let refused = (!self.refusals.is_empty()).then(|| {
-            let hint = "follow the hint of each refusal, then run again".into();
-            (ErrorCode::PlanRefused, refused(&self.refusals), vec![hint])
+            (ErrorCode::PlanRefused, refused(&self.refusals), hints_about(&self.refusals))
         });
         let stale = (!self.stale.is_empty()).then(|| {
             let fact = format!("the saved plan is stale for: {}", listed(&self.stale));
@@ -72,10 +71,29 @@ pub(super) fn listed<'a>(applications: impl IntoIterator<Item = &'a ApplicationN
     applications.into_iter().map(ApplicationName::as_str).collect::<Vec<_>>().join(", ")
 }
 
-/// Names refusals with their codes.
+/// Names the first refusal, and counts the others by their codes: the plan contains all of them.
 pub(super) fn refused(refusals: &[Refusal]) -> String {
-    let reason = |refusal: &Refusal| {
-        format!("refused[{}] {}: {}", refusal.code(), refusal.application, refusal.message())
+    let Some((first, others)) = refusals.split_first() else {
+        return "the plan is refused".to_owned();
     };
-    refusals.iter().map(reason).collect::<Vec<_>>().join("; ")
+    let first = format!("refused[{}] {}: {}", first.code(), first.application, first.message());
+    if others.is_empty() {
+        return first;
+    }
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    for refusal in others {
+        *counts.entry(refusal.code().name()).or_default() += 1;
+    }
+    let counted: Vec<String> =
+        counts.iter().map(|(code, count)| format!("{count} {code}")).collect();
+    format!("{first}; and {} more: {}", others.len(), counted.join(", "))
+}
+
+/// Returns what to do about refusals: how to adopt what several of them name, and the hints of the others.
+pub(super) fn hints_about(refusals: &[Refusal]) -> Vec<Hint> {
+    let follow = "follow the hint of each refusal, then run again";
+    match adoption(refusals) {
+        Some(adoption) if refusals.iter().all(|one| one.needs_adoption()) => vec![adoption],
+        adoption => adoption.into_iter().chain([follow.into()]).collect(),
+    }
 }

@@ -3,6 +3,7 @@
 //! [`kind`] lists the rules with their data, [`text`] contains every sentence about them. The
 //! planner chooses a kind and a [`Remedy`]; it writes no sentences.
 
+mod by_hint;
 mod kind;
 mod text;
 
@@ -12,6 +13,7 @@ use std::fmt;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+pub(crate) use by_hint::{adoption, by_hint};
 pub use kind::{RefusalCode, RefusalKind};
 
 use crate::hint::{Hint, Neutral, Opt, Part, Wording};
