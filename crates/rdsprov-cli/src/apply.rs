@@ -42,14 +42,19 @@ pub async fn run(options: &ApplyArgs, detail: Detail) -> Result<Exit, CliError> 
     wanted.run.server = (&options.server).into();
     wanted.run.server.only.clone_from(&options.selection.only);
     wanted.run.server.adopt_from.clone_from(&options.selection.restored.adopt_from);
+    wanted.run.server.additive = options.additive.additive;
     wanted.run.environment.clone_from(&options.common.env);
     wanted.run.plan_source = options.plan.clone().map_or(PlanSource::Any, PlanSource::File);
     wanted.run.skip_preflight = options.skip_preflight;
     wanted.keep_going = options.no_fail_fast;
     let setup = setup::builder(&options.common, config);
     let outcome = session::apply(setup, &wanted, &frontend, &frontend.cancellation).await;
-    let is_restricted = outcome.plans.first().is_some_and(|plan| !plan.origin.only.is_empty());
-    let converged = if is_restricted {
+    let first = outcome.plans.first();
+    let is_restricted = first.is_some_and(|plan| !plan.origin.only.is_empty());
+    let is_additive = first.is_some_and(|plan| plan.origin.additive);
+    let converged = if is_additive {
+        "All additions are made; what takes access away stays pending."
+    } else if is_restricted {
         "The selected applications are as declared."
     } else {
         "The server matches the definitions."

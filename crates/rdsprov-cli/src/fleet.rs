@@ -67,6 +67,7 @@ pub async fn plan(file: &Path, options: &PlanArgs, view: View) -> Result<Exit, C
     let format = options.output.format;
     let mut wanted = fleet_options(&options.fleet, &options.common)?;
     wanted.run.server = (&options.server).into();
+    wanted.run.server.additive = options.additive.additive;
     let report = print_plans(file, &wanted, format, view).await?;
     Ok(exit(report.status, options.detailed_exitcode))
 }
@@ -164,6 +165,7 @@ pub async fn apply(file: &Path, options: &ApplyArgs, view: View) -> Result<Exit,
     let mut wanted = fleet_options(&options.fleet, &options.common)?;
     wanted.run = run_options(&options.recording);
     wanted.run.server = (&options.server).into();
+    wanted.run.server.additive = options.additive.additive;
     wanted.run.skip_preflight = options.skip_preflight;
     wanted.keep_going = options.no_fail_fast;
     wanted.confirm = !options.recording.yes

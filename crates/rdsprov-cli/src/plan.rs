@@ -24,10 +24,11 @@ pub async fn run(options: &PlanArgs, detail: Detail) -> Result<Exit, CliError> {
     let mut server = ServerOptions::from(&options.server);
     server.only.clone_from(&options.selection.only);
     server.adopt_from.clone_from(&options.selection.restored.adopt_from);
+    server.additive = options.additive.additive;
     let format = (output.format, detail);
     let plan = print_plan(common, &server, format, *with_verifiers, out.as_deref()).await?;
     Ok(match Exit::of_plan(&plan) {
-        Exit::Done if options.detailed_exitcode && !plan.is_empty() => Exit::Pending,
+        Exit::Done if options.detailed_exitcode && plan.has_changes() => Exit::Pending,
         exit => exit,
     })
 }

@@ -51,7 +51,7 @@ impl Adoption {
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
-fn is_false(value: &bool) -> bool {
+pub(crate) fn is_false(value: &bool) -> bool {
     !value
 }
 
@@ -275,6 +275,9 @@ pub struct Desired {
     /// other applications are declared as well: what they declare is neither changed nor revoked.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub only: BTreeSet<ApplicationName>,
+    /// Whether a plan contains additions only: what takes access away is pending.
+    #[serde(skip_serializing_if = "is_false")]
+    pub additive: bool,
     /// The applications that are not declared and whose roles are retired, see [`Desired::retire`].
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub orphans: BTreeSet<ApplicationName>,
@@ -424,6 +427,7 @@ impl Desired {
             databases,
             applications,
             only: BTreeSet::new(),
+            additive: false,
             orphans: BTreeSet::new(),
             ends_sessions: false,
             drops_roles: false,
@@ -478,6 +482,7 @@ impl Desired {
             databases: BTreeMap::new(),
             applications: Vec::new(),
             only: BTreeSet::new(),
+            additive: false,
             orphans: BTreeSet::new(),
             ends_sessions: false,
             drops_roles: false,

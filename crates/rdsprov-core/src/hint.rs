@@ -18,6 +18,7 @@ named_enum! {
         AdminAuth,
         AdminSecret,
         AdminUser,
+        Additive,
         Adopt,
         AdoptFrom,
         Allow,

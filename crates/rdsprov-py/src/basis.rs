@@ -23,12 +23,14 @@ impl Basis {
         let allow = keywords.allow()?;
         let only = keywords.only()?;
         let adopt_from = keywords.given("adopt_from")?;
+        let additive = keywords.flag("additive")?;
         let definitions = definitions.get();
         let result = py.detach(|| {
             let definitions = definitions.in_environment(environment, &adopt, config)?;
             let setup = definitions.setup(None, &[], None)?;
             let mut desired = setup.desired(build_id.as_deref(), &allow, &only)?;
             setup.take_over(&mut desired, adopt_from)?;
+            desired.additive = additive;
             Ok((definitions, setup, desired))
         });
         let (definitions, setup, desired) =

@@ -319,6 +319,7 @@ impl<'py> Keywords<'py> {
         options.allow = self.allow()?;
         options.adopt_from = self.given("adopt_from")?;
         options.only = self.only()?;
+        options.additive = self.flag("additive")?;
         options.strict = self.given("strict")?.unwrap_or_default();
         options.variables = self.variables()?;
         Ok(options)

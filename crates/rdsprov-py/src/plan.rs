@@ -133,6 +133,12 @@ impl Plan {
         self.tuple(py).cloned()
     }
 
+    /// The steps that a plan with `additive=True` leaves out because they take access away, as `Step` objects.
+    #[getter]
+    fn pending<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
+        values::values(py, "_step", &self.core.pending)
+    }
+
     /// The reasons why the plan must not be applied, as `Refusal` objects.
     #[getter]
     fn refusals<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {

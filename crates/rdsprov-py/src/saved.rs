@@ -93,6 +93,12 @@ impl SavedPlan {
         values::values(py, "_step", steps)
     }
 
+    /// The steps that the plan leaves out because they take access away, as `Step` objects.
+    #[getter]
+    fn pending<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
+        values::values(py, "_step", &self.core.pending)
+    }
+
     /// The hazards of all steps.
     #[getter]
     fn hazards<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {

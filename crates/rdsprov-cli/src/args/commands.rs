@@ -10,8 +10,8 @@ use rdsprov_core::graph::GraphFormat;
 use rdsprov_core::plan::Finding;
 
 use super::flags::{
-    AccessFormat, AdminAuthArg, CommonArgs, MetricsArgs, OutputArgs, RecordArgs, RecordingArgs,
-    RestoredArgs, SelectionArgs, ServerArgs,
+    AccessFormat, AdditiveArgs, AdminAuthArg, CommonArgs, MetricsArgs, OutputArgs, RecordArgs,
+    RecordingArgs, RestoredArgs, SelectionArgs, ServerArgs,
 };
 use super::fleet::FleetArgs;
 use super::headings::{
@@ -40,6 +40,8 @@ pub struct PlanArgs {
     pub fleet: FleetArgs,
     #[command(flatten)]
     pub selection: SelectionArgs,
+    #[command(flatten)]
+    pub additive: AdditiveArgs,
     #[command(flatten)]
     pub server: ServerArgs,
     #[command(flatten)]
@@ -130,6 +132,8 @@ pub struct ApplyArgs {
     pub fleet: FleetArgs,
     #[command(flatten)]
     pub selection: SelectionArgs,
+    #[command(flatten)]
+    pub additive: AdditiveArgs,
     #[command(flatten)]
     pub server: ServerArgs,
     #[command(flatten)]

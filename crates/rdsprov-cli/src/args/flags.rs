@@ -80,6 +80,18 @@ pub struct SelectionArgs {
     pub only: Vec<String>,
 }
 
+/// The flag for a plan that takes nothing away.
+#[derive(Debug, Args)]
+pub struct AdditiveArgs {
+    /// Create and grant only; leave pending what takes access away
+    ///
+    /// The plan lists what is pending: revocations, removed attributes and memberships, reset settings,
+    /// other owners, other passwords, and `CONNECT` of PUBLIC. A later run without this flag makes these
+    /// changes.
+    #[arg(long, help_heading = DEFINITIONS)]
+    pub additive: bool,
+}
+
 /// The flag for a server that was restored from a snapshot.
 #[derive(Debug, Args)]
 pub struct RestoredArgs {

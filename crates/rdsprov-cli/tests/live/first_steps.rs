@@ -3,7 +3,7 @@
 
 use rdsprov_testkit::versions;
 
-use crate::fixture::{Fixture, expect};
+use crate::fixture::{Fixture, expect, password};
 
 const APPLICATIONS: [&str; 5] = ["billing", "crm", "hr", "shop", "wiki"];
 
@@ -65,5 +65,173 @@ fn one_hint_names_all_applications_to_adopt() {
         // The options of the hint are enough.
         let options: Vec<&str> = options.iter().flat_map(|one| one.split(' ')).collect();
         run(&[&["plan", "--env", "dev"], options.as_slice()].concat(), 0);
+    }
+}
+
+const SHOP: &str = r#"application_databases = {
+    shop         = { database_name = "shop", username = "shop_owner" }
+    shop_reports = { database_name = "shop", username = "shop_reader", access_level = "reader" }
+    wiki         = { database_name = "wiki", username = "wiki_owner" }
+}"#;
+
+/// A shop that people made: open to PUBLIC, and with more privileges than the definitions of it. Its reader
+/// lacks a privilege, and its owner has another password than its secret. A wiki is declared, too.
+fn drifted_shop(major: u32) -> (Fixture, String) {
+    let fixture = Fixture::new(major);
+    for (application, role) in
+        [("shop", "shop_owner"), ("shop_reports", "shop_reader"), ("wiki", "wiki_owner")]
+    {
+        fixture.app("dev", application, role);
+    }
+    let master = |database: &str, sql: &str| fixture.server.master(database, sql).unwrap();
+    for sql in [
+        "CREATE ROLE shop_owner LOGIN CREATEDB NOINHERIT PASSWORD 'of-people'",
+        &format!("CREATE ROLE shop_reader LOGIN PASSWORD '{}'", password("shop_reports")),
+        "CREATE ROLE staff",
+        "GRANT staff TO shop_reader",
+        "GRANT shop_owner TO platform_admin",
+        "CREATE DATABASE shop OWNER shop_owner",
+        "ALTER ROLE shop_reader IN DATABASE shop SET work_mem = '8MB'",
+    ] {
+        master("postgres", sql);
+    }
+    for sql in ["SET ROLE shop_owner; CREATE TABLE orders (id int); CREATE TABLE lines (id int);
+         GRANT INSERT ON orders TO shop_reader; GRANT SELECT ON lines TO PUBLIC"]
+    {
+        fixture.query_in("shop", sql);
+    }
+    let definitions = fixture.definitions(SHOP);
+    (fixture, definitions)
+}
+
+/// What the shop has that no entry declares.
+fn undeclared(fixture: &Fixture) -> Vec<String> {
+    let in_shop = |sql: &str| fixture.query_in("shop", &format!("SELECT {sql}"));
+    [
+        "has_database_privilege('staff', 'shop', 'CONNECT')",
+        "has_table_privilege('shop_reader', 'orders', 'INSERT')",
+        "has_table_privilege('staff', 'lines', 'SELECT')",
+        "pg_has_role('shop_reader', 'staff', 'MEMBER')",
+        "rolcreatedb FROM pg_roles WHERE rolname = 'shop_owner'",
+        "count(*) > 0 FROM pg_db_role_setting WHERE setconfig::text LIKE '%work_mem%'",
+    ]
+    .map(in_shop)
+    .to_vec()
+}
+
+const ADOPT: [&str; 4] = ["--adopt", "shop", "--adopt", "shop_reports"];
+
+#[test]
+fn additive_run_takes_nothing_away() {
+    for major in versions() {
+        let (fixture, definitions) = drifted_shop(major);
+        let run = |arguments: &[&str], code| {
+            let arguments = [arguments, &["--env", "dev"], &ADOPT].concat();
+            expect(&fixture.run(&definitions, &arguments), code)
+        };
+        let all = vec!["t".to_owned(); 6];
+        assert_eq!(undeclared(&fixture), all, "PostgreSQL {major}");
+        let state = fixture.catalog_state();
+        let plan = run(&["plan", "--additive", "--detailed-exitcode"], 2);
+        assert!(plan.contains(", additions only\n"), "{plan}");
+        let (steps, pending) = plan.split_once("\npending: ").unwrap();
+        for summary in [
+            "- revoke CONNECT, TEMPORARY on database shop from PUBLIC",
+            "- revoke INSERT on table public.orders from shop_reader",
+            "- revoke SELECT on table public.lines from PUBLIC",
+            "- revoke membership of role shop_reader in staff",
+            "~ alter role shop_owner: NOCREATEDB",
+            "~ set work_mem for shop_reader in database shop: reset",
+            "~ set password: role shop_owner",
+        ] {
+            assert!(pending.contains(summary), "PostgreSQL {major}, {summary}: {plan}");
+            assert!(!steps.contains(summary), "{plan}");
+        }
+        assert!(steps.contains("~ alter role shop_owner: INHERIT"), "{plan}");
+        assert!(!steps.contains("- revoke"), "{plan}");
+        assert_eq!(fixture.catalog_state(), state);
+
+        run(&["apply", "--additive"], 0);
+        assert_eq!(undeclared(&fixture), all, "PostgreSQL {major}");
+        let shop = |sql: &str| fixture.query_in("shop", &format!("SELECT {sql}"));
+        assert_eq!(shop("has_table_privilege('shop_reader', 'orders', 'SELECT')"), "t");
+        assert_eq!(shop("rolinherit FROM pg_roles WHERE rolname = 'shop_owner'"), "t");
+        fixture.server.sql_as("shop_owner", "of-people", "shop", "SELECT 1").unwrap();
+        // The run has created the wiki, and closed it.
+        assert_eq!(shop("has_database_privilege('staff', 'wiki', 'CONNECT')"), "f");
+        let wiki = fixture.server.sql_as("wiki_owner", &password("wiki"), "wiki", "SELECT 1");
+        assert_eq!(wiki.unwrap().trim(), "1");
+
+        // The second run finds nothing to add.
+        let state = fixture.catalog_state();
+        let text = run(&["apply", "--additive"], 0);
+        let words = " changes are pending, because they take access away.";
+        assert!(text.contains("Nothing to do: ") && text.contains(words), "{text}");
+        assert_eq!(fixture.catalog_state(), state, "PostgreSQL {major}");
+        assert!(run(&["check"], 2).contains("- revoke CONNECT"));
+
+        run(&["apply"], 0);
+        assert_eq!(undeclared(&fixture), vec!["f".to_owned(); 6], "PostgreSQL {major}");
+        run(&["check"], 0);
+        assert!(!run(&["plan", "--additive"], 0).contains("pending"));
+    }
+}
+
+#[test]
+fn saved_additive_plan_is_applied_as_such() {
+    for major in versions() {
+        let (fixture, definitions) = drifted_shop(major);
+        let run = |arguments: &[&str], code| {
+            let arguments = [arguments, &["--env", "dev"], &ADOPT].concat();
+            expect(&fixture.run(&definitions, &arguments), code)
+        };
+        run(&["plan", "--additive", "--out", "additive.json"], 0);
+        run(&["plan", "--out", "whole.json"], 0);
+        let read = |name: &str| std::fs::read_to_string(fixture.path().join(name)).unwrap();
+        let value = |name: &str| serde_json::from_str::<serde_json::Value>(&read(name)).unwrap();
+        let (additive, whole) = (value("additive.json"), value("whole.json"));
+        assert_ne!(additive["digest"], whole["digest"]);
+        assert!(whole.get("pending").is_none() && additive["origin"]["additive"] == true);
+
+        // What the reviewers saw as pending is part of the plan.
+        let mut edited = additive.clone();
+        edited["pending"].as_array_mut().unwrap().pop().unwrap();
+        std::fs::write(fixture.path().join("edited.json"), edited.to_string()).unwrap();
+        assert!(run(&["apply", "edited.json"], 3).contains("plan-file-changed"));
+        let text = run(&["apply", "whole.json", "--additive"], 64);
+        assert!(text.contains("remove --additive, or save a new plan"), "{text}");
+
+        run(&["apply", "additive.json"], 0);
+        assert_eq!(undeclared(&fixture), vec!["t".to_owned(); 6], "PostgreSQL {major}");
+        let text = run(&["apply", "additive.json"], 0);
+        assert!(text.contains("pending"), "{text}");
+        assert_eq!(undeclared(&fixture), vec!["t".to_owned(); 6], "PostgreSQL {major}");
+    }
+}
+
+/// The plan opens a database to the roles of its entries, and not to PUBLIC as well. Another owner takes
+/// everything from the present one.
+#[test]
+fn additive_run_leaves_nothing_half_open() {
+    for major in versions() {
+        let (fixture, definitions) = drifted_shop(major);
+        let run = |arguments: &[&str], code| {
+            let arguments = [arguments, &["--env", "dev"], &ADOPT].concat();
+            expect(&fixture.run(&definitions, &arguments), code)
+        };
+        fixture.query("ALTER DATABASE shop ALLOW_CONNECTIONS false");
+        run(&["apply", "--additive"], 0);
+        let query = "SELECT datallowconn, has_database_privilege('staff', 'shop', 'CONNECT')
+             FROM pg_database WHERE datname = 'shop'";
+        assert_eq!(fixture.query(query), "t|f", "PostgreSQL {major}");
+
+        fixture.query("ALTER DATABASE wiki OWNER TO platform_admin");
+        let text = run(&["plan", "--additive", "--allow", "changes_owner"], 0);
+        let (steps, pending) = text.split_once("\npending: ").unwrap();
+        assert!(pending.contains("database wiki: owner wiki_owner"), "{text}");
+        assert!(!steps.contains("wiki_owner"), "{text}");
+        run(&["apply", "--additive", "--allow", "changes_owner"], 0);
+        let owner = "SELECT datdba::regrole FROM pg_database WHERE datname = 'wiki'";
+        assert_eq!(fixture.query(owner), "platform_admin");
     }
 }

@@ -136,7 +136,8 @@ impl EventRecorder {
     /// current plan shows about it.
     #[must_use]
     pub fn recovered(&self, plan: &Plan, intent: &UnrecordedIntent) -> Vec<Event> {
-        let planned: HashSet<AnnouncedStep> = plan.steps().map(Into::into).collect();
+        let planned = plan.steps().chain(&plan.pending);
+        let planned: HashSet<AnnouncedStep> = planned.map(Into::into).collect();
         let changed: HashSet<_> =
             planned.iter().map(|one| (&one.action, &one.role, &one.database)).collect();
         let same_definitions = intent.definitions == self.context.definitions;

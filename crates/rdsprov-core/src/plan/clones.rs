@@ -5,7 +5,7 @@
 //! the clone, so that what the clone has in addition is revoked like that of the role.
 
 use super::planner::Planner;
-use super::roles::{attributes, expiry_differs};
+use super::roles::expiry_differs;
 use super::{Action, Hazard, NoteKind, RefusalKind, Step, sql};
 use crate::desired;
 use crate::name::RoleName;
@@ -215,7 +215,7 @@ impl Planner<'_> {
             ..seen.clone()
         };
         let mut changes = Vec::new();
-        attributes(clone, role, &compared, &mut changes);
+        self.attributes(clone, role, &compared, &mut changes);
         if changes.is_empty() {
             return;
         }

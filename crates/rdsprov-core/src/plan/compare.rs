@@ -6,6 +6,7 @@ use super::authority::AdministratorAttribute;
 use super::databases::DatabaseStatus;
 use super::environments;
 use super::orphans;
+use super::pending;
 use super::planner::Planner;
 use super::{Plan, PlannedApplication, Scope, SecretFindings, Step, Transaction};
 use super::{RefusalKind, retire, sql, widening};
@@ -75,8 +76,12 @@ impl Plan {
         if let Some(note) = environments::mark(desired, observed, &mut transactions) {
             planner.note(note);
         }
+        let pending = match desired.additive {
+            true => pending::remove_pending(&mut transactions),
+            false => Vec::new(),
+        };
         planner.check_blue_green(&mut transactions);
-        let mut plan = planner.into_plan(transactions);
+        let mut plan = planner.into_plan(transactions, pending);
         plan.orphaned = orphans::orphans(desired, observed);
         plan.undeclared = orphans::undeclared(desired, observed);
         plan.applications = applications(desired);

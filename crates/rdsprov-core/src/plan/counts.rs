@@ -97,7 +97,19 @@ impl Plan {
         let only = selected_words(&self.origin.only);
         match self.refusals.len() {
             0 if has_steps => {
-                format!("Plan: {} {}. {}", self.counts(), self.place(), self.digest)
+                let pending = match self.pending.len() {
+                    0 => String::new(),
+                    some => format!(", {some} pending"),
+                };
+                format!("Plan: {}{pending} {}. {}", self.counts(), self.place(), self.digest)
+            }
+            0 if !self.pending.is_empty() => {
+                let only = if only.is_empty() { only } else { format!(" for {only}") };
+                let changes = match self.pending.len() {
+                    1 => "1 change is pending, because it takes access away".to_owned(),
+                    some => format!("{some} changes are pending, because they take access away"),
+                };
+                format!("Nothing to do{only}: {changes}.")
             }
             0 if self.applications.is_empty() && self.origin.only.is_empty() => {
                 "Nothing to do: no applications are declared.".to_owned()

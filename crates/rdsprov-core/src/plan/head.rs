@@ -13,12 +13,15 @@ impl Plan {
         format!("Plan for environment {}{server}{restriction}", self.environment)
     }
 
-    /// Returns which applications the plan covers, for its title; nothing if it covers all.
+    /// Returns which applications the plan covers, and whether it contains additions only, for its title;
+    /// nothing if it contains everything.
     pub(super) fn restriction(&self) -> String {
-        match selected_words(&self.origin.only) {
+        let selection = match selected_words(&self.origin.only) {
             none if none.is_empty() => none,
             some => format!(", only for {some}"),
-        }
+        };
+        let additive = if self.origin.additive { ", additions only" } else { "" };
+        format!("{selection}{additive}")
     }
 
     /// Returns the settings of the run in up to three lines: the administrator on the server, how the run

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use super::Plan;
 use super::groups::{Change, Detail};
 use super::refusal::by_hint;
-use super::render::change_lines;
+use super::render::{change_lines, line};
 use crate::hint::Wording;
 use crate::text::escaped;
 
@@ -71,6 +71,9 @@ impl Plan {
                 escaped(&group.title()),
                 lines.join("\n")
             );
+        }
+        for step in &self.pending {
+            let _ = writeln!(text, "\n- pending: {}", escaped(&line(step)));
         }
         for orphan in &self.orphaned {
             let (kind, name) = (orphan.kind, escaped(&orphan.name));

@@ -42,6 +42,7 @@ mod origin;
 mod orphans;
 mod ownership;
 mod part;
+mod pending;
 #[allow(clippy::module_inception, reason = "the plan itself; the other modules make it")]
 mod plan;
 mod planner;

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::config::TlsMode;
-use crate::desired::{self, Desired};
+use crate::desired::{self, Desired, is_false};
 use crate::name::{ApplicationName, RoleName};
 use crate::observed::{Connection, Observed};
 use crate::run_setting::RunSettingName;
@@ -62,6 +62,9 @@ pub struct Origin {
     /// The selected applications, which the plan is restricted to; empty if it covers all.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub only: BTreeSet<ApplicationName>,
+    /// Whether the plan contains additions only, and leaves what takes access away pending.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub additive: bool,
 }
 
 impl Origin {
@@ -98,6 +101,7 @@ impl Origin {
             secrets: desired.selected_roles().filter_map(secret_of).collect(),
             definitions: desired.definitions.clone(),
             only: desired.only.clone(),
+            additive: desired.additive,
         }
     }
 }

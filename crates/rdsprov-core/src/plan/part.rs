@@ -60,6 +60,7 @@ impl Plan {
             !applications.contains(&refusal.application) || !is_declared(&refusal.application)
         });
         part.deferred.retain(|deferred| !applications.contains(&deferred.application));
+        part.pending.retain(|step| !applications.contains(&step.application));
         let transactions = part.transactions.into_iter();
         part.transactions = transactions.filter_map(|one| one.without(applications)).collect();
         part.observed.retain(&part.transactions);
@@ -69,8 +70,13 @@ impl Plan {
 
 impl Transaction {
     /// Returns the transaction without the steps of some applications; `None` without any step.
-    pub(crate) fn without(mut self, applications: &BTreeSet<ApplicationName>) -> Option<Self> {
-        self.steps.retain(|step| !applications.contains(&step.application));
+    pub(crate) fn without(self, applications: &BTreeSet<ApplicationName>) -> Option<Self> {
+        self.retain(|step| !applications.contains(&step.application))
+    }
+
+    /// Returns the transaction with some of its steps, and with what these need; `None` without any step.
+    pub(super) fn retain(mut self, is_kept: impl FnMut(&Step) -> bool) -> Option<Self> {
+        self.steps.retain(is_kept);
         if self.steps.is_empty() {
             return None;
         }

@@ -122,7 +122,7 @@ pub struct Plan {
     pub format_version: u32,
     /// The environment of the definitions.
     pub environment: String,
-    /// `sha256:…` of the transactions, the refusals, the origin and the observed state that they are
+    /// `sha256:…` of the transactions, the pending steps, the refusals, the origin and the observed state that they are
     /// based on.
     pub digest: String,
     /// The server, the secrets and the definitions that the plan was made from.
@@ -136,6 +136,9 @@ pub struct Plan {
     pub server_major: u32,
     /// The transactions, in the order of execution.
     pub transactions: Vec<Transaction>,
+    /// The steps that an additive plan does not contain, because they take access away: a plan without the
+    /// option contains them.
+    pub pending: Vec<Step>,
     /// The reasons why the plan must not be applied.
     pub refusals: Vec<Refusal>,
     /// The orphans: managed, but no longer declared.
@@ -170,6 +173,7 @@ impl Plan {
             &self.transactions,
             &self.refusals,
             &self.observed,
+            &self.pending,
         );
         self
     }
@@ -181,11 +185,19 @@ impl Plan {
         self.transactions.is_empty()
     }
 
-    /// Returns whether the server is as declared: there is nothing to change, nothing is refused, and
-    /// no note reports a difference.
+    /// Returns whether the plan changes something, or leaves changes pending.
+    #[must_use]
+    pub fn has_changes(&self) -> bool {
+        !self.is_empty() || !self.pending.is_empty()
+    }
+
+    /// Returns whether the server is as declared: there is nothing to change, nothing is pending or
+    /// refused, and no note reports a difference.
     #[must_use]
     pub fn is_as_declared(&self) -> bool {
-        self.is_empty() && self.refusals.is_empty() && !self.notes.iter().any(Note::is_difference)
+        !self.has_changes()
+            && self.refusals.is_empty()
+            && !self.notes.iter().any(Note::is_difference)
     }
 
     /// Returns whether a check finds nothing: the server is as declared, and the plan contains none of
@@ -223,9 +235,12 @@ pub(super) fn digest<S: Serialize>(
     transactions: &[Transaction<S>],
     refusals: &[Refusal],
     observed: &Basis,
+    pending: &[Step<S>],
 ) -> String {
     /// The data of the refusals: another wording does not change a digest.
     #[derive(Serialize)]
     struct RefusalData<'a>(#[serde(serialize_with = "refusal::stored::serialize")] &'a [Refusal]);
-    sha256_json(&(VERSION, environment, origin, transactions, RefusalData(refusals), observed))
+    let plan = (VERSION, environment, origin, transactions, RefusalData(refusals), observed);
+    // The origin says whether the plan is additive.
+    if pending.is_empty() { sha256_json(&plan) } else { sha256_json(&(plan, pending)) }
 }

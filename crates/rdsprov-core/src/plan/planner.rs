@@ -86,8 +86,8 @@ impl<'a> Planner<'a> {
         self.groups.get_or_init(|| predefined_groups(self.desired, self.observed)).contains(role)
     }
 
-    /// Returns the plan with these transactions, without its digest.
-    pub fn into_plan(mut self, transactions: Vec<Transaction>) -> Plan {
+    /// Returns the plan with these transactions and pending steps.
+    pub fn into_plan(mut self, transactions: Vec<Transaction>, pending: Vec<Step>) -> Plan {
         let probes = self.probes.iter().filter(|probe| probe.is_about_administrator()).count();
         if self.observed.connection.in_recovery && probes > 0 {
             self.note(NoteKind::PermissionsNotChecked { probes });
@@ -106,6 +106,7 @@ impl<'a> Planner<'a> {
             observed,
             server_major: self.observed.major(),
             transactions,
+            pending,
             refusals: self.findings.refusals,
             orphaned: Vec::new(),
             undeclared: Vec::new(),

@@ -111,6 +111,12 @@ impl Plan {
                 let _ = writeln!(text, "  {line}");
             }
         }
+        if !self.pending.is_empty() {
+            let _ = writeln!(text, "\npending: not applied, because it takes access away");
+        }
+        for step in &self.pending {
+            let _ = writeln!(text, "  {}", line(step));
+        }
         self.write_orphans_and_undeclared(&mut text);
         for deferred in &self.deferred {
             let deferred = visible(&deferred.comparison);
@@ -288,6 +294,9 @@ impl Plan {
             }
             let hint = Hint::joined(&group.hints).worded(wording);
             let _ = writeln!(text, "-- hint: {}", one_line(&hint));
+        }
+        for step in &self.pending {
+            let _ = writeln!(text, "-- pending: {}", one_line(&line(step)));
         }
         if !self.refusals.is_empty() {
             text.push_str(&stop("the plan is refused: see the comments of this script"));

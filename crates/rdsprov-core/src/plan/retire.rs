@@ -6,7 +6,6 @@ use std::borrow::Cow;
 
 use super::planner::Planner;
 use super::recorded::Recorded;
-use super::roles::attributes;
 use super::{Action, ExecuteAs, Hazard, NoteKind, Step, database_marker, sql};
 use crate::desired::{self, Adoption, Desired};
 use crate::name::{ApplicationName, DatabaseName, RoleName};
@@ -109,7 +108,7 @@ impl Planner<'_> {
         steps: &mut Vec<Step>,
     ) {
         let before = steps.len();
-        attributes(name, role, seen, steps);
+        self.attributes(name, role, seen, steps);
         if steps.len() > before && !self.can_administer(name) {
             steps.truncate(before);
             self.refuse_without_admin_option(&role.application, name);

@@ -171,7 +171,10 @@ impl Planner<'_> {
         let reverting = (existing.is_none() && self.authority.rejects_passwords(group))
             .then(|| sql::revoke_granted(group, name, Dependents::Kept));
         let granted = granted.reverted_by(reverting.into_iter().collect());
-        let granted = granted.for_membership_in(group);
+        let rejects_password = existing.is_none()
+            && self.observed.roles.contains_key(name)
+            && self.authority.rejects_passwords(group);
+        let granted = granted.for_membership_in(group).replacing(rejects_password);
         steps.push(granted.with_hazards(reach.map(|_| Hazard::ReachesBeyondDatabase)));
     }
 

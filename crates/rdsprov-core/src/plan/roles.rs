@@ -219,6 +219,8 @@ impl Planner<'_> {
         // The creator of the role has ADMIN OPTION on it, from PostgreSQL 16 on. Whether a server
         // counts this as membership in `rds_iam` is known only after the commit.
         let reverting = vec![reverting];
+        // The server no longer accepts the password of the role.
+        let granted = granted.replacing(self.observed.roles.contains_key(name));
         steps.push(granted.for_membership_in(&group).reverted_by(reverting));
     }
 
@@ -242,7 +244,7 @@ impl Planner<'_> {
     ) {
         let Some(takeover) = self.role_takeover(name, role, seen, role.adoption) else { return };
         let before = steps.len();
-        attributes(name, role, seen, steps);
+        self.attributes(name, role, seen, steps);
         if expiry_differs(role, seen) {
             self.password_changes.insert(role.application.clone());
         }
@@ -491,52 +493,76 @@ pub(super) fn expiry_differs(role: &desired::Role, seen: &observed::Role) -> boo
         && seen.valid_until.as_deref().map(ValidUntil::new) != role.valid_until.map(Ok)
 }
 
-/// Adds a step with the attributes of a role that differ.
-pub(super) fn attributes(
-    name: &RoleName,
-    role: &desired::Role,
-    seen: &observed::Role,
-    steps: &mut Vec<Step>,
-) {
-    let is_retired = role.is_retired();
-    let seen_expiry = seen.valid_until.as_deref().map(ValidUntil::new);
-    // A role without an expiry is valid longer than with any.
-    let (expires_later, expires_earlier) = match (&seen_expiry, role.valid_until) {
-        _ if is_retired => (false, false),
-        (Some(Ok(seen)), Some(declared)) => (declared > *seen, declared < *seen),
-        (Some(Err(_)), _) | (Some(_), None) => (true, false),
-        (None, declared) => (false, declared.is_some()),
-    };
-    let loses_createdb = seen.create_database && !role.create_database;
-    let loses_createrole = seen.create_role && !role.create_role;
-    let attributes: Vec<RoleAttribute> = [
-        (!seen.login && !is_retired, RoleAttribute::Login),
-        (seen.login && is_retired, RoleAttribute::NoLogin),
-        (!seen.inherit && !is_retired, RoleAttribute::Inherit),
-        (loses_createrole, RoleAttribute::CreateRole(false)),
-        (!seen.create_role && role.create_role, RoleAttribute::CreateRole(true)),
-        (loses_createdb, RoleAttribute::CreateDatabase(false)),
-        (!seen.create_database && role.create_database, RoleAttribute::CreateDatabase(true)),
-        (
-            seen.connection_limit != role.connection_limit && !is_retired,
-            RoleAttribute::ConnectionLimit(role.connection_limit),
-        ),
-        (expiry_differs(role, seen), RoleAttribute::ValidUntil(role.valid_until)),
-    ]
-    .into_iter()
-    .filter_map(|(differs, attribute)| differs.then_some(attribute))
-    .collect();
-    if attributes.is_empty() {
-        return;
+impl Planner<'_> {
+    /// Adds a step with the attributes of a role that differ. In an additive plan, those that the role
+    /// loses are in a step of their own.
+    pub(super) fn attributes(
+        &self,
+        name: &RoleName,
+        role: &desired::Role,
+        seen: &observed::Role,
+        steps: &mut Vec<Step>,
+    ) {
+        let is_retired = role.is_retired();
+        let seen_expiry = seen.valid_until.as_deref().map(ValidUntil::new);
+        // A role without an expiry is valid longer than with any.
+        let (expires_later, expires_earlier) = match (&seen_expiry, role.valid_until) {
+            _ if is_retired => (false, false),
+            (Some(Ok(seen)), Some(declared)) => (declared > *seen, declared < *seen),
+            (Some(Err(_)), _) | (Some(_), None) => (true, false),
+            (None, declared) => (false, declared.is_some()),
+        };
+        let limit_differs = seen.connection_limit != role.connection_limit && !is_retired;
+        let limit = RoleAttribute::ConnectionLimit(role.connection_limit);
+        let is_limited = role.connection_limit >= 0
+            && (seen.connection_limit < 0 || role.connection_limit < seen.connection_limit);
+        let expiry = RoleAttribute::ValidUntil(role.valid_until);
+        let expiry_differs = expiry_differs(role, seen);
+        let loses_createdb = seen.create_database && !role.create_database;
+        let loses_createrole = seen.create_role && !role.create_role;
+        // Each with whether it differs, and whether the role loses something with it.
+        let attributes = [
+            (!seen.login && !is_retired, false, RoleAttribute::Login),
+            (seen.login && is_retired, true, RoleAttribute::NoLogin),
+            (!seen.inherit && !is_retired, false, RoleAttribute::Inherit),
+            (loses_createrole, true, RoleAttribute::CreateRole(false)),
+            (!seen.create_role && role.create_role, false, RoleAttribute::CreateRole(true)),
+            (loses_createdb, true, RoleAttribute::CreateDatabase(false)),
+            (
+                !seen.create_database && role.create_database,
+                false,
+                RoleAttribute::CreateDatabase(true),
+            ),
+            (limit_differs, is_limited, limit),
+            (expiry_differs, expires_earlier, expiry),
+        ];
+        let differing = attributes.into_iter().filter(|(differs, ..)| *differs);
+        let (lost, others): (Vec<_>, Vec<_>) = match self.desired.additive {
+            true => differing.partition(|(_, is_lost, _)| *is_lost),
+            false => (Vec::new(), differing.collect()),
+        };
+        // A DBA may have locked the role on purpose.
+        let is_unlocked = seen.connection_limit == 0 && role.connection_limit != 0;
+        for (attributes, is_lost) in [(others, false), (lost, true)] {
+            if attributes.is_empty() {
+                continue;
+            }
+            let is_revocation = |one: &RoleAttribute| match one {
+                RoleAttribute::ConnectionLimit(_) => false,
+                _ => true,
+            };
+            let revokes = attributes.iter().any(|(_, is_lost, one)| *is_lost && is_revocation(one));
+            let revokes = revokes.then_some(Hazard::RevokesAccess);
+            let widens = !is_lost && !is_retired && (!seen.login || is_unlocked || expires_later);
+            let widens = widens.then_some(Hazard::WidensAccess);
+            let attributes: Vec<RoleAttribute> =
+                attributes.into_iter().map(|(.., attribute)| attribute).collect();
+            let summary = format!("role {name}: {}", sql::attributes_sql(&attributes));
+            let statements = vec![sql::alter_role(name, &attributes)];
+            let altered =
+                Step::on_role(name, &role.application, Action::AlterRole, summary, statements);
+            let altered = altered.replacing(is_lost);
+            steps.push(altered.with_hazards(revokes.into_iter().chain(widens)));
+        }
     }
-    let revokes = loses_createrole || loses_createdb || expires_earlier || is_retired;
-    let revokes = revokes.then_some(Hazard::RevokesAccess);
-    // A DBA may have locked the role on purpose.
-    let is_unlocked = seen.connection_limit == 0 && role.connection_limit != 0;
-    let widens = !is_retired && (!seen.login || is_unlocked || expires_later);
-    let widens = widens.then_some(Hazard::WidensAccess);
-    let summary = format!("role {name}: {}", sql::attributes_sql(&attributes));
-    let statements = vec![sql::alter_role(name, &attributes)];
-    let altered = Step::on_role(name, &role.application, Action::AlterRole, summary, statements);
-    steps.push(altered.with_hazards(revokes.into_iter().chain(widens)));
 }

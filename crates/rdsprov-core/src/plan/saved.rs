@@ -36,6 +36,9 @@ pub struct SavedPlan {
     pub observed: Basis,
     /// The transactions, in the order of execution.
     pub transactions: Vec<Transaction<String>>,
+    /// The steps that an additive plan leaves pending. They are not applied.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub pending: Vec<Step<String>>,
 }
 
 /// A plan cannot be saved, or a saved plan cannot be applied.
@@ -254,6 +257,7 @@ impl SavedPlan {
             origin: plan.origin.clone(),
             observed: plan.observed.clone(),
             transactions: plan.transactions.iter().map(Transaction::redacted).collect(),
+            pending: plan.pending.iter().map(Step::redacted).collect(),
         })
     }
 
@@ -291,8 +295,8 @@ impl SavedPlan {
         if plan.rdsprov_version != VERSION {
             return Err(SavedPlanError::OtherVersion { found: plan.rdsprov_version });
         }
-        let Self { environment, origin, transactions, observed, .. } = &plan;
-        let content = digest(environment, origin, transactions, &[], observed);
+        let Self { environment, origin, transactions, observed, pending, .. } = &plan;
+        let content = digest(environment, origin, transactions, &[], observed, pending);
         if content != plan.digest {
             return Err(SavedPlanError::Changed { digest: plan.digest, content });
         }
@@ -482,6 +486,7 @@ impl Step {
             code: self.code.clone(),
             reverting: Vec::new(),
             after_logins: false,
+            replaces: false,
         }
     }
 }

@@ -97,6 +97,7 @@ impl Planner<'_> {
                 Step::new(Action::SetParameter, &application, summary, [statement])
                     .for_role(role)
                     .in_database(name)
+                    .replacing(held.contains_key(parameter))
             }));
             self.settings_of_clone(role, (wanted, &reset), (name, seen), &application, steps);
         }
@@ -156,6 +157,7 @@ impl Planner<'_> {
             Step::new(Action::SetParameter, application, summary, [statement])
                 .for_role(&clone)
                 .in_database(name)
+                .replacing(held.is_some_and(|held| held.contains_key(parameter)))
         }));
     }
 

@@ -132,6 +132,10 @@ pub struct Step<S = Statement> {
     /// prevented them.
     #[serde(skip)]
     pub(super) after_logins: bool,
+    /// Whether the step replaces or removes a value that a role has, such as a setting: see
+    /// [`Step::takes_access`].
+    #[serde(skip)]
+    pub(super) replaces: bool,
 }
 
 /// The secrets of a role before and after a step with the hazard `changes_secret`.
@@ -219,6 +223,7 @@ impl<S> Step<S> {
             code: Vec::new(),
             reverting: Vec::new(),
             after_logins: false,
+            replaces: false,
         }
     }
 
@@ -304,6 +309,11 @@ impl<S> Step<S> {
     /// Puts the step after the logins that prove that no step has prevented them.
     pub(super) fn after_logins(self) -> Self {
         Self { after_logins: true, ..self }
+    }
+
+    /// Sets whether the step replaces or removes a value that a role has.
+    pub(super) fn replacing(self, replaces: bool) -> Self {
+        Self { replaces, ..self }
     }
 
     /// Adds effects that can break something.

@@ -512,10 +512,12 @@ impl<F: Frontend> Execution<'_, F> {
     }
 }
 
-/// Returns the options for the server. A saved plan keeps its restriction to some applications.
+/// Returns the options for the server. A saved plan keeps its restriction to some applications, and to
+/// additions.
 ///
 /// # Errors
-/// Returns [`UsageError::OtherSelection`] if the options name other applications than the saved plan.
+/// Returns [`UsageError::OtherSelection`] if the options name other applications than the saved plan, and
+/// [`UsageError::NotAdditive`] if only the options restrict the run to additions.
 fn server_options<'a>(
     options: &'a RunOptions,
     saved: Option<&SavedPlan>,
@@ -527,5 +529,9 @@ fn server_options<'a>(
     if !given.is_empty() && !of_plan.iter().map(String::as_str).eq(given.iter().copied()) {
         return Err(UsageError::OtherSelection { saved: of_plan });
     }
-    Ok(Cow::Owned(ServerOptions { only: of_plan, ..server.clone() }))
+    let additive = saved.origin.additive;
+    if server.additive && !additive {
+        return Err(UsageError::NotAdditive);
+    }
+    Ok(Cow::Owned(ServerOptions { only: of_plan, additive, ..server.clone() }))
 }

@@ -211,6 +211,7 @@ fn session_examples() -> Vec<Error> {
         UsageError::AdoptFromItself { environment: text("test") }.into(),
         UsageError::OtherSelection { saved: vec![text("shop")] }.into(),
         UsageError::OtherSelection { saved: Vec::new() }.into(),
+        UsageError::NotAdditive.into(),
         UsageError::UnknownInstance { name: text("order"), known: vec![text("orders")] }.into(),
         UsageError::UnknownInstance { name: text("x"), known: vec![text("orders")] }.into(),
         UsageError::NoInstanceOfEnvironment { environment: text("prd"), known: vec![text("prod")] }

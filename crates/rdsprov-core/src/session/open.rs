@@ -131,6 +131,8 @@ pub struct ServerOptions {
     pub strict: bool,
     /// The applications to which a plan is restricted; empty means all. See [`Desired::select`].
     pub only: Vec<String>,
+    /// Whether a plan contains additions only: what takes access away is pending.
+    pub additive: bool,
     /// The applications that the run retires, and how; see [`Desired::retire`].
     pub(super) retirement: Retirement,
     /// The options whose values come from environment variables, with the names of the variables.
@@ -319,6 +321,7 @@ impl Setup {
         let mut desired = self.desired(build_id.as_deref(), allow, only)?;
         desired.secret_stage = options.secret_stage.unwrap_or_default();
         desired.strict = options.strict;
+        desired.additive = options.additive;
         self.take_over(&mut desired, options.adopt_from.clone())?;
         desired.retire(&options.retirement.applications).map_err(UsageError::from)?;
         let Retirement { end_sessions, drop_role, drop_database, backup, .. } = &options.retirement;

@@ -3,7 +3,7 @@
 use crate::desired::RetireError;
 use crate::error_code::ErrorCode;
 use crate::hint;
-use crate::hint::{Hint, Opt};
+use crate::hint::{Hint, Operation, Opt};
 use crate::name::{DatabaseName, NameError, nearest};
 
 /// Options contradict each other, or the value of an option is not valid.
@@ -34,6 +34,9 @@ pub enum UsageError {
         /// The applications to which the saved plan is restricted; empty if it covers all.
         saved: Vec<String>,
     },
+    /// The options restrict a run to additions, and its saved plan also takes access away.
+    #[error("this run is restricted to additions, but its saved plan is not")]
+    NotAdditive,
     /// A delegate with a password needs a secret for it.
     #[error("no secret is given for the password of the delegate")]
     DelegateWithoutSecret,
@@ -113,7 +116,8 @@ impl UsageError {
             | Self::AdoptFromItself { .. }
             | Self::UnknownInstance { .. }
             | Self::NoInstanceOfEnvironment { .. }
-            | Self::OtherSelection { .. } => ErrorCode::WrongUsage,
+            | Self::OtherSelection { .. }
+            | Self::NotAdditive => ErrorCode::WrongUsage,
             Self::Retire(RetireError::Declared { .. }) => ErrorCode::WrongUsage,
             Self::Retire(RetireError::Name(error)) | Self::DelegateName(error) => error.code(),
         }
@@ -160,6 +164,14 @@ impl UsageError {
             Self::OtherSelection { .. } => {
                 hint!["remove ", Opt::Only, ": a saved plan keeps its restriction"]
             }
+            Self::NotAdditive => hint![
+                "remove ",
+                Opt::Additive,
+                ", or save a new plan with ",
+                Operation::Plan,
+                " and ",
+                Opt::Additive
+            ],
             Self::DelegateWithoutSecret => {
                 hint!["name it with ", Opt::ToSecret, ", or use ", (Opt::Auth, "iam")]
             }

@@ -769,6 +769,8 @@ class Plan:
     @property
     def changes(self) -> tuple[Step, ...]: ...
     @property
+    def pending(self) -> tuple[Step, ...]: ...
+    @property
     def refusals(self) -> tuple[Refusal, ...]: ...
     @property
     def hazards(self) -> tuple[Hazard, ...]: ...
@@ -815,6 +817,7 @@ class Plan:
         adopt: Iterable[str] = (),
         adopt_from: str | None = None,
         only: Iterable[str] = (),
+        additive: bool = False,
         config: _Path | None = None,
     ) -> SavedPlan: ...
     def save(self, path: _Path) -> None: ...
@@ -838,6 +841,8 @@ class SavedPlan:
     def server(self) -> str | None: ...
     @property
     def changes(self) -> tuple[Step, ...]: ...
+    @property
+    def pending(self) -> tuple[Step, ...]: ...
     @property
     def hazards(self) -> tuple[Hazard, ...]: ...
     @property
@@ -865,6 +870,7 @@ def diff(
     adopt: Iterable[str] = (),
     adopt_from: str | None = None,
     only: Iterable[str] = (),
+    additive: bool = False,
     config: _Path | None = None,
 ) -> Plan: ...
 def plan(
@@ -894,6 +900,7 @@ def plan(
     adopt: Iterable[str] = (),
     adopt_from: str | None = None,
     only: Iterable[str] = (),
+    additive: bool = False,
     config: _Path | None = None,
     cancellation: Cancellation | None = None,
     timeout: float | None = None,
@@ -1251,15 +1258,18 @@ class _ObserveOptions(_ConnectionOptions, total=False):
     allow: Iterable[_HazardName]
     adopt: Iterable[str]
 
-class _PlanOptions(_ObserveOptions, total=False):
+class _SelectionOptions(_ObserveOptions, total=False):
     adopt_from: str | None
     only: Iterable[str]
 
-class _CheckOptions(_PlanOptions, total=False):
+class _PlanOptions(_SelectionOptions, total=False):
+    additive: bool
+
+class _CheckOptions(_SelectionOptions, total=False):
     strict: bool
     fail_on: Iterable[Literal["orphaned"]]
 
-class _PreflightOptions(_PlanOptions, total=False):
+class _PreflightOptions(_SelectionOptions, total=False):
     audit_output: _Path | None
     audit_ledger: _Path | None
     lock_timeout: str | int | None

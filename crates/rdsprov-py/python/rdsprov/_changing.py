@@ -92,7 +92,7 @@ def apply(
     )
 
 
-@with_options_of(plan, apply, without=("only", "adopt_from", "fail_fast"))
+@with_options_of(plan, apply, without=("only", "additive", "adopt_from", "fail_fast"))
 def rotate(definitions, applications, **options):
     """Replaces the passwords of applications, one after another, and returns the outcome of the run.
 
@@ -117,7 +117,7 @@ def rotate(definitions, applications, **options):
 @with_options_of(
     plan,
     apply,
-    without=("only", "adopt_from", "fail_fast"),
+    without=("only", "additive", "adopt_from", "fail_fast"),
     end_sessions=False,
     drop_role=False,
     drop_database=False,
@@ -155,7 +155,7 @@ def retire(definitions, applications, **options):
 @with_options_of(
     plan,
     apply,
-    without=("adopt", "only", "fail_fast"),
+    without=("adopt", "only", "additive", "fail_fast"),
     to_secret=None,
     auth="password",
     secret_kms_key=None,

@@ -44,6 +44,7 @@ def diff(
     adopt=(),
     adopt_from=None,
     only=(),
+    additive=False,
     config=None,
 ):
     """Plans without a server: returns the steps from an observed state to the desired state.
@@ -52,7 +53,7 @@ def diff(
     ``apply`` does not accept such a plan.
 
     - ``observed``: an ``Observed``, or a mapping in the form of ``Observed.to_dict()``.
-    - ``environment``, ``build_id``, ``allow``, ``adopt``, ``adopt_from``, ``only``, ``config``: see ``plan``.
+    - ``environment``, ``build_id``, ``allow``, ``adopt``, ``adopt_from``, ``only``, ``additive``, ``config``: see ``plan``.
 
     Raises ``DefinitionError``, and ``UsageError`` if ``observed`` has another form.
 
@@ -85,6 +86,7 @@ def diff(
         environment=environment,
         build_id=build_id,
         adopt_from=adopt_from,
+        additive=additive,
         config=config,
         **lists(allow=allow, adopt=adopt, only=only),
     )
@@ -117,6 +119,7 @@ def plan(
     adopt=(),
     adopt_from=None,
     only=(),
+    additive=False,
     config=None,
     cancellation=None,
     timeout=None,
@@ -134,6 +137,7 @@ def plan(
     - ``adopt_from``: the environment whose roles and databases are taken over, because the server was restored from its snapshot.
     - ``only``: applications; the plan covers only their roles, databases and privileges.
       Other applications stay declared, but are neither compared nor changed, and their secrets are not read.
+    - ``additive``: the plan creates and grants only; what takes access away is in ``pending`` of the plan.
     - ``config``: the configuration file; by default the one that the definitions were read with.
 
     Options for the connection:
@@ -191,10 +195,10 @@ def checked_options_of_plan(**options):
 
 
 #: The options of ``plan`` that concern the secrets and the privileges of applications.
-_OF_APPLICATIONS = ("secret_stage", "verify_passwords", "allow", "adopt", "adopt_from", "only")
+_OF_APPLICATIONS = ("secret_stage", "verify_passwords", "allow", "adopt", "adopt_from", "only", "additive")
 
 
-@with_options_of(plan, strict=False, fail_on=())
+@with_options_of(plan, without=("additive",), strict=False, fail_on=())
 def check(definitions, **options):
     """Returns whether the server matches the definitions.
 
@@ -216,7 +220,9 @@ def check(definitions, **options):
     return _rdsprov.check(definitions, **with_lists(options))
 
 
-@with_options_of(plan, audit_output=None, audit_ledger=None, lock_timeout=None)
+@with_options_of(
+    plan, without=("additive",), audit_output=None, audit_ledger=None, lock_timeout=None
+)
 def preflight(definitions, **options):
     """Checks everything that ``apply`` needs, and returns the report.
 
@@ -237,7 +243,7 @@ def preflight(definitions, **options):
     return _rdsprov.preflight(definitions, **with_lists(options))
 
 
-@with_options_of(plan, without=("adopt_from", "only"))
+@with_options_of(plan, without=("adopt_from", "only", "additive"))
 def observe(definitions, **options):
     """Reads the observed state of a server, from which ``diff`` can plan later.
 

@@ -71,7 +71,7 @@ impl Plan {
             transactions.iter().flat_map(|one| one.steps.iter().cloned()).collect();
         planner.check_password_rules(&steps);
         planner.check_blue_green(&mut transactions);
-        planner.into_plan(transactions)
+        planner.into_plan(transactions, Vec::new())
     }
 }
 

@@ -1,0 +1,176 @@
+//! The steps that an additive plan leaves pending: those that take something away.
+//!
+//! Which steps these are is decided by [`Step::takes_access`]. Three rules follow from the order of changes:
+//!
+//! - What the plan creates or opens itself is closed in the same plan: nobody has had access to it.
+//! - If objects in a database get another owner, all steps in this database are pending: they are planned for
+//!   the new owner.
+//! - A role whose password is removed later keeps its marker until then.
+
+use std::collections::BTreeSet;
+
+use super::{Action, Hazard, Scope, Step, Transaction};
+use crate::name::{DatabaseName, RoleName};
+
+impl Hazard {
+    /// Returns whether a step with the hazard takes access away from a role or from PUBLIC.
+    fn takes_access(self) -> bool {
+        match self {
+            Self::RevokesAccess
+            | Self::ChangesOwner
+            | Self::ResetsPassword
+            | Self::ClosesToPublic
+            | Self::DropsRole
+            | Self::DropsDatabase => true,
+            Self::Adopts
+            | Self::WidensAccess
+            | Self::ReopensDatabase
+            | Self::MovesDatabase
+            | Self::MixesEnvironments
+            | Self::AdoptsFromEnvironment
+            | Self::ChangesSecret
+            | Self::ChangesApplication
+            | Self::HandsOverCode
+            | Self::ReachesBeyondDatabase
+            | Self::DegradesBlueGreen => false,
+        }
+    }
+}
+
+impl<S> Step<S> {
+    /// Returns whether the step takes away what a role or PUBLIC has now: access, or a value that it
+    /// replaces or removes.
+    pub(super) fn takes_access(&self) -> bool {
+        match self.action {
+            Action::Revoke
+            | Action::EndSessions
+            | Action::DropRole
+            | Action::DropDatabase
+            | Action::ReassignOwned
+            | Action::SetPassword
+            | Action::RestorePassword => true,
+            Action::AlterRole
+            | Action::AlterDatabase
+            | Action::AlterSchema
+            | Action::Grant
+            | Action::DefaultPrivileges
+            | Action::SetParameter => {
+                self.replaces || self.hazards.iter().any(|hazard| hazard.takes_access())
+            }
+            Action::CreateRole
+            | Action::CreateSecret
+            | Action::CreateDatabase
+            | Action::CreateSchema
+            | Action::CreateExtension
+            | Action::Adopt
+            | Action::CreatePending
+            | Action::TestPassword
+            | Action::FinishRotation => false,
+        }
+    }
+
+    fn changes_owner(&self) -> bool {
+        self.action == Action::ReassignOwned || self.hazards.contains(&Hazard::ChangesOwner)
+    }
+}
+
+/// Removes the pending steps from the transactions, and returns them in their order.
+pub(super) fn remove_pending(transactions: &mut Vec<Transaction>) -> Vec<Step> {
+    let created: BTreeSet<DatabaseName> = transactions
+        .iter()
+        .filter_map(|one| match &one.scope {
+            Scope::NewDatabase(name) => Some(name.clone()),
+            Scope::Cluster | Scope::DroppedDatabase(_) | Scope::Database(_) => None,
+        })
+        .collect();
+    let steps = || transactions.iter().flat_map(|one| &one.steps);
+    let reopened: BTreeSet<DatabaseName> = steps()
+        .filter(|step| step.hazards.contains(&Hazard::ReopensDatabase))
+        .filter_map(|step| step.database.clone())
+        .collect();
+    let keeps_marker: BTreeSet<RoleName> = steps()
+        .filter(|step| step.after_logins && step.takes_access())
+        .filter_map(|step| step.role.clone())
+        .collect();
+    let mut pending = Vec::new();
+    let is_one_of = |names: &BTreeSet<DatabaseName>, step: &Step| {
+        step.database.as_ref().is_some_and(|name| names.contains(name))
+    };
+    for transaction in std::mem::take(transactions) {
+        let changes_owner = transaction.scope != Scope::Cluster
+            && transaction
+                .steps
+                .iter()
+                .any(|step| step.changes_owner() && !is_one_of(&created, step));
+        let is_pending = |step: &Step| {
+            let waits = step.after_logins
+                && step.role.as_ref().is_some_and(|role| keeps_marker.contains(role));
+            let is_opened_by_plan = is_one_of(&created, step)
+                || transaction.scope == Scope::Cluster && is_one_of(&reopened, step);
+            changes_owner || waits || step.takes_access() && !is_opened_by_plan
+        };
+        pending.extend(transaction.steps.iter().filter(|step| is_pending(step)).cloned());
+        let is_kept: Vec<bool> = transaction.steps.iter().map(|step| !is_pending(step)).collect();
+        let mut is_kept = is_kept.into_iter();
+        transactions.extend(transaction.retain(|_| is_kept.next().unwrap_or(true)));
+    }
+    pending
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::test_states::{desired_from, marker, observed_with};
+    use crate::plan::{Plan, SecretFindings};
+
+    fn plan(additive: bool, change: impl Fn(&mut crate::observed::Observed)) -> Plan {
+        let mut desired = desired_from(
+            r#"
+            [application_databases]
+            shop = { database_name = "shop", username = "shop_owner" }
+            "#,
+        );
+        desired.additive = additive;
+        let owner = marker("shop", "shop_owner", "");
+        let database = marker("shop", "shop", "");
+        let mut observed =
+            observed_with(&[("shop_owner", &owner)], &[("shop", "shop_owner", &database)]);
+        change(&mut observed);
+        Plan::new(&desired, &observed, SecretFindings::default())
+    }
+
+    /// One attribute is granted and another one is removed, which is one step otherwise.
+    #[test]
+    fn attributes_are_split() {
+        let drift = |observed: &mut crate::observed::Observed| {
+            let role = observed.roles.get_mut(&RoleName::new_unchecked("shop_owner")).unwrap();
+            (role.inherit, role.create_database) = (false, true);
+        };
+        let summaries = |steps: &mut dyn Iterator<Item = &Step>| {
+            steps.map(|step| step.summary.clone()).collect::<Vec<_>>()
+        };
+        let whole = plan(false, drift);
+        let all = summaries(&mut whole.steps());
+        assert!(all.contains(&"role shop_owner: INHERIT NOCREATEDB".to_owned()), "{all:?}");
+        let additive = plan(true, drift);
+        let done = summaries(&mut additive.steps());
+        assert!(done.contains(&"role shop_owner: INHERIT".to_owned()), "{done:?}");
+        let pending = summaries(&mut additive.pending.iter());
+        assert!(pending.contains(&"role shop_owner: NOCREATEDB".to_owned()), "{pending:?}");
+        assert!(!additive.is_as_declared() && whole.digest != additive.digest);
+    }
+
+    /// The digest covers what is pending: a reviewer has seen it.
+    #[test]
+    fn digest_covers_option_and_pending_steps() {
+        let drift = |observed: &mut crate::observed::Observed| {
+            let role = observed.roles.get_mut(&RoleName::new_unchecked("shop_owner")).unwrap();
+            role.create_database = true;
+        };
+        let one = plan(true, drift);
+        assert_ne!(one.digest, plan(false, drift).digest);
+        let mut other = one.clone();
+        assert!(other.pending.pop().is_some());
+        assert_ne!(one.digest, other.with_digest().digest);
+    }
+}

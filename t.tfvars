@@ -1,0 +1,1 @@
+application_databases = { shop = { database_name = "shop", username = "shop_owner" } }
