@@ -28,7 +28,7 @@ pub use tls::{
 use crate::definitions::{Defaults, Mode, RoleFiles, Rules};
 use crate::error_code::ErrorCode;
 use crate::hint::Hint;
-use crate::name::check_environment;
+use crate::name::{check_environment, check_scope};
 use crate::named_enum::named_enum;
 use crate::policy::{ApprovalPolicy, Policy, UndeclaredAccess};
 
@@ -129,6 +129,8 @@ pub struct SecretsSection {
 pub struct DefinitionsSection {
     /// The definitions files to read if no option names any.
     pub files: Vec<String>,
+    /// The scope of the definitions: other definitions of the environment on the same server have others.
+    pub scope: Option<String>,
     /// Keys and variables that only Terraform uses: see [`Rules::ignore_keys`].
     pub ignore_keys: Vec<String>,
     /// A regular expression for the names of roles and databases: see [`Rules::naming_pattern`].
@@ -221,6 +223,9 @@ impl Config {
         for name in config.environments.keys() {
             check_environment(name).map_err(|error| wrong(error.to_string()))?;
         }
+        if let Some(scope) = &config.definitions.scope {
+            check_scope(scope).map_err(|error| wrong(error.to_string()))?;
+        }
         config.path = Some(path.to_owned());
         Ok(config)
     }
@@ -266,6 +271,7 @@ impl Config {
             },
             one_declaration: false,
             environment: None,
+            scope: self.definitions.scope.clone(),
             defaults: self.defaults.clone(),
             environment_defaults: self.environments.iter().map(defaults_of).collect(),
         }

@@ -262,6 +262,9 @@ pub enum RetireError {
 pub struct Desired {
     /// The name of the environment, which markers contain.
     pub environment: String,
+    /// The scope of the definitions, which markers contain: other definitions of the environment have others.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scope: Option<String>,
     /// The declared roles; no other role is created or changed.
     pub roles: BTreeMap<RoleName, Role>,
     /// The delegate among the roles, if this is the desired state of [`Desired::delegation`].
@@ -422,6 +425,7 @@ impl Desired {
         let databases_of_definitions = databases.keys().cloned().collect();
         Ok(Self {
             environment: environment.to_owned(),
+            scope: definitions.scope.clone(),
             roles,
             delegate: None,
             databases,
@@ -477,6 +481,7 @@ impl Desired {
         };
         Self {
             environment: environment.to_owned(),
+            scope: None,
             roles: BTreeMap::from([(role.clone(), administrator)]),
             delegate: Some(role),
             databases: BTreeMap::new(),
@@ -514,6 +519,13 @@ impl Desired {
         marker.is_some_and(|marker| {
             marker.environment == self.environment || self.takes_over(marker).is_some()
         })
+    }
+
+    /// Returns whether a scope in a marker is that of other definitions. A marker without a scope gets that
+    /// of the definitions.
+    #[must_use]
+    pub fn is_other_scope(&self, scope: Option<&str>) -> bool {
+        scope.is_some() && scope != self.scope.as_deref()
     }
 
     /// Returns the other environment of a marker, if its roles and databases are taken over.

@@ -12,6 +12,9 @@ use serde::{Deserialize, Serialize};
 pub struct Marker {
     /// The environment of the definitions that created the role or database.
     pub environment: String,
+    /// The scope of the definitions that manage the role or database, if they have one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scope: Option<String>,
     /// The key of the application that created the role or database.
     pub application: String,
     /// The name of the role or database when the marker was written. If it differs from the current
@@ -90,6 +93,7 @@ impl Marker {
         };
         Some(Self {
             environment: value("environment")?,
+            scope: value("scope"),
             application: value("application")?,
             name,
             secret,
@@ -135,9 +139,11 @@ impl Marker {
         let databases: Vec<String> = self.databases.iter().map(|name| quoted(name)).collect();
         let databases =
             (!databases.is_empty()).then(|| format!(" databases=[{}]", databases.join(",")));
+        let scope = self.scope.as_deref().map(|scope| format!(" scope={scope}"));
         let marker = format!(
-            "{PREFIX}environment={} application={} build_id={build_id} name={}{}{adopted}{}]",
+            "{PREFIX}environment={}{} application={} build_id={build_id} name={}{}{adopted}{}]",
             self.environment,
+            scope.unwrap_or_default(),
             self.application,
             quoted(&self.name),
             secret.unwrap_or_default(),
@@ -178,6 +184,7 @@ mod tests {
                     for adopted in [false, true] {
                         let marker = Marker {
                             environment: "dev".to_owned(),
+                            scope: adopted.then(|| "platform".to_owned()),
                             application: "a".to_owned(),
                             name: text.to_owned(),
                             secret: secret.clone(),

@@ -69,6 +69,12 @@ pub enum NameError {
         /// The text that was rejected.
         name: String,
     },
+    /// The name of a scope contains characters that a marker cannot contain.
+    #[error("scope name {name:?} contains other characters than letters, digits, `_` and `-`")]
+    NotAScope {
+        /// The text that was rejected.
+        name: String,
+    },
     /// The key of an application is not a safe path segment; it is part of secret names.
     #[error("application key {name:?} contains other characters than letters, digits, `_` and `-`")]
     NotAPathSegment {
@@ -87,6 +93,7 @@ impl NameError {
             | Self::ControlCharacter { .. }
             | Self::TooLong { .. }
             | Self::NotAnEnvironment { .. }
+            | Self::NotAScope { .. }
             | Self::NotAPathSegment { .. } => ErrorCode::InvalidName,
         }
     }
@@ -98,7 +105,7 @@ impl NameError {
             Self::Empty { .. } => "write a name".into(),
             Self::ControlCharacter { .. } => "remove the control character".into(),
             Self::TooLong { .. } => "choose a shorter name".into(),
-            Self::Reserved { .. } => "choose another name".into(),
+            Self::Reserved { .. } | Self::NotAScope { .. } => "choose another name".into(),
             Self::NotAnEnvironment { .. } | Self::NotAPathSegment { .. } => {
                 "choose another name: it becomes part of secret names".into()
             }
@@ -184,6 +191,17 @@ pub fn check_environment(name: &str) -> Result<(), NameError> {
         return Ok(());
     }
     Err(NameError::NotAnEnvironment { name: brief(name).into_owned() })
+}
+
+/// Checks the name of a scope.
+///
+/// # Errors
+/// Returns [`NameError::NotAScope`] unless the name consists of ASCII letters, digits, `_` and `-`.
+pub fn check_scope(name: &str) -> Result<(), NameError> {
+    if is_path_segment(name) {
+        return Ok(());
+    }
+    Err(NameError::NotAScope { name: brief(name).into_owned() })
 }
 
 /// Returns the known name that is most similar to a name, if one is similar.

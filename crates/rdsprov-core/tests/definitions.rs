@@ -195,6 +195,43 @@ fn excerpts_contain_no_values_of_other_variables() {
     }
 }
 
+/// Each form of definitions can name the scope, as `rdsprov.toml` can.
+#[test]
+fn scope_is_in_each_form_of_definitions() {
+    let shop = r#"{"shop":{"database_name":"shop","username":"shop_owner"}}"#;
+    let output = |value: &str| format!(r#"{{"sensitive":false,"type":"string","value":{value}}}"#);
+    let outputs = format!(
+        r#"{{"scope":{},"rds_config":{}}}"#,
+        output("\"billing\""),
+        output(&format!(r#"{{"application_databases":{shop}}}"#))
+    );
+    let hcl = "scope = \"billing\"\napplication_databases = { shop = { database_name = \"shop\", username = \"shop_owner\" } }";
+    let toml = "scope = \"billing\"\n[application_databases.shop]\ndatabase_name = \"shop\"\nusername = \"shop_owner\"";
+    let json = format!(r#"{{"scope":"billing","application_databases":{shop}}}"#);
+    let configured = |scope: &str| rules(|rules| rules.scope = Some(scope.to_owned()));
+    for (name, text) in
+        [("a.tfvars", hcl), ("b.toml", toml), ("c.json", &json), ("d.json", &outputs)]
+    {
+        for rules in [Rules::default(), configured("billing")] {
+            let text = outcome(&[(name, text)], &rules);
+            assert!(text.contains(r#""scope": "billing""#), "{name}: {text}");
+        }
+        let text = outcome(&[(name, text)], &configured("crm"));
+        assert!(text.contains(r#"`scope` is "billing" here, but "crm" in rdsprov.toml"#), "{text}");
+    }
+    let unscoped = hcl.replace("scope = \"billing\"\n", "");
+    let of = |scope: &str| format!("scope = \"{scope}\"\n{unscoped}");
+    let text = outcome(&[("a.tfvars", &unscoped)], &configured("crm"));
+    assert!(text.contains(r#""scope": "crm""#), "{text}");
+    let text = outcome(&[("a.tfvars", &of("a b"))], &Rules::default());
+    assert!(text.contains(r#"scope name "a b" contains other characters"#), "{text}");
+    let both = [("a.tfvars", hcl), ("b.tfvars", "scope = \"crm\"\n")];
+    assert!(outcome(&both, &Rules::default()).contains("`scope` is \"crm\" here, but \"billing\""));
+    let ignored = rules(|rules| rules.ignore_keys = vec!["scope".to_owned()]);
+    let text = outcome(&[("a.tfvars", &of("a b"))], &ignored);
+    assert!(!text.contains("scope name") && !text.contains(r#""scope""#), "{text}");
+}
+
 /// `[definitions] memberships` permits more roles, but not those of applications.
 #[test]
 fn configuration_permits_memberships() {

@@ -332,6 +332,12 @@ impl Definitions {
         self.read.aws_region.as_deref()
     }
 
+    /// The scope, or `None` if neither the definitions nor the configuration name it.
+    #[getter]
+    fn scope(&self) -> Option<&str> {
+        self.read.scope.as_deref()
+    }
+
     /// The mode: where `application_databases` is in the definitions.
     #[getter]
     fn mode<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {

@@ -16,8 +16,8 @@ use serde_json::{Map, Number, Value};
 const MAX_DEPTH: usize = 32;
 
 /// The attributes that are read from a plain object at the top level.
-const TOP_LEVEL_KEYS: [&str; 4] =
-    ["environment", "aws_region", "application_databases", "rds_config"];
+const TOP_LEVEL_KEYS: [&str; 5] =
+    ["environment", "aws_region", "scope", "application_databases", "rds_config"];
 
 /// What the values of a mapping may take together, in bytes: as much as a definitions file.
 const MAX_SIZE: usize = 16 * 1024 * 1024;

@@ -97,6 +97,12 @@ impl Plan {
         &self.core.environment
     }
 
+    /// The scope of the definitions, or `None`.
+    #[getter]
+    fn scope(&self) -> Option<&str> {
+        self.core.origin.scope.as_deref()
+    }
+
     /// The selected applications, which the plan is restricted to; empty if it covers all.
     #[getter]
     fn only<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
@@ -155,6 +161,12 @@ impl Plan {
     #[getter]
     fn orphaned<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
         values::values(py, "_orphan", &self.core.orphaned)
+    }
+
+    /// The number of roles and databases that definitions of other scopes manage in the environment.
+    #[getter]
+    fn in_other_scopes(&self) -> usize {
+        self.core.in_other_scopes
     }
 
     /// The databases of declared roles that no entry declares, as `Undeclared` objects.

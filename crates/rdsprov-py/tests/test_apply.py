@@ -84,6 +84,38 @@ def test_refusals(workspace: Workspace) -> None:
     assert pickle.loads(pickle.dumps(caught.value)).refusals == plan.refusals
 
 
+def test_additive_plans(workspace: Workspace) -> None:
+    rdsprov.apply(ready(workspace))
+    workspace.server.sql("ALTER ROLE shop_reader CREATEDB NOINHERIT")
+    options = workspace.options
+    plan = rdsprov.plan(definitions(), additive=True, **options)
+    assert [step.summary for step in plan.changes] == ["role shop_reader: INHERIT"]
+    assert [step.summary for step in plan.pending] == ["role shop_reader: NOCREATEDB"]
+    assert "additions only" in str(plan) and plan.to_dict()["pending"]
+    plan.save(workspace.directory / "plan.json")
+    saved = rdsprov.Plan.from_file(workspace.directory / "plan.json", definitions(), **options)
+    assert saved.pending == plan.pending and saved.digest == plan.digest
+    assert rdsprov.apply(pickle.loads(pickle.dumps(plan))).converged
+    created = "SELECT rolcreatedb::text || rolinherit FROM pg_roles WHERE rolname = 'shop_reader'"
+    assert workspace.server.sql(created) == "truetrue"
+    again = rdsprov.plan(definitions(), additive=True, **options)
+    assert not again.changes and "1 change is pending" in again.summary
+    assert not rdsprov.check(definitions(), **options)
+    assert rdsprov.apply(rdsprov.plan(definitions(), **options)).converged
+    assert workspace.server.sql(created) == "falsetrue"
+
+
+def test_scopes(workspace: Workspace) -> None:
+    rdsprov.apply(ready(workspace))
+    entry = {"database_name": "wiki", "username": "wiki_owner"}
+    mapping = {"environment": "dev", "scope": "wiki", "application_databases": {"wiki": entry}}
+    wiki = rdsprov.Definitions.from_mapping(mapping)
+    assert wiki.scope == "wiki" and definitions().scope is None
+    workspace.app("wiki", "wiki_owner")
+    plan = rdsprov.plan(wiki, **workspace.options)
+    assert plan.scope == "wiki" and plan.orphaned == () and plan.in_other_scopes == 3
+
+
 def test_selected_applications(workspace: Workspace) -> None:
     workspace.app("shop", "shop_owner")
     options = workspace.options

@@ -243,8 +243,8 @@ pub struct ServerArgs {
     ///
     /// Each hazard of a plan except resets_password must be allowed, except in a dev environment
     /// that requires no approval. changes_owner, moves_database, changes_secret,
-    /// changes_application, drops_role and drops_database must be allowed in every environment. May be given several times, or with
-    /// a list separated by commas.
+    /// changes_application, changes_scope, drops_role and drops_database must be allowed in every
+    /// environment. May be given several times, or with a list separated by commas.
     #[arg(
         long,
         value_name = "HAZARD",

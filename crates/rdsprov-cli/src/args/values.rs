@@ -29,7 +29,7 @@ pub(super) const PASSWORD_CHECKS: [Described; 3] = [
     ("always-set", "Do not check; set every password in every run"),
 ];
 
-pub(super) const HAZARDS: [Described; 17] = [
+pub(super) const HAZARDS: [Described; 18] = [
     ("revokes_access", "A role loses a privilege, an attribute or a membership"),
     ("changes_owner", "A database or schema gets another owner"),
     ("resets_password", "A password that worked stops working"),
@@ -45,6 +45,7 @@ pub(super) const HAZARDS: [Described; 17] = [
     ("adopts_from_environment", "What another environment manages is taken over"),
     ("changes_secret", "A managed role gets its password from another secret"),
     ("changes_application", "A managed role belongs to another application"),
+    ("changes_scope", "A role or database belongs to the definitions of another scope"),
     ("hands_over_code", "A new owner gets functions, triggers or defaults of the old one"),
     (
         "reaches_beyond_database",

@@ -72,6 +72,7 @@ mod saved;
 mod scale;
 mod scenarios;
 mod schema;
+mod scope;
 mod secrets;
 mod selection;
 mod settings;

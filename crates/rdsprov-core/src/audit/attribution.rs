@@ -58,6 +58,9 @@ impl Attribution {
 pub struct RunContext {
     /// The name of the environment.
     pub environment: String,
+    /// The scope of the definitions; absent without one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scope: Option<String>,
     /// The build id, or an empty text.
     pub build_id: String,
     /// The run id, given by the caller or generated.

@@ -72,6 +72,9 @@ pub struct Definitions {
     /// The variable `aws_region`, if a file sets it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub aws_region: Option<String>,
+    /// The scope that a file or `rdsprov.toml` sets: other definitions of the environment have others.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scope: Option<String>,
     /// Where the files declare their applications.
     pub mode: Mode,
     /// The applications, sorted by key.
@@ -93,6 +96,7 @@ impl Definitions {
         Self {
             environment: None,
             aws_region: None,
+            scope: None,
             mode: Mode::Standalone,
             applications: BTreeMap::new(),
         }

@@ -26,7 +26,8 @@ const RECOGNISED: [&str; 2] = ["application_database", "rds_config"];
 
 /// The variables whose strings excerpts contain. Those of others can be secrets: a file of Terraform has
 /// variables of other programs, too.
-const SHOWN: [&str; 4] = ["application_databases", "rds_config", "environment", "aws_region"];
+const SHOWN: [&str; 5] =
+    ["application_databases", "rds_config", "environment", "aws_region", "scope"];
 
 /// A definitions file, with the errors that were found in it so far.
 pub struct File<'a> {

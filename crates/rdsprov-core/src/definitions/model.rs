@@ -20,7 +20,7 @@ use super::{
 use crate::error_code::ErrorCode;
 use crate::hint;
 use crate::hint::{Hint, Opt};
-use crate::name::check_environment;
+use crate::name::{check_environment, check_scope};
 use crate::text::brief;
 
 const APPLICATIONS: &str = "application_databases";
@@ -34,9 +34,10 @@ struct Variable {
     max_edit_distance: usize,
 }
 
-const VARIABLES: [Variable; 4] = [
+const VARIABLES: [Variable; 5] = [
     Variable { name: "environment", has_type: is_string, max_edit_distance: 2 },
     Variable { name: "aws_region", has_type: is_string, max_edit_distance: 1 },
+    Variable { name: "scope", has_type: is_string, max_edit_distance: 1 },
     Variable { name: "rds_config", has_type: is_map, max_edit_distance: 1 },
     Variable { name: APPLICATIONS, has_type: is_map, max_edit_distance: 2 },
 ];
@@ -131,18 +132,16 @@ fn gather(sources: &[SourceText], rules: &Rules) -> Gathered {
     let environment = variable(&mut files, "environment");
     if let Some(name) = &environment
         && let Err(error) = check_environment(name)
-        && let Some((file, node)) = files.iter_mut().find_map(|(file, root)| {
-            let node = given(&top(root.as_ref()?)?, "environment")?.1;
-            Some((file, node))
-        })
     {
-        file.error(&node.span, error.code(), error.to_string(), error.hint());
+        report_variable(&mut files, "environment", error.code(), error.to_string(), error.hint());
     }
     let aws_region = variable(&mut files, "aws_region");
+    let scope = scope(&mut files, rules);
     let defaults = rules.defaults_for(rules.environment.as_deref().or(environment.as_deref()));
     let mut definitions = Definitions {
         environment,
         aws_region,
+        scope,
         mode: Mode::Standalone,
         applications: BTreeMap::new(),
     };
@@ -306,6 +305,45 @@ fn variable(files: &mut [(File<'_>, Option<Node>)], key: &str) -> Option<String>
         }
     }
     first.map(|(text, _)| text)
+}
+
+/// Reports an error about a variable where the first file sets it.
+fn report_variable(
+    files: &mut [(File<'_>, Option<Node>)],
+    key: &str,
+    code: ErrorCode,
+    message: String,
+    hint: Hint,
+) {
+    let set = files.iter_mut().find_map(|(file, root)| {
+        let node = given(&top(root.as_ref()?)?, key)?.1;
+        Some((file, node))
+    });
+    if let Some((file, node)) = set {
+        file.error(&node.span, code, message, hint);
+    }
+}
+
+/// Returns the scope that the files or `rdsprov.toml` set, unless only Terraform uses the variable.
+fn scope(files: &mut [(File<'_>, Option<Node>)], rules: &Rules) -> Option<String> {
+    const SCOPE: &str = "scope";
+    if rules.ignore_keys.iter().any(|ignored| ignored == SCOPE) {
+        return rules.scope.clone();
+    }
+    let declared = variable(files, SCOPE);
+    match (&declared, &rules.scope) {
+        (Some(name), _) if let Err(error) = check_scope(name) => {
+            report_variable(files, SCOPE, error.code(), error.to_string(), error.hint());
+        }
+        (Some(name), Some(configured)) if name != configured => {
+            let message = format!("`{SCOPE}` is {name:?} here, but {configured:?} in rdsprov.toml");
+            let hint = "remove one of them; if only Terraform uses the variable, add it to \
+                        `ignore_keys` in `[definitions]` of `rdsprov.toml`";
+            report_variable(files, SCOPE, ErrorCode::ConflictingVariables, message, hint.into());
+        }
+        (Some(_) | None, _) => {}
+    }
+    declared.or_else(|| rules.scope.clone())
 }
 
 /// Reads the applications of a file, in file order.

@@ -30,6 +30,8 @@ pub struct Rules {
     /// The environment that an option names: its defaults apply, and not those of the environment
     /// that the files name.
     pub environment: Option<String>,
+    /// The scope that `rdsprov.toml` sets. Files that set one must agree.
+    pub scope: Option<String>,
     /// The values of keys that an application does not set, in every environment.
     pub defaults: Defaults,
     /// The values of keys that an application does not set, for each environment. They

@@ -35,6 +35,7 @@ impl ExportContext<'_> {
         let definitions = Definitions {
             environment: None,
             aws_region: None,
+            scope: None,
             mode: Mode::Standalone,
             applications,
         };

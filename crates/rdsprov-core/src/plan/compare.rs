@@ -9,7 +9,7 @@ use super::orphans;
 use super::pending;
 use super::planner::Planner;
 use super::{Plan, PlannedApplication, Scope, SecretFindings, Step, Transaction};
-use super::{RefusalKind, retire, sql, widening};
+use super::{RefusalKind, retire, scopes, sql, widening};
 use crate::desired::{self, Desired};
 use crate::name::{DatabaseName, RoleName};
 use crate::observed::{self, Contents, Observed};
@@ -76,13 +76,16 @@ impl Plan {
         if let Some(note) = environments::mark(desired, observed, &mut transactions) {
             planner.note(note);
         }
+        scopes::mark(desired, observed, planner.recorded(), &mut transactions);
         let pending = match desired.additive {
             true => pending::remove_pending(&mut transactions),
             false => Vec::new(),
         };
         planner.check_blue_green(&mut transactions);
+        let (orphaned, in_other_scopes) = orphans::orphans(desired, observed, planner.recorded());
         let mut plan = planner.into_plan(transactions, pending);
-        plan.orphaned = orphans::orphans(desired, observed);
+        plan.orphaned = orphaned;
+        plan.in_other_scopes = in_other_scopes;
         plan.undeclared = orphans::undeclared(desired, observed);
         plan.applications = applications(desired);
         plan

@@ -64,8 +64,9 @@ pub(super) fn is_of_undeclared_application(
     let marker = seen.and_then(|seen| marker_of_owner(desired, observed, seen));
     marker.is_some_and(|marker| {
         // A delegate does not belong to a team.
-        marker.application != ApplicationName::for_delegates().as_str()
-            && !desired.applications.iter().any(|one| one.as_str() == marker.application)
+        let is_declared = !desired.is_other_scope(marker.scope.as_deref())
+            && desired.applications.iter().any(|one| one.as_str() == marker.application);
+        marker.application != ApplicationName::for_delegates().as_str() && !is_declared
     })
 }
 
@@ -194,7 +195,10 @@ impl Planner<'_> {
         let of_application = || {
             let marker = self.observed.roles.get(&seen.owner).and_then(|role| role.marker());
             self.desired.manages(marker.as_ref())
-                && marker.is_some_and(|marker| marker.application == application.as_str())
+                && marker.is_some_and(|marker| {
+                    marker.application == application.as_str()
+                        && !self.desired.is_other_scope(marker.scope.as_deref())
+                })
         };
         seen.owner == self.observed.administrator.name
             || declared_owner.is_none_or(|owner| *owner == seen.owner)

@@ -7,6 +7,7 @@ use super::authority::AdministratorAttribute;
 use super::blocked::AclContext;
 use super::locked_out::ClosedDatabase;
 use super::planner::{Adoptable, Planner};
+use super::scopes::{change_in_words, scope_of_database};
 use super::sql::{self, GrantTarget};
 use super::words::{granted_words, revoked, revoked_words};
 use super::{
@@ -284,10 +285,12 @@ impl<'a> Planner<'a> {
         let observed = self.observed;
         let left = observed.databases.iter().find(|(name, seen)| {
             let marker = seen.marker();
+            let scope = || scope_of_database(self.desired, observed, self.recorded(), name, seen);
             self.is_marked_as(marker.as_ref(), name.as_str())
                 && marker.is_some_and(|marker| marker.application == application.as_str())
                 && !self.desired.databases.contains_key(*name)
                 && self.speaks_for(seen, application, Some(owner))
+                && !scope().is_some_and(|scope| self.desired.is_other_scope(scope.as_deref()))
         });
         left.map(|(name, _)| name)
     }
@@ -310,9 +313,16 @@ impl<'a> Planner<'a> {
         let Some(execute_as) = self.act_as(owner) else { return };
         let restores_marker = self.restores_marker(name, database, seen);
         let believed = self.believed_marker(name, database, seen);
+        // A database without an owner entry stays in the scope of its owner.
+        let changes_scope = |old: &Marker| {
+            let change = change_in_words(old.scope.as_deref(), self.desired.scope.as_deref());
+            change.filter(|_| database.owner.is_some())
+        };
         let rewrites_comment = restores_marker
             || believed.as_ref().is_none_or(|one| {
-                one.name != name.as_str() || self.desired.takes_over(one).is_some()
+                one.name != name.as_str()
+                    || self.desired.takes_over(one).is_some()
+                    || changes_scope(one).is_some()
             });
         if rewrites_comment
             && self.refuse_undecodable(
@@ -362,6 +372,10 @@ impl<'a> Planner<'a> {
             Some(old) if old.name != name.as_str() => {
                 let summary =
                     format!("database {name}: marker names {name} instead of {}", old.name);
+                change(Action::AlterDatabase, summary, marker(), None);
+            }
+            Some(old) if let Some(scope) = changes_scope(old) => {
+                let summary = format!("database {name}: marker names {scope}");
                 change(Action::AlterDatabase, summary, marker(), None);
             }
             Some(_) | None => {}

@@ -8,8 +8,10 @@ use std::collections::BTreeSet;
 
 use super::authority::AdministratorAttribute;
 use super::planner::Planner;
+use super::scopes::scope_of_database;
 use super::{Action, Hazard, MembershipOption, RefusalKind, Scope, Step, Transaction, sql, words};
 use crate::desired::{self, Backup};
+use crate::marker::Marker;
 use crate::name::{DatabaseName, RoleName};
 use crate::observed::{self, DependencyKind, RoleDependency};
 use crate::privilege::AccessLevel;
@@ -23,6 +25,7 @@ impl Planner<'_> {
             let seen = self.observed.databases.get(name)?;
             let marker = self.believed_marker(name, entry, seen)?;
             let is_selected = self.desired.manages(Some(&marker))
+                && self.is_of_scope(name, seen, &marker)
                 && self.desired.only.iter().any(|one| one.as_str() == marker.application);
             let owner = self.desired.roles.get(&seen.owner);
             let is_left = owner.is_some_and(desired::Role::is_retired)
@@ -34,6 +37,16 @@ impl Planner<'_> {
         let databases = self.desired.databases.iter();
         let databases = databases.filter(|_| self.desired.drops_databases.is_some());
         databases.filter_map(|(name, entry)| is_dropped(name, entry)).collect()
+    }
+
+    /// Returns whether a database belongs to the scope of the definitions, so that these may drop it. One
+    /// without a scope also does, if they declare its application.
+    fn is_of_scope(&self, name: &DatabaseName, seen: &observed::Database, marker: &Marker) -> bool {
+        let (desired, recorded) = (self.desired, self.recorded());
+        let is_declared =
+            || desired.applications.iter().any(|one| one.as_str() == marker.application);
+        scope_of_database(desired, self.observed, recorded, name, seen)
+            .is_none_or(|scope| scope == desired.scope || scope.is_none() && is_declared())
     }
 
     /// Returns whether only the administrator can enter a database, as before it is dropped.

@@ -141,6 +141,7 @@ explanations! {
     AdoptsFromEnvironment => "adopts_from_environment",
     ChangesSecret => "changes_secret",
     ChangesApplication => "changes_application",
+    ChangesScope => "changes_scope",
     HandsOverCode => "hands_over_code",
     ReachesBeyondDatabase => "reaches_beyond_database",
     DropsRole => "drops_role",

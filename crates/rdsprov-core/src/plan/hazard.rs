@@ -37,6 +37,8 @@ named_enum! {
         ChangesSecret,
         /// A managed role belongs to another application from now on.
         ChangesApplication,
+        /// A declared role or database belongs to the definitions of another scope.
+        ChangesScope,
         /// The new owner of objects gets code of other roles, which is then executed with its
         /// privileges: functions with `SECURITY DEFINER`, triggers, rules, views, and expressions that
         /// call functions. The step lists it.
@@ -56,8 +58,8 @@ named_enum! {
 
 impl Hazard {
     /// Returns whether the hazard must be allowed in every environment, because it is more often a
-    /// mistake in the definitions than intended, or takes a role from another application or
-    /// environment.
+    /// mistake in the definitions than intended, or takes a role from another application,
+    /// scope or environment.
     #[must_use]
     pub fn must_always_be_allowed(self) -> bool {
         matches!(
@@ -67,6 +69,7 @@ impl Hazard {
                 | Self::AdoptsFromEnvironment
                 | Self::ChangesSecret
                 | Self::ChangesApplication
+                | Self::ChangesScope
                 | Self::DropsRole
                 | Self::DropsDatabase
         )

@@ -6,11 +6,13 @@ use crate::hint::Wording;
 use crate::run_setting::{RunSetting, RunSettingName, ValueSource};
 
 impl Plan {
-    /// Returns the first line of the plan: the environment, the server and the selection.
+    /// Returns the first line of the plan: the environment with its scope, the server and the selection.
     pub(super) fn title(&self) -> String {
         let server = self.origin.server.as_ref().map(|server| format!(" on {server}"));
         let (server, restriction) = (server.unwrap_or_default(), self.restriction());
-        format!("Plan for environment {}{server}{restriction}", self.environment)
+        let scope = self.origin.scope.as_ref().map(|scope| format!(", scope {scope}"));
+        let scope = scope.unwrap_or_default();
+        format!("Plan for environment {}{scope}{server}{restriction}", self.environment)
     }
 
     /// Returns which applications the plan covers, and whether it contains additions only, for its title;

@@ -79,6 +79,9 @@ impl Plan {
             let (kind, name) = (orphan.kind, escaped(&orphan.name));
             let _ = writeln!(text, "\n- orphaned: {kind} {name}");
         }
+        if let Some(words) = self.other_scopes_in_words() {
+            let _ = writeln!(text, "\n- {words}");
+        }
         for undeclared in &self.undeclared {
             let database = escaped(undeclared.database.as_str());
             let owner = escaped(undeclared.owner.as_str());

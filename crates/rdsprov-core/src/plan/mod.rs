@@ -58,6 +58,7 @@ mod roles;
 pub mod rotation;
 mod saved;
 mod schemas;
+mod scopes;
 mod selection;
 mod settings;
 mod sql;

@@ -62,6 +62,9 @@ pub struct Origin {
     /// The selected applications, which the plan is restricted to; empty if it covers all.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub only: BTreeSet<ApplicationName>,
+    /// The scope of the definitions; absent without one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scope: Option<String>,
     /// Whether the plan contains additions only, and leaves what takes access away pending.
     #[serde(default, skip_serializing_if = "is_false")]
     pub additive: bool,
@@ -101,6 +104,7 @@ impl Origin {
             secrets: desired.selected_roles().filter_map(secret_of).collect(),
             definitions: desired.definitions.clone(),
             only: desired.only.clone(),
+            scope: desired.scope.clone(),
             additive: desired.additive,
         }
     }

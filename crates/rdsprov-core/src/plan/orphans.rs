@@ -1,6 +1,10 @@
 //! Reports orphans and undeclared databases. A plan does not change them, except plugin databases.
 
+use std::cell::Cell;
+
 use super::planner::Planner;
+use super::recorded::Recorded;
+use super::scopes::scope_of_database;
 use super::words::listed;
 use super::{NoteKind, Orphan, OrphanKind, Undeclared};
 use crate::desired::Desired;
@@ -11,14 +15,23 @@ use crate::privilege::{Privilege, Privileges};
 
 /// Returns the managed roles and databases that the definitions no longer declare; those of selected
 /// applications, if the plan is restricted. Delegates are not orphans: no definitions declare them.
-pub fn orphans(desired: &Desired, observed: &Observed) -> Vec<Orphan> {
+///
+/// Those of other scopes are not orphans, and are counted. If no administrator says the scope of a
+/// database, it is an orphan: its owner cannot hide it.
+pub(super) fn orphans(
+    desired: &Desired,
+    observed: &Observed,
+    recorded: &Recorded<'_>,
+) -> (Vec<Orphan>, usize) {
     if desired.delegate().is_some() {
-        return Vec::new();
+        return (Vec::new(), 0);
     }
+    let in_other_scopes = Cell::new(0);
     let administrators = ApplicationName::for_delegates();
     let of = |kind,
               name: &str,
               marker: Option<Marker>,
+              scope: Option<Option<String>>,
               declared: bool,
               holds: &dyn Fn() -> Vec<String>| {
         let orphaned = |marker: &Marker| {
@@ -29,7 +42,12 @@ pub fn orphans(desired: &Desired, observed: &Observed) -> Vec<Orphan> {
                 && marker.environment == desired.environment
                 && marker.application != administrators.as_str()
         };
-        marker.filter(orphaned).map(|marker| Orphan {
+        let marker = marker.filter(orphaned)?;
+        if scope.is_some_and(|scope| scope != desired.scope) {
+            in_other_scopes.update(|count| count + 1);
+            return None;
+        }
+        Some(Orphan {
             kind,
             name: name.to_owned(),
             application: marker.application,
@@ -38,7 +56,9 @@ pub fn orphans(desired: &Desired, observed: &Observed) -> Vec<Orphan> {
     };
     let roles = observed.roles.iter().filter_map(|(name, role)| {
         let declared = desired.roles.contains_key(name);
-        of(OrphanKind::Role, name.as_str(), role.reported(), declared, &|| {
+        let marker = role.reported();
+        let scope = marker.as_ref().map(|marker| marker.scope.clone());
+        of(OrphanKind::Role, name.as_str(), marker, scope, declared, &|| {
             remaining_privileges(name, observed)
         })
     });
@@ -55,9 +75,14 @@ pub fn orphans(desired: &Desired, observed: &Observed) -> Vec<Orphan> {
             let connecting = connecting.map(|role| format!("role {role} can connect to it"));
             std::iter::once(format!("its owner is {}", database.owner)).chain(connecting).collect()
         };
-        of(OrphanKind::Database, name.as_str(), database.marker(), declared, &holds)
+        let marker = database.marker();
+        let scope = marker
+            .as_ref()
+            .and_then(|_| scope_of_database(desired, observed, recorded, name, database));
+        of(OrphanKind::Database, name.as_str(), marker, scope, declared, &holds)
     });
-    roles.chain(databases).collect()
+    let orphans = roles.chain(databases).collect();
+    (orphans, in_other_scopes.get())
 }
 
 impl Planner<'_> {

@@ -30,6 +30,7 @@ impl Hazard {
             | Self::AdoptsFromEnvironment
             | Self::ChangesSecret
             | Self::ChangesApplication
+            | Self::ChangesScope
             | Self::HandsOverCode
             | Self::ReachesBeyondDatabase
             | Self::DegradesBlueGreen => false,

@@ -143,6 +143,9 @@ pub struct Plan {
     pub refusals: Vec<Refusal>,
     /// The orphans: managed, but no longer declared.
     pub orphaned: Vec<Orphan>,
+    /// The number of roles and databases that definitions of other scopes manage in the same environment,
+    /// and that these definitions do not declare.
+    pub in_other_scopes: usize,
     /// The undeclared databases of declared roles.
     pub undeclared: Vec<Undeclared>,
     /// Facts that do not stop the plan.

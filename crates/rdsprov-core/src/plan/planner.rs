@@ -109,6 +109,7 @@ impl<'a> Planner<'a> {
             pending,
             refusals: self.findings.refusals,
             orphaned: Vec::new(),
+            in_other_scopes: 0,
             undeclared: Vec::new(),
             notes: self.findings.notes,
             deferred: self.deferred,
@@ -300,6 +301,7 @@ impl<'a> Planner<'a> {
     pub fn marker(&self, application: &ApplicationName, name: &str) -> Marker {
         Marker {
             environment: self.desired.environment.clone(),
+            scope: self.desired.scope.clone(),
             application: application.to_string(),
             name: name.to_owned(),
             ..Marker::default()

@@ -15,8 +15,8 @@ use crate::secret_id::SecretId;
 /// can write that of the database.
 #[derive(Default)]
 pub(crate) struct Recorded<'a> {
-    /// The databases that markers of this environment name.
-    databases: BTreeSet<String>,
+    /// The databases that markers of this environment name, with the scopes of these markers.
+    databases: BTreeMap<String, BTreeSet<Option<String>>>,
     /// The first role of this environment that has had another name, by this name.
     renamed: BTreeMap<String, &'a RoleName>,
     /// The databases whose markers of this environment say another name, by this name.
@@ -47,9 +47,11 @@ impl<'a> Recorded<'a> {
         for (role, seen) in &observed.roles {
             let Some(marker) = seen.recorded() else { continue };
             let is_managed = desired.manages(Some(&marker));
-            let Marker { application, name, secret, databases, .. } = marker;
+            let Marker { application, name, secret, databases, scope, .. } = marker;
             if is_managed {
-                recorded.databases.extend(databases);
+                for database in databases {
+                    recorded.databases.entry(database).or_default().insert(scope.clone());
+                }
                 if name != role.as_str() {
                     recorded.renamed.entry(name).or_insert(role);
                 }
@@ -66,7 +68,18 @@ impl<'a> Recorded<'a> {
     /// Returns whether the marker of a role of this environment names a database. Roles that are not
     /// declared any more count as well.
     pub fn names_database(&self, database: &DatabaseName) -> bool {
-        self.databases.contains(database.as_str())
+        self.databases.contains_key(database.as_str())
+    }
+
+    /// Returns the scope of the roles whose markers name a database: that of the definitions, if one of the
+    /// roles has it.
+    pub(super) fn scope_of(
+        &self,
+        desired: &Desired,
+        database: &DatabaseName,
+    ) -> Option<Option<String>> {
+        let scopes = self.databases.get(database.as_str())?;
+        scopes.get(&desired.scope).or_else(|| scopes.first()).cloned()
     }
 
     /// Returns the role of this environment that had a name, according to its marker.

@@ -169,6 +169,15 @@ impl Plan {
         is_executable.then(|| std::iter::once(begin).chain(options).collect())
     }
 
+    /// Returns how many roles and databases definitions of other scopes manage.
+    pub(super) fn other_scopes_in_words(&self) -> Option<String> {
+        match self.in_other_scopes {
+            0 => None,
+            1 => Some("other scopes: 1 managed role or database, not compared".to_owned()),
+            some => Some(format!("other scopes: {some} managed roles and databases, not compared")),
+        }
+    }
+
     /// Writes the orphans and undeclared databases.
     fn write_orphans_and_undeclared(&self, text: &mut String) {
         if !self.orphaned.is_empty() {
@@ -185,6 +194,9 @@ impl Plan {
             for held in &orphan.holds {
                 let _ = writeln!(text, "    {}", visible(held));
             }
+        }
+        if let Some(words) = self.other_scopes_in_words() {
+            let _ = writeln!(text, "\n{words}");
         }
         if !self.undeclared.is_empty() {
             let _ = writeln!(text, "\nundeclared: created by declared roles, not declared");

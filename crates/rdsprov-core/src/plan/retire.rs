@@ -6,6 +6,7 @@ use std::borrow::Cow;
 
 use super::planner::Planner;
 use super::recorded::Recorded;
+use super::scopes::scope_of_database;
 use super::{Action, ExecuteAs, Hazard, NoteKind, Step, database_marker, sql};
 use crate::desired::{self, Adoption, Desired};
 use crate::name::{ApplicationName, DatabaseName, RoleName};
@@ -16,7 +17,9 @@ use crate::rotation_clone::RotationClone;
 /// them, and the managed databases in which these roles can have privileges.
 pub(crate) fn with_orphans<'a>(desired: &'a Desired, observed: &Observed) -> Cow<'a, Desired> {
     let orphaned = |name: &RoleName, seen: &observed::Role| {
-        let marker = seen.marker().filter(|marker| desired.manages(Some(marker)))?;
+        let marker = seen
+            .marker()
+            .filter(|marker| desired.manages(Some(marker)) && marker.scope == desired.scope)?;
         let application = desired.orphans.iter().find(|one| one.as_str() == marker.application)?;
         (!desired.roles.contains_key(name)).then(|| (name.clone(), application.clone()))
     };
@@ -25,15 +28,19 @@ pub(crate) fn with_orphans<'a>(desired: &'a Desired, observed: &Observed) -> Cow
     }
     let roles: Vec<_> =
         observed.roles.iter().filter_map(|(name, seen)| orphaned(name, seen)).collect();
-    let of_orphan = |seen: &observed::Database| {
+    let recorded = Recorded::new(desired, observed);
+    let of_orphan = |name: &DatabaseName, seen: &observed::Database| {
         let marker = seen.marker().filter(|marker| desired.manages(Some(marker)))?;
+        let scope = scope_of_database(desired, observed, &recorded, name, seen);
+        if scope.is_some_and(|scope| scope != desired.scope) {
+            return None;
+        }
         desired.orphans.iter().find(|one| one.as_str() == marker.application)
     };
-    let recorded = Recorded::new(desired, observed);
     let managed = observed.databases.iter().filter(|(name, seen)| {
         **name != observed.admin_database
             // Without roles, nothing is revoked in other databases.
-            && (!roles.is_empty() || of_orphan(seen).is_some())
+            && (!roles.is_empty() || of_orphan(name, seen).is_some())
             && !seen.is_unfinished(&observed.administrator.name)
             && database_marker::has_believed_marker(desired, observed, &recorded, name, seen)
     });

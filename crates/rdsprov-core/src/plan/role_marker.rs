@@ -7,6 +7,7 @@
 use std::collections::BTreeSet;
 
 use super::planner::{Adoptable, Planner, Takeover};
+use super::scopes::change_in_words;
 use super::{Action, ChangedSecret, Hazard, RefusalKind, Step, sql, words};
 use crate::desired::{self, Adoption};
 use crate::marker::Marker;
@@ -99,6 +100,7 @@ impl Planner<'_> {
                 wanted.application, recorded.application
             ));
         }
+        changes.extend(change_in_words(recorded.scope.as_deref(), wanted.scope.as_deref()));
         match (recorded.secret, &wanted.secret) {
             (Some(old), Some(new)) if old != *new => {
                 hazards.push(Hazard::ChangesSecret);
@@ -223,12 +225,20 @@ impl Planner<'_> {
         if recorded.secret.is_none() {
             recorded.secret.clone_from(&declared.secret);
         }
-        let in_words = |marker: &Marker| match &marker.secret {
-            Some(secret) => format!("application {} and secret {secret}", marker.application),
-            None => format!("application {}", marker.application),
+        let is_other_scope = self.desired.is_other_scope(recorded.scope.as_deref());
+        let in_words = |marker: &Marker| {
+            let scope = marker.scope.as_ref().filter(|_| is_other_scope);
+            let scope = scope.map(|scope| format!(" of scope {scope}")).unwrap_or_default();
+            match &marker.secret {
+                Some(secret) => {
+                    format!("application {}{scope} and secret {secret}", marker.application)
+                }
+                None => format!("application {}{scope}", marker.application),
+            }
         };
-        let same =
-            recorded.application == declared.application && recorded.secret == declared.secret;
+        let same = recorded.application == declared.application
+            && recorded.secret == declared.secret
+            && !is_other_scope;
         (!same).then(|| (in_words(&recorded), in_words(&declared)))
     }
 

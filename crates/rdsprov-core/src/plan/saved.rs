@@ -433,7 +433,8 @@ impl SavedPlan {
             added: added.iter().map(line_of).collect(),
             changed,
             objects: administrator.into_iter().chain(objects).collect(),
-            definitions_differ: self.origin.definitions != plan.origin.definitions,
+            definitions_differ: self.origin.definitions != plan.origin.definitions
+                || self.origin.scope != plan.origin.scope,
             protections_differ: self.origin.tls_mode != plan.origin.tls_mode
                 || self.origin.ca_certificates != plan.origin.ca_certificates
                 || self.origin.connect_to != plan.origin.connect_to

@@ -198,6 +198,7 @@ impl<F: Frontend> Execution<'_, F> {
         })?;
         let context = &mut progress.recorder.context;
         setup.environment().clone_into(&mut context.environment);
+        context.scope = setup.scope().map(str::to_owned);
         context.definitions = Some(setup.definitions_sha256.clone());
         if !options.dry_run && !self.records.has_ledger() {
             setup.site.check_without_ledger()?;

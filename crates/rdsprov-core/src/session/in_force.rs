@@ -125,6 +125,13 @@ impl List<'_> {
         };
         self.push(SettingName::Option(Opt::Env), Some(environment), source);
         let configured = &self.setup.config.definitions;
+        let scope = self.setup.scope().map(str::to_owned);
+        let source = match (&scope, &configured.scope) {
+            (_, Some(_)) => self.of_config(),
+            (Some(_), None) => ValueSource::Definitions,
+            (None, None) => ValueSource::Default,
+        };
+        self.push(SettingName::Key("definitions.scope".to_owned()), scope, source);
         let [files, of_config] = [files, configured.files.clone()].map(|files| list(&files));
         let (mode, patterns) = (configured.mode, configured.naming_pattern.clone());
         let (ignored, memberships) = (list(&configured.ignore_keys), list(&configured.memberships));

@@ -430,6 +430,12 @@ impl Setup {
         self.policy.environment()
     }
 
+    /// Returns the scope of the definitions, if they have one.
+    #[must_use]
+    pub fn scope(&self) -> Option<&str> {
+        self.definitions()?.scope.as_deref()
+    }
+
     /// Returns what the environment requires before a plan is applied.
     #[must_use]
     pub fn policy(&self) -> &Policy {

@@ -80,6 +80,7 @@ class Hazard(_Word):
     ADOPTS_FROM_ENVIRONMENT = "adopts_from_environment"
     CHANGES_SECRET = "changes_secret"
     CHANGES_APPLICATION = "changes_application"
+    CHANGES_SCOPE = "changes_scope"
     HANDS_OVER_CODE = "hands_over_code"
     REACHES_BEYOND_DATABASE = "reaches_beyond_database"
     DROPS_ROLE = "drops_role"

@@ -1,0 +1,292 @@
+//! `scope`: several definitions for one server and environment.
+
+use rdsprov_testkit::versions;
+
+use crate::fixture::{Fixture, expect, password};
+
+/// Definitions of two teams, each in a file with its scope.
+fn two_teams(major: u32) -> (Fixture, String, String) {
+    let fixture = Fixture::new(major);
+    for (application, role) in [
+        ("billing", "billing_owner"),
+        ("invoices", "invoices_owner"),
+        ("crm", "crm_owner"),
+        ("crm_reports", "crm_reader"),
+    ] {
+        fixture.app("dev", application, role);
+    }
+    let file = |name: &str, text: &str| {
+        std::fs::write(fixture.path().join(name), text).unwrap();
+        fixture.path().join(name).display().to_string()
+    };
+    let billing = file("billing.tfvars", BILLING);
+    let crm = file("crm.tfvars", CRM);
+    (fixture, billing, crm)
+}
+
+const BILLING: &str = r#"
+scope = "billing"
+application_databases = {
+    billing  = { database_name = "billing", username = "billing_owner" }
+    invoices = { database_name = "invoices", username = "invoices_owner" }
+}"#;
+
+const CRM: &str = r#"
+scope = "crm"
+rds_config = {
+    application_databases = {
+        crm         = { database_name = "crm", username = "crm_owner" }
+        crm_reports = { database_name = "crm", username = "crm_reader", access_level = "reader" }
+    }
+}"#;
+
+/// Only what belongs to billing.
+const FEWER: &str = r#"
+scope = "billing"
+application_databases = {
+    billing = { database_name = "billing", username = "billing_owner" }
+}"#;
+
+fn comments(fixture: &Fixture) -> String {
+    fixture.query(
+        "SELECT string_agg(text, E'\n' ORDER BY text) FROM (
+             SELECT rolname || ': ' || shobj_description(oid, 'pg_authid') FROM pg_roles
+             UNION SELECT datname || ': ' || shobj_description(oid, 'pg_database') FROM pg_database
+         ) AS all_comments (text)",
+    )
+}
+
+#[test]
+fn orphans_are_those_of_the_scope() {
+    for major in versions() {
+        let (fixture, billing, crm) = two_teams(major);
+        let run = |file: &str, arguments: &[&str], code| {
+            let arguments = [arguments, &["--env", "dev"]].concat();
+            expect(&fixture.run(file, &arguments), code)
+        };
+        run(&billing, &["apply"], 0);
+        let head = format!("environment dev, scope crm on localhost:{}", fixture.server.port());
+        let text = run(&crm, &["apply", "--audit-ledger", "ledger.jsonl"], 0);
+        assert!(text.contains(&head) && !text.contains("mixes_environments"), "{text}");
+        assert!(text.contains("\nother scopes: 4 managed roles and databases, not compared\n"));
+        let ledger = std::fs::read_to_string(fixture.path().join("ledger.jsonl")).unwrap();
+        assert!(ledger.lines().all(|line| line.contains(r#""scope":"crm""#)), "{ledger}");
+        let comments = comments(&fixture);
+        for (scope, name) in [("billing", "invoices"), ("crm", "crm"), ("crm", "crm_reader")] {
+            let marker = format!("{name}: [managed by rdsprov: environment=dev scope={scope} ");
+            assert!(comments.contains(&marker), "PostgreSQL {major}: {comments}");
+        }
+        for file in [&billing, &crm] {
+            let text = run(file, &["check", "--fail-on", "orphaned"], 0);
+            assert!(!text.contains("orphaned:"), "{text}");
+        }
+
+        std::fs::write(&billing, FEWER).unwrap();
+        let text = run(&billing, &["check", "--fail-on", "orphaned"], 2);
+        let orphans = text.split_once("\norphaned: ").unwrap().1;
+        assert!(orphans.contains("  database invoices, of application invoices"), "{text}");
+        assert!(orphans.contains("other scopes: 3 managed roles and databases"), "{text}");
+        assert!(!orphans.contains("crm"), "{text}");
+        let output = fixture.run(&billing, &["plan", "--env", "dev", "--format", "json"]);
+        let plan: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(plan["in_other_scopes"], 3);
+        assert_eq!(plan["origin"]["scope"], "billing");
+
+        // The retirement of another team's application finds nothing.
+        let state = fixture.catalog_state();
+        let text = run(&billing, &["retire", "crm", "--drop-role", "--allow", "drops_role"], 0);
+        assert!(text.contains("nothing-to-retire"), "{text}");
+        assert_eq!(fixture.catalog_state(), state, "PostgreSQL {major}");
+        run(&billing, &["retire", "invoices"], 0);
+        assert!(
+            fixture
+                .server
+                .sql_as("invoices_owner", &password("invoices"), "invoices", "SELECT 1")
+                .is_err()
+        );
+        run(&crm, &["check"], 0);
+    }
+}
+
+#[test]
+fn other_scope_is_taken_over_only_if_allowed() {
+    for major in versions() {
+        let (fixture, billing, crm) = two_teams(major);
+        let run = |file: &str, arguments: &[&str], code| {
+            let arguments = [arguments, &["--env", "dev"]].concat();
+            expect(&fixture.run(file, &arguments), code)
+        };
+        // A marker without a scope gets it without a hazard, and a plan with another scope is another one.
+        let unscoped = BILLING.replace("scope = \"billing\"\n", "");
+        std::fs::write(&billing, &unscoped).unwrap();
+        run(&billing, &["apply"], 0);
+        std::fs::write(&billing, BILLING).unwrap();
+        let text = run(&billing, &["apply"], 0);
+        assert!(
+            text.contains("~ alter role billing_owner: marker names scope billing\n"),
+            "{text}"
+        );
+        assert!(text.contains("~ alter database billing: marker names scope billing\n"), "{text}");
+        run(&billing, &["check"], 0);
+        run(&billing, &["plan", "--out", "saved.json"], 0);
+
+        // Another team declares the same database and its owner, with another attribute.
+        let taken = BILLING.replace("\"billing\"\napp", "\"crm\"\napp").replace(
+            "username = \"billing_owner\"",
+            "username = \"billing_owner\", connection_limit = 7",
+        );
+        for text in [&taken, &unscoped] {
+            std::fs::write(&crm, text).unwrap();
+            let state = fixture.catalog_state();
+            let output = run(&crm, &["apply"], 3);
+            assert!(output.contains("to apply this plan, add --allow changes_scope"), "{output}");
+            assert!(output.contains("[changes_scope]"), "{output}");
+            assert_eq!(fixture.catalog_state(), state, "PostgreSQL {major}");
+        }
+        std::fs::write(&crm, &taken).unwrap();
+        let text = run(&crm, &["plan"], 0);
+        for line in [
+            "~ alter role billing_owner: marker names scope crm instead of billing   [changes_scope]",
+            "~ alter role billing_owner: CONNECTION LIMIT 7   [changes_scope]",
+            "~ alter database billing: marker names scope crm instead of billing   [changes_scope]",
+        ] {
+            assert!(text.contains(line), "PostgreSQL {major}, {line}: {text}");
+        }
+        run(&crm, &["apply", "--allow", "changes_scope"], 0);
+        run(&crm, &["check"], 0);
+        assert!(run(&billing, &["check"], 2).contains("changes_scope"));
+        assert!(run(&billing, &["apply", "saved.json"], 3).contains("stale"));
+    }
+}
+
+/// The owner of a database can write any comment on it.
+#[test]
+fn owner_who_forges_the_scope_gains_nothing() {
+    for major in versions() {
+        let (fixture, billing, crm) = two_teams(major);
+        let run = |file: &str, arguments: &[&str], code| {
+            let arguments = [arguments, &["--env", "dev"]].concat();
+            expect(&fixture.run(file, &arguments), code)
+        };
+        run(&billing, &["apply"], 0);
+        run(&crm, &["apply"], 0);
+        let forged = |application: &str, scope: &str| {
+            let sql = format!(
+                "COMMENT ON DATABASE {application} IS '[managed by rdsprov: environment=dev \
+                 scope={scope} application={application} build_id=1 name=\"{application}\"]'"
+            );
+            let owner = format!("{application}_owner");
+            let (secret, database) = (password(application), application);
+            fixture.server.sql_as(&owner, &secret, database, &sql).unwrap();
+        };
+        // The marker is written again, without a hazard that would stop the others.
+        forged("invoices", "crm");
+        let text = run(&billing, &["apply"], 0);
+        assert!(text.contains("marker names scope billing instead of crm"), "{text}");
+        assert!(!text.contains("changes_scope"), "{text}");
+        run(&billing, &["check"], 0);
+
+        // An orphan stays an orphan of its scope, and is not one of another scope.
+        std::fs::write(&billing, FEWER).unwrap();
+        forged("invoices", "crm");
+        assert!(
+            run(&billing, &["plan"], 0).contains("  database invoices, of application invoices")
+        );
+        let text = run(&crm, &["check", "--fail-on", "orphaned"], 0);
+        assert!(text.contains("other scopes: 4 managed"), "{text}");
+        // Other definitions do not get the database because of its comment.
+        let state = fixture.catalog_state();
+        let drop = [
+            "retire",
+            "invoices",
+            "--drop-database",
+            "--without-backup",
+            "--confirm",
+            "invoices",
+            "--allow",
+            "drops_database",
+        ];
+        assert!(run(&crm, &drop, 0).contains("nothing-to-retire"));
+        assert_eq!(fixture.catalog_state(), state, "PostgreSQL {major}");
+
+        // A reader of another scope needs the hazard of a database of other definitions.
+        let reader = CRM.replace(
+            "crm_reports = { database_name = \"crm\"",
+            "crm_reports = { database_name = \"billing\"",
+        );
+        std::fs::write(&crm, reader).unwrap();
+        let text = run(&crm, &["plan"], 0);
+        assert!(text.contains("[widens_access]") && !text.contains("changes_scope"), "{text}");
+    }
+}
+
+#[test]
+fn scope_of_definitions_and_configuration_agree() {
+    let fixture = Fixture::new(versions()[0]);
+    let definitions = fixture.definitions(FEWER);
+    fixture.app("dev", "billing", "billing_owner");
+    let config = |text: &str| {
+        std::fs::write(fixture.path().join("rdsprov.toml"), text).unwrap();
+    };
+    let run = |arguments: &[&str], code| {
+        let arguments = [arguments, &["--env", "dev"]].concat();
+        expect(&fixture.run(&definitions, &arguments), code)
+    };
+    config("[definitions]\nscope = \"crm\"\n");
+    let text = run(&["plan"], 1);
+    assert!(text.contains("conflicting-variables"), "{text}");
+    assert!(text.contains("`scope` is \"billing\" here, but \"crm\" in rdsprov.toml"), "{text}");
+    config("[definitions]\nscope = \"crm\"\nignore_keys = [\"scope\"]\n");
+    assert!(run(&["plan"], 0).contains("environment dev, scope crm on "));
+    config("[definitions]\nscope = \"a b\"\n");
+    run(&["plan"], 64);
+    config("[definitions]\nscope = \"billing\"\n");
+    assert!(run(&["plan"], 0).contains("environment dev, scope billing on "));
+    let text = run(&["config"], 0);
+    let line = text.lines().find(|line| line.contains("definitions.scope")).unwrap();
+    assert!(line.contains("billing") && line.contains("rdsprov.toml"), "{line}");
+}
+
+/// Two teams have an application of the same name, and each has its own database for it.
+#[test]
+fn retire_drops_databases_of_its_scope_only() {
+    for major in versions() {
+        let (fixture, billing, crm) = two_teams(major);
+        let run = |file: &str, arguments: &[&str], code| {
+            let arguments = [arguments, &["--env", "dev"]].concat();
+            expect(&fixture.run(file, &arguments), code)
+        };
+        run(&billing, &["apply"], 0);
+        let secret = format!(
+            r#"{{"username": "crm_invoices_owner", "password": "{}"}}"#,
+            password("crm_invoices")
+        );
+        fixture.secret("crm/invoices", &secret);
+        let entry = "invoices = { database_name = \"crm_invoices\", \
+                     username = \"crm_invoices_owner\", secret = \"crm/invoices\" }";
+        let with_invoices =
+            CRM.replace("        crm  ", &format!("        {entry}\n        crm  "));
+        assert_ne!(with_invoices, CRM);
+        std::fs::write(&crm, with_invoices).unwrap();
+        run(&crm, &["apply"], 0);
+        std::fs::write(&crm, CRM).unwrap();
+        let drop = [
+            "retire",
+            "invoices",
+            "--drop-role",
+            "--drop-database",
+            "--without-backup",
+            "--confirm",
+            "crm_invoices",
+            "--confirm",
+            "invoices",
+            "--allow",
+            "drops_database,drops_role,revokes_access",
+        ];
+        run(&crm, &drop, 0);
+        let left = "SELECT string_agg(datname, ' ' ORDER BY datname) FROM pg_database
+             WHERE datname LIKE '%invoices'";
+        assert_eq!(fixture.query(left), "invoices", "PostgreSQL {major}");
+        run(&billing, &["check"], 0);
+    }
+}
