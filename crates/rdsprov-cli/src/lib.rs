@@ -112,6 +112,7 @@ fn command(arguments: &[OsString]) -> Exit {
             CliCommand::Delegate(options) => apply::delegate(options, detail).await,
             CliCommand::Rotate(options) => rotate::run(options, detail).await,
             CliCommand::Retire(options) => retire::run(options, detail).await,
+            CliCommand::Teardown(options) => retire::teardown(options, detail).await,
             CliCommand::Access(options) => match &options.fleet.fleet {
                 Some(file) => fleet::access(file, options, view).await,
                 None => access::run(options).await,

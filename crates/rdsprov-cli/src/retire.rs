@@ -1,14 +1,16 @@
-//! Implements `rdsprov retire`: options, output and confirmation. `rdsprov_core::session` retires.
+//! Implements `rdsprov retire` and `rdsprov teardown`: options, output and confirmation.
+//! `rdsprov_core::session` does the work.
 
 use std::collections::BTreeSet;
 
 use rdsprov_core::audit::Command;
 use rdsprov_core::desired::Backup;
 use rdsprov_core::plan::Detail;
-use rdsprov_core::session::{self, Retirement};
+use rdsprov_core::session::{self, Retirement, Setup};
+use rdsprov_core::text::visible;
 
 use crate::apply::{TerminalFrontend, View, report_outcome, run_options};
-use crate::args::RetireArgs;
+use crate::args::{DropArgs, RetireArgs, TeardownArgs};
 use crate::error::{CliError, Exit};
 use crate::output::counted;
 use crate::setup;
@@ -29,14 +31,9 @@ pub async fn run(options: &RetireArgs, detail: Detail) -> Result<Exit, CliError>
     let applications: BTreeSet<String> = options.applications.iter().cloned().collect();
     let count = applications.len();
     let mut retirement = Retirement::new(applications);
-    retirement.end_sessions = options.end_sessions;
     retirement.drop_role = options.drop_role;
     retirement.drop_database = options.drop_database;
-    retirement.backup = match &options.backup {
-        Some(path) => Some(Backup::File(path.clone())),
-        None => options.without_backup.then_some(Backup::Nothing),
-    };
-    retirement.confirm.clone_from(&options.confirm);
+    add_drops(&mut retirement, &options.drops);
     let setup = setup::builder(&options.common, config);
     let cancellation = &frontend.cancellation;
     let outcome = session::retire(setup, retirement, &wanted, &frontend, cancellation).await;
@@ -46,4 +43,38 @@ pub async fn run(options: &RetireArgs, detail: Detail) -> Result<Exit, CliError>
         counted(count, "application")
     );
     report_outcome(outcome, &frontend, &summary)
+}
+
+/// Implements `rdsprov teardown`.
+pub async fn teardown(options: &TeardownArgs, detail: Detail) -> Result<Exit, CliError> {
+    let (format, ask) = (options.output.format, !options.recording.yes);
+    let view = View { command: Command::Teardown, format, detail, ask };
+    let (config, frontend) =
+        TerminalFrontend::new(view, options.config.as_deref(), &options.recording)?;
+    let mut wanted = run_options(&options.recording);
+    wanted.server = (&options.server).into();
+    wanted.environment.clone_from(&options.env);
+    let mut retirement = Retirement::default();
+    add_drops(&mut retirement, &options.drops);
+    let mut setup = Setup::builder().config(config);
+    if let Some(environment) = &options.env {
+        setup = setup.environment(environment);
+    }
+    let cancellation = &frontend.cancellation;
+    let outcome = session::teardown(setup, retirement, &wanted, &frontend, cancellation).await;
+    let build = visible(options.server.build_id.as_deref().unwrap_or_default());
+    let summary = format!(
+        "{} What build {build} created in this environment is dropped.",
+        frontend.applied(&outcome)
+    );
+    report_outcome(outcome, &frontend, &summary)
+}
+
+fn add_drops(retirement: &mut Retirement, options: &DropArgs) {
+    retirement.end_sessions = options.end_sessions;
+    retirement.backup = match &options.backup {
+        Some(path) => Some(Backup::File(path.clone())),
+        None => options.without_backup.then_some(Backup::Nothing),
+    };
+    retirement.confirm.clone_from(&options.confirm);
 }

@@ -151,6 +151,8 @@ pub struct EnvironmentSection {
     /// The approval policy; `None` means that of the built-in environment of
     /// this name, otherwise [`ApprovalPolicy::Required`].
     pub approval: Option<ApprovalPolicy>,
+    /// Whether `rdsprov teardown` may drop what a build has created in the environment.
+    pub ephemeral: bool,
     /// The values of keys that an application does not set. They take precedence over
     /// [`Config::defaults`].
     pub defaults: Defaults,
@@ -234,7 +236,10 @@ impl Config {
     #[must_use]
     pub fn policy(&self, environment: &str) -> Option<Policy> {
         match self.environments.get(environment) {
-            Some(declared) => Some(Policy::declared(environment, declared.approval)),
+            Some(declared) => {
+                let policy = Policy::declared(environment, declared.approval);
+                Some(policy.ephemeral(declared.ephemeral))
+            }
             None => Policy::built_in(environment),
         }
     }
@@ -349,5 +354,6 @@ mod tests {
         }
         assert!(definitions.one_role_one_file);
         assert!(environments.values().any(|environment| environment.approval.is_some()));
+        assert!(environments.values().any(|environment| environment.ephemeral));
     }
 }

@@ -284,6 +284,10 @@ pub struct Desired {
     /// The applications that are not declared and whose roles are retired, see [`Desired::retire`].
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub orphans: BTreeSet<ApplicationName>,
+    /// The build whose roles and databases are dropped, see `rdsprov teardown`. The desired state then
+    /// declares nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub torn_down_build: Option<String>,
     /// Whether the sessions of retired roles are ended.
     #[serde(skip_serializing_if = "is_false")]
     pub ends_sessions: bool,
@@ -433,6 +437,7 @@ impl Desired {
             only: BTreeSet::new(),
             additive: false,
             orphans: BTreeSet::new(),
+            torn_down_build: None,
             ends_sessions: false,
             drops_roles: false,
             drops_databases: None,
@@ -489,6 +494,7 @@ impl Desired {
             only: BTreeSet::new(),
             additive: false,
             orphans: BTreeSet::new(),
+            torn_down_build: None,
             ends_sessions: false,
             drops_roles: false,
             drops_databases: None,

@@ -135,6 +135,8 @@ named_enum! {
         PlanFileChanged,
         ServerMismatch,
         NotConfirmed,
+        DropNotConfirmed,
+        EnvironmentNotEphemeral,
         // Execution, records and output.
         StatementFailed,
         BlueGreenInProgress,
@@ -274,6 +276,8 @@ impl ErrorCode {
             Self::PlanFileChanged => text!("plan-file-changed"),
             Self::ServerMismatch => text!("server-mismatch"),
             Self::NotConfirmed => text!("not-confirmed"),
+            Self::DropNotConfirmed => text!("drop-not-confirmed"),
+            Self::EnvironmentNotEphemeral => text!("environment-not-ephemeral"),
             Self::StatementFailed => text!("statement-failed"),
             Self::BlueGreenInProgress => text!("blue-green-in-progress"),
             Self::LoginPrevented => text!("login-prevented"),

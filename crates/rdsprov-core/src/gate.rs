@@ -10,6 +10,7 @@ use crate::hint;
 use crate::hint::{Hint, Opt, Part};
 #[cfg(feature = "postgres")]
 use crate::name::ApplicationName;
+use crate::name::DatabaseName;
 use crate::plan::{Hazard, Plan, Step};
 use crate::policy::{ApprovalPolicy, Policy};
 
@@ -59,6 +60,20 @@ pub enum GateError {
         /// The text of the approval.
         value: String,
     },
+    /// A teardown is only for ephemeral environments.
+    #[error(
+        "environment `{environment}` is not declared as ephemeral, so that nothing in it is torn down"
+    )]
+    NotEphemeral {
+        /// The name of the environment.
+        environment: String,
+    },
+    /// The name of a database that is to be dropped was not given, or not on the terminal.
+    #[error("database {database} is to be dropped, and its name was not given as a confirmation")]
+    DropUnconfirmed {
+        /// The name of the database.
+        database: DatabaseName,
+    },
     /// The plan contains hazards that were not allowed by name.
     #[error(
         "the plan contains hazards that are not allowed in environment `{environment}`: {}",
@@ -91,6 +106,8 @@ impl GateError {
             Self::Stale { .. } => ErrorCode::PlanStale,
             Self::OtherEnvironment { .. } => ErrorCode::EnvironmentMismatch,
             Self::InvalidApproval { .. } => ErrorCode::InvalidApproval,
+            Self::NotEphemeral { .. } => ErrorCode::EnvironmentNotEphemeral,
+            Self::DropUnconfirmed { .. } => ErrorCode::DropNotConfirmed,
             Self::Hazards { .. } => ErrorCode::HazardsNotAllowed,
         }
     }
@@ -122,6 +139,13 @@ impl GateError {
                 (Opt::Approval, "sha256:…"),
                 " with the digest of a plan"
             ],
+            Self::NotEphemeral { environment } => format!(
+                "check the environment; if each build may be torn down in it, write `ephemeral = true` below `[environments.{environment}]` in rdsprov.toml"
+            )
+            .into(),
+            Self::DropUnconfirmed { database } => {
+                hint!["review the plan, then add ", (Opt::Confirm, database)]
+            }
             Self::Hazards { hazards, .. } => {
                 let allow =
                     hazards.keys().flat_map(|hazard| [" ".into(), (Opt::Allow, hazard).into()]);
@@ -199,6 +223,17 @@ impl Policy {
             (ApprovalPolicy::None, Err(_)) => Ok(Approval::Nothing),
             (_, approval) => approval,
         }
+    }
+
+    /// Checks that the roles and databases of a build may be torn down.
+    ///
+    /// # Errors
+    /// Returns [`GateError::NotEphemeral`].
+    pub fn check_ephemeral(&self) -> Result<(), GateError> {
+        if self.is_ephemeral() {
+            return Ok(());
+        }
+        Err(GateError::NotEphemeral { environment: self.environment().to_owned() })
     }
 
     /// Checks that a plan may be applied: that it is approved, and that each of its hazards is

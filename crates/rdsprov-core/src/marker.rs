@@ -17,6 +17,10 @@ pub struct Marker {
     pub scope: Option<String>,
     /// The key of the application that created the role or database.
     pub application: String,
+    /// The id of the build that created or adopted the role or database, as the marker contains it.
+    /// `None` in a marker that the running build writes for something that it creates or adopts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub build_id: Option<String>,
     /// The name of the role or database when the marker was written. If it differs from the current
     /// name, the object was renamed.
     pub name: String,
@@ -27,7 +31,8 @@ pub struct Marker {
     /// application cannot change it in its definitions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret: Option<String>,
-    /// Whether the role existed before it was managed: it was adopted. `false` for a database.
+    /// Whether the role or database existed before it was managed: it was adopted. The marker of a
+    /// database that its owner had removed says so as well, because nothing shows who created it.
     #[serde(default)]
     pub adopted: bool,
     /// The databases without an owner entry that are managed because of this role, which has access
@@ -53,11 +58,12 @@ impl Marker {
     /// let marker = Marker {
     ///     environment: "dev".into(),
     ///     application: "keycloak".into(),
+    ///     build_id: Some("build-7".into()),
     ///     name: "kc".into(),
     ///     secret: Some("dev/kc".into()),
     ///     ..Marker::default()
     /// };
-    /// let comment = marker.append_to(Some("ask Ada first"), "build-7");
+    /// let comment = marker.append_to(Some("ask Ada first"), "build-8");
     /// assert_eq!(
     ///     comment,
     ///     "ask Ada first\n[managed by rdsprov: environment=dev application=keycloak \
@@ -95,6 +101,7 @@ impl Marker {
             environment: value("environment")?,
             scope: value("scope"),
             application: value("application")?,
+            build_id: value("build_id"),
             name,
             secret,
             adopted: adopted.is_some(),
@@ -125,14 +132,23 @@ impl Marker {
         (!rest.is_empty()).then(|| rest.to_owned())
     }
 
-    /// Returns a comment with this marker as its last line.
+    /// Returns whether a build has created what carries the marker. What the build has adopted existed
+    /// before.
+    #[must_use]
+    pub fn is_created_by(&self, build_id: &str) -> bool {
+        !self.adopted && self.is_of_build(build_id)
+    }
+
+    /// Returns whether a build has created or adopted what carries the marker.
+    #[must_use]
+    pub fn is_of_build(&self, build_id: &str) -> bool {
+        self.build_id.as_ref().is_some_and(|recorded| *recorded == written_build_id(build_id))
+    }
+
+    /// Returns a comment with this marker as its last line. `build_id` is that of the running build.
     #[must_use]
     pub fn append_to(&self, comment: Option<&str>, build_id: &str) -> String {
-        // The build id is an input of the run. It must not end the marker or start another key.
-        let build_id: String = build_id
-            .chars()
-            .map(|c| if c.is_whitespace() || c.is_control() || c == ']' { '_' } else { c })
-            .collect();
+        let build_id = written_build_id(self.build_id.as_deref().unwrap_or(build_id));
         let quoted = |text: &str| serde_json::Value::from(text).to_string();
         let secret = self.secret.as_deref().map(|id| format!(" secret={}", quoted(id)));
         let adopted = if self.adopted { " adopted" } else { "" };
@@ -156,6 +172,13 @@ impl Marker {
     }
 }
 
+/// Returns a build id as a marker contains it. It is an input of the run, and must not end the marker or
+/// start another key.
+fn written_build_id(build_id: &str) -> String {
+    let is_replaced = |c: char| c.is_whitespace() || c.is_control() || c == ']';
+    build_id.chars().map(|c| if is_replaced(c) { '_' } else { c }).collect()
+}
+
 /// Reads a JSON value at the start of a text. Returns it, and the text after it.
 fn json_value<T: DeserializeOwned>(text: &str) -> Option<(T, &str)> {
     let mut values = serde_json::Deserializer::from_str(text).into_iter::<T>();
@@ -166,6 +189,18 @@ fn json_value<T: DeserializeOwned>(text: &str) -> Option<(T, &str)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn build_of_creation_is_kept() {
+        let new = Marker { environment: "dev".to_owned(), ..Marker::default() };
+        let found = Marker::find(&new.append_to(None, "a b]")).unwrap();
+        assert_eq!(found.build_id.as_deref(), Some("a_b_"));
+        assert!(found.is_created_by("a b]") && !found.is_created_by("a"));
+        assert_eq!(Marker::find(&found.append_to(None, "later")).as_ref(), Some(&found));
+        let adopted = Marker { adopted: true, ..found };
+        assert!(!adopted.is_created_by("a b]") && adopted.is_of_build("a b]"));
+        assert!(!new.is_of_build(""));
+    }
 
     /// A name or secret that looks like another field does not become one.
     #[test]
@@ -186,12 +221,13 @@ mod tests {
                             environment: "dev".to_owned(),
                             scope: adopted.then(|| "platform".to_owned()),
                             application: "a".to_owned(),
+                            build_id: Some("7".to_owned()),
                             name: text.to_owned(),
                             secret: secret.clone(),
                             adopted,
                             databases: databases.iter().cloned().collect(),
                         };
-                        assert_eq!(Marker::find(&marker.append_to(None, "7")), Some(marker));
+                        assert_eq!(Marker::find(&marker.append_to(None, "8")), Some(marker));
                     }
                 }
             }

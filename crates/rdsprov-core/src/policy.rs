@@ -62,6 +62,7 @@ pub struct Policy {
     environment: String,
     approval: ApprovalPolicy,
     allows_all_hazards: bool,
+    is_ephemeral: bool,
 }
 
 impl Policy {
@@ -79,6 +80,7 @@ impl Policy {
             environment: environment.to_owned(),
             approval: *approval,
             allows_all_hazards: *approval == ApprovalPolicy::None,
+            is_ephemeral: false,
         })
     }
 
@@ -91,6 +93,7 @@ impl Policy {
             environment: environment.to_owned(),
             approval: ApprovalPolicy::Required,
             allows_all_hazards: false,
+            is_ephemeral: false,
         });
         let approval = approval.unwrap_or(built_in.approval);
         Self {
@@ -117,6 +120,13 @@ impl Policy {
         Self { allows_all_hazards: false, ..self }
     }
 
+    /// Returns the policy of an environment that is ephemeral, or not: what a build has created in an
+    /// ephemeral one may be torn down. No built-in environment is ephemeral.
+    #[must_use]
+    pub fn ephemeral(self, is_ephemeral: bool) -> Self {
+        Self { is_ephemeral, ..self }
+    }
+
     /// Returns the name of the environment.
     #[must_use]
     pub fn environment(&self) -> &str {
@@ -127,6 +137,12 @@ impl Policy {
     #[must_use]
     pub fn approval(&self) -> ApprovalPolicy {
         self.approval
+    }
+
+    /// Returns whether the configuration declares the environment as ephemeral.
+    #[must_use]
+    pub fn is_ephemeral(&self) -> bool {
+        self.is_ephemeral
     }
 
     /// Returns whether a plan may contain hazards without their being allowed by name. It may not

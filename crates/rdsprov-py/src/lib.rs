@@ -57,7 +57,7 @@ mod _rdsprov {
     #[pymodule_export]
     use crate::plan::{Plan, restore_plan};
     #[pymodule_export]
-    use crate::runs::{apply, delegate, retire, rotate};
+    use crate::runs::{apply, delegate, retire, rotate, teardown};
     #[pymodule_export]
     use crate::saved::SavedPlan;
     #[pymodule_export]

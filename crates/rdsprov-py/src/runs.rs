@@ -1,4 +1,5 @@
-//! The functions of the Python module that change a server: `apply`, `rotate`, `retire` and `delegate`.
+//! The functions of the Python module that change a server: `apply`, `rotate`, `retire`, `teardown` and
+//! `delegate`.
 //!
 //! Each converts its keywords to the options of a run, and the outcome of the run to a value or an exception.
 
@@ -13,7 +14,7 @@ use rdsprov_core::desired::Backup;
 use rdsprov_core::plan::{Step, Transaction};
 use rdsprov_core::session::{
     self, ApplyOptions, Cancellation, Completion, Delegation, Frontend, Notice, Outcome,
-    PlanSource, Retirement, RunOptions, SetupBuilder,
+    PlanSource, Retirement, RunOptions, Setup, SetupBuilder,
 };
 use rdsprov_core::step_result::{StepResult, StepStatus};
 use serde_json::{Value, json};
@@ -124,21 +125,35 @@ pub fn retire<'py>(
     let run = Run::new(py, keywords)?;
     let (builder, wanted) = (run.builder(definitions)?, run.options()?);
     let mut retirement = Retirement::new(applications);
-    retirement.end_sessions = run.keywords.flag("end_sessions")?;
     retirement.drop_role = run.keywords.flag("drop_role")?;
     retirement.drop_database = run.keywords.flag("drop_database")?;
-    let without_backup = run.keywords.flag("without_backup")?;
-    retirement.backup = match run.keywords.given("backup")? {
-        Some(_) if without_backup => {
-            let message = "`backup=` and `without_backup=` contradict each other";
-            return Err(errors::usage(py, message));
-        }
-        Some(path) => Some(Backup::File(path)),
-        None => without_backup.then_some(Backup::Nothing),
-    };
-    retirement.confirm = run.keywords.given("confirm")?.unwrap_or_default();
+    run.add_drops(py, &mut retirement)?;
     run.execute(py, None, |frontend, cancellation| {
         session::retire(builder, retirement, &wanted, frontend, cancellation)
+    })
+}
+
+/// Implements `rdsprov.teardown`.
+#[pyfunction]
+#[pyo3(signature = (environment, build_id, **keywords))]
+pub fn teardown<'py>(
+    py: Python<'py>,
+    environment: String,
+    build_id: String,
+    keywords: Option<Bound<'py, PyDict>>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let run = Run::new(py, keywords)?;
+    let mut wanted = run.options()?;
+    wanted.server.build_id = Some(build_id);
+    wanted.environment = Some(environment.clone());
+    let mut retirement = Retirement::default();
+    run.add_drops(py, &mut retirement)?;
+    let config = run.keywords.path("config")?;
+    let config = session::config(config.as_deref());
+    let config = config.map_err(|error| errors::to_exception(py, &error))?;
+    let builder = Setup::builder().config(config).environment(environment);
+    run.execute(py, None, |frontend, cancellation| {
+        session::teardown(builder, retirement, &wanted, frontend, cancellation)
     })
 }
 
@@ -187,6 +202,22 @@ impl<'py> Run<'py> {
         let (environment, adopt, config) = self.keywords.reading()?;
         let builder = definitions.get().builder(environment, &adopt, config);
         builder.map_err(|error| errors::to_exception(definitions.py(), &error))
+    }
+
+    /// Adds the options of the functions that drop databases.
+    fn add_drops(&self, py: Python<'py>, retirement: &mut Retirement) -> PyResult<()> {
+        retirement.end_sessions = self.keywords.flag("end_sessions")?;
+        let without_backup = self.keywords.flag("without_backup")?;
+        retirement.backup = match self.keywords.given("backup")? {
+            Some(_) if without_backup => {
+                let message = "`backup=` and `without_backup=` contradict each other";
+                return Err(errors::usage(py, message));
+            }
+            Some(path) => Some(Backup::File(path)),
+            None => without_backup.then_some(Backup::Nothing),
+        };
+        retirement.confirm = self.keywords.given("confirm")?.unwrap_or_default();
+        Ok(())
     }
 
     /// Returns the options that all runs have.

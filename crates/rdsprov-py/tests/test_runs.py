@@ -142,7 +142,7 @@ def test_retire_drops_databases(workspace: Workspace) -> None:
         rdsprov.retire(ended, ENTRIES, **words)
     with pytest.raises(rdsprov.UsageError, match="contradict"):
         rdsprov.retire(ended, ENTRIES, backup="x", without_backup=True, **words)
-    with pytest.raises(rdsprov.UsageError, match='`confirm="shop"`|`confirm=\\["shop"\\]`'):
+    with pytest.raises(rdsprov.ApprovalRequired, match='`confirm="shop"`|`confirm=\\["shop"\\]`'):
         rdsprov.retire(ended, ENTRIES, without_backup=True, **words)
     count = "SELECT count(*) FROM pg_database WHERE datname = 'shop'"
     assert workspace.server.sql(count) == "1"
@@ -150,6 +150,30 @@ def test_retire_drops_databases(workspace: Workspace) -> None:
         ended, ENTRIES, without_backup=True, confirm=["shop"], **words
     ).converged
     assert workspace.server.sql(count) == "0"
+
+
+def test_teardown(workspace: Workspace) -> None:
+    config = workspace.directory / "ephemeral.toml"
+    config.write_text("[environments.dev]\nephemeral = true\n")
+    definitions = declare(workspace)
+    built = rdsprov.apply(rdsprov.plan(definitions, **workspace.options), build_id="b1")
+    assert built.converged
+    environment = workspace.options["environment"]
+    words: dict[str, Any] = {
+        name: value for name, value in workspace.options.items() if name != "environment"
+    }
+    words.update(without_backup=True, confirm=["shop"], allow=["drops_role", "drops_database"])
+    with pytest.raises(rdsprov.ApprovalRequired, match="ephemeral") as caught:
+        rdsprov.teardown(environment, "b1", **words)
+    assert caught.value.code == "environment-not-ephemeral"
+    words["config"] = config
+    with pytest.raises(rdsprov.UsageError, match="build_id"):
+        rdsprov.teardown(environment, "", **words)
+    assert not rdsprov.teardown(environment, "b2", **words).committed
+    outcome = rdsprov.Session(environment=environment).teardown(environment, "b1", **words)
+    assert outcome.converged and outcome.committed
+    names = "SELECT count(*) FROM pg_roles WHERE rolname ~ '^shop'"
+    assert workspace.server.sql(names) == "0"
 
 
 @pytest.fixture(scope="module")

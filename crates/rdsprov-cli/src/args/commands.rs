@@ -178,12 +178,6 @@ pub struct RetireArgs {
     /// End the access of these applications
     #[arg(value_name = "APPLICATION")]
     pub applications: Vec<String>,
-    /// End the sessions of their roles as well
-    ///
-    /// Without this flag, a session that is connected stays until its client ends it. It has lost the
-    /// privileges of its role all the same.
-    #[arg(long, help_heading = EXECUTION)]
-    pub end_sessions: bool,
     /// Drop their roles as well
     ///
     /// A role that still owns objects is refused, with a list of them. Needs `--allow drops_role` in
@@ -196,6 +190,53 @@ pub struct RetireArgs {
     /// `--without-backup`, the name of the database, and `--allow drops_database` in every environment.
     #[arg(long, help_heading = EXECUTION)]
     pub drop_database: bool,
+    #[command(flatten)]
+    pub drops: DropArgs,
+    #[command(flatten)]
+    pub common: CommonArgs,
+    #[command(flatten)]
+    pub server: ServerArgs,
+    #[command(flatten)]
+    pub recording: RecordingArgs,
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
+
+#[derive(Debug, Args)]
+pub struct TeardownArgs {
+    /// Select the environment, which rdsprov.toml declares as ephemeral
+    ///
+    /// `--build-id` selects the build.
+    #[arg(
+        long,
+        alias = "environment",
+        env = "RDSPROV_ENV",
+        value_name = "NAME",
+        help_heading = DEFINITIONS
+    )]
+    pub env: Option<String>,
+    /// Use this configuration file [default: rdsprov.toml, if it exists]
+    #[arg(long, env = "RDSPROV_CONFIG", value_name = "FILE", help_heading = DEFINITIONS)]
+    pub config: Option<PathBuf>,
+    #[command(flatten)]
+    pub drops: DropArgs,
+    #[command(flatten)]
+    pub server: ServerArgs,
+    #[command(flatten)]
+    pub recording: RecordingArgs,
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
+
+/// The flags of the commands that drop roles and databases.
+#[derive(Debug, Args)]
+pub struct DropArgs {
+    /// End the sessions of the roles as well
+    ///
+    /// Without this flag, a session that is connected stays until its client ends it. It has lost the
+    /// privileges of its role all the same.
+    #[arg(long, help_heading = EXECUTION)]
+    pub end_sessions: bool,
     /// Name the dump of the databases that are dropped
     ///
     /// The file must exist and is not read. Its path is in the plan and the records.
@@ -209,14 +250,6 @@ pub struct RetireArgs {
     /// Without this flag, the name must be typed on the terminal. May be given several times.
     #[arg(long, value_name = "DATABASE", help_heading = APPROVAL)]
     pub confirm: Vec<String>,
-    #[command(flatten)]
-    pub common: CommonArgs,
-    #[command(flatten)]
-    pub server: ServerArgs,
-    #[command(flatten)]
-    pub recording: RecordingArgs,
-    #[command(flatten)]
-    pub output: OutputArgs,
 }
 
 #[derive(Debug, Args)]

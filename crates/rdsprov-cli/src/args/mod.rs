@@ -32,9 +32,9 @@ use rdsprov_core::schema::Document;
 use rdsprov_core::server::BundledCertificates;
 
 pub use commands::{
-    AccessArgs, ApplyArgs, CheckArgs, ConfigArgs, DelegateArgs, ExportArgs, FindingsFormat,
-    GraphArgs, ManArgs, PlanArgs, PreflightArgs, ReportArgs, RetireArgs, RotateArgs, ValidateArgs,
-    VerifyArgs,
+    AccessArgs, ApplyArgs, CheckArgs, ConfigArgs, DelegateArgs, DropArgs, ExportArgs,
+    FindingsFormat, GraphArgs, ManArgs, PlanArgs, PreflightArgs, ReportArgs, RetireArgs,
+    RotateArgs, TeardownArgs, ValidateArgs, VerifyArgs,
 };
 pub use flags::{
     AccessFormat, AdminAuthArg, AuditStdout, CommonArgs, Format, RecordArgs, RecordingArgs,
@@ -179,6 +179,13 @@ pub enum CliCommand {
     /// more. Objects and data stay.
     #[command(after_help = APPROVAL_HELP)]
     Retire(RetireArgs),
+    /// Drop what a build has created in an ephemeral environment
+    ///
+    /// Finds the roles and databases of the build by their markers, and reads no definitions. What
+    /// other builds created and what the build adopted stays. Nothing is dropped if a part of it is
+    /// used otherwise.
+    #[command(after_help = APPROVAL_HELP)]
+    Teardown(TeardownArgs),
     /// Create a role that replaces the master user as administrator
     ///
     /// Runs as the master user. Afterwards, the other commands can use the secret of the new role
@@ -321,6 +328,7 @@ impl CliCommand {
             | Self::Export(ExportArgs { server, .. })
             | Self::Rotate(RotateArgs { server, .. })
             | Self::Retire(RetireArgs { server, .. })
+            | Self::Teardown(TeardownArgs { server, .. })
             | Self::Config(ConfigArgs { server, .. })
             | Self::Delegate(DelegateArgs { server, .. }) => Some(server),
             Self::Validate(_)

@@ -156,8 +156,13 @@ impl Fixture {
 
     /// Returns `rdsprov export` in the environment `dev`.
     pub fn export(&self, arguments: &[&str]) -> Command {
+        self.without_definitions(&[&["export", "--env", "dev"], arguments].concat())
+    }
+
+    /// Returns a command that reads no definitions.
+    pub fn without_definitions(&self, arguments: &[&str]) -> Command {
         let mut command = self.program();
-        command.args(["export", "--env", "dev"]).args(arguments);
+        command.args(arguments);
         self.with_server(&mut command);
         command
     }

@@ -11,7 +11,7 @@ const DOCUMENT: &str = include_str!("../../../../docs/iam.md");
 
 /// The commands by their headings, with their arguments and exit codes. Commands that only read
 /// precede the one that changes their input.
-const COMMANDS: [(&str, &[&str], i32); 19] = [
+const COMMANDS: [(&str, &[&str], i32); 20] = [
     ("validate", &["validate"], 0),
     ("plan", &["plan", "--out", "plan.json"], 0),
     ("check", &["check"], 2),
@@ -22,6 +22,7 @@ const COMMANDS: [(&str, &[&str], i32); 19] = [
     ("apply", &["apply", "--audit-ledger", "ledger.jsonl"], 0),
     ("rotate", &["rotate", "keycloak"], 0),
     ("retire", &["retire", "former"], 0),
+    ("teardown", &["teardown", "--env", "dev", "--build-id", "none", "--without-backup"], 0),
     ("delegate", &[], 0),
     ("access", &["access"], 0),
     // The fixture runs it with fixed arguments.
@@ -90,6 +91,8 @@ fn commands_make_only_documented_calls() {
     let fixture = Fixture::with_secrets_manager(versions()[0]);
     fixture.app("dev", "keycloak", "keycloak_user");
     fixture.app("dev", "backstage", "backstage_user");
+    let config = "[environments.dev]\nephemeral = true\n";
+    std::fs::write(fixture.path().join("rdsprov.toml"), config).unwrap();
     let manager = fixture.secrets_manager.as_ref().unwrap();
     let plain = HttpProxy::start(manager, |_| None).unwrap();
     // Without permission for BatchGetSecretValue, each secret is read by its own call.
@@ -105,6 +108,8 @@ fn commands_make_only_documented_calls() {
                 fixture.delegate("dev")
             } else if command == "export" {
                 fixture.export(&[])
+            } else if command == "teardown" {
+                fixture.without_definitions(arguments)
             } else if WITHOUT_DEFINITIONS.contains(&command) {
                 let mut program = fixture.program();
                 program.args(arguments);

@@ -80,6 +80,7 @@ mod shapes;
 mod silent_server;
 mod site_policy;
 mod stored_settings;
+mod teardown;
 mod template_attacks;
 mod terraform;
 mod tls;

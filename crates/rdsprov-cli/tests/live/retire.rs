@@ -292,9 +292,11 @@ fn roles_and_databases_are_dropped() {
         assert!(output.contains("the dump `none.dump` cannot be used"), "{output}");
         let output = hr(&[&DROPS, &["--backup", "."]], 64);
         assert!(output.contains("it is not a regular file"), "{output}");
-        let output = hr(&[&DROPS, &["--without-backup"]], 64);
+        let output = hr(&[&DROPS, &["--without-backup"]], 3);
+        assert!(output.contains("error[drop-not-confirmed]"), "{output}");
         assert!(output.contains("hint: review the plan, then add --confirm hr"), "{output}");
-        hr(&[&DROPS, &["--without-backup", "--confirm", "shop"]], 64);
+        let output = hr(&[&DROPS, &["--without-backup", "--confirm", "shop"]], 3);
+        assert!(output.contains("database hr is to be dropped, and its name was not"), "{output}");
         let output = hr(&[&DROPS[..2], &CONFIRMED], 3);
         assert!(output.contains("drops_role (1 change), drops_database (2 changes)"), "{output}");
         // Another application still uses the database.

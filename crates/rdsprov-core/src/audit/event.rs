@@ -22,6 +22,8 @@ named_enum! {
         Rotate,
         /// Ends the access of applications.
         Retire,
+        /// Drops what a build has created.
+        Teardown,
         /// Creates a delegate, which can then be the administrator.
         Delegate,
     }

@@ -144,6 +144,7 @@ impl EventRecorder {
         // A rotation and a restricted plan contain the steps of some applications only.
         let shows_all = same_definitions
             && plan.origin.only.is_empty()
+            && plan.origin.torn_down_build.is_none()
             && plan.refusals.is_empty()
             && plan.deferred.is_empty()
             && self.command != Command::Rotate;

@@ -32,11 +32,13 @@ impl Plan {
     /// `findings` (see [`crate::secrets`]) and its own.
     #[must_use]
     pub fn new(desired: &Desired, observed: &Observed, findings: SecretFindings) -> Self {
-        let desired = &*retire::with_orphans(desired, observed);
+        let declared = desired;
+        let desired = &*retire::with_orphans(declared, observed);
         let mut planner = Planner::new(desired, observed, findings);
         planner.note_nothing_to_retire();
         let mut changes = Changes { cluster: planner.roles(), ..Changes::default() };
         let dropped = planner.dropped_databases();
+        planner.note_left_by_teardown(&dropped);
         for (name, database) in desired.selected_databases() {
             if dropped.contains(name) || planner.is_out_of_reach(name, database) {
                 continue;
@@ -88,6 +90,15 @@ impl Plan {
         plan.in_other_scopes = in_other_scopes;
         plan.undeclared = orphans::undeclared(desired, observed);
         plan.applications = applications(desired);
+        // A retired role that is not declared can have privileges in each managed database.
+        let touched: BTreeSet<_> = plan.steps().map(|step| (&step.role, &step.database)).collect();
+        let is_touched = |one: &PlannedApplication| {
+            declared.roles.contains_key(&one.role)
+                || dropped.contains(&one.database)
+                || touched.contains(&(&Some(one.role.clone()), &Some(one.database.clone())))
+        };
+        let applications = plan.applications.iter().filter(|one| is_touched(one));
+        plan.applications = applications.cloned().collect();
         plan
     }
 }

@@ -111,6 +111,9 @@ impl Plan {
                 };
                 format!("Nothing to do{only}: {changes}.")
             }
+            0 if let Some(build) = &self.origin.torn_down_build => {
+                format!("Nothing to do: no role or database that build {build} created is left.")
+            }
             0 if self.applications.is_empty() && self.origin.only.is_empty() => {
                 "Nothing to do: no applications are declared.".to_owned()
             }

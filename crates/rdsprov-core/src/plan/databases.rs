@@ -342,7 +342,12 @@ impl<'a> Planner<'a> {
             steps.push(step);
         };
         let marker = || {
-            let marker = self.marker(application, name.as_str());
+            let recorded = believed.as_ref().filter(|_| !restores_marker);
+            let marker = Marker {
+                adopted: recorded.is_none_or(|old| old.adopted),
+                build_id: recorded.and_then(|old| old.build_id.clone()),
+                ..self.marker(application, name.as_str())
+            };
             let comment = seen.comment.as_deref();
             let taken_over = believed.as_ref().and_then(|one| self.desired.takes_over(one));
             let comment = match restores_marker || believed.is_none() || taken_over.is_some() {

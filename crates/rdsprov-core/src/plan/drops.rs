@@ -1,4 +1,4 @@
-//! Plans `DROP DATABASE` and `DROP ROLE` for what retired roles leave behind.
+//! Plans `DROP DATABASE` and `DROP ROLE` for what retired roles leave behind, and for a teardown.
 //!
 //! Only its owner can drop a database, and not in a transaction. So a transaction makes the administrator
 //! the owner and prevents new sessions, and the database is dropped after its commit. An interrupted run
@@ -12,27 +12,36 @@ use super::scopes::scope_of_database;
 use super::{Action, Hazard, MembershipOption, RefusalKind, Scope, Step, Transaction, sql, words};
 use crate::desired::{self, Backup};
 use crate::marker::Marker;
-use crate::name::{DatabaseName, RoleName};
+use crate::name::{ApplicationName, DatabaseName, RoleName};
 use crate::observed::{self, DependencyKind, RoleDependency};
 use crate::privilege::AccessLevel;
 use crate::rotation_clone::RotationClone;
 
 impl Planner<'_> {
     /// Returns the databases to drop: those of the selected applications that a retired role owns, or to
-    /// which no entry gives access, and those that an interrupted run has prepared.
+    /// which no entry gives access, and those that an interrupted run has prepared. A teardown drops those
+    /// that its build created.
     pub(super) fn dropped_databases(&self) -> BTreeSet<DatabaseName> {
         let is_dropped = |name: &DatabaseName, entry: &desired::Database| {
             let seen = self.observed.databases.get(name)?;
             let marker = self.believed_marker(name, entry, seen)?;
-            let is_selected = self.desired.manages(Some(&marker))
-                && self.is_of_scope(name, seen, &marker)
-                && self.desired.only.iter().any(|one| one.as_str() == marker.application);
             let owner = self.desired.roles.get(&seen.owner);
-            let is_left = owner.is_some_and(desired::Role::is_retired)
+            let owner_leaves = owner.is_some_and(desired::Role::is_retired)
                 && self.desired.selects_role(&seen.owner)
-                || entry.is_retired()
                 || self.is_prepared(seen);
-            (is_selected && is_left).then(|| name.clone())
+            let is_left = match &self.desired.torn_down_build {
+                Some(build) => {
+                    let is_of_environment = marker.environment == self.desired.environment;
+                    is_of_environment && marker.is_created_by(build) && owner_leaves
+                }
+                None => {
+                    let mut selected = self.desired.only.iter();
+                    self.desired.manages(Some(&marker))
+                        && selected.any(|one| one.as_str() == marker.application)
+                        && (owner_leaves || entry.is_retired())
+                }
+            };
+            (is_left && self.is_of_scope(name, seen, &marker)).then(|| name.clone())
         };
         let databases = self.desired.databases.iter();
         let databases = databases.filter(|_| self.desired.drops_databases.is_some());
@@ -129,6 +138,9 @@ impl Planner<'_> {
             let (application, level) = (&one.application, one.level);
             return Some(format!("application {application} uses it as {level}"));
         }
+        if let Some(other) = self.other_user(name) {
+            return Some(other);
+        }
         let is_ended = |role: &RoleName| {
             let of = RotationClone::role_for(role);
             let mut names = std::iter::once(role).chain(&of);
@@ -142,6 +154,23 @@ impl Planner<'_> {
         let others: BTreeSet<RoleName> =
             sessions.into_iter().flatten().filter(|role| !is_ended(role)).cloned().collect();
         (!others.is_empty()).then(|| format!("sessions of {} use it", words::some_of(&others)))
+    }
+
+    /// Returns which managed role, that the teardown does not drop, has privileges on a database.
+    /// Without definitions, only these show that it is used.
+    fn other_user(&self, name: &DatabaseName) -> Option<String> {
+        let seen = self.observed.databases.get(name)?;
+        self.desired.torn_down_build.as_ref()?;
+        let mut grantees = seen.acl.iter().filter_map(|item| item.grantee.role());
+        let is_other = |role: &&RoleName| {
+            let marker = self.observed.roles.get(*role).and_then(observed::Role::reported);
+            **role != self.observed.administrator.name
+                && !self.desired.roles.contains_key(*role)
+                && marker
+                    .is_some_and(|one| one.application != ApplicationName::for_delegates().as_str())
+        };
+        let other = grantees.find(is_other)?;
+        Some(format!("role {other}, which the build did not create, has privileges on it"))
     }
 
     fn drop_role(

@@ -125,6 +125,7 @@ explanations! {
     UndeclaredAccess => "undeclared-access",
     MembershipByOther => "membership-by-other",
     NothingToRetire => "nothing-to-retire",
+    LeftByTeardown => "left-by-teardown",
 }
 
 explanations! {

@@ -15,12 +15,13 @@ impl Plan {
         format!("Plan for environment {}{scope}{server}{restriction}", self.environment)
     }
 
-    /// Returns which applications the plan covers, and whether it contains additions only, for its title;
-    /// nothing if it contains everything.
+    /// Returns which applications the plan covers, or which build it tears down, and whether it contains
+    /// additions only, for its title; nothing if it contains everything.
     pub(super) fn restriction(&self) -> String {
-        let selection = match selected_words(&self.origin.only) {
-            none if none.is_empty() => none,
-            some => format!(", only for {some}"),
+        let selection = match (selected_words(&self.origin.only), &self.origin.torn_down_build) {
+            (none, Some(build)) if none.is_empty() => format!(", teardown of build {build}"),
+            (none, None) if none.is_empty() => none,
+            (some, _) => format!(", only for {some}"),
         };
         let additive = if self.origin.additive { ", additions only" } else { "" };
         format!("{selection}{additive}")

@@ -93,6 +93,8 @@ coded_enum! {
         MembershipByOther { role: RoleName, object: String, group: RoleName, grantor: RoleName },
         /// An application to retire is not declared, and no marker names it.
         NothingToRetire { application: ApplicationName },
+        /// A teardown leaves a role or database whose marker names the build.
+        LeftByTeardown { object: String, reason: String },
     }
 
     /// The stable code of a note: `password-not-checked`.
@@ -204,6 +206,9 @@ impl Note {
             NoteKind::NothingToRetire { application } => format!(
                 "no role of application {application} is managed, and the definitions do not declare it: there is nothing to retire"
             ),
+            NoteKind::LeftByTeardown { object, reason } => {
+                format!("{object} has the marker of the build, and is left: {reason}")
+            }
             NoteKind::MembershipByOther { role, object, group, grantor } => format!(
                 "role {role} has {object} in {group} that is not declared, and this run does not revoke it: role {grantor}, which granted it, can"
             ),

@@ -68,6 +68,10 @@ pub struct Origin {
     /// Whether the plan contains additions only, and leaves what takes access away pending.
     #[serde(default, skip_serializing_if = "is_false")]
     pub additive: bool,
+    /// The build whose roles and databases the plan drops. Absent in the plan of another command than
+    /// `teardown`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub torn_down_build: Option<String>,
 }
 
 impl Origin {
@@ -106,6 +110,7 @@ impl Origin {
             only: desired.only.clone(),
             scope: desired.scope.clone(),
             additive: desired.additive,
+            torn_down_build: desired.torn_down_build.clone(),
         }
     }
 }

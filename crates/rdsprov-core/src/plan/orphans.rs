@@ -14,7 +14,8 @@ use crate::observed::{Acl, Grantee, Observed};
 use crate::privilege::{Privilege, Privileges};
 
 /// Returns the managed roles and databases that the definitions no longer declare; those of selected
-/// applications, if the plan is restricted. Delegates are not orphans: no definitions declare them.
+/// applications, if the plan is restricted. Delegates are not orphans: no definitions declare them. A
+/// teardown reads no definitions.
 ///
 /// Those of other scopes are not orphans, and are counted. If no administrator says the scope of a
 /// database, it is an orphan: its owner cannot hide it.
@@ -23,7 +24,7 @@ pub(super) fn orphans(
     observed: &Observed,
     recorded: &Recorded<'_>,
 ) -> (Vec<Orphan>, usize) {
-    if desired.delegate().is_some() {
+    if desired.delegate().is_some() || desired.torn_down_build.is_some() {
         return (Vec::new(), 0);
     }
     let in_other_scopes = Cell::new(0);

@@ -1,41 +1,39 @@
 //! Plans the end of access: retired roles, and the roles of applications that are not declared any more.
 //!
 //! A retired role keeps its marker, and what it owns. It loses its privileges, memberships and `LOGIN`.
+//! A teardown retires the roles that a build has created, whatever their applications are.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 
 use super::planner::Planner;
 use super::recorded::Recorded;
 use super::scopes::scope_of_database;
 use super::{Action, ExecuteAs, Hazard, NoteKind, Step, database_marker, sql};
 use crate::desired::{self, Adoption, Desired};
+use crate::marker::Marker;
 use crate::name::{ApplicationName, DatabaseName, RoleName};
 use crate::observed::{self, Observed};
 use crate::rotation_clone::RotationClone;
 
-/// Adds the roles of the undeclared applications that are retired, as the markers on the server name
-/// them, and the managed databases in which these roles can have privileges.
+/// Adds the roles that are retired without being declared, as the markers on the server name them, and
+/// the managed databases in which these roles can have privileges.
 pub(crate) fn with_orphans<'a>(desired: &'a Desired, observed: &Observed) -> Cow<'a, Desired> {
     let orphaned = |name: &RoleName, seen: &observed::Role| {
-        let marker = seen
-            .marker()
-            .filter(|marker| desired.manages(Some(marker)) && marker.scope == desired.scope)?;
-        let application = desired.orphans.iter().find(|one| one.as_str() == marker.application)?;
-        (!desired.roles.contains_key(name)).then(|| (name.clone(), application.clone()))
+        let marker = seen.marker().filter(|marker| marker.scope == desired.scope)?;
+        let application = orphaned_application(desired, &marker)?;
+        (!desired.roles.contains_key(name)).then(|| (name.clone(), application))
     };
-    if desired.orphans.is_empty() {
+    if desired.orphans.is_empty() && desired.torn_down_build.is_none() {
         return Cow::Borrowed(desired);
     }
     let roles: Vec<_> =
         observed.roles.iter().filter_map(|(name, seen)| orphaned(name, seen)).collect();
     let recorded = Recorded::new(desired, observed);
     let of_orphan = |name: &DatabaseName, seen: &observed::Database| {
-        let marker = seen.marker().filter(|marker| desired.manages(Some(marker)))?;
+        let application = orphaned_application(desired, &seen.marker()?)?;
         let scope = scope_of_database(desired, observed, &recorded, name, seen);
-        if scope.is_some_and(|scope| scope != desired.scope) {
-            return None;
-        }
-        desired.orphans.iter().find(|one| one.as_str() == marker.application)
+        scope.is_none_or(|scope| scope == desired.scope).then_some(application)
     };
     let managed = observed.databases.iter().filter(|(name, seen)| {
         **name != observed.admin_database
@@ -54,7 +52,60 @@ pub(crate) fn with_orphans<'a>(desired: &'a Desired, observed: &Observed) -> Cow
     Cow::Owned(desired.with_retired(&roles, &databases))
 }
 
+/// Returns the application of a marker if its role or database is retired without being declared: the
+/// run names the application, or the build that created what carries the marker.
+fn orphaned_application(desired: &Desired, marker: &Marker) -> Option<ApplicationName> {
+    match &desired.torn_down_build {
+        Some(build) => {
+            let is_torn_down = marker.environment == desired.environment
+                && marker.is_created_by(build)
+                && marker.application != ApplicationName::for_delegates().as_str();
+            ApplicationName::new(marker.application.clone()).ok().filter(|_| is_torn_down)
+        }
+        None if desired.manages(Some(marker)) => {
+            desired.orphans.iter().find(|one| one.as_str() == marker.application).cloned()
+        }
+        None => None,
+    }
+}
+
 impl Planner<'_> {
+    /// Notes what a teardown leaves of its build, and why.
+    pub(super) fn note_left_by_teardown(&mut self, dropped: &BTreeSet<DatabaseName>) {
+        let (desired, observed) = (self.desired, self.observed);
+        let Some(build) = &desired.torn_down_build else { return };
+        let of_build = |marker: Option<Marker>| {
+            marker.filter(|one| one.environment == desired.environment && one.is_of_build(build))
+        };
+        for (name, seen) in &observed.roles {
+            let Some(marker) = of_build(seen.reported()) else { continue };
+            let reason = if desired.roles.contains_key(name) {
+                continue;
+            } else if marker.application == ApplicationName::for_delegates().as_str() {
+                "it is a delegate"
+            } else if marker.adopted {
+                "it existed before the build adopted it"
+            } else {
+                "roles that are not administrators can write its marker"
+            };
+            let (object, reason) = (format!("role {name}"), reason.to_owned());
+            self.note(NoteKind::LeftByTeardown { object, reason });
+        }
+        for (name, seen) in &observed.databases {
+            let Some(marker) = of_build(seen.marker()) else { continue };
+            let reason = if dropped.contains(name) {
+                continue;
+            } else if *name == observed.admin_database {
+                "it is the database of the administrator".to_owned()
+            } else if marker.adopted {
+                "it existed before the build, or nothing shows that the build created it".to_owned()
+            } else {
+                format!("its owner {} is not a role that the build created", seen.owner)
+            };
+            self.note(NoteKind::LeftByTeardown { object: format!("database {name}"), reason });
+        }
+    }
+
     /// Notes each application to retire that neither the definitions nor a marker name.
     pub(super) fn note_nothing_to_retire(&mut self) {
         for application in &self.desired.orphans {

@@ -18,13 +18,14 @@ impl Planner<'_> {
     /// Returns the marker of a declared role.
     pub(super) fn role_marker(&self, role: &desired::Role, name: &RoleName) -> Marker {
         let secret = role.recorded_secret.clone().filter(|_| role.secret().is_some());
-        let adopted = self.observed.roles.get(name).is_some_and(|seen| {
-            let marker = seen.marker().filter(|marker| self.desired.manages(Some(marker)));
-            marker.is_none_or(|marker| marker.adopted)
-        });
+        let seen = self.observed.roles.get(name);
+        let recorded = seen.and_then(observed::Role::marker);
+        let recorded = recorded.filter(|marker| self.desired.manages(Some(marker)));
+        let adopted = recorded.as_ref().map_or(seen.is_some(), |marker| marker.adopted);
         Marker {
             secret: secret.map(|id| id.0),
             adopted,
+            build_id: recorded.and_then(|marker| marker.build_id),
             databases: self.recorded_databases(name),
             ..self.marker(&role.application, name.as_str())
         }

@@ -79,6 +79,7 @@ pub(super) enum Operation<'a> {
     /// Replaces the passwords of these applications.
     Rotate(&'a [String]),
     Retire,
+    Teardown,
     Delegate,
 }
 
@@ -89,6 +90,7 @@ impl Operation<'_> {
             Self::Apply { .. } => Command::Apply,
             Self::Rotate(_) => Command::Rotate,
             Self::Retire => Command::Retire,
+            Self::Teardown => Command::Teardown,
             Self::Delegate => Command::Delegate,
         }
     }
@@ -345,7 +347,7 @@ impl<F: Frontend> Execution<'_, F> {
                 || self.frontend.confirm_drop(database).await;
             if !is_confirmed {
                 let database = database.clone();
-                return Err(UsageError::DropUnconfirmed { database }.into());
+                return Err(GateError::DropUnconfirmed { database }.into());
             }
         }
         Ok(())

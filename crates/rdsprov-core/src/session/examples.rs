@@ -221,7 +221,7 @@ fn session_examples() -> Vec<Error> {
         UsageError::NoBackup.into(),
         UsageError::BackupUnusable { path: text("shop.dump"), reason: text("it is a directory") }
             .into(),
-        UsageError::DropUnconfirmed { database: DatabaseName::new_unchecked("shop") }.into(),
+        UsageError::NoBuild.into(),
         UsageError::Retire(RetireError::Declared {
             application: ApplicationName::for_delegates(),
             level: AccessLevel::Owner,
@@ -596,7 +596,7 @@ fn run_examples() -> Vec<Error> {
     errors.into_iter().map(Error::Run).collect()
 }
 
-fn gates() -> [GateError; 6] {
+fn gates() -> [GateError; 8] {
     let environment = || text("staging");
     let digest = || text("sha256:12");
     [
@@ -605,6 +605,8 @@ fn gates() -> [GateError; 6] {
         GateError::Stale { approved: text("sha256:00"), digest: digest() },
         GateError::OtherEnvironment { policy: text("dev"), plan: environment() },
         GateError::InvalidApproval { value: text("yes") },
+        GateError::NotEphemeral { environment: environment() },
+        GateError::DropUnconfirmed { database: DatabaseName::new_unchecked("shop") },
         GateError::Hazards {
             environment: environment(),
             hazards: [(Hazard::RevokesAccess, 3), (Hazard::ChangesOwner, 1)].into(),

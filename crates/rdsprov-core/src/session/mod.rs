@@ -3,7 +3,8 @@
 //! - [`Setup::builder`] combines options, `rdsprov.toml` and definitions, and contacts nothing.
 //! - [`Setup::open`] fetches the secrets and connects.
 //! - [`apply`] executes the whole operation: lock, observe, plan, check the gates, record the
-//!   intent, execute, and observe again. [`retire`], [`delegate`] and `rotate` follow the same order.
+//!   intent, execute, and observe again. [`retire`], [`teardown`], [`delegate`] and `rotate` follow the same
+//!   order.
 //! - [`Cancellation`] stops an operation, and [`Error`] contains all errors.
 //!
 //! A front end implements [`Frontend`] to show progress and to ask for confirmation. This module
@@ -69,7 +70,7 @@ pub use notice::Notice;
 pub use objects::{fleet_object, object_store, read_object};
 pub use open::{AdminAuth, Secrets, ServerOptions};
 pub use preflight::preflight;
-pub use retire::retire;
+pub use retire::{retire, teardown};
 #[cfg(feature = "aws")]
 pub use rotate::rotate;
 #[cfg(feature = "aws")]

@@ -31,6 +31,7 @@ use crate::operations::{
     AccessQuery, AdminConnection, AdminCredentials, ConnectionOverrides, ExportError, Provisioner,
 };
 use crate::plan::Hazard;
+use crate::policy::UndeclaredAccess;
 use crate::run_setting::{RunSetting, RunSettingName, ValueSource};
 use crate::secret_id::{SecretId, Stage, Templates};
 use crate::secrets::{SecretProvider, SecretSource, SecretsManager, TokenSource, aws};
@@ -324,10 +325,16 @@ impl Setup {
         desired.additive = options.additive;
         self.take_over(&mut desired, options.adopt_from.clone())?;
         desired.retire(&options.retirement.applications).map_err(UsageError::from)?;
-        let Retirement { end_sessions, drop_role, drop_database, backup, .. } = &options.retirement;
+        let Retirement { end_sessions, drop_role, drop_database, backup, build, .. } =
+            &options.retirement;
         desired.ends_sessions = *end_sessions;
         desired.drops_roles = *drop_role;
         desired.drops_databases = backup.clone().filter(|_| *drop_database);
+        if build.is_some() {
+            desired.torn_down_build.clone_from(build);
+            // Without definitions, all access is undeclared.
+            desired.undeclared_access = UndeclaredAccess::Allow;
+        }
         Ok(desired)
     }
 

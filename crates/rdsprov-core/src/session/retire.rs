@@ -1,4 +1,5 @@
-//! Ends the access of applications: the order, gates and records are those of [`super::apply`].
+//! Ends the access of applications, and tears down what a build has created: the order, gates and records
+//! are those of [`super::apply`].
 
 use super::apply::{Operation, Outcome, run_operation};
 use super::cancellation::Cancellation;
@@ -25,4 +26,31 @@ pub async fn retire<F: Frontend>(
         setup.build()
     };
     run_operation(audit, setup, &options, frontend, cancellation, Operation::Retire).await
+}
+
+/// Drops the roles and databases that the build of the options has created in an ephemeral environment,
+/// and records the run.
+///
+/// It reads no definitions: only those of `setup` that concern the environment count.
+pub async fn teardown<F: Frontend>(
+    setup: SetupBuilder,
+    retirement: Retirement,
+    options: &RunOptions,
+    frontend: &F,
+    cancellation: &Cancellation,
+) -> Outcome {
+    let audit = setup.configured_files();
+    let mut options = options.clone();
+    let retirement = retirement.of_build(options.server.build_id.as_deref());
+    let checked = retirement.and_then(|retirement| {
+        options.server.retirement = retirement;
+        options.server.retirement.check_backup()
+    });
+    let setup = || {
+        checked?;
+        let setup = setup.without_definitions().build()?;
+        setup.policy.check_ephemeral()?;
+        Ok(setup)
+    };
+    run_operation(audit, setup, &options, frontend, cancellation, Operation::Teardown).await
 }

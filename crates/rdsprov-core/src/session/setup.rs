@@ -56,7 +56,7 @@ impl Delegation {
     }
 }
 
-/// The options of `rdsprov retire`.
+/// The options of `rdsprov retire` and `rdsprov teardown`.
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
 pub struct Retirement {
@@ -73,6 +73,8 @@ pub struct Retirement {
     pub backup: Option<Backup>,
     /// The names of the databases to drop, as a confirmation.
     pub confirm: Vec<String>,
+    /// The build that is torn down; `None` for `retire`.
+    pub(super) build: Option<String>,
 }
 
 impl Retirement {
@@ -80,6 +82,12 @@ impl Retirement {
     #[must_use]
     pub fn new(applications: impl IntoIterator<Item = String>) -> Self {
         Self { applications: applications.into_iter().collect(), ..Self::default() }
+    }
+
+    /// Adds what makes a teardown of them: the build, whose roles and databases are dropped.
+    pub(super) fn of_build(self, build: Option<&str>) -> Result<Self, UsageError> {
+        let build = build.filter(|build| !build.is_empty()).ok_or(UsageError::NoBuild)?;
+        Ok(Self { drop_role: true, drop_database: true, build: Some(build.to_owned()), ..self })
     }
 
     /// Checks what is left of the data of dropped databases.

@@ -76,12 +76,9 @@ pub enum UsageError {
         /// Why it cannot be used.
         reason: String,
     },
-    /// The user has not given the name of a database that is to be dropped.
-    #[error("database {database} is to be dropped, and its name was not given as a confirmation")]
-    DropUnconfirmed {
-        /// The name of the database.
-        database: DatabaseName,
-    },
+    /// A teardown needs the build whose roles and databases are dropped.
+    #[error("no build is named whose roles and databases are torn down")]
+    NoBuild,
     /// An application cannot be retired.
     #[error(transparent)]
     Retire(#[from] RetireError),
@@ -111,7 +108,7 @@ impl UsageError {
             | Self::DelegateWithoutSecret
             | Self::NoBackup
             | Self::BackupUnusable { .. }
-            | Self::DropUnconfirmed { .. }
+            | Self::NoBuild
             | Self::SecretOfIamDelegate
             | Self::AdoptFromItself { .. }
             | Self::UnknownInstance { .. }
@@ -188,9 +185,7 @@ impl UsageError {
             Self::NoBackup | Self::BackupUnusable { .. } => {
                 hint!["name the file with ", Opt::Backup, ", or use ", Opt::WithoutBackup]
             }
-            Self::DropUnconfirmed { database } => {
-                hint!["review the plan, then add ", (Opt::Confirm, database)]
-            }
+            Self::NoBuild => hint!["name it with ", Opt::BuildId],
             Self::Retire(RetireError::Declared { application, .. }) => format!(
                 "write `access_level = \"none\"` in the entry of {application}, or remove the entry"
             )

@@ -11,7 +11,7 @@ The package does the same as the ``rdsprov`` command.
         assert outcome.converged
 
 ``diff`` plans without a server, for example in a test.
-``rotate``, ``retire`` and ``delegate`` are the other operations that change a server.
+``rotate``, ``retire``, ``teardown`` and ``delegate`` are the other operations that change a server.
 A ``Session`` holds the options that several calls have in common.
 
 If an option is not given, its value comes from the environment variable (``RDSPROV_…``), then from
@@ -35,7 +35,7 @@ from ._errors import (
 from . import audit
 from ._rdsprov import VERSION as __version__
 from ._rdsprov import AccessReport, Cancellation, Definitions, Observed, Plan, SavedPlan
-from ._changing import apply, delegate, retire, rotate
+from ._changing import apply, delegate, retire, rotate, teardown
 from ._enums import (
     AccessLevel,
     Action,
@@ -141,6 +141,7 @@ __all__ = [
     "preflight",
     "retire",
     "rotate",
+    "teardown",
     "validate",
 ]
 

@@ -73,6 +73,7 @@ __all__ = [
     "preflight",
     "retire",
     "rotate",
+    "teardown",
     "validate",
 ]
 
@@ -226,6 +227,8 @@ class ErrorCode(str, Enum):
     PLAN_FILE_CHANGED = "plan-file-changed"
     SERVER_MISMATCH = "server-mismatch"
     NOT_CONFIRMED = "not-confirmed"
+    DROP_NOT_CONFIRMED = "drop-not-confirmed"
+    ENVIRONMENT_NOT_EPHEMERAL = "environment-not-ephemeral"
     STATEMENT_FAILED = "statement-failed"
     BLUE_GREEN_IN_PROGRESS = "blue-green-in-progress"
     LOGIN_PREVENTED = "login-prevented"
@@ -406,6 +409,7 @@ class NoteCode(str, Enum):
     UNDECLARED_ACCESS = "undeclared-access"
     MEMBERSHIP_BY_OTHER = "membership-by-other"
     NOTHING_TO_RETIRE = "nothing-to-retire"
+    LEFT_BY_TEARDOWN = "left-by-teardown"
     def __new__(cls, value: object) -> Self: ...
 
 class OrphanKind(str, Enum):
@@ -1178,6 +1182,45 @@ def retire(
     timeout: float | None = None,
     on_event: Callable[[Event], object] | None = None,
 ) -> Outcome: ...
+def teardown(
+    environment: str,
+    build_id: str,
+    *,
+    end_sessions: bool = False,
+    backup: _Path | None = None,
+    without_backup: bool = False,
+    confirm: Iterable[str] = (),
+    admin_secret: str | None = None,
+    admin_auth: _AdminAuth | None = None,
+    admin_user: str | None = None,
+    secrets: _Secrets | None = None,
+    secret_stage: _SecretStage | None = None,
+    region: str | None = None,
+    host: str | None = None,
+    port: int | None = None,
+    connect_to: str | None = None,
+    dbname: str | None = None,
+    tls: _Tls | None = None,
+    ca_file: _Path | None = None,
+    client_cert: _Path | None = None,
+    client_key: _Path | None = None,
+    verify_passwords: _VerifyPasswords | None = None,
+    connect_timeout: str | int | None = None,
+    statement_timeout: str | int | None = None,
+    observation_timeout: str | int | None = None,
+    allow: Iterable[_HazardName] = (),
+    config: _Path | None = None,
+    run_id: str | None = None,
+    audit_output: _Path | None = None,
+    audit_ledger: _Path | None = None,
+    actor: str | None = None,
+    approver: str | None = None,
+    request_id: str | None = None,
+    approval: str | None = None,
+    lock_timeout: str | int | None = None,
+    dry_run: bool = False,
+    on_step: Callable[[StepResult], object] | None = None,
+) -> Outcome: ...
 def delegate(
     to: str,
     *,
@@ -1324,6 +1367,25 @@ class _RotateOptions(_ObserveOptions, total=False):
     dry_run: bool
     on_step: Callable[[StepResult], object] | None
 
+class _TeardownOptions(_ConnectionOptions, total=False):
+    end_sessions: bool
+    backup: _Path | None
+    without_backup: bool
+    confirm: Iterable[str]
+    secret_stage: _SecretStage | None
+    verify_passwords: _VerifyPasswords | None
+    allow: Iterable[_HazardName]
+    run_id: str | None
+    audit_output: _Path | None
+    audit_ledger: _Path | None
+    actor: str | None
+    approver: str | None
+    request_id: str | None
+    approval: str | None
+    lock_timeout: str | int | None
+    dry_run: bool
+    on_step: Callable[[StepResult], object] | None
+
 class _RetireOptions(_RotateOptions, total=False):
     end_sessions: bool
     drop_role: bool
@@ -1381,5 +1443,8 @@ class Session:
         definitions: Definitions,
         applications: Iterable[str],
         **options: Unpack[_RetireOptions],
+    ) -> Outcome: ...
+    def teardown(
+        self, environment: str, build_id: str, **options: Unpack[_TeardownOptions]
     ) -> Outcome: ...
     def delegate(self, to: str, **options: Unpack[_DelegateOptions]) -> Outcome: ...

@@ -155,6 +155,44 @@ def retire(definitions, applications, **options):
 @with_options_of(
     plan,
     apply,
+    without=("environment", "build_id", "adopt", "adopt_from", "only", "additive", "fail_fast"),
+    end_sessions=False,
+    backup=None,
+    without_backup=False,
+    confirm=(),
+)
+def teardown(environment, build_id, **options):
+    """Drops the roles and databases that a build has created in an ephemeral environment, and returns the outcome of the run.
+
+    ``rdsprov.toml`` declares the environment with ``ephemeral = true``.
+    No definitions are read: the markers on the server name the build.
+    What the build has adopted stays, and nothing is dropped if a part of it is used otherwise.
+    ``allow=["drops_role", "drops_database", "revokes_access"]`` is needed.
+
+    - ``environment``, ``build_id``: the environment and the build.
+    - ``end_sessions``: ends the sessions of the roles as well.
+    - ``backup``: the dump of the databases that are dropped; the file must exist, and is not read.
+    - ``without_backup``: drops databases without a dump.
+    - ``confirm``: the names of the databases that are dropped.
+
+    The other options are those of ``plan`` and ``apply``, and the exceptions, too.
+
+    For example::
+
+        outcome = rdsprov.teardown(
+            "review",
+            "16-01-26-01",
+            without_backup=True,
+            confirm=["shop"],
+            allow=["drops_role", "drops_database", "revokes_access"],
+        )
+    """
+    return _rdsprov.teardown(environment, build_id, **with_lists(options))
+
+
+@with_options_of(
+    plan,
+    apply,
     without=("adopt", "only", "additive", "fail_fast"),
     to_secret=None,
     auth="password",

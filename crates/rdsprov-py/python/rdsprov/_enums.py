@@ -194,6 +194,7 @@ class NoteCode(_Word):
     UNDECLARED_ACCESS = "undeclared-access"
     MEMBERSHIP_BY_OTHER = "membership-by-other"
     NOTHING_TO_RETIRE = "nothing-to-retire"
+    LEFT_BY_TEARDOWN = "left-by-teardown"
 
 
 class OrphanKind(_Word):
@@ -409,6 +410,8 @@ class ErrorCode(_Word):
     PLAN_FILE_CHANGED = "plan-file-changed"
     SERVER_MISMATCH = "server-mismatch"
     NOT_CONFIRMED = "not-confirmed"
+    DROP_NOT_CONFIRMED = "drop-not-confirmed"
+    ENVIRONMENT_NOT_EPHEMERAL = "environment-not-ephemeral"
     STATEMENT_FAILED = "statement-failed"
     BLUE_GREEN_IN_PROGRESS = "blue-green-in-progress"
     LOGIN_PREVENTED = "login-prevented"

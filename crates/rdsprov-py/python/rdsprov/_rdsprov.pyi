@@ -38,6 +38,7 @@ __all__ = [
     "restore_plan",
     "retire",
     "rotate",
+    "teardown",
     "validate",
     "verify_ledger",
 ]
@@ -77,4 +78,5 @@ def retire(
 def rotate(
     definitions: Definitions, applications: Sequence[str], **keywords: Any
 ) -> Outcome: ...
+def teardown(environment: str, build_id: str, **keywords: Any) -> Outcome: ...
 def validate(definitions: Definitions, **keywords: Any) -> Definitions: ...

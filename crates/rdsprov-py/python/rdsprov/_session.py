@@ -1,6 +1,6 @@
 """Options that several calls have in common."""
 
-from ._changing import apply, delegate, retire, rotate
+from ._changing import apply, delegate, retire, rotate, teardown
 from ._lists import with_lists
 from ._rdsprov import Plan
 from ._reading import access, check, export, observe, plan, preflight
@@ -62,4 +62,5 @@ class Session:
     apply = session_method(apply)
     rotate = session_method(rotate)
     retire = session_method(retire)
+    teardown = session_method(teardown)
     delegate = session_method(delegate)

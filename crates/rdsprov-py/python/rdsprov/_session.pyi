@@ -11,4 +11,5 @@ from . import (
     preflight as preflight,
     retire as retire,
     rotate as rotate,
+    teardown as teardown,
 )

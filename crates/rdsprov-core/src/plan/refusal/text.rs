@@ -608,8 +608,14 @@ impl RefusalKind {
             }
             Self::RoleNotDroppable { .. } => {
                 return vec![
-                    hint!["drop the databases of the role as well, with ", Opt::DropDatabase],
-                    hint!["give the objects to another role, or remove ", Opt::DropRole],
+                    "give the objects to another role, or drop them, then run again".into(),
+                    hint![
+                        "if you retire the role, ",
+                        Opt::DropDatabase,
+                        " drops its databases as well, and without ",
+                        Opt::DropRole,
+                        " it stays"
+                    ],
                 ];
             }
             Self::DatabaseNotDroppable { .. } => hint![
