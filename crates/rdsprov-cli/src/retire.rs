@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use rdsprov_core::audit::Command;
 use rdsprov_core::desired::Backup;
 use rdsprov_core::plan::Detail;
+use rdsprov_core::secret_id::RecoveryWindow;
 use rdsprov_core::session::{self, Retirement, Setup};
 use rdsprov_core::text::visible;
 
@@ -77,4 +78,8 @@ fn add_drops(retirement: &mut Retirement, options: &DropArgs) {
         None => options.without_backup.then_some(Backup::Nothing),
     };
     retirement.confirm.clone_from(&options.confirm);
+    retirement.delete_secrets = options.delete_secret.then(|| {
+        let given = options.recovery_window_days.and_then(RecoveryWindow::new);
+        given.unwrap_or_default()
+    });
 }

@@ -16,7 +16,7 @@ use crate::name::{
 use crate::policy::UndeclaredAccess;
 use crate::privilege::{self, AccessLevel, Privileges};
 use crate::run_setting::RunSetting;
-use crate::secret_id::{SecretId, Stage, TemplateError, Templates};
+use crate::secret_id::{RecoveryWindow, SecretId, Stage, TemplateError, Templates};
 use crate::setting::Parameter;
 use crate::valid_until::ValidUntil;
 
@@ -297,6 +297,9 @@ pub struct Desired {
     /// Whether the databases that retired roles own are dropped, and what is left of their data.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub drops_databases: Option<Backup>,
+    /// Whether the deletion of the secrets of retired roles is scheduled, and how long they can be restored.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub deletes_secrets: Option<RecoveryWindow>,
     /// Whether a database may get another owner, because the hazard `changes_owner` is allowed.
     pub may_change_owners: bool,
     /// The environment whose roles and databases are taken over, because the server was restored from
@@ -441,6 +444,7 @@ impl Desired {
             ends_sessions: false,
             drops_roles: false,
             drops_databases: None,
+            deletes_secrets: None,
             may_change_owners: false,
             adopt_from: None,
             may_degrade_blue_green: false,
@@ -498,6 +502,7 @@ impl Desired {
             ends_sessions: false,
             drops_roles: false,
             drops_databases: None,
+            deletes_secrets: None,
             may_change_owners: false,
             adopt_from: None,
             may_degrade_blue_green: false,

@@ -37,6 +37,7 @@ named_enum! {
         ConnectTo,
         Dbname,
         Definitions,
+        DeleteSecret,
         DropDatabase,
         DropRole,
         EndSessions,

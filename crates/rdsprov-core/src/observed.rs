@@ -119,7 +119,7 @@ pub struct Observed {
     /// The retired roles with sessions, if the run ends them.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub roles_with_sessions: BTreeSet<RoleName>,
-    /// What the retired roles have, if the run drops them.
+    /// What the retired roles and their clones have, if the run drops them.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub dependencies: BTreeMap<RoleName, BTreeSet<RoleDependency>>,
     /// The roles with sessions in a database, by the database, if the run drops databases. Those of the

@@ -12,6 +12,39 @@ use crate::error_code::ErrorCode;
 use crate::hint;
 use crate::hint::{Hint, Opt};
 
+/// How many days Secrets Manager keeps a secret whose deletion is scheduled: 7 to 30. Until then, it can be
+/// restored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
+pub struct RecoveryWindow(u8);
+
+impl RecoveryWindow {
+    /// Returns a recovery window; `None` if Secrets Manager does not allow this number of days.
+    ///
+    /// ```
+    /// use rdsprov_core::secret_id::RecoveryWindow;
+    /// assert_eq!(RecoveryWindow::new(7).unwrap().days(), 7);
+    /// assert_eq!(RecoveryWindow::default().days(), 30);
+    /// assert!(RecoveryWindow::new(6).is_none() && RecoveryWindow::new(31).is_none());
+    /// ```
+    #[must_use]
+    pub fn new(days: u8) -> Option<Self> {
+        (7..=30).contains(&days).then_some(Self(days))
+    }
+
+    /// Returns the number of days.
+    #[must_use]
+    pub fn days(self) -> u8 {
+        self.0
+    }
+}
+
+impl Default for RecoveryWindow {
+    fn default() -> Self {
+        Self(30)
+    }
+}
+
 /// The id of a secret: its name or ARN in Secrets Manager, or a relative path in a directory.
 #[derive(
     Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,

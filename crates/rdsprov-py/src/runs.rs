@@ -12,6 +12,7 @@ use rdsprov_core::config::SecretTags;
 use rdsprov_core::definitions::Auth;
 use rdsprov_core::desired::Backup;
 use rdsprov_core::plan::{Step, Transaction};
+use rdsprov_core::secret_id::RecoveryWindow;
 use rdsprov_core::session::{
     self, ApplyOptions, Cancellation, Completion, Delegation, Frontend, Notice, Outcome,
     PlanSource, Retirement, RunOptions, Setup, SetupBuilder,
@@ -217,6 +218,14 @@ impl<'py> Run<'py> {
             None => without_backup.then_some(Backup::Nothing),
         };
         retirement.confirm = self.keywords.given("confirm")?.unwrap_or_default();
+        if self.keywords.flag("delete_secret")? {
+            let days: Option<u8> = self.keywords.given("recovery_window_days")?;
+            let window = days.map_or(Some(RecoveryWindow::default()), RecoveryWindow::new);
+            let window = window.ok_or_else(|| {
+                errors::usage(py, "`recovery_window_days=` is not a number from 7 to 30")
+            })?;
+            retirement.delete_secrets = Some(window);
+        }
         Ok(())
     }
 

@@ -237,6 +237,22 @@ pub struct DropArgs {
     /// privileges of its role all the same.
     #[arg(long, help_heading = EXECUTION)]
     pub end_sessions: bool,
+    /// Schedule the deletion of the secrets of the roles as well
+    ///
+    /// A secret that another role uses stays. Needs secrets in Secrets Manager (`--secrets aws`).
+    #[arg(long, help_heading = EXECUTION)]
+    pub delete_secret: bool,
+    /// Keep deleted secrets for this many days, from 7 to 30 [default: 30]
+    ///
+    /// Until then, a secret can be restored.
+    #[arg(
+        long,
+        value_name = "DAYS",
+        requires = "delete_secret",
+        value_parser = clap::value_parser!(u8).range(7..=30),
+        help_heading = EXECUTION
+    )]
+    pub recovery_window_days: Option<u8>,
     /// Name the dump of the databases that are dropped
     ///
     /// The file must exist and is not read. Its path is in the plan and the records.

@@ -1,6 +1,6 @@
 //! The end of access: `access_level = "none"`, and `rdsprov retire`.
 
-use rdsprov_testkit::versions;
+use rdsprov_testkit::{HttpProxy, Reply, versions};
 
 use crate::fixture::{Fixture, expect, password};
 
@@ -34,7 +34,10 @@ fn run(fixture: &Fixture, command: &str, entries: &[&str], more: &[&str], code: 
 
 /// A server with all applications, and a table of the shop that its reader can read and change.
 fn applied(major: u32) -> Fixture {
-    let fixture = Fixture::new(major);
+    applied_on(Fixture::new(major))
+}
+
+fn applied_on(fixture: Fixture) -> Fixture {
     for (application, role) in [("shop", "shop_owner"), ("hr", "hr_owner")] {
         fixture.app("dev", application, role);
     }
@@ -169,6 +172,9 @@ fn orphans_are_retired_by_name() {
         // The owner of an orphan keeps its database and its objects, and cannot log in.
         let output = run(&fixture, "retire hr", &left, &[], 0);
         assert!(output.contains("role hr_owner: NOLOGIN"), "{output}");
+        // The role holds nothing in this managed database.
+        assert!(!output.contains(",shop,hr_owner,"), "{output}");
+        assert!(!output.contains("role hr_owner, none of database shop"), "{output}");
         assert!(fixture.server.sql_as("hr_owner", &password("hr"), "hr", "TABLE staff").is_err());
         let owner = "SELECT pg_get_userbyid(datdba) FROM pg_database WHERE datname = 'hr'";
         assert_eq!(fixture.query(owner), "hr_owner");
@@ -413,4 +419,137 @@ fn second_database_of_a_declared_role_is_dropped() {
         assert!(text.contains("note[nothing-to-retire]"), "{text}");
         assert!(text.contains("Nothing to do for application typo"), "{text}");
     }
+}
+
+/// The clone of an alternating-users rotation is dropped with its role.
+#[test]
+fn clone_is_dropped_with_its_role() {
+    for major in versions() {
+        let fixture = applied(major);
+        let create = "CREATE ROLE hr_owner_clone LOGIN PASSWORD 'clone-of-hr-1'";
+        fixture.server.master("postgres", create).unwrap();
+        fixture.query("GRANT hr_owner TO hr_owner_clone");
+        let more = [DROPS.as_slice(), &CONFIRMED].concat();
+        // The clone owns an object in another database.
+        fixture.query_in("shop", "CREATE SCHEMA of_clone AUTHORIZATION hr_owner_clone");
+        let output = run(&fixture, "retire hr", &[SHOP, HR_ENDED], &more, 3);
+        assert!(output.contains("role hr_owner_clone"), "{output}");
+        assert!(output.contains("1 object of its own in database shop"), "{output}");
+        fixture.query_in("shop", "DROP SCHEMA of_clone");
+        let output = run(&fixture, "retire hr", &[SHOP, HR_ENDED], &more, 0);
+        assert!(output.contains(",hr_owner_clone,drop_role,success,"), "{output}");
+        let roles = "SELECT count(*) FROM pg_roles WHERE rolname LIKE 'hr_owner%'";
+        assert_eq!(fixture.query(roles), "0", "PostgreSQL {major}");
+        let output = run(&fixture, "retire hr", &[SHOP, HR_ENDED], &more, 0);
+        assert!(output.contains("Nothing to do"), "{output}");
+    }
+}
+
+/// Returns the day on which Secrets Manager deletes a secret, if that is scheduled.
+fn deleted_date(fixture: &Fixture, application: &str) -> Option<String> {
+    let manager = fixture.secrets_manager.as_ref().unwrap();
+    let described = manager.describe(&format!("goldenpath/dev/{application}/postgres")).unwrap();
+    described.get("DeletedDate").filter(|date| !date.is_null()).map(ToString::to_string)
+}
+
+#[test]
+fn secrets_of_retired_roles_are_deleted() {
+    for major in versions() {
+        let fixture = applied_on(Fixture::with_secrets_manager(major));
+        let delete = ["--delete-secret", "--recovery-window-days", "7"];
+        let with_drops = [DROPS.as_slice(), &CONFIRMED, &delete].concat();
+        let dry =
+            run(&fixture, "retire hr", &[SHOP, HR_ENDED], &["--delete-secret", "--dry-run"], 0);
+        let step = "- delete secret goldenpath/dev/hr/postgres of role hr_owner, which can be restored for 30 days";
+        assert!(dry.contains(step), "{dry}");
+        let sql = [&delete[..], &["--dry-run", "--format", "sql"]].concat();
+        let script = run(&fixture, "retire hr", &[SHOP, HR_ENDED], &sql, 0);
+        assert!(script.contains("-- not by this script: delete secret"), "{script}");
+        assert_eq!(deleted_date(&fixture, "hr"), None);
+
+        // Only the secret, of a role that is retired already.
+        run(&fixture, "retire hr_reports", &[SHOP, HR, REPORTS_ENDED], &[], 0);
+        let orphan = [SHOP, HR, REPORTS_ENDED];
+        let output = run(&fixture, "retire hr_reports", &orphan, &delete, 0);
+        assert!(!output.contains("NOLOGIN"), "{output}");
+
+        let output = run(&fixture, "retire hr", &[SHOP, HR_ENDED], &with_drops, 0);
+        assert!(output.contains(",hr_owner,delete_secret,success,"), "{output}");
+        assert!(output.contains(",hr_owner,drop_role,success,"), "{output}");
+        assert!(deleted_date(&fixture, "hr").is_some());
+        let output = run(&fixture, "retire hr", &[SHOP, HR_ENDED], &with_drops, 0);
+        assert!(output.contains("Nothing to do"), "{output}");
+        assert_eq!(deleted_date(&fixture, "shop"), None);
+    }
+}
+
+/// A retired role that stays keeps its marker: a second run finds nothing to do.
+#[test]
+fn deletion_of_a_secret_is_idempotent_and_spares_shared_ones() {
+    let fixture = applied_on(Fixture::with_secrets_manager(versions()[0]));
+    let ended = [SHOP, HR_ENDED];
+    run(&fixture, "retire hr", &ended, &["--delete-secret"], 0);
+    let date = deleted_date(&fixture, "hr");
+    assert!(date.is_some());
+    let output = run(&fixture, "retire hr", &ended, &["--delete-secret"], 0);
+    assert!(output.contains("Nothing to do"), "{output}");
+    assert_eq!(deleted_date(&fixture, "hr"), date);
+
+    // The marker of the reader names the secret of the shop, which the definitions use.
+    let comment =
+        "SELECT shobj_description(oid, 'pg_authid') FROM pg_roles WHERE rolname = 'shop_reader'";
+    let old = fixture.query(comment);
+    let marker = |id: &str| {
+        let (before, _) = old.split_once(" secret=").unwrap();
+        fixture.query(&format!("COMMENT ON ROLE shop_reader IS '{before} secret=\"{id}\"]'"));
+    };
+    let application = old.split_once("application=").unwrap().1.split(' ').next().unwrap();
+    let retire = format!("retire {application}");
+    for (id, why) in [
+        ("goldenpath/dev/shop/postgres", "the marker of role shop_owner names it"),
+        ("goldenpath/dev/rds/master", "it is that of the administrator"),
+    ] {
+        marker(id);
+        let output = run(&fixture, &retire, &ended, &["--delete-secret"], 0);
+        assert!(output.contains("note[secret-kept]"), "{output}");
+        assert!(output.contains(why), "{output}");
+    }
+    fixture.query("COMMENT ON ROLE shop_owner IS NULL");
+    marker("goldenpath/dev/shop/postgres");
+    let output = run(&fixture, &retire, &ended, &["--delete-secret"], 0);
+    assert!(output.contains("the definitions name it for role shop_owner"), "{output}");
+    assert_eq!(deleted_date(&fixture, "shop"), None);
+}
+
+/// If the secret cannot be deleted, the role stays, and the next run goes on.
+#[test]
+fn role_stays_until_its_secret_is_deleted() {
+    let fixture = applied_on(Fixture::with_secrets_manager(versions()[0]));
+    let proxy = HttpProxy::start(fixture.secrets_manager.as_ref().unwrap(), |call| {
+        (call.action == "DeleteSecret")
+            .then(|| Reply::Error("AccessDeniedException", "not allowed".to_owned()))
+    })
+    .unwrap();
+    let more = ["--drop-role", "--drop-database", "--delete-secret", "--without-backup"];
+    let allow = ["--allow", "drops_role,drops_database", "--confirm", "hr"];
+    let more = [&more[..], &allow].concat();
+    let file = definitions(&fixture, &[SHOP, HR_ENDED]);
+    let arguments = [&["retire", "hr", "--env", "dev"], more.as_slice()].concat();
+    let mut command = fixture.command(&file, &arguments);
+    let output = expect(&command.envs(proxy.environment()).output().unwrap(), 4);
+    assert!(output.contains("allow secretsmanager:DeleteSecret"), "{output}");
+    assert!(output.contains(",hr_owner,delete_secret,error,"), "{output}");
+    assert_eq!(left_of_hr(&fixture), "hr_owner hr:hr_owner:true");
+    run(&fixture, "retire hr", &[SHOP, HR_ENDED], &more, 0);
+    assert_eq!(left_of_hr(&fixture), "");
+    assert!(deleted_date(&fixture, "hr").is_some());
+}
+
+#[test]
+fn files_with_secrets_are_not_deleted() {
+    let fixture = applied(versions()[0]);
+    let output = run(&fixture, "retire hr", &[SHOP, HR_ENDED], &["--delete-secret"], 64);
+    assert!(output.contains("remove --delete-secret, or use --secrets aws"), "{output}");
+    let days = ["--delete-secret", "--recovery-window-days", "3"];
+    run(&fixture, "retire hr", &[SHOP, HR_ENDED], &days, 64);
 }

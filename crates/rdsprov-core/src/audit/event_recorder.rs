@@ -28,6 +28,7 @@ const KINDS: [&str; 3] = ["create_role", "create_database", "apply_grants"];
 fn kind(step: &Step) -> &'static str {
     match step.action {
         Action::CreateSecret
+        | Action::DeleteSecret
         | Action::CreateRole
         | Action::AlterRole
         | Action::SetPassword

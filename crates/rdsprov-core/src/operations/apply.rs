@@ -10,6 +10,7 @@ use crate::name::ApplicationName;
 use crate::plan::{Action, Plan};
 use crate::server::ExecuteOptions;
 use crate::server::apply::{ExecutionOutcome, apply, outcome_not_started};
+use crate::server::deletions::SecretDeletion;
 use crate::server::lock::Lock;
 
 /// The plan of a locked run, which can be applied.
@@ -86,6 +87,9 @@ impl PlannedApply<'_> {
         {
             logins.push(admin.as_role(name.clone(), secret.password.clone()));
         }
-        Ok(apply(plan, admin, &logins, lock, &slots, options).await)
+        let window = desired.deletes_secrets;
+        let source = &planned.run.secrets.source;
+        let deletion = window.map(|window| SecretDeletion { source, window });
+        Ok(apply(plan, admin, &logins, lock, &slots, deletion.as_ref(), options).await)
     }
 }

@@ -5,7 +5,9 @@ use super::provisioner::Provisioner;
 use crate::config::VerifyPasswords;
 use crate::hint::Wording;
 use crate::observed::Observed;
-use crate::plan::{Plan, SecretFindings, SlotError};
+use crate::plan::{
+    Plan, Refusal, RefusalKind, SecretFindings, SlotError, secrets_of_retired_roles,
+};
 use crate::secrets::scram::accepted_iterations;
 use crate::server::observe::observe;
 use crate::server::slots::RunSlots;
@@ -64,9 +66,27 @@ impl Provisioner {
             observed = observe(admin, session, desired, secrets.valid(), verify).await?;
         }
         self.record_connection(&mut observed);
-        let findings = self.secrets.findings();
+        let mut findings = self.secrets.findings().clone();
+        if self.desired.deletes_secrets.is_some() {
+            self.find_retired_secrets(&observed, &mut findings).await;
+        }
         let plan = |observed: &Observed| Plan::new(&self.desired, observed, findings.clone());
         let (observed, plan) = self.resolve_probes(observed, plan).await?;
         Ok(Planned { run: self, observed, plan })
+    }
+
+    /// Finds the secrets of retired roles that exist, and refuses those of which this is not known.
+    async fn find_retired_secrets(&self, observed: &Observed, findings: &mut SecretFindings) {
+        for (application, id) in secrets_of_retired_roles(&self.desired, observed) {
+            match self.secrets.source.exists(&id).await {
+                Ok(true) => drop(findings.retired_secrets.insert(id)),
+                Ok(false) => {}
+                Err(error) => {
+                    let (reason, advice) = (error.to_string(), error.hints());
+                    let kind = RefusalKind::SecretUnavailable { reason, advice };
+                    findings.refusals.push(Refusal::new(&application, kind));
+                }
+            }
+        }
     }
 }

@@ -73,6 +73,7 @@ impl Plan {
             .collect();
         transactions.extend(changes.new_databases);
         transactions.extend(changes.inside);
+        transactions.extend(planner.delete_secrets());
         transactions.extend(planner.drops(&dropped));
         widening::mark(desired, observed, &mut transactions);
         if let Some(note) = environments::mark(desired, observed, &mut transactions) {

@@ -78,7 +78,9 @@ impl Planner<'_> {
             let Some(seen) = self.observed.roles.get(name) else { continue };
             let is_managed = desired.manages(seen.marker().as_ref());
             if desired.drops_roles && role.is_retired() && is_managed {
-                steps.extend(self.drop_role(name, role, dropped));
+                for one in self.clone_of_retired(name).iter().chain([name]) {
+                    steps.extend(self.drop_role(one, role, dropped));
+                }
             }
         }
         transactions.extend(self.transaction(Scope::Cluster, steps));
@@ -183,14 +185,14 @@ impl Planner<'_> {
         let all = self.observed.dependencies.get(name).unwrap_or(&none);
         let is_left = |one: &&RoleDependency| match &one.database {
             Some(database) if dropped.contains(database) => false,
-            // The same plan revokes these privileges.
-            Some(database) => {
+            // The same plan revokes these privileges, except those of a clone.
+            Some(database) if self.desired.roles.contains_key(name) => {
                 let seen = self.observed.databases.get(database);
                 one.kind != DependencyKind::Privileges
                     || !self.desired.selects_database(database)
                     || seen.is_none_or(|seen| seen.contents.is_none())
             }
-            None => true,
+            _ => true,
         };
         let held: Vec<String> = all.iter().filter(is_left).map(in_words).collect();
         if !held.is_empty() {

@@ -126,6 +126,7 @@ explanations! {
     MembershipByOther => "membership-by-other",
     NothingToRetire => "nothing-to-retire",
     LeftByTeardown => "left-by-teardown",
+    SecretKept => "secret-kept",
 }
 
 explanations! {

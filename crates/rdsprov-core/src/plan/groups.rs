@@ -71,9 +71,11 @@ enum Created<'a> {
 impl<S> Step<S> {
     pub(super) fn kind(&self) -> Kind {
         match self.action {
-            Action::Revoke | Action::EndSessions | Action::DropRole | Action::DropDatabase => {
-                Kind::Revoke
-            }
+            Action::Revoke
+            | Action::EndSessions
+            | Action::DeleteSecret
+            | Action::DropRole
+            | Action::DropDatabase => Kind::Revoke,
             Action::DefaultPrivileges if self.hazards.contains(&Hazard::RevokesAccess) => {
                 Kind::Revoke
             }
@@ -112,6 +114,7 @@ impl<S> Step<S> {
             Action::SetParameter => "set",
             Action::DropRole | Action::DropDatabase => "drop",
             Action::EndSessions => "end",
+            Action::DeleteSecret => "delete",
             Action::ReassignOwned => "reassign",
             Action::Grant => "grant",
             Action::Revoke => "revoke",

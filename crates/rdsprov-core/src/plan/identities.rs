@@ -28,7 +28,9 @@ impl<S> Transaction<S> {
     pub(crate) fn applications_of(&self, exchanged: &GlobalObject) -> BTreeSet<ApplicationName> {
         let of_scope = match &self.scope {
             Scope::Database(name) => Some(name),
-            Scope::Cluster | Scope::NewDatabase(_) | Scope::DroppedDatabase(_) => None,
+            Scope::Cluster | Scope::NewDatabase(_) | Scope::DroppedDatabase(_) | Scope::Secrets => {
+                None
+            }
         };
         let concerns = |step: &&Step<S>| {
             let database = of_scope.or(step.database.as_ref());
@@ -134,7 +136,7 @@ fn held_by(seen: &observed::Role) -> BTreeSet<PrivilegedAttribute> {
 /// committed, only administrators can replace it: it belongs to the administrator.
 fn names_of_databases<'a>(scope: &'a Scope, steps: &'a [Step]) -> BTreeSet<&'a DatabaseName> {
     match scope {
-        Scope::NewDatabase(_) | Scope::DroppedDatabase(_) => BTreeSet::new(),
+        Scope::NewDatabase(_) | Scope::DroppedDatabase(_) | Scope::Secrets => BTreeSet::new(),
         Scope::Cluster => steps.iter().filter_map(|step| step.database.as_ref()).collect(),
         Scope::Database(name) => BTreeSet::from([name]),
     }

@@ -59,6 +59,7 @@ pub mod rotation;
 mod saved;
 mod schemas;
 mod scopes;
+mod secret_deletion;
 mod selection;
 mod settings;
 mod sql;
@@ -102,6 +103,8 @@ pub(crate) use render::line as step_line;
 pub(crate) use retire::with_orphans;
 pub(crate) use roles::administrator_power;
 pub use saved::{Differences, Remainder, SavedPlan, SavedPlanError, Stale};
+#[cfg(feature = "postgres")]
+pub(crate) use secret_deletion::secrets_of_retired_roles;
 pub use sql::{
     BEGIN_SESSION, CHANGED_SINCE_PLAN, Line, Moment, SESSION_SETTINGS, SessionSetting, SlotError,
     Slots, Statement, probe as probe_statements, session_settings,

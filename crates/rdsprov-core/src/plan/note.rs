@@ -95,6 +95,8 @@ coded_enum! {
         NothingToRetire { application: ApplicationName },
         /// A teardown leaves a role or database whose marker names the build.
         LeftByTeardown { object: String, reason: String },
+        /// The secret of a retired role is not deleted, because something else uses it.
+        SecretKept { secret: SecretId, role: RoleName, reason: String },
     }
 
     /// The stable code of a note: `password-not-checked`.
@@ -206,6 +208,9 @@ impl Note {
             NoteKind::NothingToRetire { application } => format!(
                 "no role of application {application} is managed, and the definitions do not declare it: there is nothing to retire"
             ),
+            NoteKind::SecretKept { secret, role, reason } => {
+                format!("secret {secret} of role {role} is not deleted: {reason}")
+            }
             NoteKind::LeftByTeardown { object, reason } => {
                 format!("{object} has the marker of the build, and is left: {reason}")
             }

@@ -36,6 +36,8 @@ pub struct SecretFindings {
     pub versions: BTreeMap<SecretId, String>,
     /// The secrets that do not exist and will be created, each with a new password.
     pub new_secrets: BTreeSet<SecretId>,
+    /// The secrets of retired roles that exist, if the run schedules their deletion.
+    pub retired_secrets: BTreeSet<SecretId>,
 }
 
 /// An application of the definitions, for the records.

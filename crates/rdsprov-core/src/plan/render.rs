@@ -24,6 +24,7 @@ impl Scope {
             Self::Cluster => "roles and databases".to_owned(),
             Self::NewDatabase(name) => format!("new database {name}"),
             Self::DroppedDatabase(name) => format!("dropped database {name}"),
+            Self::Secrets => "Secrets Manager".to_owned(),
             Self::Database(name) => format!("inside database {name}"),
         }
     }
@@ -269,7 +270,9 @@ impl Plan {
     fn variables_with_oids(&self) -> BTreeMap<&DatabaseName, String> {
         let created = self.transactions.iter().filter_map(|one| match &one.scope {
             Scope::NewDatabase(name) => Some(name),
-            Scope::Cluster | Scope::DroppedDatabase(_) | Scope::Database(_) => None,
+            Scope::Cluster | Scope::DroppedDatabase(_) | Scope::Secrets | Scope::Database(_) => {
+                None
+            }
         });
         created
             .enumerate()
@@ -322,6 +325,11 @@ impl Plan {
             if let Scope::Database(name) = &transaction.scope {
                 text.push_str(&connect(name));
                 text.push_str(&begin_session());
+            }
+            if transaction.scope == Scope::Secrets {
+                for step in &transaction.steps {
+                    let _ = writeln!(text, "-- not by this script: {}", one_line(&step.words()));
+                }
             }
             for line in transaction.script() {
                 let statement = written(&line.statement(self.server_major))?;

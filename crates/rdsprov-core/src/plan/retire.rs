@@ -143,18 +143,23 @@ impl Planner<'_> {
         }
         self.lock_out(name, role, seen, steps);
         self.memberships(name, role, seen, steps);
-        // The secret is not read, so that only the name and the membership show the clone.
         let observed = self.observed;
-        let clone = RotationClone::name_for(name);
-        let clone = clone.and_then(|clone| observed.roles.get_key_value(&clone));
-        let is_clone = |(clone, seen): &(&RoleName, &observed::Role)| {
-            seen.memberships.iter().any(|one| one.role == *name)
-                && seen.marker().is_none()
-                && !self.desired.roles.contains_key(*clone)
-        };
-        if let Some((clone, seen)) = clone.filter(is_clone) {
-            self.lock_out(clone, role, seen, steps);
+        if let Some(clone) = self.clone_of_retired(name)
+            && let Some(seen) = observed.roles.get(&clone)
+        {
+            self.lock_out(&clone, role, seen, steps);
         }
+    }
+
+    /// Returns the clone of a retired role, if it exists. The secret is not read, so that only its name
+    /// and its membership show it.
+    pub(super) fn clone_of_retired(&self, name: &RoleName) -> Option<RoleName> {
+        let clone = RotationClone::name_for(name)?;
+        let seen = self.observed.roles.get(&clone)?;
+        let is_clone = seen.memberships.iter().any(|one| one.role == *name)
+            && seen.marker().is_none()
+            && !self.desired.roles.contains_key(&clone);
+        is_clone.then_some(clone)
     }
 
     /// Takes `LOGIN` from a role, and ends its sessions if the run does.

@@ -80,7 +80,7 @@ impl SavedPlan {
 fn changed_part(scope: &Scope, step: &Step<String>) -> Option<Part> {
     let role = step.role.clone();
     match (scope, step.database.clone()) {
-        (Scope::Database(_), _) => None,
+        (Scope::Database(_) | Scope::Secrets, _) => None,
         (Scope::NewDatabase(name) | Scope::DroppedDatabase(name), _) => {
             Some(Part::Database(name.clone()))
         }

@@ -19,6 +19,7 @@ named_enum! {
         SetPassword,
         EndSessions,
         CreateSecret,
+        DeleteSecret,
         DropRole,
         CreateDatabase,
         AlterDatabase,
@@ -138,12 +139,13 @@ pub struct Step<S = Statement> {
     pub(super) replaces: bool,
 }
 
-/// The secrets of a role before and after a step with the hazard `changes_secret`.
+/// The secrets of a role before and after a step with the hazard `changes_secret`, or a step that deletes
+/// its secret.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ChangedSecret {
     /// The id that the marker of the role contains; `null` if the role uses IAM tokens.
     pub old: Option<String>,
-    /// The id that the definitions give; `null` if the role will use IAM tokens.
+    /// The id that the definitions give; `null` if the role will use IAM tokens, or none.
     pub new: Option<String>,
 }
 
@@ -158,6 +160,8 @@ pub enum Scope {
     /// In the administrator database, outside a transaction: `before` drops this database, which
     /// belongs to the administrator.
     DroppedDatabase(DatabaseName),
+    /// In Secrets Manager, without statements: each step is a call of its own.
+    Secrets,
     /// In a database, on the objects in it.
     Database(DatabaseName),
 }
@@ -166,7 +170,7 @@ impl Scope {
     /// Returns the database that is created, or in which the transaction runs.
     pub(super) fn database(&self) -> Option<&DatabaseName> {
         match self {
-            Self::Cluster => None,
+            Self::Cluster | Self::Secrets => None,
             Self::NewDatabase(name) | Self::DroppedDatabase(name) | Self::Database(name) => {
                 Some(name)
             }

@@ -10,6 +10,8 @@ mod create;
 mod credential_source;
 #[cfg(feature = "aws")]
 mod credentials;
+#[cfg(feature = "postgres")]
+mod delete;
 mod error;
 #[cfg(feature = "postgres")]
 mod files;

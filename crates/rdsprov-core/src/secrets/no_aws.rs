@@ -11,7 +11,7 @@ use super::{
     UnknownEndpoint,
 };
 use crate::config::{AssumeRole, ConnectTimeout, NewSecrets};
-use crate::secret_id::{SecretId, Stage};
+use crate::secret_id::{RecoveryWindow, SecretId, Stage};
 
 /// An AWS configuration, which cannot be used.
 pub(crate) struct AwsConfig;
@@ -55,6 +55,20 @@ impl SecretsManager {
         &self,
         _wanted: &BTreeMap<SecretId, Stage>,
     ) -> Result<BTreeMap<SecretId, Result<Secret, SecretError>>, SourceError> {
+        match *self {}
+    }
+
+    #[allow(clippy::unused_async, reason = "the function of the AWS SDK waits")]
+    pub(super) async fn exists(&self, _id: &SecretId) -> Result<bool, SecretError> {
+        match *self {}
+    }
+
+    #[allow(clippy::unused_async, reason = "the function of the AWS SDK waits")]
+    pub(super) async fn schedule_deletion(
+        &self,
+        _id: &SecretId,
+        _window: RecoveryWindow,
+    ) -> Result<(), SecretError> {
         match *self {}
     }
 

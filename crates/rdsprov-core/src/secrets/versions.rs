@@ -14,7 +14,7 @@ use zeroize::Zeroizing;
 use super::aws::{SecretsManager, THROTTLED};
 use super::{Password, Secret, SecretError, SourceError};
 use crate::name::RoleName;
-use crate::secret_id::{SecretId, Stage};
+use crate::secret_id::{RecoveryWindow, SecretId, Stage};
 
 /// What Secrets Manager knows of a secret and its versions, without their content.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -88,6 +88,7 @@ enum AwsCall {
     Read,
     Put,
     Move,
+    Delete,
 }
 
 impl AwsCall {
@@ -98,6 +99,7 @@ impl AwsCall {
             Self::Read => "secretsmanager:GetSecretValue",
             Self::Put => "secretsmanager:PutSecretValue",
             Self::Move => "secretsmanager:UpdateSecretVersionStage",
+            Self::Delete => "secretsmanager:DeleteSecret",
         }
     }
 }
@@ -214,6 +216,29 @@ impl SecretsManager {
             .map_err(|error| self.failed(id, AwsCall::Move, &error))
     }
 
+    /// Returns whether a secret exists, and its deletion is not scheduled.
+    pub(super) async fn exists(&self, id: &SecretId) -> Result<bool, SecretError> {
+        match self.describe(id).await {
+            Ok(_) => Ok(true),
+            Err(error) => gone(id, error).map(|()| false),
+        }
+    }
+
+    /// Schedules the deletion of a secret, if it exists and this was not done before.
+    pub(super) async fn schedule_deletion(
+        &self,
+        id: &SecretId,
+        window: RecoveryWindow,
+    ) -> Result<(), SecretError> {
+        let client = self.client().await.map_err(|error| of_secret(id, &error))?;
+        let request = client.delete_secret().secret_id(&id.0);
+        let sent = request.recovery_window_in_days(window.days().into()).send().await;
+        match sent {
+            Ok(_) => Ok(()),
+            Err(error) => gone(id, self.failed(id, AwsCall::Delete, &error)),
+        }
+    }
+
     fn failed<E>(&self, id: &SecretId, call: AwsCall, error: &SdkError<E>) -> VersionsError
     where
         E: ProvideErrorMetadata + Error + 'static,
@@ -239,10 +264,26 @@ impl SecretsManager {
                 SecretError::Throttled { id }
             }
             (AwsCall::Describe | AwsCall::Read, None) => SecretError::Unreadable { id, reason },
-            (AwsCall::Put | AwsCall::Move, None) => SecretError::Unchangeable { id, reason },
+            (AwsCall::Put | AwsCall::Move | AwsCall::Delete, None) => {
+                SecretError::Unchangeable { id, reason }
+            }
         }
         .into()
     }
+}
+
+/// Returns the error of a call, unless it says that the secret does not exist any more.
+fn gone(id: &SecretId, error: VersionsError) -> Result<(), SecretError> {
+    match error {
+        VersionsError::Secret(SecretError::Missing { .. } | SecretError::Deleted { .. }) => Ok(()),
+        VersionsError::Secret(error) => Err(error),
+        VersionsError::Source(error) => Err(of_secret(id, &error)),
+    }
+}
+
+/// Returns an error of the whole source as one that concerns a secret.
+fn of_secret(id: &SecretId, error: &SourceError) -> SecretError {
+    SecretError::Unchangeable { id: id.clone(), reason: error.to_string() }
 }
 
 impl Version {

@@ -9,6 +9,7 @@ use jiff::Timestamp;
 
 use super::connect::Endpoint;
 use super::connect_error::use_server_itself;
+use super::deletions::{self, SecretDeletion};
 use super::execution::{Executed, Execution};
 use super::execution_options::ExecuteOptions;
 use super::lock::Lock;
@@ -55,6 +56,7 @@ pub struct FailedStep {
 
 /// Executes a plan whose new secrets were created before. Errors are in the outcome.
 ///
+/// `secrets` deletes the secrets of the plan, if it can contain any.
 /// `logins` are the roles that must still be able to log in after a transaction that could prevent it.
 pub async fn apply(
     plan: &Plan,
@@ -62,6 +64,7 @@ pub async fn apply(
     logins: &[Endpoint],
     lock: &Lock,
     slots: &(dyn Slots + Sync),
+    secrets: Option<&SecretDeletion<'_>>,
     options: &ExecuteOptions<'_>,
 ) -> ExecutionOutcome {
     let listener = options.listener.unwrap_or(&());
@@ -101,11 +104,13 @@ pub async fn apply(
                 unfinished.extend(left_out.then(|| name.clone()));
                 left_out
             }
-            Scope::Cluster | Scope::DroppedDatabase(_) => false,
+            Scope::Cluster | Scope::DroppedDatabase(_) | Scope::Secrets => false,
         };
         ended = ended || !is_left_out && listener.before(transaction).await.is_break();
         let executed = if ended || is_left_out {
             Executed::nothing(transaction)
+        } else if transaction.scope == Scope::Secrets {
+            deletions::delete_secrets(secrets, transaction).await
         } else {
             let slots = SlotsWithOids { slots, oids: &oids };
             let template = &template;

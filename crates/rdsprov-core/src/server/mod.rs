@@ -11,6 +11,7 @@ pub(crate) mod capacity;
 pub(crate) mod connect;
 mod connect_error;
 pub(crate) mod databases;
+pub(crate) mod deletions;
 mod execute;
 mod execution;
 mod execution_options;

@@ -125,7 +125,10 @@ async fn observe_drops(
     let snapshot = Snapshot::open(admin_session, "the server").await?;
     if desired.drops_roles {
         let retired = desired.selected_roles().filter(|(_, role)| role.is_retired());
-        let names: Vec<&str> = retired.map(|(name, _)| name.as_str()).collect();
+        let names =
+            retired.flat_map(|(name, _)| [Some(name.clone()), RotationClone::name_for(name)]);
+        let names: Vec<RoleName> = names.flatten().collect();
+        let names: Vec<&str> = names.iter().map(RoleName::as_str).collect();
         observed.dependencies = snapshot.query(ROLE_DEPENDENCIES, &[&names]).await?;
     }
     if desired.drops_databases.is_some() {

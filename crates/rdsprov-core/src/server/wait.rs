@@ -283,6 +283,7 @@ pub(crate) async fn catalog_lock(
 pub(crate) fn place(scope: &Scope) -> String {
     match scope {
         Scope::Cluster => "roles and databases".to_owned(),
+        Scope::Secrets => "Secrets Manager".to_owned(),
         Scope::NewDatabase(name) | Scope::DroppedDatabase(name) | Scope::Database(name) => {
             format!("database {}", visible(name.as_str()))
         }

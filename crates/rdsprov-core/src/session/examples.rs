@@ -222,6 +222,7 @@ fn session_examples() -> Vec<Error> {
         UsageError::BackupUnusable { path: text("shop.dump"), reason: text("it is a directory") }
             .into(),
         UsageError::NoBuild.into(),
+        UsageError::DeletionWithoutAws.into(),
         UsageError::Retire(RetireError::Declared {
             application: ApplicationName::for_delegates(),
             level: AccessLevel::Owner,

@@ -325,11 +325,19 @@ impl Setup {
         desired.additive = options.additive;
         self.take_over(&mut desired, options.adopt_from.clone())?;
         desired.retire(&options.retirement.applications).map_err(UsageError::from)?;
-        let Retirement { end_sessions, drop_role, drop_database, backup, build, .. } =
-            &options.retirement;
+        let Retirement {
+            end_sessions,
+            drop_role,
+            drop_database,
+            backup,
+            delete_secrets,
+            build,
+            ..
+        } = &options.retirement;
         desired.ends_sessions = *end_sessions;
         desired.drops_roles = *drop_role;
         desired.drops_databases = backup.clone().filter(|_| *drop_database);
+        desired.deletes_secrets = *delete_secrets;
         if build.is_some() {
             desired.torn_down_build.clone_from(build);
             // Without definitions, all access is undeclared.
@@ -498,6 +506,10 @@ impl Setup {
         }
         if !matches!(options.secrets, Secrets::Aws) && !options.new_secrets.is_empty() {
             return Err(UsageError::NewSecretsWithoutAws.into());
+        }
+        let deletes_secrets = options.retirement.delete_secrets.is_some();
+        if !matches!(options.secrets, Secrets::Aws) && deletes_secrets {
+            return Err(UsageError::DeletionWithoutAws.into());
         }
         // The AWS SDK also loads the certificates of the system.
         system_certificates::check(|name| std::env::var_os(name))?;

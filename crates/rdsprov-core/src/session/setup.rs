@@ -18,7 +18,7 @@ use crate::name::RoleName;
 use crate::plan::SavedPlan;
 use crate::policy::Policy;
 use crate::run_setting::{RunSetting, RunSettingName, ValueSource};
-use crate::secret_id::SecretId;
+use crate::secret_id::{RecoveryWindow, SecretId};
 use crate::site_policy::SitePolicy;
 use crate::text::os_reason;
 
@@ -73,6 +73,8 @@ pub struct Retirement {
     pub backup: Option<Backup>,
     /// The names of the databases to drop, as a confirmation.
     pub confirm: Vec<String>,
+    /// Whether the deletion of the secrets of their roles is scheduled, and how long they can be restored.
+    pub delete_secrets: Option<RecoveryWindow>,
     /// The build that is torn down; `None` for `retire`.
     pub(super) build: Option<String>,
 }

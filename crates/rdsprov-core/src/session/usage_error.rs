@@ -76,6 +76,9 @@ pub enum UsageError {
         /// Why it cannot be used.
         reason: String,
     },
+    /// Only Secrets Manager has a recovery window.
+    #[error("secrets are to be deleted, but they are not in Secrets Manager")]
+    DeletionWithoutAws,
     /// A teardown needs the build whose roles and databases are dropped.
     #[error("no build is named whose roles and databases are torn down")]
     NoBuild,
@@ -109,6 +112,7 @@ impl UsageError {
             | Self::NoBackup
             | Self::BackupUnusable { .. }
             | Self::NoBuild
+            | Self::DeletionWithoutAws
             | Self::SecretOfIamDelegate
             | Self::AdoptFromItself { .. }
             | Self::UnknownInstance { .. }
@@ -184,6 +188,9 @@ impl UsageError {
             ],
             Self::NoBackup | Self::BackupUnusable { .. } => {
                 hint!["name the file with ", Opt::Backup, ", or use ", Opt::WithoutBackup]
+            }
+            Self::DeletionWithoutAws => {
+                hint!["remove ", Opt::DeleteSecret, ", or use ", (Opt::Secrets, "aws")]
             }
             Self::NoBuild => hint!["name it with ", Opt::BuildId],
             Self::Retire(RetireError::Declared { application, .. }) => format!(

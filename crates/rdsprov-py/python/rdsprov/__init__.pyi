@@ -267,6 +267,7 @@ class Action(str, Enum):
     SET_PASSWORD = "set_password"
     END_SESSIONS = "end_sessions"
     CREATE_SECRET = "create_secret"
+    DELETE_SECRET = "delete_secret"
     DROP_ROLE = "drop_role"
     CREATE_DATABASE = "create_database"
     ALTER_DATABASE = "alter_database"
@@ -410,6 +411,7 @@ class NoteCode(str, Enum):
     MEMBERSHIP_BY_OTHER = "membership-by-other"
     NOTHING_TO_RETIRE = "nothing-to-retire"
     LEFT_BY_TEARDOWN = "left-by-teardown"
+    SECRET_KEPT = "secret-kept"
     def __new__(cls, value: object) -> Self: ...
 
 class OrphanKind(str, Enum):
@@ -1145,6 +1147,8 @@ def retire(
     backup: _Path | None = None,
     without_backup: bool = False,
     confirm: Iterable[str] = (),
+    delete_secret: bool = False,
+    recovery_window_days: int | None = None,
     environment: str | None = None,
     admin_secret: str | None = None,
     admin_auth: _AdminAuth | None = None,
@@ -1190,6 +1194,8 @@ def teardown(
     backup: _Path | None = None,
     without_backup: bool = False,
     confirm: Iterable[str] = (),
+    delete_secret: bool = False,
+    recovery_window_days: int | None = None,
     admin_secret: str | None = None,
     admin_auth: _AdminAuth | None = None,
     admin_user: str | None = None,
@@ -1372,6 +1378,8 @@ class _TeardownOptions(_ConnectionOptions, total=False):
     backup: _Path | None
     without_backup: bool
     confirm: Iterable[str]
+    delete_secret: bool
+    recovery_window_days: int | None
     secret_stage: _SecretStage | None
     verify_passwords: _VerifyPasswords | None
     allow: Iterable[_HazardName]
@@ -1393,6 +1401,8 @@ class _RetireOptions(_RotateOptions, total=False):
     backup: _Path | None
     without_backup: bool
     confirm: Iterable[str]
+    delete_secret: bool
+    recovery_window_days: int | None
 
 class _DelegateOptions(_ConnectionOptions, total=False):
     to_secret: str | None

@@ -124,6 +124,8 @@ def rotate(definitions, applications, **options):
     backup=None,
     without_backup=False,
     confirm=(),
+    delete_secret=False,
+    recovery_window_days=None,
 )
 def retire(definitions, applications, **options):
     """Ends the access of applications, and returns the outcome of the run.
@@ -139,6 +141,8 @@ def retire(definitions, applications, **options):
     - ``backup``: the dump of the databases that are dropped; the file must exist, and is not read.
     - ``without_backup``: drops databases without a dump.
     - ``confirm``: the names of the databases that are dropped.
+    - ``delete_secret``: schedules the deletion of the secrets of the roles in Secrets Manager as well.
+    - ``recovery_window_days``: how many days these can be restored, from 7 to 30; by default 30.
 
     The other options are those of ``plan`` and ``apply``, and the exceptions, too.
 
@@ -160,6 +164,8 @@ def retire(definitions, applications, **options):
     backup=None,
     without_backup=False,
     confirm=(),
+    delete_secret=False,
+    recovery_window_days=None,
 )
 def teardown(environment, build_id, **options):
     """Drops the roles and databases that a build has created in an ephemeral environment, and returns the outcome of the run.
@@ -174,6 +180,8 @@ def teardown(environment, build_id, **options):
     - ``backup``: the dump of the databases that are dropped; the file must exist, and is not read.
     - ``without_backup``: drops databases without a dump.
     - ``confirm``: the names of the databases that are dropped.
+    - ``delete_secret``: schedules the deletion of the secrets of the roles in Secrets Manager as well.
+    - ``recovery_window_days``: how many days these can be restored, from 7 to 30; by default 30.
 
     The other options are those of ``plan`` and ``apply``, and the exceptions, too.
 

@@ -46,6 +46,7 @@ class Action(_Word):
     SET_PASSWORD = "set_password"
     END_SESSIONS = "end_sessions"
     CREATE_SECRET = "create_secret"
+    DELETE_SECRET = "delete_secret"
     DROP_ROLE = "drop_role"
     CREATE_DATABASE = "create_database"
     ALTER_DATABASE = "alter_database"
@@ -195,6 +196,7 @@ class NoteCode(_Word):
     MEMBERSHIP_BY_OTHER = "membership-by-other"
     NOTHING_TO_RETIRE = "nothing-to-retire"
     LEFT_BY_TEARDOWN = "left-by-teardown"
+    SECRET_KEPT = "secret-kept"
 
 
 class OrphanKind(_Word):

@@ -248,7 +248,8 @@ impl RotationRun<'_> {
             allowed.insert(Hazard::DegradesBlueGreen);
         }
         let options = ExecuteOptions { stop, allowed, ..ExecuteOptions::default() };
-        let outcome = apply(&plan, &self.planned.run.admin, &[], lock, &slots, &options).await;
+        let outcome =
+            apply(&plan, &self.planned.run.admin, &[], lock, &slots, None, &options).await;
         StepFailure::of(outcome).map_or(Ok(()), Err)
     }
 

@@ -403,7 +403,7 @@ impl Rotation<'_> {
         let slots = RunSlots::new(&secrets, "", iterations);
         let options = ExecuteOptions::default();
         let endpoint = self.endpoint(executor);
-        let outcome = apply(&plan, &endpoint, &[], &lock, &slots, &options).await;
+        let outcome = apply(&plan, &endpoint, &[], &lock, &slots, None, &options).await;
         StepFailure::of(outcome).map_or(Ok(()), |failure| Err(failure.into()))
     }
 

@@ -115,7 +115,7 @@ impl Transaction {
         let mut script = Script { lines: Vec::new(), execute_as: &ExecuteAs::Administrator };
         script.lines.extend(self.before.as_ref().map(Line::Before));
         // Nothing follows, so that the result of the statement is that of its step.
-        if let Scope::DroppedDatabase(_) = &self.scope {
+        if let Scope::DroppedDatabase(_) | Scope::Secrets = &self.scope {
             return script.lines;
         }
         script.lines.extend([Line::Begin, Line::StoreMemberships]);

@@ -1,0 +1,93 @@
+//! Plans the deletion of the secrets of retired roles. Secrets Manager keeps each one for a recovery window.
+//!
+//! The marker of a role names its secret. So the secrets come before the roles are dropped: if one cannot
+//! be deleted, the next run still finds it.
+
+use super::planner::Planner;
+use super::{Action, ChangedSecret, Hazard, NoteKind, Scope, Step, Transaction, retire};
+use crate::desired::{self, Desired};
+use crate::name::{ApplicationName, RoleName};
+use crate::observed::Observed;
+use crate::secret_id::SecretId;
+
+/// Returns the secrets that the markers of retired roles name, each with the application of its role.
+pub(crate) fn secrets_of_retired_roles(
+    desired: &Desired,
+    observed: &Observed,
+) -> Vec<(ApplicationName, SecretId)> {
+    let desired = &*retire::with_orphans(desired, observed);
+    let of_role = |(name, role): (&RoleName, &desired::Role)| {
+        Some((role.application.clone(), retired_secret(desired, observed, name, role)?))
+    };
+    desired.selected_roles().filter_map(of_role).collect()
+}
+
+/// Returns the secret in the marker of a role, if the role is retired and managed.
+fn retired_secret(
+    desired: &Desired,
+    observed: &Observed,
+    name: &RoleName,
+    role: &desired::Role,
+) -> Option<SecretId> {
+    let marker = observed.roles.get(name)?.marker().filter(|_| role.is_retired())?;
+    let is_managed = marker.environment == desired.environment;
+    marker.secret.filter(|_| is_managed).map(SecretId)
+}
+
+impl Planner<'_> {
+    /// Plans the deletion of the secrets of retired roles that exist, and notes those that are kept.
+    pub(super) fn delete_secrets(&mut self) -> Option<Transaction> {
+        let (desired, observed) = (self.desired, self.observed);
+        let window = desired.deletes_secrets?;
+        let mut steps: Vec<Step> = Vec::new();
+        for (name, role) in desired.selected_roles() {
+            let Some(secret) = retired_secret(desired, observed, name, role) else { continue };
+            if !self.findings.retired_secrets.contains(&secret) {
+                continue;
+            }
+            if let Some(reason) = self.other_use(&secret, name) {
+                let role = name.clone();
+                self.note(NoteKind::SecretKept { secret, role, reason });
+                continue;
+            }
+            let is_planned = |step: &Step| {
+                let planned = step.changed_secret.as_ref().and_then(|one| one.old.as_ref());
+                planned.is_some_and(|planned| SecretId(planned.clone()).is_same(&secret))
+            };
+            if steps.iter().any(is_planned) {
+                continue;
+            }
+            let days = window.days();
+            let summary =
+                format!("secret {secret} of role {name}, which can be restored for {days} days");
+            let step = Step::on_role(name, &role.application, Action::DeleteSecret, summary, []);
+            let mut step = step.with_hazards([Hazard::RevokesAccess]);
+            step.changed_secret = Some(ChangedSecret { old: Some(secret.0), new: None });
+            steps.push(step);
+        }
+        self.transaction(Scope::Secrets, steps)
+    }
+
+    /// Returns why the secret of a retired role is kept: what else uses it, as a sentence.
+    fn other_use(&self, secret: &SecretId, role: &RoleName) -> Option<String> {
+        let is_same = |other: &SecretId| other.is_same(secret);
+        if self.observed.connection.admin_secret.as_ref().is_some_and(is_same) {
+            return Some("it is that of the administrator".to_owned());
+        }
+        let stays = |other: &RoleName| {
+            let declared = self.desired.roles.get(other);
+            !(declared.is_some_and(desired::Role::is_retired) && self.desired.selects_role(other))
+        };
+        let mut recorded = self.recorded().roles_with_secret(secret);
+        if let Some(other) = recorded.find(|other| other.role != role && stays(other.role)) {
+            return Some(format!("the marker of role {} names it", other.role));
+        }
+        let declares = |other: &desired::Role| {
+            let named = other.secret().into_iter().chain(&other.recorded_secret);
+            named.chain(other.other_secrets.keys()).any(is_same)
+        };
+        let mut declared = self.desired.roles.iter();
+        let (other, _) = declared.find(|(_, other)| declares(other))?;
+        Some(format!("the definitions name it for role {other}"))
+    }
+}
