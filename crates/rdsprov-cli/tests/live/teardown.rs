@@ -52,7 +52,12 @@ fn with_builds(major: u32) -> Fixture {
     master("GRANT legacy_owner TO platform_admin");
     master("CREATE DATABASE legacy OWNER legacy_owner");
     master("REVOKE legacy_owner FROM platform_admin");
-    apply(&fixture, "b1", &[SHOP, REPORTS, LEGACY], "adopts,closes_to_public");
+    apply(
+        &fixture,
+        "b1",
+        &[SHOP, REPORTS, LEGACY],
+        "adopts,closes_to_public,revokes_access,widens_access",
+    );
     apply(&fixture, "b2", &[SHOP, REPORTS, LEGACY, OTHER, OTHER_REPORTS], "widens_access");
     let run = |application: &str, database: &str, sql: &str| {
         let role = format!("{application}_owner");
