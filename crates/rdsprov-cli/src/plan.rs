@@ -25,6 +25,7 @@ pub async fn run(options: &PlanArgs, detail: Detail) -> Result<Exit, CliError> {
     server.only.clone_from(&options.selection.only);
     server.adopt_from.clone_from(&options.selection.restored.adopt_from);
     server.additive = options.additive.additive;
+    server.audit_ledger.clone_from(&options.audit_ledger);
     let format = (output.format, detail);
     let plan = print_plan(common, &server, format, *with_verifiers, out.as_deref()).await?;
     Ok(match Exit::of_plan(&plan) {
@@ -39,6 +40,7 @@ pub async fn check(options: &CheckArgs, detail: Detail) -> Result<Exit, CliError
     server.strict = *strict;
     server.only.clone_from(&selection.only);
     server.adopt_from.clone_from(&selection.restored.adopt_from);
+    server.audit_ledger.clone_from(&options.audit_ledger);
     let started = Instant::now();
     let planned = print_plan(common, &server, (output.format, detail), false, None).await;
     let exit = match &planned {

@@ -240,6 +240,21 @@ pub enum Backup {
     Nothing,
 }
 
+/// The last complete `apply` on a server: afterwards, the server was as its definitions say.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct LastApplied {
+    /// The server, as `host:port`.
+    pub server: Option<String>,
+    /// The system identifier of the server.
+    pub system_identifier: Option<String>,
+    /// The build id of the run; empty without one.
+    pub build_id: String,
+    /// The day of the run, in UTC: `2026-11-20`.
+    pub date: String,
+    /// The short digest of the definition of each application.
+    pub definitions: BTreeMap<String, String>,
+}
+
 /// An application cannot be retired.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -324,6 +339,12 @@ pub struct Desired {
     /// The approval policy of the environment, with the place that sets it; `None` for a state that
     /// was not made for a run.
     pub approval: Option<RunSetting>,
+    /// The short digest of the definition of each application.
+    #[serde(skip)]
+    pub definition_digests: BTreeMap<String, String>,
+    /// The last complete `apply` of this environment on each server that a ledger names.
+    #[serde(skip)]
+    pub last_applied: Vec<LastApplied>,
     /// The databases of the definitions, also those that [`Desired::retain_roles`] leaves out.
     #[serde(skip)]
     databases_of_definitions: BTreeSet<DatabaseName>,
@@ -454,6 +475,8 @@ impl Desired {
             secret_stage: Stage::default(),
             definitions: None,
             approval: None,
+            definition_digests: definitions.digests(),
+            last_applied: Vec::new(),
             databases_of_definitions,
         })
     }
@@ -512,6 +535,8 @@ impl Desired {
             secret_stage: Stage::default(),
             definitions: None,
             approval: None,
+            definition_digests: BTreeMap::new(),
+            last_applied: Vec::new(),
             databases_of_definitions: BTreeSet::new(),
         }
     }

@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test")]
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -35,6 +36,7 @@ fn outcome() -> Event {
         message,
         codes: FailureCodes::default(),
         already_recorded: false,
+        applied: BTreeMap::new(),
     })
 }
 
@@ -259,6 +261,7 @@ fn long_records_are_read_from_the_end() {
             message: "x".repeat(length),
             codes: FailureCodes::default(),
             already_recorded: false,
+            applied: BTreeMap::new(),
         };
         ledger.append(&facts("long"), &[Event::now(what)]).unwrap();
     }
@@ -342,6 +345,7 @@ fn record(message: &str) -> Record {
         message: message.to_owned(),
         codes: FailureCodes::default(),
         already_recorded: false,
+        applied: BTreeMap::new(),
     };
     Event::now(kind).row(&facts("1")).unwrap()
 }

@@ -49,6 +49,11 @@ pub struct PlanArgs {
     /// Exit with 2 if the plan contains changes
     #[arg(long, help_heading = OUTPUT)]
     pub detailed_exitcode: bool,
+    /// Read from this ledger which definitions were applied last
+    ///
+    /// The plan then says for each application with changes whether its definition has changed since.
+    #[arg(long, env = "RDSPROV_AUDIT_LEDGER", value_name = "FILE", help_heading = RECORDS)]
+    pub audit_ledger: Option<PathBuf>,
     /// Save the plan to this file, for `rdsprov apply FILE`
     ///
     /// The file contains no passwords.
@@ -89,6 +94,11 @@ pub struct CheckArgs {
     /// tables in it: the note `undeclared-access`.
     #[arg(long, help_heading = OUTPUT)]
     pub strict: bool,
+    /// Read from this ledger which definitions were applied last
+    ///
+    /// The plan then says for each application with changes whether its definition has changed since.
+    #[arg(long, env = "RDSPROV_AUDIT_LEDGER", value_name = "FILE", help_heading = RECORDS)]
+    pub audit_ledger: Option<PathBuf>,
     #[command(flatten)]
     pub metrics: MetricsArgs,
     #[command(flatten)]

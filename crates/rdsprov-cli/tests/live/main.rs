@@ -16,6 +16,7 @@ mod connect_to;
 mod credentials;
 mod definitions;
 mod delegate;
+mod drift;
 mod embedded;
 mod exchanged;
 mod export;

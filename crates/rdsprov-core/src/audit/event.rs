@@ -1,5 +1,6 @@
 //! The events of a run, and their rows in the CSV file.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -93,6 +94,8 @@ pub enum EventKind {
         codes: FailureCodes,
         /// Whether the record of a step already contains the error.
         already_recorded: bool,
+        /// The short digest of the definition of each application, if all are applied now.
+        applied: BTreeMap<String, String>,
     },
 }
 

@@ -1,6 +1,6 @@
 //! Turns a plan and the results of its execution into events.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -20,6 +20,8 @@ pub struct EventRecorder {
     pub context: RunContext,
     /// The command that the run executes.
     pub command: Command,
+    /// The short digest of the definition of each application, if the run is to apply all of them.
+    pub definitions: BTreeMap<String, String>,
 }
 
 /// The kinds of changes. The names are also the actions of `no_change` rows.
@@ -181,6 +183,15 @@ impl EventRecorder {
         already_recorded: bool,
     ) -> Event {
         let (command, message) = (self.command, message.to_owned());
-        Event::now(EventKind::Outcome { command, status, message, codes, already_recorded })
+        let is_complete = matches!(status, Status::Success | Status::NoChange);
+        let applied = if is_complete { self.definitions.clone() } else { BTreeMap::new() };
+        Event::now(EventKind::Outcome {
+            command,
+            status,
+            message,
+            codes,
+            already_recorded,
+            applied,
+        })
     }
 }

@@ -11,6 +11,7 @@
 //! record is a `truncated` record whose `previous` is the hash of the incomplete line,
 //! so that the chain continues.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, BufRead, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
@@ -81,6 +82,9 @@ pub enum RecordBody {
         /// The stable codes of the refusal or the error.
         #[serde(flatten)]
         codes: FailureCodes,
+        /// The short digest of the definition of each application, after a complete `apply`.
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        applied: BTreeMap<String, String>,
     },
     /// The record before this one is incomplete, because its run was interrupted while writing it.
     #[serde(alias = "torn")]
@@ -143,6 +147,7 @@ pub struct LedgerHead {
 ///     message: String::new(),
 ///     codes: FailureCodes::default(),
 ///     already_recorded: false,
+///     applied: Default::default(),
 /// };
 /// ledger.append(&RunContext::default(), &[Event::now(outcome)]).unwrap();
 /// let text = std::fs::read(&path).unwrap();
@@ -527,7 +532,8 @@ impl RecordBody {
                 found: *found,
                 step: step.clone(),
             },
-            EventKind::Outcome { command, status, message, codes, .. } => Self::Outcome {
+            EventKind::Outcome { command, status, message, codes, applied, .. } => Self::Outcome {
+                applied: applied.clone(),
                 command: *command,
                 status: *status,
                 message: message.clone(),

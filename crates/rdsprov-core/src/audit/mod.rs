@@ -14,6 +14,8 @@ mod event_recorder;
 mod file;
 mod granted;
 mod intents;
+#[cfg(feature = "postgres")]
+mod last_applied;
 mod ledger;
 mod missing_steps;
 mod record;
@@ -31,6 +33,8 @@ pub use event_recorder::EventRecorder;
 pub(crate) use file::Patience;
 pub use granted::{AccessAt, GrantedAccess, LedgerTime, OtherRevocation, access_at};
 pub use intents::UnrecordedIntent;
+#[cfg(feature = "postgres")]
+pub(crate) use last_applied::last_applied;
 pub use ledger::{Entry, LedgerHead, LedgerLine, LedgerWriter, RecordBody};
 pub use record::{Record, Status};
 pub use report::{Change, Report, UnknownName, changes, report};

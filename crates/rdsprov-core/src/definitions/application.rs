@@ -8,6 +8,7 @@ use serde::{Serialize, Serializer};
 use super::auth::Auth;
 use super::error::Location;
 use super::rules::Mode;
+use crate::digest::sha256_json;
 use crate::hint::Hint;
 use crate::name::{
     ApplicationName, DatabaseName, DatabasePattern, ExtensionName, RoleName, SchemaName, nearest,
@@ -16,6 +17,9 @@ use crate::privilege::AccessLevel;
 use crate::setting::Parameter;
 use crate::text::without_middle;
 use crate::valid_until::ValidUntil;
+
+/// The length of a short digest: `sha256:` and 16 digits. It identifies a definition, and proves nothing.
+const SHORT_DIGEST: usize = 23;
 
 /// One application: a role in one database, with its access level and its secret.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
@@ -100,6 +104,17 @@ impl Definitions {
             mode: Mode::Standalone,
             applications: BTreeMap::new(),
         }
+    }
+
+    /// Returns a short digest of each application: its definition with all defaults. What a run may
+    /// adopt is not a part of it.
+    pub(crate) fn digests(&self) -> BTreeMap<String, String> {
+        let digest = |one: &Application| {
+            let digest = sha256_json(&Application { adopt: false, ..one.clone() });
+            digest.chars().take(SHORT_DIGEST).collect()
+        };
+        let applications = self.applications.iter();
+        applications.map(|(name, one)| (name.to_string(), digest(one))).collect()
     }
 
     /// Allows one application to adopt its role and database, like `adopt = true` in its entry.

@@ -127,6 +127,8 @@ explanations! {
     NothingToRetire => "nothing-to-retire",
     LeftByTeardown => "left-by-teardown",
     SecretKept => "secret-kept",
+    Drift => "drift",
+    DefinitionChanged => "definition-changed",
 }
 
 explanations! {

@@ -21,6 +21,7 @@ mod database_planner;
 mod databases;
 mod default_privileges;
 mod delegation;
+mod drift;
 mod drops;
 mod environments;
 mod executor;

@@ -97,6 +97,10 @@ coded_enum! {
         LeftByTeardown { object: String, reason: String },
         /// The secret of a retired role is not deleted, because something else uses it.
         SecretKept { secret: SecretId, role: RoleName, reason: String },
+        /// Applications with changes have the definitions of the last complete `apply`.
+        Drift { applications: Vec<ApplicationName>, run: String },
+        /// Applications with changes have other definitions than the last complete `apply`.
+        DefinitionChanged { applications: Vec<ApplicationName>, run: String },
     }
 
     /// The stable code of a note: `password-not-checked`.
@@ -208,6 +212,18 @@ impl Note {
             NoteKind::NothingToRetire { application } => format!(
                 "no role of application {application} is managed, and the definitions do not declare it: there is nothing to retire"
             ),
+            NoteKind::Drift { applications, run } => {
+                let (counted, names) = counted(applications);
+                let definition = match applications.len() {
+                    1 => "its definition is that",
+                    _ => "their definitions are those",
+                };
+                format!("drift in {counted}: {definition} of {run} ({names})")
+            }
+            NoteKind::DefinitionChanged { applications, run } => {
+                let (counted, names) = counted(applications);
+                format!("changed definitions of {counted} since {run} ({names})")
+            }
             NoteKind::SecretKept { secret, role, reason } => {
                 format!("secret {secret} of role {role} is not deleted: {reason}")
             }
@@ -226,6 +242,13 @@ impl Note {
             }
         }
     }
+}
+
+/// Returns the number of applications in words, and their names.
+fn counted(applications: &[ApplicationName]) -> (String, String) {
+    let plural = if applications.len() == 1 { "" } else { "s" };
+    let names: Vec<&str> = applications.iter().map(ApplicationName::as_str).collect();
+    (format!("{} application{plural}", applications.len()), names.join(", "))
 }
 
 /// The JSON form of a note.

@@ -4,7 +4,6 @@
 //! Each run that can open its records ends with an outcome record, even after a panic. This module
 //! does not know terminals.
 
-use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
 
@@ -25,6 +24,7 @@ use crate::audit::{
     Command, Event, EventKind, EventRecorder, Found, LedgerHead, Record, RunContext,
 };
 use crate::config::Config;
+use crate::definitions::Definitions;
 use crate::gate::{Approval, GateError};
 use crate::name::ApplicationName;
 use crate::operations::{Locked, PlanRefused, PlannedApply, Provisioner};
@@ -138,7 +138,8 @@ pub(super) async fn run_operation<F: Frontend>(
 ) -> Outcome {
     let (csv, ledger, outside) =
         audit.destinations(options.audit_output.as_ref(), options.audit_ledger.as_ref());
-    let recorder = EventRecorder { context: options.context(), command: operation.command() };
+    let (context, command) = (options.context(), operation.command());
+    let recorder = EventRecorder { context, command, ..EventRecorder::default() };
     let (records, opened) =
         Records::open(frontend, cancellation, csv, ledger, recorder.clone()).await;
     let mut progress =
@@ -227,6 +228,11 @@ impl<F: Frontend> Execution<'_, F> {
             return self.rotate(&setup, applications, saved.as_ref(), &approval, progress).await;
         }
         let server_options = server_options(options, saved.as_ref())?;
+        if matches!(self.operation, Operation::Apply { .. }) && server_options.only.is_empty() {
+            let definitions = setup.definitions();
+            progress.recorder.definitions =
+                definitions.map(Definitions::digests).unwrap_or_default();
+        }
         let mut run = setup.open(&server_options).await?;
         let server = run.server();
         progress.recorder.context.server = Some(server.clone());
@@ -521,12 +527,13 @@ impl<F: Frontend> Execution<'_, F> {
 /// # Errors
 /// Returns [`UsageError::OtherSelection`] if the options name other applications than the saved plan, and
 /// [`UsageError::NotAdditive`] if only the options restrict the run to additions.
-fn server_options<'a>(
-    options: &'a RunOptions,
+fn server_options(
+    options: &RunOptions,
     saved: Option<&SavedPlan>,
-) -> Result<Cow<'a, ServerOptions>, UsageError> {
-    let server = &options.server;
-    let Some(saved) = saved else { return Ok(Cow::Borrowed(server)) };
+) -> Result<ServerOptions, UsageError> {
+    let audit_ledger = options.audit_ledger.clone();
+    let server = ServerOptions { audit_ledger, ..options.server.clone() };
+    let Some(saved) = saved else { return Ok(server) };
     let of_plan: Vec<String> = saved.origin.only.iter().map(ToString::to_string).collect();
     let given: BTreeSet<&str> = server.only.iter().map(String::as_str).collect();
     if !given.is_empty() && !of_plan.iter().map(String::as_str).eq(given.iter().copied()) {
@@ -536,5 +543,5 @@ fn server_options<'a>(
     if server.additive && !additive {
         return Err(UsageError::NotAdditive);
     }
-    Ok(Cow::Owned(ServerOptions { only: of_plan, additive, ..server.clone() }))
+    Ok(ServerOptions { only: of_plan, additive, ..server })
 }

@@ -222,6 +222,11 @@ fn session_examples() -> Vec<Error> {
         UsageError::BackupUnusable { path: text("shop.dump"), reason: text("it is a directory") }
             .into(),
         UsageError::NoBuild.into(),
+        UsageError::LedgerUnreadable {
+            path: text("ledger.jsonl"),
+            reason: text("it is a directory"),
+        }
+        .into(),
         UsageError::DeletionWithoutAws.into(),
         UsageError::Retire(RetireError::Declared {
             application: ApplicationName::for_delegates(),

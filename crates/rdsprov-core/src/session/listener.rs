@@ -58,7 +58,8 @@ impl<F> RunListener<'_, F> {
         let results = vec![result; transaction.steps.len()];
         let mut events = self.recorder.results(&transaction.steps, &results);
         events.extend(self.recorder.no_change(self.plan));
-        events.push(self.recorder.outcome(Status::Error, "", FailureCodes::default(), false));
+        // A complete run also records the definitions.
+        events.push(self.recorder.outcome(Status::Success, "", FailureCodes::default(), false));
         events
     }
 }

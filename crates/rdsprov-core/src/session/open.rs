@@ -5,6 +5,8 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::fs::File;
+use std::io::{self, BufReader};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
@@ -14,16 +16,18 @@ use tokio::sync::OnceCell;
 
 use super::credential_sources;
 use super::files::leaves;
+use super::record_files::ConfiguredFiles;
 use super::setup::{Declared, Retirement, Setup};
 use super::system_certificates;
 use super::usage_error::UsageError;
 use crate::access_report::AccessReport;
+use crate::audit::last_applied;
 use crate::config::{
     AssumeRole, CaFile, Config, NewSecrets, Passwords, SettingOrigin, TlsMode, TlsSection,
     TlsSettings, VerifyPasswords,
 };
 use crate::definitions::Definitions;
-use crate::desired::{Credential, Desired};
+use crate::desired::{Credential, Desired, LastApplied};
 use crate::export::{Export, ExportContext, ExportScope};
 use crate::hint::Opt;
 use crate::name::RoleName;
@@ -37,6 +41,7 @@ use crate::secret_id::{SecretId, Stage, Templates};
 use crate::secrets::{SecretProvider, SecretSource, SecretsManager, TokenSource, aws};
 use crate::server::Tls;
 use crate::site_policy::SitePolicy;
+use crate::text::os_reason;
 
 /// How the administrator authenticates.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -134,6 +139,8 @@ pub struct ServerOptions {
     pub only: Vec<String>,
     /// Whether a plan contains additions only: what takes access away is pending.
     pub additive: bool,
+    /// The ledger that says which definitions were applied last; by default the one in `rdsprov.toml`.
+    pub audit_ledger: Option<PathBuf>,
     /// The applications that the run retires, and how; see [`Desired::retire`].
     pub(super) retirement: Retirement,
     /// The options whose values come from environment variables, with the names of the variables.
@@ -338,12 +345,34 @@ impl Setup {
         desired.drops_roles = *drop_role;
         desired.drops_databases = backup.clone().filter(|_| *drop_database);
         desired.deletes_secrets = *delete_secrets;
+        if build.is_none() && options.retirement.applications.is_empty() {
+            desired.last_applied = self.last_applied(options.audit_ledger.as_ref())?;
+        }
         if build.is_some() {
             desired.torn_down_build.clone_from(build);
             // Without definitions, all access is undeclared.
             desired.undeclared_access = UndeclaredAccess::Allow;
         }
         Ok(desired)
+    }
+
+    /// Returns the last complete `apply` on each server, as the ledger of a run records it.
+    fn last_applied(&self, named: Option<&PathBuf>) -> Result<Vec<LastApplied>, Error> {
+        let files = ConfiguredFiles::new(&self.config);
+        // A run that writes records reports a file that it cannot use.
+        let (_, ledger, _) = files.destinations(None, named);
+        let Some(ledger) = ledger else { return Ok(Vec::new()) };
+        let path = ledger.path();
+        if !path.is_file() {
+            return Ok(Vec::new());
+        }
+        let read = File::open(path)
+            .and_then(|file| last_applied(BufReader::new(file), self.environment()));
+        let unreadable = |error: io::Error| UsageError::LedgerUnreadable {
+            path: path.display().to_string(),
+            reason: os_reason(&error),
+        };
+        Ok(read.map_err(unreadable)?)
     }
 
     /// Returns the rules for passwords of a run with these options.

@@ -50,7 +50,8 @@ pub(super) async fn record_failure<F: Frontend>(
         context.definitions.clone_from(&plan.origin.definitions);
         context.plan = Some(plan.digest.clone());
     }
-    let recorder = EventRecorder { context, command: Command::Apply };
+    let command = Command::Apply;
+    let recorder = EventRecorder { context, command, ..EventRecorder::default() };
     let (csv, ledger, _) =
         files.destinations(options.audit_output.as_ref(), options.audit_ledger.as_ref());
     let (records, opened) =

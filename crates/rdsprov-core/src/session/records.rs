@@ -1,6 +1,7 @@
 //! Writes the events of a run to the ledger and the CSV file, if they are configured, and then
 //! passes them to the front end.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -74,7 +75,7 @@ impl<'a, F: Frontend> Records<'a, F> {
         cancellation: &'a Cancellation,
         csv: Option<Destination>,
         ledger: Option<Destination>,
-        EventRecorder { context, command }: EventRecorder,
+        EventRecorder { context, command, .. }: EventRecorder,
     ) -> (Self, Result<(), AuditError>) {
         let patience = Patience::default();
         let state = State { context, command, patience: patience.clone(), ..State::default() };
@@ -334,6 +335,7 @@ impl<F> Drop for Records<'_, F> {
                 ..FailureCodes::default()
             },
             already_recorded: false,
+            applied: BTreeMap::new(),
         };
         let context = state.context.clone();
         // An error is ignored, because no caller is left that it could be reported to.

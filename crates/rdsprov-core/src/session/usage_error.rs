@@ -79,6 +79,14 @@ pub enum UsageError {
     /// Only Secrets Manager has a recovery window.
     #[error("secrets are to be deleted, but they are not in Secrets Manager")]
     DeletionWithoutAws,
+    /// The ledger that says which definitions were applied last cannot be read.
+    #[error("the ledger `{path}` cannot be read: {reason}")]
+    LedgerUnreadable {
+        /// The path, as given.
+        path: String,
+        /// Why it cannot be read.
+        reason: String,
+    },
     /// A teardown needs the build whose roles and databases are dropped.
     #[error("no build is named whose roles and databases are torn down")]
     NoBuild,
@@ -112,6 +120,7 @@ impl UsageError {
             | Self::NoBackup
             | Self::BackupUnusable { .. }
             | Self::NoBuild
+            | Self::LedgerUnreadable { .. }
             | Self::DeletionWithoutAws
             | Self::SecretOfIamDelegate
             | Self::AdoptFromItself { .. }
@@ -191,6 +200,9 @@ impl UsageError {
             }
             Self::DeletionWithoutAws => {
                 hint!["remove ", Opt::DeleteSecret, ", or use ", (Opt::Secrets, "aws")]
+            }
+            Self::LedgerUnreadable { .. } => {
+                hint!["name a ledger that can be read with ", Opt::AuditLedger]
             }
             Self::NoBuild => hint!["name it with ", Opt::BuildId],
             Self::Retire(RetireError::Declared { application, .. }) => format!(

@@ -412,6 +412,8 @@ class NoteCode(str, Enum):
     NOTHING_TO_RETIRE = "nothing-to-retire"
     LEFT_BY_TEARDOWN = "left-by-teardown"
     SECRET_KEPT = "secret-kept"
+    DRIFT = "drift"
+    DEFINITION_CHANGED = "definition-changed"
     def __new__(cls, value: object) -> Self: ...
 
 class OrphanKind(str, Enum):

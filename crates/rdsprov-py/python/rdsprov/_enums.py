@@ -197,6 +197,8 @@ class NoteCode(_Word):
     NOTHING_TO_RETIRE = "nothing-to-retire"
     LEFT_BY_TEARDOWN = "left-by-teardown"
     SECRET_KEPT = "secret-kept"
+    DRIFT = "drift"
+    DEFINITION_CHANGED = "definition-changed"
 
 
 class OrphanKind(_Word):

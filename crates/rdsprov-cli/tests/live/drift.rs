@@ -1,0 +1,72 @@
+//! Drift apart from changed definitions: what a ledger says about the last complete `apply`.
+
+use rdsprov_testkit::versions;
+
+use crate::fixture::{Fixture, expect};
+
+const SHOP: &str = r#"shop = { database_name = "shop", username = "shop_owner" }"#;
+const HR: &str = r#"hr = { database_name = "hr", username = "hr_owner" }"#;
+const LEDGER: [&str; 2] = ["--audit-ledger", "ledger.jsonl"];
+
+fn run(fixture: &Fixture, entries: &[&str], arguments: &[&[&str]], code: i32) -> String {
+    let text = format!("application_databases = {{\n{}\n}}", entries.join("\n"));
+    let arguments = [arguments, &[&["--env", "dev"]]].concat().concat();
+    expect(&fixture.run(&fixture.definitions(&text), &arguments), code)
+}
+
+#[test]
+fn drift_is_told_from_changed_definitions() {
+    for major in versions() {
+        let fixture = Fixture::new(major);
+        for (application, role) in [("shop", "shop_owner"), ("hr", "hr_owner")] {
+            fixture.app("dev", application, role);
+        }
+        let apply: [&[&str]; 3] = [&["apply"], &LEDGER, &["--build-id", "17"]];
+        run(&fixture, &[SHOP], &apply, 0);
+        // The definition of hr is new.
+        let first = run(&fixture, &[SHOP, HR], &[&["plan"], &LEDGER], 0);
+        assert!(
+            first.contains("note[definition-changed]: changed definitions of 1 application"),
+            "{first}"
+        );
+        assert!(first.contains("since build 17 of "), "{first}");
+        assert!(!first.contains("note[drift]"), "{first}");
+        let apply: [&[&str]; 3] = [&["apply"], &LEDGER, &["--build-id", "18"]];
+        run(&fixture, &[SHOP, HR], &apply, 0);
+        let none = run(&fixture, &[SHOP, HR], &[&["check"], &LEDGER], 0);
+        assert!(!none.contains("note["), "{none}");
+
+        // Another role has changed the server.
+        fixture.query("ALTER ROLE shop_owner CONNECTION LIMIT 3");
+        let hr = HR.replace(" }", ", connection_limit = 5 }");
+        let entries = [SHOP, &hr];
+        let digest = |text: &str| text.split("sha256:").nth(1).map(|rest| rest[..64].to_owned());
+        let without = run(&fixture, &entries, &[&["check"]], 2);
+        assert!(!without.contains("note["), "{without}");
+        let drift = "drift in 1 application: its definition is that of build 18 of ";
+        let changed = "changed definitions of 1 application since build 18 of ";
+        let text = run(&fixture, &entries, &[&["check"], &LEDGER], 2);
+        for words in [drift, changed, " (shop)", " (hr)"] {
+            assert!(text.contains(words), "{words}: {text}");
+        }
+        // The notes are not a part of what is approved.
+        assert_eq!(digest(&text), digest(&without));
+        let json = run(&fixture, &entries, &[&["plan", "--format", "json"], &LEDGER], 0);
+        assert!(json.contains(r#""code": "drift""#) && json.contains(changed), "{json}");
+        let markdown = run(&fixture, &entries, &[&["plan", "--format", "markdown"], &LEDGER], 0);
+        assert!(markdown.contains("`drift`"), "{markdown}");
+        let config = "[audit]\nledger = \"ledger.jsonl\"\n";
+        std::fs::write(fixture.path().join("rdsprov.toml"), config).unwrap();
+        let configured = run(&fixture, &entries, &[&["plan"]], 0);
+        assert!(configured.contains(drift), "{configured}");
+
+        // Neither a restricted nor a refused run is a complete one.
+        run(&fixture, &entries, &[&["apply", "--only", "hr", "--build-id", "19"]], 0);
+        let text = run(&fixture, &entries, &[&["plan"]], 0);
+        assert!(text.contains(drift), "{text}");
+        run(&fixture, &entries, &[&["apply", "--build-id", "20"]], 0);
+        fixture.query("ALTER ROLE hr_owner CONNECTION LIMIT 3");
+        let text = run(&fixture, &entries, &[&["plan"]], 0);
+        assert!(text.contains("its definition is that of build 20 of "), "{text}");
+    }
+}

@@ -1,0 +1,78 @@
+//! Finds the last complete `apply` of an environment on each server in a ledger.
+
+use std::collections::BTreeMap;
+use std::io::{self, BufRead};
+
+use serde::Deserialize;
+
+use super::ledger::for_each_line;
+use crate::desired::LastApplied;
+
+/// The keys of the record of a complete `apply`.
+#[derive(Deserialize)]
+struct Applied {
+    environment: String,
+    server: Option<String>,
+    #[serde(default)]
+    system_identifier: Option<String>,
+    build_id: String,
+    timestamp_utc: String,
+    applied: BTreeMap<String, String>,
+}
+
+/// Returns the last complete `apply` of an environment on each server. Lines that are not such a record are
+/// left out.
+///
+/// # Errors
+/// Returns an error if the ledger cannot be read.
+pub(crate) fn last_applied(
+    ledger: impl BufRead,
+    environment: &str,
+) -> io::Result<Vec<LastApplied>> {
+    let mut found: Vec<LastApplied> = Vec::new();
+    for_each_line(ledger, |_, line| {
+        let Ok(one) = serde_json::from_slice::<Applied>(line) else { return };
+        if one.environment != environment {
+            return;
+        }
+        let date = one.timestamp_utc.get(..10).unwrap_or_default().to_owned();
+        let is_older = |older: &LastApplied| {
+            (&older.server, &older.system_identifier) == (&one.server, &one.system_identifier)
+        };
+        found.retain(|older| !is_older(older));
+        let Applied { server, system_identifier, build_id, applied, .. } = one;
+        // The last one first: a server can have had several names.
+        let last = LastApplied { server, system_identifier, build_id, date, definitions: applied };
+        found.insert(0, last);
+    })?;
+    Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn last_record_of_each_server_counts() {
+        let line = |environment: &str, server: &str, build: &str, applied: &str| {
+            format!(
+                r#"{{"environment":"{environment}","server":"{server}","build_id":"{build}","timestamp_utc":"2026-11-20T10:00:00Z"{applied}}}"#
+            )
+        };
+        let applied = r#","applied":{"shop":"sha256:1"}"#;
+        let ledger = [
+            line("dev", "a:1", "1", applied),
+            line("prod", "a:1", "2", applied),
+            line("dev", "b:1", "3", applied),
+            line("dev", "a:1", "4", applied),
+            // A run that was refused.
+            line("dev", "a:1", "5", ""),
+            "no JSON".to_owned(),
+        ];
+        let found = last_applied(ledger.join("\n").as_bytes(), "dev").unwrap();
+        let builds: Vec<&str> = found.iter().map(|one| one.build_id.as_str()).collect();
+        assert_eq!(builds, ["4", "3"]);
+        assert_eq!(found[0].date, "2026-11-20");
+        assert_eq!(found[0].definitions["shop"], "sha256:1");
+    }
+}
