@@ -141,7 +141,7 @@ impl fmt::Display for OwnedObject {
     }
 }
 
-/// The objects in the template of one role that is not an administrator.
+/// The objects of one role that is not an administrator.
 ///
 /// Large objects and default privileges are not contained: each role that can connect can create
 /// them, and they contain nothing that another role executes.
@@ -274,8 +274,8 @@ pub struct Contents {
     /// The objects of the current owner; empty unless the database gets another owner.
     #[serde(default)]
     pub ownership_transfer: OwnershipTransfer,
-    /// The objects of roles that are not administrators; empty unless these are the contents of the
-    /// template.
+    /// The objects of roles that are not administrators in the template; in other databases, those of
+    /// the predefined roles of which declared roles are members.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub objects_of_others: Vec<ObjectsOfRole>,
 }

@@ -13,7 +13,7 @@ use super::sql::GrantTarget;
 use super::{NoteKind, RefusalKind, Remedy, Step};
 use crate::desired;
 use crate::name::{DatabaseName, RoleName, SchemaName};
-use crate::observed::{Contents, Owned};
+use crate::observed::{Contents, ObjectsOfRole, Owned};
 use crate::privilege::Privileges;
 
 impl Planner<'_> {
@@ -124,6 +124,7 @@ impl DatabasePlanner<'_, '_> {
         }
         self.schemas_in_scope.clear();
         self.refuse_unexpected_owners(contents);
+        self.refuse_objects_of_groups(contents);
         self.refuse_missing_extensions(contents);
         // Last, because `ALL TABLES` would include the tables of a new extension.
         self.extensions(contents);
@@ -171,6 +172,25 @@ impl DatabasePlanner<'_, '_> {
                     database: place.clone(),
                 });
             }
+        }
+    }
+
+    /// Refuses objects of the predefined roles of which declared roles are members: the members of the owner of an
+    /// object have all privileges on it. The owner of the database decides what they own in it, so this concerns
+    /// its application only.
+    fn refuse_objects_of_groups(&mut self, contents: &Contents) {
+        // Those in the template are refused together with those of other roles.
+        let found: &[ObjectsOfRole] = if self.is_new() { &[] } else { &contents.objects_of_others };
+        for objects in found {
+            let Some(first) = objects.first.first() else { continue };
+            let kind = RefusalKind::ObjectsOfPredefinedRole {
+                database: self.name.clone(),
+                object: first.to_string(),
+                others: objects.count.saturating_sub(1),
+                role: objects.role.clone(),
+            };
+            let remedy = self.objects_by_hand(objects);
+            self.planner.refuse_with(&self.database.application, kind, remedy);
         }
     }
 }

@@ -64,6 +64,7 @@ explanations! {
     SubscriptionWouldMove => "subscription-would-move",
     ObjectNotTransferable => "object-not-transferable",
     ObjectsOfDeclaredRole => "objects-of-declared-role",
+    ObjectsOfPredefinedRole => "objects-of-predefined-role",
     StepOfOtherRole => "step-of-other-role",
     SchemaUsageMissing => "schema-usage-missing",
     DependentGrant => "dependent-grant",

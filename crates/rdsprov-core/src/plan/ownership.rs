@@ -13,7 +13,9 @@ use super::{
 };
 use crate::desired;
 use crate::name::{ApplicationName, DatabaseName, RoleName, SchemaName};
-use crate::observed::{self, AclItem, Contents, Grantee, Obstacle, OwnedObject, OwnershipTransfer};
+use crate::observed::{
+    self, AclItem, Contents, Grantee, ObjectsOfRole, Obstacle, OwnedObject, OwnershipTransfer,
+};
 use crate::privilege::{Privilege, Privileges};
 
 impl Planner<'_> {
@@ -36,7 +38,8 @@ impl Planner<'_> {
         from: &RoleName,
         to: &RoleName,
     ) -> bool {
-        let can_act_as_both = self.act_as(from).is_some() && self.act_as(to).is_some();
+        let can_act_as_both =
+            !is_pinned(from) && self.act_as(from).is_some() && self.act_as(to).is_some();
         if can_act_as_both && !self.authority.may_have_privileges_of(from) {
             self.refuse_without_inheritance(application, from);
             return false;
@@ -109,7 +112,8 @@ impl Planner<'_> {
     /// Returns whether `REASSIGN OWNED` must not be used: the administrator keeps its other
     /// objects, and a superuser its objects in the database.
     fn cannot_reassign_owned(&self, role: &RoleName) -> bool {
-        *role == self.observed.administrator.name
+        is_pinned(role)
+            || *role == self.observed.administrator.name
             || self.observed.roles.get(role).is_none_or(|seen| seen.superuser)
     }
 
@@ -290,6 +294,12 @@ impl Planner<'_> {
     }
 }
 
+/// Returns whether PostgreSQL does not execute `REASSIGN OWNED` for a role (2BP01), and `pg_shdepend` has no rows of its
+/// objects: a predefined role of PostgreSQL itself.
+fn is_pinned(role: &RoleName) -> bool {
+    role.as_str().starts_with("pg_")
+}
+
 /// How the objects of a role in a database get another owner.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum TransferMethod {
@@ -355,6 +365,22 @@ pub(super) fn without_objects_of_administrator(
 }
 
 impl DatabasePlanner<'_, '_> {
+    /// Returns the statements that give the first objects of a predefined role to the owner of the database, for
+    /// the administrator if it can act as both, and otherwise for a member of the role.
+    pub(super) fn objects_by_hand(&mut self, objects: &ObjectsOfRole) -> Remedy {
+        let (place, to) = self.current_database_and_owner();
+        let statements: Vec<Statement> =
+            objects.first.iter().map(|one| sql::change_object_owner(one, &to)).collect();
+        let both = [&objects.role, &to];
+        if both.into_iter().any(|role| self.planner.act_as(role).is_none()) {
+            let fix = ManualFix::from(statements).in_database(&place);
+            return Remedy::Run(Executor::Role(objects.role.clone()), fix);
+        }
+        let memberships = both.map(|role| (role.clone(), MembershipOption::Inherit));
+        let fix = self.planner.fix_by_administrator(statements, memberships.into());
+        Remedy::Run(Executor::Administrator, fix.in_database(&place))
+    }
+
     /// Returns whether the plan transfers the objects of the administrator in the schemas of the
     /// owner entry, as after `pg_restore --no-owner`.
     pub(super) fn transfers_objects_of_administrator(&self, contents: &Contents) -> bool {

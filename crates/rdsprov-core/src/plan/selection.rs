@@ -177,6 +177,7 @@ impl RefusalKind {
                 | Self::SchemaUsageMissing { .. }
                 | Self::ObjectNotTransferable { .. }
                 | Self::ObjectsOfDeclaredRole { .. }
+                | Self::ObjectsOfPredefinedRole { .. }
                 | Self::SettingRejected { .. }
                 | Self::SettingNotResettable { .. }
         )

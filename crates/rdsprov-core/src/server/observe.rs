@@ -70,8 +70,8 @@ const FINGERPRINT: &str = concat!(
 );
 const CURRENT_DATABASE: &str =
     "SELECT oid::text FROM pg_catalog.pg_database WHERE datname = current_database()";
-const TEMPLATE_OBJECTS: &str =
-    with_administrators!("../plan/sql/objects.sql", "queries/template_objects.sql");
+const OBJECTS_OF_OTHERS: &str =
+    with_administrators!("../plan/sql/objects.sql", "queries/objects_of_others.sql");
 const ROLE_DEPENDENCIES: &str = include_str!("queries/role_dependencies.sql");
 const DATABASE_SESSIONS: &str = include_str!("queries/database_sessions.sql");
 const ROLES_WITH_SESSIONS: &str = include_str!("queries/roles_with_sessions.sql");
@@ -308,8 +308,11 @@ async fn read_contents(
             group.names = names.remove(&group.number).unwrap_or_default();
         }
     }
-    if name.as_str() == TEMPLATE {
-        contents.objects_of_others = snapshot.query(TEMPLATE_OBJECTS, &[]).await?;
+    let groups = plan::predefined_groups(desired, observed);
+    let groups: Option<Vec<&str>> = (name.as_str() != TEMPLATE)
+        .then(|| groups.into_iter().map(|group| group.as_str()).collect());
+    if groups.as_ref().is_none_or(|groups| !groups.is_empty()) {
+        contents.objects_of_others = snapshot.query(OBJECTS_OF_OTHERS, &[&groups]).await?;
     }
     let declared = desired.databases.get(name);
     let new_owner = declared.and_then(|database| database.owner.as_ref());

@@ -133,6 +133,7 @@ class RefusalCode(_Word):
     SUBSCRIPTION_WOULD_MOVE = "subscription-would-move"
     OBJECT_NOT_TRANSFERABLE = "object-not-transferable"
     OBJECTS_OF_DECLARED_ROLE = "objects-of-declared-role"
+    OBJECTS_OF_PREDEFINED_ROLE = "objects-of-predefined-role"
     STEP_OF_OTHER_ROLE = "step-of-other-role"
     SCHEMA_USAGE_MISSING = "schema-usage-missing"
     DEPENDENT_GRANT = "dependent-grant"

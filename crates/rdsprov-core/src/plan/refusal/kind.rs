@@ -140,6 +140,8 @@ coded_enum! {
         },
         /// A declared role owns objects, and is neither the owner nor a creator.
         ObjectsOfDeclaredRole { database: DatabaseName, object: String, others: u64, role: RoleName },
+        /// A predefined role, of which a declared role is a member, owns objects.
+        ObjectsOfPredefinedRole { database: DatabaseName, object: String, others: u64, role: RoleName },
         // Privileges
         /// Only another role can execute a step, and the administrator cannot act as it.
         StepOfOtherRole { database: Option<DatabaseName>, step: String, role: RoleName },

@@ -10,6 +10,7 @@ use crate::name::{
 use crate::observed::{Grantee, Obstacle, RDS_IAM};
 use crate::plan::Hazard;
 use crate::plan::words::listed;
+use crate::predefined_role::is_predefined;
 use crate::text::{brief, without_middle};
 
 impl RefusalKind {
@@ -168,6 +169,10 @@ impl RefusalKind {
             }
             Self::ObjectsOfDeclaredRole { database, object, others, role } => format!(
                 "in database {database}, role {role} owns {object}{}, and it is not declared as an owner or creator there",
+                and_more(usize::try_from(*others).unwrap_or(usize::MAX))
+            ),
+            Self::ObjectsOfPredefinedRole { database, object, others, role } => format!(
+                "in database {database}, role {role} owns {object}{}, so that each member of this role has all privileges on them",
                 and_more(usize::try_from(*others).unwrap_or(usize::MAX))
             ),
             Self::StepOfOtherRole { database, step, role } => format!(
@@ -431,7 +436,10 @@ impl RefusalKind {
                 hint![format!("declare role {owner} as the owner with `access_level = \"owner\"`")]
             }
             Self::DatabaseOwnerDiffers { database, owner, declared, can_be_allowed } => {
-                let mut alternatives = vec![hint![format!("declare role {owner} as the owner")]];
+                let mut alternatives = Vec::new();
+                if !is_predefined(owner) {
+                    alternatives.push(hint![format!("declare role {owner} as the owner")]);
+                }
                 if *can_be_allowed {
                     alternatives.push(hint![
                         format!(
@@ -649,7 +657,8 @@ impl RefusalKind {
             | Self::SchemaUsageMissing { .. }
             | Self::DependentGrant { .. }
             | Self::SchemaOwnerDiffers { .. }
-            | Self::PublicSchemaInaccessible { .. } => return Vec::new(),
+            | Self::PublicSchemaInaccessible { .. }
+            | Self::ObjectsOfPredefinedRole { .. } => return Vec::new(),
         }]
     }
 

@@ -1,20 +1,27 @@
--- Returns the objects in template1 of roles that are not administrators, which a new database copies, as one JSON
--- document that deserializes to a list of `ObjectsOfRole`. Of each role, the first objects are named, functions first.
+-- Returns the objects of roles that are not administrators, as one JSON document that deserializes to a list of
+-- `ObjectsOfRole`. Of each role, the first objects are named, functions first. $1: the only roles, or null for all: in
+-- template1, a new database copies the objects of each role.
 -- It continues a WITH clause that contains `administrator` and `object`, see administrators.sql and objects.sql. The owner
--- of template1 is an administrator, too.
+-- of the database counts as an administrator.
 -- Large objects and default privileges are not returned: each role that can connect can create them, and they contain
 -- nothing that another role executes.
 , database AS (
   SELECT datdba FROM pg_database WHERE datname = current_database()
+), found AS (
+  SELECT o.* FROM object o LEFT JOIN pg_namespace n ON n.oid = o.namespace
+  WHERE o.owner NOT IN (SELECT oid FROM administrator) AND o.owner <> (SELECT datdba FROM database)
+    AND ($1::text[] IS NULL OR o.owner IN (SELECT oid FROM pg_roles WHERE rolname = ANY($1)))
+    AND pg_get_userbyid(o.owner) <> 'pg_database_owner' AND coalesce(n.nspname, '') !~ '^pg_(toast_)?temp_'
 ), owned AS (
   SELECT o.classid, o.objid, o.owner, o.namespace, row_number() OVER (
     PARTITION BY o.owner ORDER BY o.classid <> 'pg_proc'::regclass, o.classid, o.objid) AS number
-  FROM object o LEFT JOIN pg_namespace n ON n.oid = o.namespace
-  WHERE o.owner NOT IN (SELECT oid FROM administrator) AND o.owner <> (SELECT datdba FROM database)
-    AND pg_get_userbyid(o.owner) <> 'pg_database_owner' AND coalesce(n.nspname, '') !~ '^pg_(toast_)?temp_'
-    -- Not the row type of a table, nor what belongs to an extension: both are dropped together with it.
-    AND NOT EXISTS (
-      SELECT FROM pg_depend d WHERE d.classid = o.classid AND d.objid = o.objid AND d.objsubid = 0 AND d.deptype IN ('i', 'e'))
+  FROM found o
+  -- Not the row type of a table, the sequence of a column, nor what belongs to an extension of such a role.
+  WHERE NOT EXISTS (
+    SELECT FROM pg_depend d LEFT JOIN pg_class c ON d.classid = 'pg_class'::regclass AND c.oid = d.objid
+    WHERE d.classid = o.classid AND d.objid = o.objid AND d.objsubid = 0 AND (
+      d.deptype = 'i' OR d.deptype = 'a' AND c.relkind = 'S'
+      OR d.deptype = 'e' AND d.refobjid IN (SELECT objid FROM found WHERE classid = 'pg_extension'::regclass)))
 ), named AS (
   SELECT o.owner, o.number,
     upper(replace(CASE i.type WHEN 'statistics object' THEN 'statistics' WHEN 'composite type' THEN 'type' ELSE i.type END, '-', ' ')) AS kind,
