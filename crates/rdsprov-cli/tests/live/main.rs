@@ -34,6 +34,7 @@ mod guides;
 mod handed_over_attacks;
 mod handed_over_catalogs;
 mod handed_over_code;
+mod handed_over_schemas;
 mod hazards;
 mod hostile_names;
 mod hostile_roles;

@@ -259,6 +259,10 @@ pub struct Contents {
     /// database and the administrator is not one of its creators.
     #[serde(default, skip_serializing_if = "OwnershipTransfer::is_empty")]
     pub objects_of_administrator: OwnershipTransfer,
+    /// The declared schemas that belong to other roles, if the run may give them to the owner of the database, with what
+    /// other roles have in them: a schema is transferred without its objects.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub transferred_schemas: BTreeMap<SchemaName, OwnershipTransfer>,
     /// Those of these roles that own large objects, which are not counted in `owned`: PUBLIC may
     /// create large objects.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]

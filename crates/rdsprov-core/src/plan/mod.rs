@@ -112,7 +112,7 @@ pub use sql::{
 };
 #[cfg(feature = "postgres")]
 pub(crate) use sql::{HidingKey, choose_keys, exchanged};
-use step::DATABASE_OWNER;
+pub(crate) use step::DATABASE_OWNER;
 pub use step::{
     Action, ChangedSecret, ExecuteAs, MembershipOption, Memberships, Scope, Step, TemporaryUsage,
     Transaction,

@@ -413,7 +413,7 @@ impl DatabasePlanner<'_, '_> {
             objects.iter().map(change).collect(),
             &administrator,
             &contents.objects_of_administrator,
-            TransferMethod::ObjectByObject,
+            HandedOver::Objects,
         );
         let transferred = Step::new(Action::ReassignOwned, application, summary, statements)
             .for_role(&owner)
@@ -437,16 +437,17 @@ impl DatabasePlanner<'_, '_> {
             self.refuse_untransferable(from, &to, obstacle, &objects);
         }
         let method = self.planner.transfer_method(from);
-        let statements = match method {
-            TransferMethod::ObjectByObject => {
-                self.planner.transfer_administrator_objects(self.name, contents, &to)
-            }
-            TransferMethod::ReassignOwned => self.reassign(from, &to),
+        let (statements, what) = match method {
+            TransferMethod::ObjectByObject => (
+                self.planner.transfer_administrator_objects(self.name, contents, &to),
+                HandedOver::Objects,
+            ),
+            TransferMethod::ReassignOwned => (self.reassign(from, &to), HandedOver::Database),
         };
         if statements.is_empty() {
             return;
         }
-        let statements = self.verified(statements, from, &contents.ownership_transfer, method);
+        let statements = self.verified(statements, from, &contents.ownership_transfer, what);
         let summary = format!("objects of {from} in database {}: owner {to}", self.name);
         let application = &self.database.application;
         let transferred = Step::new(Action::ReassignOwned, application, summary, statements)
@@ -460,18 +461,14 @@ impl DatabasePlanner<'_, '_> {
 
     /// Surrounds the statements of a transfer with those that fail if it has handed over other code than was
     /// observed.
-    fn verified(
+    pub(super) fn verified(
         &self,
         statements: Vec<Statement>,
         from: &RoleName,
         transfer: &OwnershipTransfer,
-        method: TransferMethod,
+        what: HandedOver,
     ) -> Vec<Statement> {
         let Some(fingerprint) = transfer.fingerprint.as_deref() else { return statements };
-        let what = match method {
-            TransferMethod::ReassignOwned => HandedOver::Database,
-            TransferMethod::ObjectByObject => HandedOver::Objects,
-        };
         let observed = self.planner.observed;
         let current = observed.databases.get(self.name).map_or(from, |seen| &seen.owner);
         let verify = sql::assert_handed_over(&sql::Transfer {

@@ -4,12 +4,12 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::acl::{AclDiff, with_owner};
-use super::database_planner::{DatabasePlanner, ExecutionContext, ResolvedSchema};
+use super::database_planner::{DatabasePlanner, ResolvedSchema};
 use super::planner::is_public;
-use super::sql::{self, GrantTarget};
+use super::sql::{self, GrantTarget, HandedOver};
 use super::{
-    Action, DATABASE_OWNER, ExecuteAs, Executor, Hazard, ManualFix, MembershipOption, Memberships,
-    NoteKind, RefusalKind, Remedy,
+    Action, DATABASE_OWNER, Executor, Hazard, ManualFix, MembershipOption, Memberships, NoteKind,
+    RefusalKind, Remedy, Step,
 };
 use crate::name::{RoleName, SchemaName};
 use crate::observed::{AclItem, Contents, Grantee, Schema};
@@ -144,15 +144,19 @@ impl DatabasePlanner<'_, '_> {
             let mut temporary_memberships =
                 Memberships::from([(owner.clone(), MembershipOption::Inherit)]);
             temporary_memberships.insert(from.clone(), MembershipOption::Inherit);
-            let context = ExecutionContext {
-                execute_as: ExecuteAs::Administrator,
-                temporary_memberships,
-                temporary_usage: Vec::new(),
-            };
             let summary = format!("schema {name} of role {from}: owner {owner}");
-            let statement = sql::change_schema_owner(name, &owner);
-            let hazards = [Hazard::ChangesOwner];
-            self.push(Action::AlterSchema, Some(&owner), context, summary, statement, &hazards);
+            let statements = vec![sql::change_schema_owner(name, &owner)];
+            // The objects in the schema keep their owners, and the new owner of the schema uses them.
+            let seen = contents.transferred_schemas.get(name).cloned().unwrap_or_default();
+            let statements = self.verified(statements, &from, &seen, HandedOver::Objects);
+            let application = &self.application(Some(&owner));
+            let step = Step::new(Action::AlterSchema, application, summary, statements)
+                .for_role(&owner)
+                .in_database(self.name)
+                .with_memberships(temporary_memberships)
+                .with_hazards((!self.is_new()).then_some(Hazard::ChangesOwner))
+                .handing_over(&seen.code);
+            self.steps.push(step);
             if let Some(schema) = contents.to_mut().schemas.get_mut(name) {
                 schema.acl = with_owner(&schema.acl, &from, &owner);
                 schema.owner.clone_from(&owner);

@@ -52,7 +52,7 @@ pub enum ExecuteAs {
 
 /// The predefined role whose only member is the owner of the current database, from PostgreSQL 14
 /// on. A role that can act as the owner can also act as this role.
-pub(super) const DATABASE_OWNER: &str = "pg_database_owner";
+pub(crate) const DATABASE_OWNER: &str = "pg_database_owner";
 
 /// The options of a membership that the administrator needs; `GRANT` has them
 /// from PostgreSQL 16 on.

@@ -333,6 +333,17 @@ async fn read_contents(
             let transfer = transfer(owner, owner == administrator, None);
             contents.ownership_transfer = transfer.observe(&snapshot).await?;
         }
+        let schemas = declared.and_then(|database| database.owner_schemas());
+        let schemas = schemas.into_iter().flatten().filter(|_| desired.may_change_owners);
+        for (name, seen) in schemas.filter_map(|name| contents.schemas.get_key_value(name)) {
+            if ![owner, new_owner].contains(&&seen.owner)
+                && seen.owner.as_str() != plan::DATABASE_OWNER
+            {
+                let transfer = transfer(&seen.owner, false, Some(vec![name.as_str()]));
+                let observed = transfer.observe_code(&snapshot).await?;
+                contents.transferred_schemas.insert(name.clone(), observed);
+            }
+        }
         let is_creator = declared.is_some_and(|one| one.creators.contains(administrator));
         let owns_objects = contents.owned.iter().any(|owned| owned.role == *administrator);
         if owner != administrator && !is_creator && owns_objects {
@@ -371,7 +382,8 @@ struct Transfer<'a> {
     to: &'a RoleName,
     /// Whether the objects are transferred one by one, and not with `REASSIGN OWNED`.
     one_by_one: bool,
-    /// The only schemas whose objects are transferred; `None` means all.
+    /// The only schemas whose objects are transferred one by one, or which are transferred without their objects;
+    /// `None` means all objects.
     schemas: Option<Vec<&'a str>>,
     /// The schemas that an application covers.
     covered: &'a Vec<&'a str>,
@@ -383,12 +395,20 @@ impl Transfer<'_> {
     async fn observe(&self, snapshot: &Snapshot<'_>) -> Result<OwnershipTransfer, ObserveError> {
         let (from, to) = (self.from.as_str(), self.to.as_str());
         let parameters: [&dyn Parameter; 4] = [&from, &to, &self.one_by_one, &self.schemas];
-        let mut transfer: OwnershipTransfer =
-            snapshot.query(OWNERSHIP_TRANSFER, &parameters).await?;
+        let transfer: OwnershipTransfer = snapshot.query(OWNERSHIP_TRANSFER, &parameters).await?;
         // A part of the objects that is empty is not transferred.
         if self.schemas.is_some() && transfer.administrator_objects.is_empty() {
             return Ok(transfer);
         }
+        let OwnershipTransfer { code, fingerprint, .. } = self.observe_code(snapshot).await?;
+        Ok(OwnershipTransfer { code, fingerprint, ..transfer })
+    }
+
+    async fn observe_code(
+        &self,
+        snapshot: &Snapshot<'_>,
+    ) -> Result<OwnershipTransfer, ObserveError> {
+        let (from, to) = (self.from.as_str(), self.to.as_str());
         let insiders: Vec<&str> = self.insiders.iter().map(|role| role.as_str()).collect();
         let parameters: [&dyn Parameter; 6] =
             [&from, &self.one_by_one, &self.schemas, &to, &insiders, &self.covered];
@@ -396,9 +416,8 @@ impl Transfer<'_> {
             snapshot.query(HANDED_OVER_CODE, &parameters),
             snapshot.query_text(FINGERPRINT, &parameters)
         );
-        transfer.code = code?;
-        transfer.fingerprint = Some(fingerprint?);
-        Ok(transfer)
+        let fingerprint = Some(fingerprint?);
+        Ok(OwnershipTransfer { code: code?, fingerprint, ..OwnershipTransfer::default() })
     }
 }
 

@@ -41,7 +41,7 @@
   UNION ALL
   SELECT x.grantee, 'pg_namespace'::regclass, x.privilege_type, 'schema ' || quote_ident(n.nspname), quote_ident(n.nspname)
   FROM pg_namespace n CROSS JOIN aclexplode(n.nspacl) x
-  WHERE x.privilege_type = 'CREATE' AND $3 IS NULL AND x.grantee <> n.nspowner
+  WHERE x.privilege_type = 'CREATE' AND ($3 IS NULL OR NOT $2 AND n.nspname = ANY ($3)) AND x.grantee <> n.nspowner
   UNION ALL
   SELECT x.grantee, 'pg_database'::regclass, x.privilege_type, 'the database', NULL FROM pg_database d
   CROSS JOIN aclexplode(d.datacl) x
@@ -64,7 +64,7 @@
   SELECT classid, objid, owner, schema, 0 AS number, 0 AS count FROM used
   -- A role can have any number of objects.
   UNION ALL SELECT classid, objid, owner, schema, row_number() OVER (of_role ORDER BY classid, objid), count(*) OVER of_role
-  FROM (SELECT classid, objid, owner, schema FROM planted WHERE $3 IS NULL EXCEPT SELECT * FROM used) p
+  FROM (SELECT classid, objid, owner, schema FROM planted WHERE $3 IS NULL OR NOT $2 AND schema = ANY ($3) EXCEPT SELECT * FROM used) p
   WINDOW of_role AS (PARTITION BY owner, schema)
 ), of_role AS (
   SELECT o.*, r.rolname FROM other o JOIN pg_roles r ON r.oid = o.owner
