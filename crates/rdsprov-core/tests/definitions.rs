@@ -176,22 +176,78 @@ connection_limit = 50
 fn excerpts_contain_no_values_of_other_variables() {
     let shop = r#""application_databases":{"shop":{"database_name":"shop","oops":1}}"#;
     let compact = format!(r#"{{"db_password":"Canary-1",{shop},"list":[{{"a":"Canary-2"}}]}}"#);
-    let output = |value: &str| format!(r#"{{"sensitive":true,"type":"string","value":{value}}}"#);
+    let output = |sensitive: bool, value: &str| {
+        format!(r#"{{"sensitive":{sensitive},"type":"string","value":{value}}}"#)
+    };
     let (name, value) = shop.split_once(':').unwrap();
-    let outputs = format!(r#"{{"token":{},{name}:{}}}"#, output("\"Canary-3\""), output(value));
+    let outputs =
+        format!(r#"{{"token":{},{name}:{}}}"#, output(true, "\"Canary-3\""), output(false, value));
     let unclosed = "application_databases = {}\nmaster_password = \"Canary-4\n";
     let one_line = "password = \"Canary-5\", application_databases = { shop = { oops = 1 } }";
     let broken = "password = <<EOT\nx\nEOT\napplication_databases = { a = { oops = \"shown\" } }";
+    let unknown = "application_databases = {\n  a = { database_name = \"a\", password = \"Canary-6\" } # Canary-7\n}";
+    let block = "application_databases = {}\nvault { token = \"Canary-8\" }";
+    let table = "[application_databases.a]\ndatabase_name = 5 # Canary-9\n[other.\"Canary-9\"]\na = \"Canary-9\"";
+    let number = "pin = 4711\napplication_databases = { a = { oops = 4711 } }";
+    let coupled =
+        "rds_config = { application_databases = { a = 5 }, master_password = \"Canary-10\" }";
+    let hidden = r#"{"application_databases":{"sensitive":true,"type":"map","value":{"a":{"oops":"Canary-11"}}}}"#;
     for (name, text, shown) in [
         ("a.tfvars.json", compact.as_str(), r#"{"db_password":"********",""#),
-        ("b.json", &outputs, r#""database_name":"shop","oops":1}}}}"#),
-        ("c.tfvars", unclosed, "master_password = \"********\n"),
-        ("d.tfvars", one_line, "password = \"********\""),
-        ("e.tfvars", broken, "oops = \"shown\""),
+        ("b.json", &outputs, r#""database_name":"shop","oops":*}}}}"#),
+        ("c.tfvars", unclosed, "--> c.tfvars:2:"),
+        ("d.tfvars", one_line, "--> d.tfvars:1:"),
+        ("e.tfvars", broken, "oops = \"*****\""),
+        ("f.tfvars", unknown, "a = { database_name = \"a\", password = \"********\" }"),
+        ("g.tfvars", block, "vault { ***** = \"********\" }"),
+        ("h.toml", table, "database_name = 5 * ********"),
+        ("i.tfvars", number, "application_databases = { a = { oops = **** } }"),
+        ("j.tfvars", coupled, "master_password = \"*********\""),
+        ("k.json", hidden, "--> k.json:1:"),
     ] {
         let text = outcome(&[(name, text)], &Rules::default());
         assert!(text.contains(shown), "{name}: {text}");
-        assert!(!text.contains("Canary"), "{name}: {text}");
+        assert!(!text.contains("Canary") && !text.contains("4711"), "{name}: {text}");
+    }
+    let text = outcome(&[("k.json", hidden)], &Rules::default());
+    assert!(!text.contains(" | "), "{text}");
+}
+
+/// A file that cannot be parsed can be anything.
+#[test]
+fn errors_of_faulty_files_contain_no_values_of_other_variables() {
+    const SECRET: &str = "Canary-1";
+    let shop = r#"{"shop":{"database_name":"shop","username":"shop_owner"}}"#;
+    let outputs = format!(
+        r#"{{"token":{{"sensitive":true,"type":"string","value":"{SECRET}"}},"application_databases":{{"sensitive":false,"type":"map","value":{shop}}}}}"#
+    );
+    let json = format!(
+        r#"{{"password":"{SECRET}","tokens":["{SECRET}",{{"a":"{SECRET}"}}],"application_databases":{shop}}}"#
+    );
+    let lines = format!(
+        "password = \"{SECRET}\"\ntokens = [\n  \"{SECRET}\",\n]\ntext = <<EOT\n{SECRET}\nEOT\n"
+    );
+    let hcl = format!(
+        "{lines}application_databases = {{\n  shop = {{ database_name = \"shop\" }}\n}}\n  indented = [\n    \"{SECRET}\"\n  ]\n{lines}"
+    );
+    let toml = format!(
+        "password = \"{SECRET}\"\ntokens = [\n  '{SECRET}',\n]\n[application_databases.shop]\ndatabase_name = \"shop\"\n[other]\na = \"{SECRET}\""
+    );
+    for (name, text) in
+        [("a.json", &json), ("b.json", &outputs), ("c.tfvars", &hcl), ("d.toml", &toml)]
+    {
+        let of_secret =
+            |at: usize| text.match_indices("anary").any(|(from, _)| (from..from + 5).contains(&at));
+        for at in (0..text.len()).filter(|at| !of_secret(*at)).step_by(5) {
+            for put in ["", "\"", "{", "}", "]", ",", "=", "\n", "\\", "\\u", "<<", "#"] {
+                let (before, after) = text.split_at(at);
+                for after in [after, &after[1..]] {
+                    let faulty = format!("{before}{put}{after}");
+                    let shown = outcome(&[(name, &faulty)], &Rules::default());
+                    assert!(!shown.contains("anary"), "{name}: {faulty}\n{shown}");
+                }
+            }
+        }
     }
 }
 

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use regex::Regex;
 
 use super::file::{Entries, File, given};
+use super::keys::KEYS;
 use super::tree::{Key, Node, Span, Value};
 use super::{Application, Auth, Defaults, Rules};
 use crate::error_code::ErrorCode;
@@ -18,26 +19,6 @@ use crate::text::brief;
 use crate::valid_until::ValidUntil;
 use crate::{extension_reach, predefined_role};
 
-/// The keys of an application, in the order of `docs/reference.md`.
-pub const KEYS: [&str; 16] = [
-    "database_name",
-    "username",
-    "access_level",
-    "schemas",
-    "extensions",
-    "auth",
-    "secret",
-    "role_owner",
-    "createdb",
-    "memberships",
-    "connection_limit",
-    "valid_until",
-    "settings",
-    "creators",
-    "plugin_databases",
-    "adopt",
-];
-
 /// Reads an entry. Returns the application, and the optional keys that the entry sets itself;
 /// `None` if the entry has an error.
 pub fn application(
@@ -50,7 +31,7 @@ pub fn application(
 ) -> Option<(Application, Defaults)> {
     let before = file.error_count();
     let long = key;
-    let key = &Key { name: brief(&long.name).into_owned(), span: long.span.clone() };
+    let key = &Key::new(brief(&long.name), long.span.clone());
     let name = ApplicationName::new(long.name.clone())
         .map_err(|error| file.error(&key.span, error.code(), error.to_string(), error.hint()))
         .ok();

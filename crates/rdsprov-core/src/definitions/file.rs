@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::string::FromUtf8Error;
 
+use super::shown::{Shown, are_definitions, is_sensitive};
 use super::tree::{CONSTANTS, Key, Node, Span, Value};
 use super::{DefinitionError, Excerpt, Location, SourceText, Syntax};
 use crate::error_code::ErrorCode;
@@ -24,11 +25,6 @@ const BLOCK: usize = 1024;
 /// messages contain none of its text.
 const RECOGNISED: [&str; 2] = ["application_database", "rds_config"];
 
-/// The variables whose strings excerpts contain. Those of others can be secrets: a file of Terraform has
-/// variables of other programs, too.
-const SHOWN: [&str; 5] =
-    ["application_databases", "rds_config", "environment", "aws_region", "scope"];
-
 /// A definitions file, with the errors that were found in it so far.
 pub struct File<'a> {
     pub source: &'a SourceText,
@@ -42,8 +38,8 @@ pub struct File<'a> {
     pub is_recognised: bool,
     /// Whether the file can contain variables of other programs.
     has_others: bool,
-    /// The strings that excerpts do not contain, in the order of the text.
-    hidden: Vec<Span>,
+    /// What excerpts contain.
+    shown: Shown,
     pub errors: Vec<DefinitionError>,
     /// The number of errors that were found and not kept.
     pub omitted: usize,
@@ -51,16 +47,6 @@ pub struct File<'a> {
 
 /// The entries of a map, by key.
 pub type Entries<'n> = BTreeMap<&'n str, (&'n Key, &'n Node)>;
-
-/// Adds the positions of the strings in a value.
-fn add_strings(node: &Node, spans: &mut Vec<Span>) {
-    match &node.value {
-        Value::String(_) | Value::Unevaluated(_) => spans.push(node.span.clone()),
-        Value::List(items) => items.iter().for_each(|item| add_strings(item, spans)),
-        Value::Map(entries) => entries.iter().for_each(|(_, item)| add_strings(item, spans)),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Datetime | Value::Refused => {}
-    }
-}
 
 /// Returns whether a byte is the first byte of a character in UTF-8.
 fn starts_character(byte: &u8) -> bool {
@@ -95,7 +81,7 @@ impl<'a> File<'a> {
             characters,
             is_recognised,
             has_others: false,
-            hidden: Vec::new(),
+            shown: Shown::All,
             errors: Vec::new(),
             omitted: 0,
         }
@@ -131,57 +117,39 @@ impl<'a> File<'a> {
         message: String,
         hint: Hint,
     ) -> DefinitionError {
-        let excerpt = self.is_recognised.then(|| self.excerpt(&location));
+        let excerpt = self.shows(&location).then(|| self.excerpt(&location));
         DefinitionError { location, excerpt, code, message: without_middle(message), hint }
     }
 
-    /// Keeps the strings of variables of other programs out of excerpts. If the file cannot be parsed, these
-    /// are the strings of HCL lines that begin with another name.
-    pub fn hide_other_variables(&mut self, root: Option<&Node>) {
-        match root.map(|root| &root.value) {
-            _ if !self.has_others => {}
-            Some(Value::Map(entries)) => {
-                let others = entries.iter().filter(|(key, _)| !SHOWN.contains(&key.name.as_str()));
-                others.for_each(|(_, node)| add_strings(node, &mut self.hidden));
-                self.hidden.sort_by_key(|span| span.start);
-            }
-            None if self.source.syntax == Syntax::Hcl => {
-                let lines = self.text.split_inclusive('\n').zip(&self.line_starts);
-                self.hidden.extend(lines.filter_map(|(line, start)| {
-                    let (name, value) = line.split_once('=')?;
-                    let is_name = name.starts_with(|c: char| c.is_alphanumeric() || c == '_');
-                    let quote =
-                        value.find('"').filter(|_| is_name && !SHOWN.contains(&name.trim()))?;
-                    let begin = start + name.len() + 1 + quote + 1;
-                    Some(begin..start + line.len())
-                }));
-            }
-            _ => {}
+    /// Keeps everything out of excerpts that is not a definition: variables of other programs, unknown keys, and
+    /// comments. A file whose definitions are sensitive has no excerpts.
+    pub fn hide_others(&mut self, root: Option<&Node>) {
+        if !self.has_others {
+            return;
         }
+        self.is_recognised &= !root.is_some_and(is_sensitive);
+        self.shown = root.map_or(Shown::Unparsed, Shown::parts);
     }
 
-    /// Returns a part of a line for an excerpt.
-    fn shown(&self, span: Span) -> String {
-        let is_hidden = |at: usize| {
-            let next = self.hidden.partition_point(|hidden| hidden.end <= at);
-            self.hidden.get(next).is_some_and(|hidden| hidden.start <= at)
-        };
-        let characters = self.text[span.clone()].char_indices();
-        let shown = characters.map(|(at, c)| match c {
-            '"' | ' ' | '\r' => c,
-            _ if is_hidden(span.start + at) => '*',
-            _ => c,
-        });
-        shown.collect()
+    /// Returns whether messages may contain the text at a location.
+    pub fn shows(&self, location: &Location) -> bool {
+        self.is_recognised
+            && (self.shown != Shown::Unparsed
+                || self.source.syntax == Syntax::Hcl
+                    && are_definitions(&self.text[..self.line_end(location.line)]))
+    }
+
+    fn line_end(&self, line: usize) -> usize {
+        self.line_starts.get(line).map_or(self.text.len(), |next| next - 1)
     }
 
     /// Returns the part of a line around a location.
     fn excerpt(&self, location: &Location) -> Excerpt {
         let start = self.line_starts.get(location.line - 1).copied().unwrap_or_default();
-        let end = self.line_starts.get(location.line).map_or(self.text.len(), |next| next - 1);
+        let end = self.line_end(location.line);
         let line = self.text[start..end.max(start)].trim_end_matches('\r');
         if line.char_indices().nth(EXCERPT).is_none() {
-            let text = self.shown(start..start + line.len());
+            let text = self.shown.text(self.text, start..start + line.len());
             return Excerpt { text, column: location.column };
         }
         let at = location.offset.saturating_sub(start).min(line.len());
@@ -192,8 +160,8 @@ impl<'a> File<'a> {
         let text = format!(
             "{}{}{}{}",
             if from > 0 { cut } else { uncut },
-            self.shown(start + from..start + before.len()),
-            self.shown(start + before.len()..start + before.len() + to),
+            self.shown.text(self.text, start + from..start + before.len()),
+            self.shown.text(self.text, start + before.len()..start + before.len() + to),
             if to < after.len() { cut } else { uncut }
         );
         let column = before[from..].chars().count() + usize::from(from > 0) + 1;

@@ -36,7 +36,7 @@ pub fn read(text: &str) -> (Option<Node>, Vec<SyntaxError>) {
         match structure {
             Structure::Attribute(attribute) => {
                 let span = attribute.key.span().unwrap_or_default();
-                let key = Key { name: attribute.key.as_str().to_owned(), span };
+                let key = Key::new(attribute.key.as_str().to_owned(), span);
                 entries.push((key, reader.node(&attribute.value)));
             }
             Structure::Block(block) => {
@@ -48,7 +48,7 @@ pub fn read(text: &str) -> (Option<Node>, Vec<SyntaxError>) {
                     format!("`{name}` is a block, but a variable file contains values only"),
                     format!("write {name} = {{ … }}"),
                 ));
-                let key = Key { name: name.to_owned(), span: span.clone() };
+                let key = Key::new(name.to_owned(), span.clone());
                 entries.push((key, Node { value: Value::Refused, span }));
             }
         }
@@ -86,7 +86,7 @@ fn map_of(text: &str) -> Option<Node> {
     let reader = Reader { text, refused: Vec::new() };
     let entries = body.attributes().map(|attribute| {
         let span = attribute.key.span().unwrap_or_default();
-        let key = Key { name: attribute.key.as_str().to_owned(), span };
+        let key = Key::new(attribute.key.as_str().to_owned(), span);
         (key, reader.node(&attribute.value))
     });
     Some(Node { value: Value::Map(entries.collect()), span: 0..text.len() })
@@ -104,7 +104,7 @@ fn too_large(text: &str, at: usize) -> Option<SyntaxError> {
         SyntaxError::new(
             start..at,
             ErrorCode::InvalidSyntax,
-            format!("the number {number} is too large"),
+            "the number is too large",
             "write a smaller one",
         )
     })
@@ -200,7 +200,7 @@ impl Reader<'_> {
             let key = match key {
                 ObjectKey::Ident(ident) => {
                     let span = ident.span().unwrap_or_default();
-                    Key { name: string(ident.as_str()), span }
+                    Key::new(string(ident.as_str()), span)
                 }
                 ObjectKey::Expression(expression) => {
                     let Node { value, span } = self.node(expression);
@@ -214,7 +214,7 @@ impl Reader<'_> {
                         other => Err(Value::Unevaluated(format!("a key that is {}", other.kind()))),
                     };
                     match name {
-                        Ok(name) => Key { name, span },
+                        Ok(name) => Key::new(name, span),
                         // Without the value of a key, the value of the map is not known either.
                         Err(value) => return Node { value, span },
                     }

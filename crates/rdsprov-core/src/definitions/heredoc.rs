@@ -69,8 +69,8 @@ impl<'t> Heredoc<'t> {
             (_, None) => Err(SyntaxError::new(
                 self.start..self.body,
                 ErrorCode::InvalidSyntax,
-                format!("the heredoc `{}` that begins here is not closed", self.marker),
-                format!("end it with a line that contains only {}", self.marker),
+                "the heredoc that begins here is not closed",
+                "end it with a line that contains only its marker",
             )),
         }
     }
@@ -84,7 +84,7 @@ impl<'t> Heredoc<'t> {
                     SyntaxError::new(
                         last,
                         ErrorCode::TerraformIncompatible,
-                        format!("no line break follows the end of the heredoc `{}`", self.marker),
+                        "no line break follows the end of the heredoc",
                         "end the file with a line break: Terraform requires it",
                     )
                 })
@@ -92,10 +92,7 @@ impl<'t> Heredoc<'t> {
             Some(last) if last.end < end => Some(SyntaxError::new(
                 last,
                 ErrorCode::TerraformIncompatible,
-                format!(
-                    "this line ends the heredoc `{}` for Terraform, but not for rdsprov",
-                    self.marker
-                ),
+                "this line ends a heredoc for Terraform, but not for rdsprov",
                 "write \"\" for an empty string, and give each heredoc its own marker",
             )),
             _ => {
@@ -109,14 +106,8 @@ impl<'t> Heredoc<'t> {
         SyntaxError::new(
             span,
             ErrorCode::TerraformIncompatible,
-            format!(
-                "this line does not end the heredoc `{0}` for Terraform: {0} is not alone on it",
-                self.marker
-            ),
-            format!(
-                "put what follows {0} on the next line, or choose another marker if the line belongs to the string",
-                self.marker
-            ),
+            "this line does not end the heredoc for Terraform: the marker is not alone on it",
+            "put what follows the marker on the next line, or choose another marker if the line belongs to the string",
         )
     }
 

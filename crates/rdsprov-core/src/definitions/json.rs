@@ -4,6 +4,7 @@
 
 use jsonc_parser::ast::Value as Json;
 use jsonc_parser::common::Ranged as _;
+use jsonc_parser::errors::ParseErrorKind;
 
 use super::tree::{Key, Node, SyntaxError, Value, string};
 use crate::error_code::ErrorCode;
@@ -25,7 +26,12 @@ pub fn read(text: &str) -> (Option<Node>, Vec<SyntaxError>) {
             Ok(parsed) => parsed,
             Err(error) => {
                 let at = error.range().start;
-                let message = format!("not valid JSON: {}", error.kind());
+                let kind = match error.kind() {
+                    // The message about a Unicode escape sequence contains text of the file.
+                    ParseErrorKind::String(_) => "Invalid string".to_owned(),
+                    kind => kind.to_string(),
+                };
+                let message = format!("not valid JSON: {kind}");
                 let code = ErrorCode::InvalidSyntax;
                 return (None, vec![SyntaxError::new(at..at, code, message, HINT)]);
             }
@@ -66,10 +72,14 @@ fn without_wrappers(mut root: Node) -> Node {
         && !entries.is_empty()
         && entries.iter().all(|(_, node)| is_wrapper(node))
     {
-        for (_, node) in entries {
+        for (key, node) in entries {
             if let Value::Map(wrapper) = &mut node.value
                 && let Some(at) = wrapper.iter().position(|(key, _)| key.name == "value")
             {
+                let is_sensitive = |(key, node): &(Key, Node)| {
+                    key.name == "sensitive" && !matches!(node.value, Value::Bool(false))
+                };
+                key.sensitive = wrapper.iter().any(is_sensitive);
                 *node = wrapper.swap_remove(at).1;
             }
         }
@@ -99,7 +109,7 @@ fn node(value: &Json<'_>) -> Node {
                 .map(|property| {
                     let span = property.name.range();
                     let name = string(property.name.as_str());
-                    (Key { name, span: span.start..span.end }, node(&property.value))
+                    (Key::new(name, span.start..span.end), node(&property.value))
                 })
                 .collect(),
         ),

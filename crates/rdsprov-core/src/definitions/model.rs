@@ -10,6 +10,7 @@ use regex::Regex;
 use super::cross_checks::{CrossChecks, ExplicitKeys};
 use super::entry::application;
 use super::file::{Entries, File, given};
+use super::keys::APPLICATIONS;
 use super::parse_tree::parse_tree;
 use super::role_home::settle_roles;
 use super::tree::{Key, Node, Span, Value};
@@ -22,8 +23,6 @@ use crate::hint;
 use crate::hint::{Hint, Opt};
 use crate::name::{check_environment, check_scope};
 use crate::text::brief;
-
-const APPLICATIONS: &str = "application_databases";
 
 /// A variable that rdsprov reads from the top level of a file.
 struct Variable {

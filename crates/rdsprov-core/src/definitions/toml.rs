@@ -45,7 +45,7 @@ fn table(table: &DeTable<'_>) -> Value {
             .iter()
             .map(|(key, item)| {
                 let node = Node { value: value(item.get_ref()), span: item.span() };
-                (Key { name: string(key.get_ref()), span: key.span() }, node)
+                (Key::new(string(key.get_ref()), key.span()), node)
             })
             .collect(),
     )

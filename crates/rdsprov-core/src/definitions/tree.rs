@@ -20,6 +20,14 @@ pub type Span = Range<usize>;
 pub struct Key {
     pub name: String,
     pub span: Span,
+    /// Whether Terraform marks the value as sensitive.
+    pub sensitive: bool,
+}
+
+impl Key {
+    pub fn new(name: impl Into<String>, span: Span) -> Self {
+        Self { name: name.into(), span, sensitive: false }
+    }
 }
 
 /// A value, with its position.
