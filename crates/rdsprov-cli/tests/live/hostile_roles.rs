@@ -481,3 +481,49 @@ fn forged_marker_changes_no_delegation() {
         expect(&fixture.delegate("dev").output().unwrap(), 0);
     }
 }
+
+/// A role that is not declared and can connect. The revocation would be a hazard, and wait for its lock.
+#[test]
+fn default_privileges_of_an_undeclared_role_stop_no_application() {
+    for major in versions() {
+        let fixture = Fixture::new(major);
+        drop(attacker(&fixture));
+        let definitions = declare(&fixture, &[SHOP, HR]);
+        expect(&fixture.run(&definitions, &APPLY), 0);
+        fixture.query_in(
+            "shop",
+            "SET ROLE platform_admin; CREATE ROLE mallory LOGIN PASSWORD 'Known-mallory'; RESET ROLE;
+             GRANT CONNECT ON DATABASE shop TO mallory; CREATE SCHEMA extra AUTHORIZATION mallory",
+        );
+        let mut session = fixture.server.session("mallory", "Known-mallory", "shop").unwrap();
+        session
+            .ask("ALTER DEFAULT PRIVILEGES GRANT SELECT ON TABLES TO shop_owner, hr_owner")
+            .unwrap();
+        session.ask("BEGIN; ALTER ROLE mallory PASSWORD 'Known-mallory'").unwrap();
+        let configuration = "[environments.dev]\napproval = \"required\"\n";
+        std::fs::write(fixture.path().join("rdsprov.toml"), configuration).unwrap();
+        let apply = |arguments: &[&str]| {
+            let arguments = [&APPLY[..], arguments].concat();
+            let mut command = fixture.command(&definitions, &arguments);
+            expect(&command.env("ALLOW_DB_PROVISION", "true").output().unwrap(), 0)
+        };
+        fixture.query("ALTER ROLE shop_owner CONNECTION LIMIT 3");
+        let text = apply(&[]);
+        assert!(text.contains("note[default-privileges-shared]"), "PostgreSQL {major}: {text}");
+        let state = "SELECT rolconnlimit, (SELECT count(*) FROM pg_default_acl
+              WHERE defaclrole = 'mallory'::regrole) FROM pg_roles WHERE rolname = 'shop_owner'";
+        assert_eq!(fixture.query_in("shop", state), "-1|1", "PostgreSQL {major}: {text}");
+        expect(&fixture.run(&definitions, &CHECK), 2);
+        // What the role grants on an object is excess of the database.
+        session.ask("ROLLBACK").unwrap();
+        session.ask("CREATE TABLE extra.offered (id int)").unwrap();
+        let granted = "SELECT relacl::text ~ 'hr_owner' FROM pg_class WHERE relname = 'offered'";
+        assert_eq!(fixture.query_in("shop", granted), "t", "PostgreSQL {major}");
+        apply(&["--allow", "revokes_access"]);
+        assert_eq!(fixture.query_in("shop", granted), "f", "PostgreSQL {major}");
+        session
+            .ask("ALTER DEFAULT PRIVILEGES REVOKE ALL ON TABLES FROM shop_owner, hr_owner")
+            .unwrap();
+        expect(&fixture.run(&definitions, &CHECK), 0);
+    }
+}

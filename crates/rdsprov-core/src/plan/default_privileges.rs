@@ -115,6 +115,16 @@ impl DatabasePlanner<'_, '_> {
             })
     }
 
+    /// Returns whether a role is neither declared nor a clone, a creator, the administrator or a superuser.
+    fn is_outsider(&self, role: &RoleName) -> bool {
+        let planner = &self.planner;
+        let home = planner.role_of_clone(role).unwrap_or(role);
+        !self.is_creator(role)
+            && !planner.desired.roles.contains_key(home)
+            && *role != planner.observed.administrator.name
+            && planner.observed.roles.get(role).is_none_or(|seen| !seen.superuser)
+    }
+
     fn revoke_excess_in(&mut self, row: &DefaultPrivileges, revoke: &acl::Revoke) {
         let summary = format!(
             "{}{} on {} from {}",
@@ -131,16 +141,19 @@ impl DatabasePlanner<'_, '_> {
             &revoke.privileges,
             &revoke.grantee,
         );
-        if !self.is_creator(&row.role)
-            && !self.may_connect(&row.role)
-            && self.execution_context(&row.role).is_none()
-        {
-            // Each role can create default privileges in the template, and must not prevent changes of
-            // applications with them. They apply to what this role creates.
+        let may_connect = self.may_connect(&row.role);
+        let has_no_effect = !self.is_creator(&row.role)
+            && !may_connect
+            && self.execution_context(&row.role).is_none();
+        if has_no_effect || self.is_outsider(&row.role) {
+            // Each role that can connect can create default privileges, also in the template, and must not prevent
+            // changes of applications with them: a revocation is a hazard, and waits for locks on the role. They
+            // apply to what this role creates, and the privileges on that are compared as all others.
             self.planner.note(NoteKind::DefaultPrivilegesShared {
                 step: format!("revoke {summary}"),
                 role: row.role.clone(),
                 database: self.name.clone(),
+                may_connect,
             });
             return;
         }

@@ -52,8 +52,14 @@ coded_enum! {
         LargeObjectsOwned { role: RoleName, database: DatabaseName },
         /// Privileges on a large object cannot be revoked.
         LargeObjectShared { step: String, role: RoleName, database: DatabaseName },
-        /// Default privileges for the objects of a role that may not connect cannot be revoked.
-        DefaultPrivilegesShared { step: String, role: RoleName, database: DatabaseName },
+        /// Default privileges for the objects of a role that is not declared, or that may not connect, are not
+        /// revoked.
+        DefaultPrivilegesShared {
+            step: String,
+            role: RoleName,
+            database: DatabaseName,
+            may_connect: bool,
+        },
         /// A password could not be checked by a login.
         PasswordNotChecked { role: RoleName, reason: String },
         /// No password was compared with its secret, because the options say `never`.
@@ -128,6 +134,7 @@ impl Note {
             self.0,
             NoteKind::ObjectsOfAdministrator { .. }
                 | NoteKind::MembershipByOther { .. }
+                | NoteKind::DefaultPrivilegesShared { may_connect: true, .. }
                 | NoteKind::UndeclaredAccess { strict: true, .. }
         )
     }
@@ -169,8 +176,11 @@ impl Note {
             NoteKind::LargeObjectShared { step, role, database } => format!(
                 "in database {database}, the administrator cannot {step}: only role {role} can"
             ),
-            NoteKind::DefaultPrivilegesShared { step, role, database } => format!(
+            NoteKind::DefaultPrivilegesShared { step, role, database, may_connect: false } => format!(
                 "in database {database}, the administrator cannot {step}: only role {role} can, which may not connect to the database"
+            ),
+            NoteKind::DefaultPrivilegesShared { step, role, database, .. } => format!(
+                "in database {database}, this run does not {step}: role {role} is not declared, and decides what it grants on the objects that it creates"
             ),
             NoteKind::PasswordNotChecked { role, reason } => format!(
                 "the password of role {role} could not be checked and is not changed: {reason}"
