@@ -15,6 +15,7 @@ use crate::desired;
 use crate::name::{ApplicationName, DatabaseName, RoleName, SchemaName};
 use crate::observed::{
     self, AclItem, Contents, Grantee, ObjectsOfRole, Obstacle, OwnedObject, OwnershipTransfer,
+    Untransferable,
 };
 use crate::privilege::{Privilege, Privileges};
 
@@ -142,7 +143,12 @@ impl Planner<'_> {
     /// Returns whether only a superuser can give the objects of a role to the owner of the database.
     fn only_superusers_replace(&self, name: &DatabaseName, role: &RoleName) -> bool {
         let contents = self.observed.databases.get(name).and_then(|seen| seen.contents.as_ref());
-        contents.is_some_and(|contents| contents.owners_only_superusers_replace.contains(role))
+        let needs_wrapper = |one: &Untransferable| one.obstacle == Obstacle::Wrapper;
+        let is_owner = self.observed.databases.get(name).is_some_and(|seen| seen.owner == *role);
+        contents.is_some_and(|contents| {
+            contents.owners_only_superusers_replace.contains(role)
+                || is_owner && contents.ownership_transfer.untransferable.iter().any(needs_wrapper)
+        })
     }
 
     fn manual_transfer_sql(

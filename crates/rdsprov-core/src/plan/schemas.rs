@@ -115,8 +115,21 @@ impl DatabasePlanner<'_, '_> {
             Remedy::None
         } else {
             let (place, owner) = self.current_database_and_owner();
-            let statement = sql::create_schema_for(name, &owner);
-            let fix = ManualFix::from(statement).in_database(&place);
+            let mut statements = vec![sql::create_schema_for(name, &owner)];
+            let seen = self.planner.observed.databases.get(&place);
+            let of_owner = [Grantee::Public, Grantee::Role(owner.clone())];
+            let may_create = seen.is_none_or(|seen| {
+                seen.acl.iter().any(|item| {
+                    item.privilege == Privilege::Create && of_owner.contains(&item.grantee)
+                })
+            });
+            if !may_create {
+                // The owner can always grant it to itself.
+                let target = GrantTarget::Database(place.clone());
+                let create = Privileges::from([Privilege::Create]);
+                statements.insert(0, sql::grant(&create, &target, &Grantee::Role(owner.clone())));
+            }
+            let fix = ManualFix::from(statements).in_database(&place);
             Remedy::Run(self.planner.executor(&owner), fix)
         };
         for access in database.access.values().filter(|access| access.schemas.contains(name)) {

@@ -321,7 +321,9 @@ impl Running<'_> {
                     // The last one has no statement if the role also owns large objects.
                     RefusalKind::DatabaseOwnerDiffers { .. }
                     | RefusalKind::ObjectNotTransferable { .. }
-                    | RefusalKind::ObjectsOfDeclaredRole { .. } => return Ok(FixResult::None),
+                    | RefusalKind::ObjectsOfDeclaredRole { .. }
+                    // Before PostgreSQL 15, the owner may not create in `public` of a new database.
+                    | RefusalKind::ExtensionWithoutSchema { .. } => return Ok(FixResult::None),
                     _ => {}
                 }
                 let fixes: Vec<&ManualChange> = self

@@ -188,13 +188,18 @@ SELECT json_build_object(
   -- REASSIGN OWNED requires that the new owner has USAGE on a foreign-data wrapper, CREATE on the database for schemas,
   -- and CREATE on the schemas of the objects, except those of relations and types.
   'owners_only_superusers_replace', (
-    SELECT coalesce(json_agg(DISTINCT pg_get_userbyid(o.owner)), '[]')
-    FROM owned o CROSS JOIN pg_identify_object(o.classid, o.objid, 0) i CROSS JOIN LATERAL (SELECT to_regnamespace(i.schema)::oid AS oid) n
-    JOIN pg_database d ON d.datname = current_database()
-    WHERE o.classid NOT IN ('pg_class'::regclass, 'pg_type'::regclass)
-      AND (o.classid = 'pg_foreign_server'::regclass
-        OR n.oid IS NULL AND NOT has_database_privilege(d.datdba, d.oid, 'CREATE')
-        OR n.oid IS NOT NULL AND NOT has_schema_privilege(d.datdba, n.oid, 'CREATE'))),
+    SELECT coalesce(json_agg(pg_get_userbyid(owner) ORDER BY pg_get_userbyid(owner)), '[]') FROM (
+      SELECT o.owner
+      FROM owned o CROSS JOIN pg_identify_object(o.classid, o.objid, 0) i CROSS JOIN LATERAL (SELECT to_regnamespace(i.schema)::oid AS oid) n
+      JOIN pg_database d ON d.datname = current_database()
+      WHERE o.classid NOT IN ('pg_class'::regclass, 'pg_type'::regclass)
+        AND (o.classid = 'pg_foreign_server'::regclass
+          OR n.oid IS NULL AND NOT has_database_privilege(d.datdba, d.oid, 'CREATE')
+          OR n.oid IS NOT NULL AND NOT has_schema_privilege(d.datdba, n.oid, 'CREATE'))
+      -- The owner, if the administrator would get its objects.
+      UNION SELECT s.srvowner FROM pg_foreign_server s
+      JOIN pg_database d ON d.datname = current_database() AND d.datdba = s.srvowner
+      WHERE NOT has_foreign_data_wrapper_privilege(s.srvfdw, 'USAGE')) replaced),
   'undeclared_grantees', (
     SELECT coalesce(json_object_agg(g.rolname, one.schemas ORDER BY g.rolname), '{}')
     FROM (
