@@ -4,20 +4,20 @@
 //! `rdsprov.toml` is usually in the repository of the definitions, so that everyone who may edit
 //! definitions may edit it. The site policy is outside of it. This module does not read files.
 
+mod error;
+
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde::Deserialize;
 
-use crate::config::{CaFile, ConfigError, SettingOrigin, TlsMode, reason};
-use crate::error_code::ErrorCode;
-use crate::hint::{Hint, Opt};
+pub use self::error::SitePolicyError;
+use crate::config::{CaFile, ConfigError, NewSecrets, SecretTags, SettingOrigin, TlsMode, reason};
 use crate::name::{RoleName, matches_pattern};
 use crate::plan::Hazard;
 use crate::policy::{ApprovalPolicy, Policy, UndeclaredAccess};
 use crate::predefined_role::is_grantable;
 use crate::secret_id::SecretId;
-use crate::{hint, text};
 
 /// The key of `[environments]` for each environment without a table of its own.
 const ANY: &str = "*";
@@ -46,6 +46,7 @@ struct File {
     maximum_file_sizes: FileSizes,
     tls: TlsTable,
     audit: AuditTable,
+    secrets: SecretsTable,
     environments: BTreeMap<String, Environment>,
 }
 
@@ -87,6 +88,16 @@ struct AuditTable {
     ledger: bool,
 }
 
+/// What the secrets that a run creates have at least.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct SecretsTable {
+    /// Patterns for the KMS key.
+    kms_keys: Option<Vec<String>>,
+    /// Tags with their values.
+    tags: SecretTags,
+}
+
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 struct Environment {
@@ -99,159 +110,6 @@ struct Environment {
     memberships: Option<BTreeSet<RoleName>>,
     /// The least that a plan does with access that is not declared.
     undeclared_access: Option<UndeclaredAccess>,
-}
-
-/// The site policy does not allow a run.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum SitePolicyError {
-    /// The administrator's secret is not one of the environment.
-    #[error(
-        "{policy} does not allow the administrator's secret {} in environment `{environment}`",
-        text::visible(&.secret.0)
-    )]
-    AdminSecret {
-        /// The path of the policy file.
-        policy: String,
-        /// The name of the environment.
-        environment: String,
-        /// The id of the secret.
-        secret: SecretId,
-        /// The patterns of the allowed ids.
-        allowed: Vec<String>,
-    },
-    /// The secret of an application names a master secret that is the administrator's secret of no
-    /// environment.
-    #[error("{policy} does not allow the administrator's secret {} in any environment", text::visible(&.secret.0))]
-    MasterSecret {
-        /// The path of the policy file.
-        policy: String,
-        /// The id of the secret.
-        secret: SecretId,
-    },
-    /// The file has rules for environments, and none for this one.
-    #[error("{policy} does not list environment `{environment}`")]
-    Environment {
-        /// The path of the policy file.
-        policy: String,
-        /// The name of the environment.
-        environment: String,
-    },
-    /// The administrator would use an IAM token, which is of no secret.
-    #[error(
-        "{policy} allows certain secrets of the administrator only in environment `{environment}`, \
-         and this run uses an IAM token"
-    )]
-    IamToken {
-        /// The path of the policy file.
-        policy: String,
-        /// The name of the environment.
-        environment: String,
-    },
-    /// The run allows a hazard that the site does not.
-    #[error("{policy} does not let a run allow the hazard {hazard} in environment `{environment}`")]
-    Hazard {
-        /// The path of the policy file.
-        policy: String,
-        /// The name of the environment.
-        environment: String,
-        /// The hazard.
-        hazard: Hazard,
-    },
-    /// The definitions name a role in `memberships` that the site does not allow.
-    #[error(
-        "{policy} does not allow {group} in `memberships` of role {role} in environment `{environment}`"
-    )]
-    Membership {
-        /// The path of the policy file.
-        policy: String,
-        /// The name of the environment.
-        environment: String,
-        /// The declared role.
-        role: RoleName,
-        /// The role of which it would be a member.
-        group: RoleName,
-    },
-    /// The TLS mode is weaker than the one that the site requires.
-    #[error("{policy} requires the TLS mode {required}, and this run uses {mode}")]
-    Tls {
-        /// The path of the policy file.
-        policy: String,
-        /// The mode that the file requires.
-        required: TlsMode,
-        /// The mode of the run.
-        mode: TlsMode,
-    },
-    /// The run would trust certificates that the site does not.
-    #[error("{policy} does not allow the CA file {}", text::visible(&.file.to_string_lossy()))]
-    CaFile {
-        /// The path of the policy file.
-        policy: String,
-        /// The CA file of the run.
-        file: PathBuf,
-        /// Where the CA file is given.
-        origin: SettingOrigin,
-        /// The CA file that the policy allows, if it allows one.
-        allowed: Option<CaFile>,
-    },
-    /// The run has no ledger.
-    #[error("{policy} requires a ledger")]
-    NoLedger {
-        /// The path of the policy file.
-        policy: String,
-    },
-}
-
-impl SitePolicyError {
-    /// Returns the stable code.
-    #[must_use]
-    pub fn code(&self) -> ErrorCode {
-        ErrorCode::SitePolicyViolated
-    }
-
-    /// Returns what to do next.
-    #[must_use]
-    pub fn hints(&self) -> Vec<Hint> {
-        vec![match self {
-            Self::AdminSecret { allowed, .. } if allowed.is_empty() => {
-                "ask the owners of the policy: it allows no secret in this environment".into()
-            }
-            Self::AdminSecret { allowed, .. } => hint![
-                format!("the policy allows {}: check ", allowed.join(", ")),
-                Opt::Env,
-                " and ",
-                Opt::AdminSecret
-            ],
-            Self::MasterSecret { .. } => {
-                "correct `masterarn` in the secret of the application, or ask the owners of the policy \
-                 for `admin_secrets` in its table of the environment"
-                    .into()
-            }
-            Self::Environment { .. } => {
-                hint!["check ", Opt::Env, ", or ask the owners of the policy"]
-            }
-            Self::IamToken { .. } => hint!["use ", Opt::AdminSecret],
-            Self::Hazard { hazard, .. } => hint![
-                "change the definitions so that the plan has no such step, and remove ",
-                (Opt::Allow, hazard)
-            ],
-            Self::Membership { group, .. } => hint![format!(
-                "remove {group} from `memberships`, or ask the owners of the policy for `memberships` in its table of the environment"
-            )],
-            Self::Tls { required, .. } => hint!["use ", (Opt::Tls, required)],
-            Self::CaFile { origin, allowed: Some(CaFile::Path(allowed)), .. } => hint![
-                "remove ",
-                origin.setting(Opt::CaFile),
-                format!(": the policy names {}", allowed.display())
-            ],
-            Self::CaFile { origin, .. } => hint![
-                "remove ",
-                origin.setting(Opt::CaFile),
-                ", or ask the owners of the policy for `ca_file` in its `[tls]`"
-            ],
-            Self::NoLedger { .. } => hint!["name one with ", Opt::AuditLedger],
-        }]
-    }
 }
 
 impl SitePolicy {
@@ -475,6 +333,35 @@ impl SitePolicy {
         }
     }
 
+    /// Checks the KMS key and the tags of a secret that a run creates.
+    ///
+    /// # Errors
+    /// Returns a [`SitePolicyError`] if a file does not allow the key, or requires another tag.
+    pub fn check_new_secrets(&self, secrets: &NewSecrets) -> Result<(), SitePolicyError> {
+        let key = secrets.kms_key.as_ref().map(|key| key.as_str());
+        for (path, file) in &self.files {
+            let allows = |pattern: &String| key.is_some_and(|key| matches_pattern(pattern, key));
+            if let Some(allowed) = &file.secrets.kms_keys
+                && !allowed.iter().any(allows)
+            {
+                let (policy, allowed) = (path.clone(), allowed.clone());
+                return Err(SitePolicyError::KmsKey {
+                    policy,
+                    key: key.map(str::to_owned),
+                    allowed,
+                });
+            }
+            let mut required = file.secrets.tags.iter();
+            if let Some((key, value)) =
+                required.find(|required| !secrets.tags.iter().any(|tag| tag == *required))
+            {
+                let tag = format!("{key}={value}");
+                return Err(SitePolicyError::SecretTag { policy: path.clone(), tag });
+            }
+        }
+        Ok(())
+    }
+
     /// Checks the TLS mode of a run.
     ///
     /// # Errors
@@ -563,195 +450,4 @@ impl SitePolicy {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn policy(text: &str) -> SitePolicy {
-        SitePolicy::from_toml("policy.toml", text).unwrap()
-    }
-
-    #[test]
-    fn approval_is_never_weaker_than_either() {
-        use ApprovalPolicy::{None as Free, Plan, Required};
-        let approvals = [Free, Required, Plan];
-        for configured in approvals {
-            for (required, text) in approvals.iter().zip(["none", "required", "plan"]) {
-                let policy = policy(&format!("[environments.\"*\"]\napproval = \"{text}\""));
-                let tightened = policy.tighten(Policy::declared("qa", Some(configured)));
-                assert_eq!(tightened.approval(), configured.max(*required));
-            }
-        }
-    }
-
-    #[test]
-    fn own_table_replaces_the_general_one() {
-        let policy = policy(
-            "[environments.\"*\"]\napproval = \"plan\"\nadmin_secrets = [\"x/{environment}/*\"]\n\
-             [environments.dev]\n",
-        );
-        let dev = policy.tighten(Policy::built_in("dev").unwrap());
-        assert!(dev.allows_all_hazards());
-        let prod = policy.tighten(Policy::built_in("prod").unwrap());
-        assert_eq!(prod.approval(), ApprovalPolicy::Plan);
-        let secret = |id: &str| SecretId(id.to_owned());
-        let check = |id: &str| policy.check_admin_secret("prod", Some(&secret(id)));
-        assert_eq!(check("x/prod/rds"), Ok(()));
-        assert!(check("x/dev/rds").is_err() && check("y/x/prod/rds").is_err());
-        assert!(policy.check_admin_secret("prod", None).is_err());
-        assert_eq!(policy.check_admin_secret("dev", None), Ok(()));
-    }
-
-    #[test]
-    fn master_secret_is_that_of_an_environment() {
-        let policy = policy(
-            "[environments.\"*\"]\nadmin_secrets = [\"x/{environment}/rds\"]\n[environments.dev]\n\
-             [environments.qa]\nadmin_secrets = [\"qa\", \"arn:aws:secretsmanager:eu-west-2:1:secret:own-*\"]",
-        );
-        let arn = |account: &str, name: &str| {
-            format!("arn:aws:secretsmanager:eu-west-2:{account}:secret:{name}-AbCdEf")
-        };
-        let allows = |id: &str| {
-            let (id, rotated) = (SecretId(id.to_owned()), SecretId(arn("1", "shop")));
-            policy.check_master_secret(&id, &rotated).is_ok()
-        };
-        assert!(allows("x/prod/rds") && allows("qa") && !allows("shop"));
-        assert!(
-            allows(&arn("1", "x/prod/rds")) && allows(&arn("1", "qa")) && allows(&arn("1", "own"))
-        );
-        assert!(!allows(&arn("2", "x/prod/rds")) && !allows(&arn("2", "own")));
-        let (id, rotated) = (SecretId("shop".to_owned()), SecretId("shop".to_owned()));
-        assert!(SitePolicy::default().check_master_secret(&id, &rotated).is_ok());
-    }
-
-    #[test]
-    fn every_file_must_allow_a_run() {
-        let one = policy("[tls]\nmode = \"require\"");
-        let two = policy("[tls]\nmode = \"verify-full\"\n[audit]\nledger = true");
-        assert_eq!(one.check_tls(TlsMode::Require), Ok(()));
-        assert!(one.check_tls(TlsMode::Disable).is_err());
-        let both = one.and(two);
-        assert!(both.check_tls(TlsMode::Require).is_err());
-        assert_eq!(both.check_tls(TlsMode::VerifyFull), Ok(()));
-        assert!(both.check_without_ledger().is_err());
-        assert_eq!(SitePolicy::default().check_without_ledger(), Ok(()));
-    }
-
-    #[test]
-    fn undeclared_access_is_never_treated_less_strictly() {
-        use UndeclaredAccess::{Allow, Refuse, Report};
-        let report = policy("[environments.prod]\nundeclared_access = \"report\"");
-        let stricter = policy("[environments.\"*\"]\nundeclared_access = \"refuse\"");
-        for (environment, configured, expected) in
-            [("prod", Allow, Report), ("prod", Refuse, Refuse), ("qa", Allow, Allow)]
-        {
-            assert_eq!(report.undeclared_access(environment, configured), expected);
-        }
-        assert_eq!(report.and(stricter).undeclared_access("prod", Allow), Refuse);
-    }
-
-    #[test]
-    fn only_the_ca_file_of_the_site_is_trusted() {
-        let path = |text: &str| CaFile::Path(text.into());
-        let options = SettingOrigin::Options;
-        let check = |policy: &SitePolicy, given: Option<&CaFile>| {
-            let used = policy.check_ca_file(given.map(|one| (one, options)));
-            used.map(|used| used.map(|(_, one)| one.clone())).map_err(|error| error.to_string())
-        };
-        let (site, other) = (path("/etc/rdsprov/ca.pem"), path("repository/ca.pem"));
-        let file = |text: &str| SitePolicy::from_toml("/etc/rdsprov/policy.toml", text).unwrap();
-        for (text, own, others) in [
-            // Requires nothing.
-            ("", None, true),
-            ("[tls]\nmode = \"require\"", None, true),
-            ("[tls]\nmode = \"verify-full\"", None, false),
-            ("[tls]\nca_file = \"ca.pem\"", Some(&site), false),
-            (
-                "[tls]\nmode = \"verify-full\"\nca_file = \"/etc/rdsprov/ca.pem\"",
-                Some(&site),
-                false,
-            ),
-            ("[tls]\nca_file = \"system\"", Some(&CaFile::System), false),
-        ] {
-            let policy = file(text);
-            assert_eq!(check(&policy, None), Ok(own.cloned()), "{text}");
-            assert_eq!(check(&policy, Some(&other)).is_ok(), others, "{text}");
-            let allows_site = others || own == Some(&site);
-            assert_eq!(check(&policy, Some(&site)).is_ok(), allows_site, "{text}");
-            assert_eq!(check(&policy, Some(&CaFile::System)), Ok(None), "{text}");
-        }
-        // A CA file implies the verification.
-        let policy = file("[tls]\nca_file = \"ca.pem\"");
-        assert!(policy.check_tls(TlsMode::Require).is_err());
-        let weaker = "[tls]\nmode = \"require\"\nca_file = \"ca.pem\"";
-        assert!(SitePolicy::from_toml("policy.toml", weaker).is_err());
-        // Each file must allow the CA file of the other.
-        let strict = || file("[tls]\nmode = \"verify-full\"");
-        assert!(check(&strict().and(policy.clone()), None).is_err());
-        assert!(check(&policy.clone().and(strict()), None).is_err());
-        let system = || file("[tls]\nca_file = \"system\"");
-        for both in [policy.clone().and(system()), system().and(policy)] {
-            assert_eq!(check(&both, None), Ok(Some(CaFile::System)));
-        }
-    }
-
-    #[test]
-    fn lowest_maximum_size_counts() {
-        let one = policy("[maximum_file_sizes]\ndefinitions = 1000\nplan = 10");
-        let two = policy("[maximum_file_sizes]\ndefinitions = 500");
-        let both = one.and(two);
-        assert_eq!(both.definitions_limit().map(|limit| limit.bytes), Some(500));
-        assert_eq!(both.plan_limit().map(|limit| limit.bytes), Some(10));
-        assert_eq!(both.configuration_limit(), None);
-    }
-
-    #[test]
-    fn only_listed_hazards_may_be_allowed() {
-        let policy = policy("[environments.prod]\nallow = [\"revokes_access\"]");
-        assert_eq!(policy.check_allowed("prod", &[Hazard::RevokesAccess]), Ok(()));
-        assert!(policy.check_allowed("prod", &[Hazard::ChangesOwner]).is_err());
-        assert_eq!(policy.check_allowed("dev", &[Hazard::ChangesOwner]), Ok(()));
-        // What a run need not allow by name, the site could not limit.
-        let dev = SitePolicy::from_toml("policy.toml", "[environments.dev]\nallow = []").unwrap();
-        assert!(!dev.tighten(Policy::built_in("dev").unwrap()).allows_all_hazards());
-    }
-
-    #[test]
-    fn environment_without_rules_is_refused() {
-        let prod = policy("[environments.prod]\napproval = \"plan\"");
-        assert_eq!(prod.check_environment("prod"), Ok(()));
-        assert!(prod.check_environment("prod2").is_err());
-        assert_eq!(policy("[environments.\"*\"]").check_environment("prod2"), Ok(()));
-        assert_eq!(policy("[audit]\nledger = true").check_environment("prod2"), Ok(()));
-    }
-
-    /// The example in the reference is valid, and sets each key.
-    #[test]
-    fn reference_example_sets_each_key() {
-        let reference = include_str!("../../../docs/reference.md");
-        let section = reference.split("## Site policy\n").nth(1).unwrap();
-        let example = section.split("```toml\n").nth(1).unwrap().split("```").next().unwrap();
-        let policy = policy(example);
-        let [(_, File { maximum_file_sizes, tls, audit, environments })] = policy.files.as_slice()
-        else {
-            panic!()
-        };
-        let FileSizes { definitions, configuration, plan } = maximum_file_sizes;
-        assert!(definitions.is_some() && configuration.is_some() && plan.is_some());
-        assert!(tls.mode.is_some() && tls.ca_file.is_some() && audit.ledger);
-        let prod = &environments["prod"];
-        assert!(prod.approval.is_some() && prod.admin_secrets.is_some() && prod.allow.is_some());
-        assert!(prod.memberships.is_some() && prod.undeclared_access.is_some());
-    }
-
-    #[test]
-    fn unknown_keys_are_errors() {
-        for text in [
-            "[environment.prod]",
-            "[environments.prod]\naproval = \"plan\"",
-            "[tsl]",
-            "[maximum_file_sizes]\nplans = 1",
-        ] {
-            assert!(SitePolicy::from_toml("policy.toml", text).is_err(), "{text}");
-        }
-    }
-}
+mod tests;

@@ -209,7 +209,8 @@ const MESSAGE_END: usize = 1000;
 
 /// Returns a message without its middle, if it is very long because it repeats a text of the user or
 /// of the server.
-pub(crate) fn without_middle(message: String) -> String {
+#[must_use]
+pub fn without_middle(message: String) -> String {
     // No character has more than four bytes.
     if message.len() <= 2 * MESSAGE_END {
         return message;

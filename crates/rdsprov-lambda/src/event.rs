@@ -13,8 +13,10 @@ use rdsprov_core::operations::RotationStep;
 use rdsprov_core::plan::Hazard;
 use rdsprov_core::secret_id::Stage;
 use rdsprov_core::secrets::{ObjectPrefix, ObjectUri};
+use rdsprov_core::text::without_middle;
 use serde::de::{DeserializeOwned, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use crate::wording::key;
@@ -217,11 +219,16 @@ impl ProvisionEvent {
 
 impl<'de> Deserialize<'de> for Event {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let Unique { value, repeated } = Unique::deserialize(deserializer)?;
-        Ok(Self(match repeated {
-            Some(key) => Err(format!("the key `{key}` is given twice")),
-            None => Request::from_value(value),
-        }))
+        // A deeply nested event is an invalid one, and no error of the runtime.
+        let text = Box::<RawValue>::deserialize(deserializer)?;
+        let request = match serde_json::from_str(text.get()) {
+            Ok(Unique { repeated: Some(key), .. }) => {
+                Err(format!("the key `{key}` is given twice"))
+            }
+            Ok(Unique { value, repeated: None }) => Request::from_value(value),
+            Err(error) => Err(error.to_string()),
+        };
+        Ok(Self(request.map_err(without_middle)))
     }
 }
 

@@ -1,6 +1,7 @@
 //! Errors in definitions that are reported before anything is contacted.
 
 use std::fs;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 use std::process::Output;
 
@@ -133,6 +134,13 @@ fn files_of_terraform_are_found() {
     let named = ["-d", "a.auto.tfvars.json", "shop.auto.tfvars"];
     expect(&validate(folder.path(), &named), 0);
     fs::remove_file(folder.path().join("a.auto.tfvars.json")).unwrap();
+
+    // Terraform reads a file whatever its name is.
+    let unreadable = folder.path().join(std::ffi::OsStr::from_bytes(b"\xff.auto.tfvars"));
+    fs::write(&unreadable, "application_databases = {}").unwrap();
+    let error = expect(&validate(folder.path(), &[]), 1);
+    assert!(error.contains("declares applications, too"), "{error}");
+    fs::remove_file(unreadable).unwrap();
 
     // A file that others name counts, and a link must not lead to the file of another team.
     write("rdsprov.toml", "[definitions]\nfiles = [\"shop.auto.tfvars\"]\n");

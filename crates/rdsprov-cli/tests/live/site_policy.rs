@@ -307,3 +307,29 @@ fn only_memberships_of_the_site_are_allowed() {
     fs::write(&site.policy, "[environments.dev]\nmemberships = [\"team\"]").unwrap();
     expect(&site.apply("dev", &[]).output().unwrap(), 0);
 }
+
+/// `delegate` creates a secret, also with the keys that the repository sets.
+#[test]
+fn new_secrets_have_the_key_and_the_tags_of_the_site() {
+    let fixture = Fixture::with_secrets_manager(versions()[0]);
+    let policy = fixture.path().join("policy.toml");
+    let text = "[secrets]\nkms_keys = [\"alias/site-*\"]\ntags = { team = \"platform\" }\n";
+    fs::write(&policy, text).unwrap();
+    let lax = "[secrets]\nkms_key = \"alias/mine\"\ntags = { team = \"mine\" }\n";
+    fs::write(fixture.path().join("rdsprov.toml"), lax).unwrap();
+    let delegate = |arguments: &[&str], code| {
+        let mut command = fixture.delegate("dev");
+        let output = command.env("RDSPROV_POLICY", &policy).args(arguments).output().unwrap();
+        expect(&output, code)
+    };
+    let of_site = ["--secret-kms-key", "alias/site-1"];
+    let denied = delegate(&[], 3);
+    assert!(denied.contains("does not allow the KMS key alias/mine for a new secret"), "{denied}");
+    assert!(denied.contains("use --secret-kms-key"), "{denied}");
+    let denied = delegate(&of_site, 3);
+    assert!(denied.contains("requires the tag team=platform for a new secret"), "{denied}");
+    fs::write(fixture.path().join("rdsprov.toml"), "").unwrap();
+    let denied = delegate(&[], 3);
+    assert!(denied.contains("does not allow the KMS key `aws/secretsmanager`"), "{denied}");
+    delegate(&[&of_site[..], &["--secret-tags", "team=platform,app=x"]].concat(), 0);
+}

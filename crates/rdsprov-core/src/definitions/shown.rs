@@ -141,7 +141,7 @@ pub fn is_sensitive(root: &Node) -> bool {
 pub fn are_definitions(text: &str) -> bool {
     let is_start = |line: &&str| line.starts_with(|c: char| c.is_alphanumeric() || c == '_');
     let lines: Vec<&str> = text.lines().rev().collect();
-    let Some(first) = lines.iter().position(|line| is_start(line)) else { return false };
+    let Some(first) = lines.iter().position(is_start) else { return false };
     let is_known = |name: &str| VARIABLES.contains(&name) || KEYS.contains(&name);
     let of_definitions = |line: &&str| {
         let mut assigned = line.match_indices(['=', ':']).map(|(at, _)| line.split_at(at));

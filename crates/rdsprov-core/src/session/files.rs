@@ -164,12 +164,15 @@ fn site_policy_of(machine: &Path, named: Option<OsString>) -> Result<SitePolicy,
 #[must_use]
 pub fn find_definitions(directory: &Path) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(directory).into_iter().flatten();
-    let mut names: Vec<String> =
-        entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok()).collect();
-    let is_automatic =
-        |name: &String| name.ends_with(".auto.tfvars") || name.ends_with(".auto.tfvars.json");
-    let first = ["terraform.tfvars", "terraform.tfvars.json"].map(str::to_owned);
-    let first: Vec<String> = first.into_iter().filter(|name| names.contains(name)).collect();
+    let mut names: Vec<OsString> =
+        entries.filter_map(|entry| Some(entry.ok()?.file_name())).collect();
+    // Terraform reads also files whose names are not UTF-8.
+    let is_automatic = |name: &OsString| {
+        let name = name.as_encoded_bytes();
+        name.ends_with(b".auto.tfvars") || name.ends_with(b".auto.tfvars.json")
+    };
+    let first = ["terraform.tfvars", "terraform.tfvars.json"].map(OsString::from);
+    let first: Vec<OsString> = first.into_iter().filter(|name| names.contains(name)).collect();
     names.retain(is_automatic);
     names.sort();
     first.into_iter().chain(names).map(PathBuf::from).collect()

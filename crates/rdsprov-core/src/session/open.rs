@@ -545,6 +545,9 @@ impl Setup {
         Ok(match &options.secrets {
             Secrets::Aws => {
                 let new_secrets = self.new_secrets(options);
+                if matches!(self.declared, Declared::Delegate { .. }) && !is_iam_delegate {
+                    self.site.check_new_secrets(&new_secrets)?;
+                }
                 SecretSource::Aws(SecretsManager::new(self.aws(options, aws).await, new_secrets)?)
             }
             Secrets::Files(directory) => SecretSource::Files(directory.clone()),

@@ -154,6 +154,13 @@ fn invalid_events_are_function_errors() {
     let twice = r#"{"mode": "plan", "mode": "apply"}"#;
     let message = raised(function.invoke_text(twice, Duration::from_secs(60)), "wrong-usage");
     assert!(message.contains("the key `mode` is given twice"), "{message}");
+    let invoke = |text: String| (text, Duration::from_secs(60));
+    let (nested, time) = invoke(format!("{}{}", "[".repeat(5000), "]".repeat(5000)));
+    let message = raised(function.invoke_text(&nested, time), "wrong-usage");
+    assert!(message.contains("recursion limit"), "{message}");
+    let (long, time) = invoke(format!(r#"{{"mode": "plan", "{}": 1}}"#, "a".repeat(100_000)));
+    let message = raised(function.invoke_text(&long, time), "wrong-usage");
+    assert!(message.contains("unknown field") && message.len() < 10_000, "{}", message.len());
     // The function still works.
     ended(function.invoke(&event("plan", json!({}))), "planned", 0);
 }
