@@ -46,6 +46,7 @@ impl<S> Step<S> {
             Action::Revoke
             | Action::EndSessions
             | Action::DropRole
+            | Action::DeleteSecret
             | Action::DropDatabase
             | Action::ReassignOwned
             | Action::SetPassword
@@ -81,7 +82,9 @@ pub(super) fn remove_pending(transactions: &mut Vec<Transaction>) -> Vec<Step> {
         .iter()
         .filter_map(|one| match &one.scope {
             Scope::NewDatabase(name) => Some(name.clone()),
-            Scope::Cluster | Scope::DroppedDatabase(_) | Scope::Database(_) => None,
+            Scope::Cluster | Scope::DroppedDatabase(_) | Scope::Secrets | Scope::Database(_) => {
+                None
+            }
         })
         .collect();
     let steps = || transactions.iter().flat_map(|one| &one.steps);

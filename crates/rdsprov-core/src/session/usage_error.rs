@@ -4,7 +4,7 @@ use crate::desired::RetireError;
 use crate::error_code::ErrorCode;
 use crate::hint;
 use crate::hint::{Hint, Operation, Opt};
-use crate::name::{DatabaseName, NameError, nearest};
+use crate::name::{NameError, nearest};
 
 /// Options contradict each other, or the value of an option is not valid.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
