@@ -139,8 +139,10 @@ fn number_oids(observed: &mut Observed) {
         database.oid = database.oid.map(|_| number);
     }
     let contents = observed.databases.values_mut().filter_map(|one| one.contents.as_mut());
-    let transfers =
-        contents.flat_map(|one| [&mut one.ownership_transfer, &mut one.objects_of_administrator]);
+    let transfers = contents.flat_map(|one| {
+        let whole = [&mut one.ownership_transfer, &mut one.objects_of_administrator];
+        one.transferred_schemas.values_mut().chain(whole)
+    });
     for transfer in transfers {
         transfer.fingerprint = transfer.fingerprint.take().map(|_| "sha256:1".to_owned());
     }
