@@ -261,7 +261,7 @@ impl SetupBuilder {
             ))
         };
         let reads_definitions = match &source {
-            DefinitionSource::Parsed { definitions, .. } => !definitions.applications.is_empty(),
+            DefinitionSource::Parsed { sha256, .. } => *sha256 != definitions::sha256(&[]),
             _ => true,
         };
         let (definitions, sha256) = match source {
