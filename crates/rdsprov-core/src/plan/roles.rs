@@ -547,10 +547,8 @@ impl Planner<'_> {
             if attributes.is_empty() {
                 continue;
             }
-            let is_revocation = |one: &RoleAttribute| match one {
-                RoleAttribute::ConnectionLimit(_) => false,
-                _ => true,
-            };
+            let is_revocation =
+                |one: &RoleAttribute| !matches!(one, RoleAttribute::ConnectionLimit(_));
             let revokes = attributes.iter().any(|(_, is_lost, one)| *is_lost && is_revocation(one));
             let revokes = revokes.then_some(Hazard::RevokesAccess);
             let widens = !is_lost && !is_retired && (!seen.login || is_unlocked || expires_later);
