@@ -95,11 +95,11 @@ fn drifted_shop(major: u32) -> (Fixture, String) {
     ] {
         master("postgres", sql);
     }
-    for sql in ["SET ROLE shop_owner; CREATE TABLE orders (id int); CREATE TABLE lines (id int);
-         GRANT INSERT ON orders TO shop_reader; GRANT SELECT ON lines TO PUBLIC"]
-    {
-        fixture.query_in("shop", sql);
-    }
+    fixture.query_in(
+        "shop",
+        "SET ROLE shop_owner; CREATE TABLE orders (id int); CREATE TABLE lines (id int);
+         GRANT INSERT ON orders TO shop_reader; GRANT SELECT ON lines TO PUBLIC",
+    );
     let definitions = fixture.definitions(SHOP);
     (fixture, definitions)
 }
