@@ -1376,7 +1376,24 @@ class _RotateOptions(_ObserveOptions, total=False):
     dry_run: bool
     on_step: Callable[[StepResult], object] | None
 
-class _TeardownOptions(_ConnectionOptions, total=False):
+class _TeardownOptions(TypedDict, total=False):
+    admin_secret: str | None
+    admin_auth: _AdminAuth | None
+    admin_user: str | None
+    secrets: _Secrets | None
+    region: str | None
+    host: str | None
+    port: int | None
+    connect_to: str | None
+    dbname: str | None
+    tls: _Tls | None
+    ca_file: _Path | None
+    client_cert: _Path | None
+    client_key: _Path | None
+    connect_timeout: str | int | None
+    statement_timeout: str | int | None
+    observation_timeout: str | int | None
+    config: _Path | None
     end_sessions: bool
     backup: _Path | None
     without_backup: bool
