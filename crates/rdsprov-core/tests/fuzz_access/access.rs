@@ -2,23 +2,21 @@
 //! object, statements executed as each role, and the privileges on objects that each
 //! creator makes after the run.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use rdsprov_core::name::{literal, quote};
 use serde::Deserialize;
 use tokio_postgres::Client;
 
+use crate::future_objects;
 use crate::host::{Result, ask};
-use crate::oracle::{Expected, Rules};
+use crate::oracle::{Abilities, Rules};
 use crate::snapshot::{Contents, Name, ObjectClass, Snapshot};
 
 const CONTENTS: &str = include_str!("queries/contents.sql");
 const PRIVILEGES: &str = include_str!("queries/privileges.sql");
 const ATTEMPT: &str = include_str!("queries/attempt.sql");
 const ATTEMPTS: &str = include_str!("queries/attempts.sql");
-
-/// The name prefix of objects that creators make after the run.
-const LATER: &str = "later_";
 
 /// One declared database, inspected from inside as the bootstrap superuser.
 pub struct Access<'a> {
@@ -32,33 +30,6 @@ struct Held {
     name: Name,
     role: String,
     held: BTreeSet<String>,
-}
-
-/// The privileges that roles should have.
-struct Abilities<'a> {
-    rules: &'a Rules<'a>,
-    expectations: BTreeMap<Name, Expected>,
-}
-
-impl Abilities<'_> {
-    fn may(&self, role: &str, name: &Name) -> BTreeSet<&str> {
-        let implied_role = self.rules.implied_role(role);
-        // A privilege on a table includes each of its columns.
-        let table = (name.class == ObjectClass::Column).then(|| Name {
-            class: ObjectClass::Table,
-            part: String::new(),
-            ..name.clone()
-        });
-        self.expectations
-            .iter()
-            .filter(|(other, _)| *other == name || Some(*other) == table.as_ref())
-            .flat_map(|(_, expected)| expected.held(role, implied_role))
-            .collect()
-    }
-
-    fn can(&self, role: &str, name: &Name, privilege: &str) -> bool {
-        self.may(role, name).contains(privilege)
-    }
 }
 
 /// A statement to execute as a role, and whether it should succeed.
@@ -91,17 +62,7 @@ impl Access<'_> {
         let held: Vec<Held> = ask(self.client, PRIVILEGES, &[&self.roles]).await?;
         let mut found = Vec::new();
         for Held { name, role, held } in held.into_iter().filter(|held| concerns(&held.name)) {
-            let mut expected = abilities.may(&role, &name);
-            if name.class == ObjectClass::Column {
-                expected.retain(|p| ["SELECT", "INSERT", "UPDATE", "REFERENCES"].contains(p));
-            }
-            let held: BTreeSet<&str> = held.iter().map(String::as_str).collect();
-            if held != expected {
-                let database = self.rules.database;
-                found.push(format!(
-                    "{database}: {role} has {held:?} on {name}, expected {expected:?}"
-                ));
-            }
+            found.extend(abilities.violation(&name, &role, &held));
         }
         Ok(found)
     }
@@ -217,55 +178,14 @@ impl Access<'_> {
     /// in an undeclared one, and compares the privileges. Everything is rolled back.
     async fn check_future_objects(&self) -> Result<Vec<String>> {
         self.client.batch_execute("BEGIN").await?;
-        let covered = self.rules.declared.covered(self.rules.database);
-        let new = format!("{LATER}schema");
-        self.client.batch_execute(&format!("CREATE SCHEMA {new}")).await?;
-        for (number, creator) in self.rules.creators().into_iter().enumerate() {
-            for schema in covered.iter().chain([&new]) {
-                self.client.batch_execute(&creation(creator, schema, number)).await?;
-            }
+        for statement in future_objects::creations(&self.rules) {
+            self.client.batch_execute(&statement).await?;
         }
         let row = self.client.query_one(CONTENTS, &[]).await?;
         let contents = Contents::read(row.try_get(0)?)?;
-        let is_later =
-            |name: &Name| name.name.starts_with(LATER) && name.class != ObjectClass::Schema;
-        let mut found = Vec::new();
-        let mut expectations = BTreeMap::new();
-        for (name, object) in contents.objects.iter().filter(|(name, _)| is_later(name)) {
-            let mut bare = object.clone();
-            bare.acl.retain(|item| self.rules.is_undeclared(object, item));
-            let expected = self.rules.expected(&bare);
-            let what = format!(
-                "{}: {name}, created after the run by {}",
-                self.rules.database, object.owner
-            );
-            found.extend(expected.violations(&object.acl, &what));
-            expectations.insert(name.clone(), expected);
-        }
-        let abilities = Abilities { rules: &self.rules, expectations };
-        found.extend(self.held(&abilities, is_later).await?);
+        let (mut found, abilities) = future_objects::expected(&self.rules, &contents);
+        found.extend(self.held(&abilities, future_objects::is_one).await?);
         self.client.batch_execute("ROLLBACK").await?;
         Ok(found)
     }
-}
-
-fn creation(creator: &str, schema: &str, number: usize) -> String {
-    let role = quote(creator);
-    let namespace = quote(schema);
-    let name = |stem: &str| format!("{namespace}.{LATER}{stem}_{number}");
-    format!(
-        "GRANT CREATE, USAGE ON SCHEMA {namespace} TO {role};
-         SET LOCAL ROLE {role};
-         CREATE TABLE {} (a serial, b text);
-         CREATE TABLE {} (a int, b text) PARTITION BY LIST (a);
-         CREATE VIEW {} AS SELECT 1 AS a;
-         CREATE MATERIALIZED VIEW {} AS SELECT 1 AS a;
-         CREATE SEQUENCE {};
-         RESET ROLE",
-        name("t"),
-        name("p"),
-        name("v"),
-        name("m"),
-        name("q"),
-    )
 }

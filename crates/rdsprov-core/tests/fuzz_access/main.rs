@@ -12,6 +12,8 @@ mod access;
 mod checker;
 mod coverage;
 mod declared;
+mod fixes;
+mod future_objects;
 mod host;
 mod initial_state;
 mod oracle;

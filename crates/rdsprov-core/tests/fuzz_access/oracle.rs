@@ -58,6 +58,47 @@ impl Expected {
     }
 }
 
+/// The privileges that roles should have.
+pub struct Abilities<'a> {
+    pub rules: &'a Rules<'a>,
+    pub expectations: BTreeMap<Name, Expected>,
+}
+
+impl Abilities<'_> {
+    pub fn may(&self, role: &str, name: &Name) -> BTreeSet<&str> {
+        let implied_role = self.rules.implied_role(role);
+        // A privilege on a table includes each of its columns.
+        let table = (name.class == ObjectClass::Column).then(|| Name {
+            class: ObjectClass::Table,
+            part: String::new(),
+            ..name.clone()
+        });
+        [Some(name), table.as_ref()]
+            .into_iter()
+            .flatten()
+            .filter_map(|one| self.expectations.get(one))
+            .flat_map(|expected| expected.held(role, implied_role))
+            .collect()
+    }
+
+    pub fn can(&self, role: &str, name: &Name, privilege: &str) -> bool {
+        self.may(role, name).contains(privilege)
+    }
+
+    /// Compares the privileges that `has_…_privilege` reports with the expected ones.
+    pub fn violation(&self, name: &Name, role: &str, held: &BTreeSet<String>) -> Option<String> {
+        let mut expected = self.may(role, name);
+        if name.class == ObjectClass::Column {
+            expected.retain(|p| ["SELECT", "INSERT", "UPDATE", "REFERENCES"].contains(p));
+        }
+        let held: BTreeSet<&str> = held.iter().map(String::as_str).collect();
+        let database = self.rules.database;
+        (held != expected).then(|| {
+            format!("{database}: {role} has {held:?} on {name}, expected {expected:?}")
+        })
+    }
+}
+
 /// The treatment of an existing ACL item.
 enum Disposition {
     Keep,

@@ -12,7 +12,7 @@ use rdsprov_core::hint::Neutral;
 use rdsprov_core::operations::{
     AdminCredentials, ConnectionOverrides, Locked, PlanRefused, Planned, PlannedApply, Provisioner,
 };
-use rdsprov_core::plan::{Executor, Plan, RefusalKind, Remedy};
+use rdsprov_core::plan::Plan;
 use rdsprov_core::secret_id::{SecretId, Templates};
 use rdsprov_core::secrets::SecretSource;
 use rdsprov_core::server::{ExecuteOptions, ExecutionOutcome, Fault, Tls};
@@ -22,8 +22,9 @@ use crate::access::Access;
 use crate::checker::Checker;
 use crate::coverage::Coverage;
 use crate::declared::{Declared, parse};
+use crate::fixes::{Fix, fixes};
 use crate::host::{HarnessError, Host};
-use crate::initial_state::{ADMINISTRATOR, Base, Case, ManualChange, Scope};
+use crate::initial_state::{ADMINISTRATOR, Base, Case, ManualChange};
 use crate::oracle::Rules;
 use crate::snapshot::Snapshot;
 
@@ -311,55 +312,24 @@ impl Running<'_> {
 
     /// Executes the statements that the refusals name, as the roles that they name.
     async fn apply_manual_fixes(&mut self, plan: &Plan) -> Result<FixResult> {
-        for refusal in &plan.refusals {
-            let Some(fix) = refusal.manual_fix() else {
-                match &refusal.kind {
-                    RefusalKind::DatabaseOwnerDiffers { can_be_allowed: true, .. }
-                    | RefusalKind::SchemaOwnerDiffers { can_be_allowed: true, .. } => {
-                        return Ok(FixResult::ChangesOwner);
+        for fix in fixes(plan, self.case) {
+            match fix {
+                Fix::ChangesOwner => return Ok(FixResult::ChangesOwner),
+                Fix::None => return Ok(FixResult::None),
+                Fix::Unexpected(what) => return fail(Stage::Unexpected, what),
+                Fix::OfCase(changes) => {
+                    for change in changes {
+                        let _ = self.host.by_hand(&change.scope, &change.manual_fix).await?;
                     }
-                    // The last one has no statement if the role also owns large objects.
-                    RefusalKind::DatabaseOwnerDiffers { .. }
-                    | RefusalKind::ObjectNotTransferable { .. }
-                    | RefusalKind::ObjectsOfDeclaredRole { .. }
-                    // Before PostgreSQL 15, the owner may not create in `public` of a new database.
-                    | RefusalKind::ExtensionWithoutSchema { .. } => return Ok(FixResult::None),
-                    _ => {}
                 }
-                let fixes: Vec<&ManualChange> = self
-                    .case
-                    .drift
-                    .iter()
-                    .filter(|initial_state| !initial_state.manual_fix.is_empty())
-                    .collect();
-                if fixes.is_empty() {
-                    return fail(
-                        Stage::Unexpected,
-                        format!("{}: {}; {}", refusal.code(), refusal.message(), refusal.hint()),
-                    );
+                Fix::OfRefusal { executor, scope, sql, message } => {
+                    self.coverage.count("refusals: opened");
+                    let result = self.host.by_hand_as(executor.as_deref(), &scope, &[sql]).await?;
+                    if let Err(error) = result {
+                        let what = format!("{message}: its manual fix fails: {error}");
+                        return fail(Stage::ManualFix, what);
+                    }
                 }
-                for initial_state in fixes {
-                    let _ =
-                        self.host.by_hand(&initial_state.scope, &initial_state.manual_fix).await?;
-                }
-                continue;
-            };
-            self.coverage.count("refusals: opened");
-            let scope = match &fix.database {
-                Some(name) => Scope::Database(name.to_string()),
-                None => Scope::Cluster,
-            };
-            let executor = match &refusal.remedy {
-                Remedy::Run(Executor::Superuser, _) => None,
-                Remedy::Run(Executor::Role(role), _) => Some(role.as_str()),
-                _ => Some("platform_admin"),
-            };
-            let statements = std::slice::from_ref(&fix.sql);
-            if let Err(message) = self.host.by_hand_as(executor, &scope, statements).await? {
-                return fail(
-                    Stage::ManualFix,
-                    format!("{}: its manual fix fails: {message}", refusal.message()),
-                );
             }
         }
         Ok(FixResult::Applied)

@@ -1,0 +1,58 @@
+//! The reaction of a user to the refusals of a plan.
+
+use rdsprov_core::plan::{Executor, Plan, Refusal, RefusalKind, Remedy};
+
+use crate::initial_state::{ADMINISTRATOR, Case, ManualChange, Scope};
+
+/// What a user does because of one refusal.
+pub enum Fix<'a> {
+    /// Executes the statements of the refusal, as this role or as the bootstrap superuser.
+    OfRefusal { executor: Option<String>, scope: Scope, sql: String, message: String },
+    /// Undoes these manual changes of the case.
+    OfCase(Vec<&'a ManualChange>),
+    /// Allows the run to change owners.
+    ChangesOwner,
+    /// Only other definitions would help.
+    None,
+    /// The test does not expect the refusal.
+    Unexpected(String),
+}
+
+/// Returns the reactions to the refusals of a plan, in their order.
+pub fn fixes<'a>(plan: &Plan, case: &'a Case) -> Vec<Fix<'a>> {
+    plan.refusals.iter().map(|refusal| fix(refusal, case)).collect()
+}
+
+fn fix<'a>(refusal: &Refusal, case: &'a Case) -> Fix<'a> {
+    if let Some(fix) = refusal.manual_fix() {
+        return Fix::OfRefusal {
+            executor: match &refusal.remedy {
+                Remedy::Run(Executor::Superuser, _) => None,
+                Remedy::Run(Executor::Role(role), _) => Some(role.to_string()),
+                _ => Some(ADMINISTRATOR.to_owned()),
+            },
+            scope: match &fix.database {
+                Some(name) => Scope::Database(name.to_string()),
+                None => Scope::Cluster,
+            },
+            sql: fix.sql.clone(),
+            message: refusal.message().to_string(),
+        };
+    }
+    match &refusal.kind {
+        RefusalKind::DatabaseOwnerDiffers { can_be_allowed: true, .. }
+        | RefusalKind::SchemaOwnerDiffers { can_be_allowed: true, .. } => return Fix::ChangesOwner,
+        // The last one has no statement if the role also owns large objects.
+        RefusalKind::DatabaseOwnerDiffers { .. }
+        | RefusalKind::ObjectNotTransferable { .. }
+        | RefusalKind::ObjectsOfDeclaredRole { .. } => return Fix::None,
+        _ => {}
+    }
+    let changes = case.drift.iter().filter(|change| !change.manual_fix.is_empty());
+    let changes: Vec<&ManualChange> = changes.collect();
+    if changes.is_empty() {
+        let (code, message, hint) = (refusal.code(), refusal.message(), refusal.hint());
+        return Fix::Unexpected(format!("{code}: {message}; {hint}"));
+    }
+    Fix::OfCase(changes)
+}
