@@ -44,7 +44,7 @@ const VERSIONS: [u32; 5] = [14, 15, 16, 17, 18];
 const BASE: u64 = 20_261_129;
 
 /// The number of failed cases after which a run stops.
-const MAX_FAILURES: usize = 5;
+const MAX_FAILURES: usize = 60;
 
 fn variable<T: std::str::FromStr>(name: &str) -> Option<T> {
     let text = std::env::var(name).ok()?;

@@ -9,6 +9,7 @@ const WITHOUT_EFFECT: [&str; 2] = ["rdsprov.checked_command", "rdsprov.statement
 
 impl Session<'_> {
     pub(super) fn do_block(&mut self, body: &str) -> Outcome<()> {
+        let body = body.trim();
         if body.starts_with("BEGIN EXECUTE format('COMMENT ON ") {
             self.append_comment(body)
         } else if body.contains("found(catalog, name, change)") {

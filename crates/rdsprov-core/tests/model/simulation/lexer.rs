@@ -144,10 +144,6 @@ impl<'a> Reader<'a> {
         is_next
     }
 
-    pub fn end(&self) -> Result<(), Failure> {
-        if self.is_at_end() { Ok(()) } else { self.unknown() }
-    }
-
     pub fn name(&mut self) -> Result<String, Failure> {
         match self.peek() {
             Some(Token::Word(name) | Token::Quoted(name)) => {

@@ -99,10 +99,6 @@ impl Model {
         Self { catalog: initial::catalog(major) }
     }
 
-    pub fn major(&self) -> u32 {
-        self.catalog.major
-    }
-
     /// Connects as a role, which needs `CONNECT`.
     pub fn connect(&mut self, role: &str, database: &str) -> Outcome<Session<'_>> {
         let user = self.catalog.role_oid(role)?;
@@ -204,7 +200,8 @@ impl Session<'_> {
             Ok(()) if reader.is_at_end() => Ok(()),
             Ok(()) => whole.unknown(),
             Err(Failure::Unknown(what)) => {
-                Err(Failure::unknown(format!("{what}, in {:?}", whole.unknown::<()>())))
+                let _ = whole;
+                Err(Failure::Unknown(what))
             }
             error => error,
         }
