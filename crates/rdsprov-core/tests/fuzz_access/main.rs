@@ -17,6 +17,7 @@ mod future_objects;
 mod host;
 mod initial_state;
 mod oracle;
+mod provision;
 mod random;
 mod run;
 mod shrink;

@@ -4,18 +4,12 @@ use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use rdsprov_core::config::{Passwords, TlsSettings};
 use rdsprov_core::definitions::Definitions;
-use rdsprov_core::desired::Desired;
 use rdsprov_core::export::{ExportFormat, ExportScope};
 use rdsprov_core::hint::Neutral;
-use rdsprov_core::operations::{
-    AdminCredentials, ConnectionOverrides, Locked, PlanRefused, Planned, PlannedApply, Provisioner,
-};
+use rdsprov_core::operations::{Locked, PlanRefused, Planned, PlannedApply, Provisioner};
 use rdsprov_core::plan::Plan;
-use rdsprov_core::secret_id::{SecretId, Templates};
-use rdsprov_core::secrets::SecretSource;
-use rdsprov_core::server::{ExecuteOptions, ExecutionOutcome, Fault, Tls};
+use rdsprov_core::server::{ExecuteOptions, ExecutionOutcome, Fault};
 use rdsprov_core::session::{ConfigText, Secrets, ServerOptions, Setup};
 
 use crate::access::Access;
@@ -26,6 +20,7 @@ use crate::fixes::{Fix, fixes};
 use crate::host::{HarnessError, Host};
 use crate::initial_state::{ADMINISTRATOR, Base, Case, ManualChange};
 use crate::oracle::Rules;
+use crate::provision;
 use crate::snapshot::Snapshot;
 
 /// The stage at which a case failed. A smaller case that fails at another stage has another cause.
@@ -122,10 +117,6 @@ struct Running<'a> {
     host: &'a Host,
     case: &'a Case,
     coverage: &'a mut Coverage,
-}
-
-fn password(role: &str) -> String {
-    format!("of {role}")
 }
 
 impl Running<'_> {
@@ -233,7 +224,7 @@ impl Running<'_> {
             Ok(definitions) => definitions,
             Err(error) => return fail(Stage::Definitions, error),
         };
-        write_secrets(declared, secrets, &self.host.server.admin_secret())
+        provision::write_secrets(declared, secrets, &self.host.server.admin_secret())
             .map_err(HarnessError::from)?;
         self.open_definitions(&definitions, secrets, may_change_owners).await
     }
@@ -244,24 +235,9 @@ impl Running<'_> {
         secrets: &Path,
         may_change_owners: bool,
     ) -> Result<Provisioner> {
-        let wrong =
-            |error: &dyn std::fmt::Display| Failure { stage: Stage::Plan, what: error.to_string() };
-        let mut desired = Desired::new(definitions, "dev", &Templates::default(), None)
-            .map_err(|error| wrong(&error))?;
-        desired.may_change_owners = may_change_owners;
-        let tls = Tls::new(&TlsSettings::trusting(self.host.server.ca_file()))
-            .map_err(|error| wrong(&error))?;
-        let source = SecretSource::Files(secrets.to_owned());
-        Provisioner::open(
-            desired,
-            &source,
-            AdminCredentials::Secret(SecretId("admin".to_owned())),
-            ConnectionOverrides::default(),
-            tls,
-            &Passwords::default(),
-        )
-        .await
-        .map_err(|error| wrong(&error))
+        let opened =
+            provision::open(&self.host.server, definitions, secrets, may_change_owners).await;
+        opened.map_err(|what| Failure { stage: Stage::Plan, what })
     }
 
     async fn plan_once<'a>(&self, run: &'a mut Provisioner) -> Result<Planned<'a>> {
@@ -465,14 +441,14 @@ impl Running<'_> {
     fn logins(&self, declared: &Declared) -> Vec<String> {
         let mut found = Vec::new();
         for app in declared.applications.iter().filter(|app| !app.iam).take(3) {
-            if !self.host.logs_in(&app.user, &password(&app.user), &app.database) {
+            if !self.host.logs_in(&app.user, &provision::password(&app.user), &app.database) {
                 found.push(format!("{} cannot log in to {}", app.user, app.database));
             }
             let closed = declared.databases().into_iter().find(|database| {
                 declared.access(database, &app.user).is_none() && declared.owner(database).is_some()
             });
             if let Some(closed) =
-                closed.filter(|d| self.host.logs_in(&app.user, &password(&app.user), d))
+                closed.filter(|d| self.host.logs_in(&app.user, &provision::password(&app.user), d))
             {
                 found.push(format!("{} can log in to {closed}", app.user));
             }
@@ -504,20 +480,4 @@ async fn applied(
 ) -> Result<ExecutionOutcome> {
     let refused = |error: PlanRefused| Failure { stage: Stage::Apply, what: error.to_string() };
     planned.apply("1", options).await.map_err(refused)
-}
-
-fn write_secrets(declared: &Declared, secrets: &Path, administrator: &str) -> std::io::Result<()> {
-    std::fs::write(secrets.join("admin.json"), administrator)?;
-    for app in &declared.applications {
-        let folder = secrets.join("goldenpath/dev").join(&app.key);
-        std::fs::create_dir_all(&folder)?;
-        let secret = serde_json::json!({"password": password(&app.user)}).to_string();
-        std::fs::write(folder.join("postgres.json"), &secret)?;
-        if app.secret {
-            let path = secrets.join(format!("{}.json", app.own_secret()));
-            std::fs::create_dir_all(secrets.join("teams"))?;
-            std::fs::write(path, secret)?;
-        }
-    }
-    Ok(())
 }

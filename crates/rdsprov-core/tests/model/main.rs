@@ -20,14 +20,26 @@ mod fixes;
 #[path = "../fuzz_access/future_objects.rs"]
 mod future_objects;
 #[path = "../fuzz_access/initial_state/mod.rs"]
+#[allow(dead_code, reason = "the test `fuzz_access` uses the rest")]
 mod initial_state;
 #[path = "../fuzz_access/oracle.rs"]
+#[allow(dead_code, reason = "the test `fuzz_access` uses the rest")]
 mod oracle;
 #[path = "../fuzz_access/random.rs"]
 mod random;
+#[cfg(feature = "postgres")]
+#[path = "../fuzz_access/host.rs"]
+#[allow(dead_code, reason = "the test `fuzz_access` uses the rest")]
+mod host;
+#[cfg(feature = "postgres")]
+#[path = "../fuzz_access/provision.rs"]
+mod provision;
 mod run;
+#[cfg(feature = "postgres")]
+mod server;
 mod simulation;
 #[path = "../fuzz_access/snapshot.rs"]
+#[allow(dead_code, reason = "the test `fuzz_access` uses the rest")]
 mod snapshot;
 
 use std::sync::Mutex;

@@ -200,6 +200,10 @@ pub fn catalog(major: u32) -> Catalog {
                 acl[0].rights = bits(&["CONNECT"]);
                 database.acl = Some(acl);
             }
+            "postgres" => {
+                let comment = "default administrative connection database";
+                database.comment = Some(comment.to_owned());
+            }
             "rdsadmin" => {
                 acl.remove(0);
                 database.acl = Some(acl);
