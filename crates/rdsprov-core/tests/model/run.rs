@@ -332,9 +332,11 @@ impl Running<'_> {
                     }
                     Fix::OfRefusal { executor, scope, sql, message } => {
                         self.coverage.count("refusals: opened");
-                        let result = by_hand(&mut self.model, executor.as_deref(), &scope, &[sql]);
+                        let sql = [sql];
+                        let result = by_hand(&mut self.model, executor.as_deref(), &scope, &sql);
                         if let Err(error) = result {
-                            return fail("a manual fix", format!("{message}: {error}"));
+                            let what = format!("{error}, {executor:?}, {sql:?}: {message}");
+                            return fail("a manual fix", what);
                         }
                     }
                 }

@@ -89,10 +89,9 @@ impl Pair<'_> {
         if same {
             return Ok(of_server.is_ok());
         }
-        Err(format!(
-            "by hand: {}: the server: {of_server:?}, the model: {of_model:?}",
-            statements.join("; ")
-        ))
+        let statements = statements.join("; ");
+        let of_server = of_server.map_err(|message| message.replace(&statements, "…"));
+        Err(format!("by hand: the server: {of_server:?}, the model: {of_model:?}, {statements}"))
     }
 
     async fn open(&self, declared: &Declared, may_change_owners: bool) -> Result<Provisioner> {

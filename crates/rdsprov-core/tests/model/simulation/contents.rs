@@ -9,6 +9,7 @@ use rdsprov_core::observed::{
     Columns, Contents, DefaultPrivileges, Obstacle, Observed, Owned, OwnedObject,
     OwnershipTransfer, Relations, Schema, Untransferable,
 };
+use rdsprov_core::plan::required_relation_names;
 use rdsprov_core::privilege::ObjectKind;
 
 use super::acl::{Acl, Item, PUBLIC};
@@ -28,6 +29,7 @@ struct Observer<'a> {
 }
 
 impl Session<'_> {
+    /// Returns the contents of the database, with the names of the relations that a plan needs.
     pub(super) fn contents(
         &self,
         desired: &Desired,
@@ -51,6 +53,11 @@ impl Session<'_> {
             large_object_owners,
         };
         let mut contents = observer.contents()?;
+        let needed = required_relation_names(desired, observed, name, &contents);
+        let groups = contents.schemas.values_mut().flat_map(|one| &mut one.relations);
+        for group in groups.filter(|group| !needed.contains(&group.number)) {
+            group.names.clear();
+        }
         let Some(declared) = declared else { return Ok(contents) };
         let Some(new_owner) = &declared.owner else { return Ok(contents) };
         let owner = self.catalog().role_name(observer.owner);
@@ -508,7 +515,12 @@ fn object_identity(object: &Object) -> String {
         return name;
     }
     let inputs = object.arguments.iter().filter(|(is_out, _)| !is_out);
-    let types: Vec<&str> = inputs.map(|(_, kind)| kind.trim_start_matches("VARIADIC ")).collect();
+    let types = inputs.map(|(_, kind)| match kind.trim_start_matches("VARIADIC ") {
+        // `format_type` qualifies the types that SQL has no words for.
+        name @ ("text" | "regclass") => format!("pg_catalog.{name}"),
+        name => name.to_owned(),
+    });
+    let types: Vec<String> = types.collect();
     format!("{name}({})", types.join(","))
 }
 

@@ -221,6 +221,9 @@ impl Session<'_> {
             let first = reader.name()?;
             if reader.symbol('.') {
                 let name = reader.name()?;
+                if first == "pg_catalog" {
+                    return Ok((is_out, name));
+                }
                 return Ok((is_out, format!("{}.{}", quoted(&first), quoted(&name))));
             }
             Ok((is_out, if first == "int" { "integer".to_owned() } else { first }))

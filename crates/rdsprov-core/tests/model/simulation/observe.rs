@@ -8,7 +8,6 @@ use rdsprov_core::observed::{
     Administrator, AvailableExtension, Database, GrantedMembership, Grantee, Membership, Observed,
     PasswordCheck, Role,
 };
-use rdsprov_core::plan;
 use rdsprov_core::setting::Parameter;
 
 use super::acl::Inheritance as _;
@@ -51,12 +50,7 @@ impl Model {
         }
         for name in names {
             let session = self.connect(ADMINISTRATOR, name.as_str())?;
-            let mut contents = session.contents(desired, &observed, &name, &concerned)?;
-            let needed = plan::required_relation_names(desired, &observed, &name, &contents);
-            let groups = contents.schemas.values_mut().flat_map(|one| &mut one.relations);
-            for group in groups.filter(|group| !needed.contains(&group.number)) {
-                group.names.clear();
-            }
+            let contents = session.contents(desired, &observed, &name, &concerned)?;
             match observed.databases.get_mut(&name) {
                 Some(database) => database.contents = Some(contents),
                 None => observed.template = Some(contents),
