@@ -66,6 +66,18 @@ enum Task {
         #[arg(long, value_name = "MAJOR,…")]
         pg: Option<String>,
     },
+    /// Test plans with randomized cases in a model of PostgreSQL
+    FuzzModel {
+        /// Number of cases in the model, without a server
+        #[arg(long, default_value_t = 100_000)]
+        cases: usize,
+        /// Number of cases that the model and real servers execute
+        #[arg(long, default_value_t = 2000)]
+        server_cases: usize,
+        /// Number that selects the cases; other cases with each number
+        #[arg(long)]
+        base: Option<u64>,
+    },
     /// Check the types of the Python module and run its tests
     Python {
         /// Arguments for pytest; with any, the types are not checked
@@ -136,6 +148,7 @@ fn main() -> ExitCode {
         Task::Test { pg, .. } => test::all(pg.as_deref()),
         Task::Update { no_test } => update::run(!no_test),
         Task::FuzzAccess { minutes, pg } => fuzz_access(minutes, pg.as_deref()),
+        Task::FuzzModel { cases, server_cases, base } => fuzz_model(cases, server_cases, base),
         Task::Python { arguments } => {
             debian::install_missing(&[15]).and_then(|()| python::test(None, &arguments))
         }
@@ -180,6 +193,25 @@ fn fuzz_access(minutes: u32, versions: Option<&str>) -> Result<(), String> {
     environment.extend(versions.map(|versions| ("RDSPROV_TEST_PG", versions)));
     let test = ["test", "--locked", "--workspace", "--test", "fuzz_access"];
     run("cargo", &[test.as_slice(), &["--", "--nocapture"]].concat(), &environment)
+}
+
+/// The model is compiled without the features of the core, and optimised.
+fn fuzz_model(cases: usize, server_cases: usize, base: Option<u64>) -> Result<(), String> {
+    debian::install_missing(&[15])?;
+    let (cases, server_cases) = (cases.to_string(), server_cases.to_string());
+    let base = base.map(|base| base.to_string());
+    let base = || base.as_deref().map(|base| ("RDSPROV_FUZZ_BASE", base));
+    let mut environment = vec![("RDSPROV_MODEL_CASES", cases.as_str())];
+    environment.extend(base());
+    let offline = ["test", "--locked", "--release", "-p", "rdsprov-core", "--test", "model"];
+    run("cargo", &[offline.as_slice(), &["--", "--nocapture"]].concat(), &environment)?;
+    let mut environment = vec![
+        ("RDSPROV_MODEL_SERVER_CASES", server_cases.as_str()),
+        ("RDSPROV_TEST_PG", "14,15,16,17,18"),
+    ];
+    environment.extend(base());
+    let live = ["test", "--locked", "--workspace", "--test", "model"];
+    run("cargo", &[live.as_slice(), &["--", "--nocapture", "server::"]].concat(), &environment)
 }
 
 fn start(version: u32, out: Option<&Path>) -> Result<(), String> {

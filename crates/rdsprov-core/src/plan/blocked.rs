@@ -35,13 +35,28 @@ pub(super) struct BlockedStep<'a> {
 
 impl Planner<'_> {
     /// Refuses a revocation if roles that are not managed have privileges through the revoked grant
-    /// option. Returns whether it refused.
+    /// option. Returns whether it refused. `unusable_schemas` are those on which the owner of the object has
+    /// no `USAGE`, so that it cannot name the object.
+    ///
+    /// A declared owner has its privileges by itself, and does not need those that another role granted to it.
     pub(super) fn refuse_dependent_grants(
         &mut self,
         context: &AclContext<'_>,
         acl_diff: &AclDiff,
+        unusable_schemas: &[SchemaName],
     ) -> bool {
-        for held in &acl_diff.dependent_grants {
+        let owner = self.desired.roles.contains_key(context.owner).then_some(context.owner);
+        let of_others: Vec<_> = acl_diff
+            .dependent_grants
+            .iter()
+            .filter(|held| owner.is_none() || held.holder.role() != owner)
+            .collect();
+        let executor = if unusable_schemas.is_empty() {
+            self.executor(context.owner)
+        } else {
+            Executor::Superuser
+        };
+        for held in &of_others {
             let grant = if held.grantable { sql::grant_with_grant_option } else { sql::grant };
             let again = grant(&held.privileges, context.target, &held.holder);
             let through = Grantee::Role(held.through.clone());
@@ -58,11 +73,11 @@ impl Planner<'_> {
                     object: context.target.words(),
                     through: held.through.clone(),
                 },
-                self.executor(context.owner),
+                executor.clone(),
                 ManualFix::from(statements).in_database(context.database),
             );
         }
-        !acl_diff.dependent_grants.is_empty()
+        !of_others.is_empty()
     }
 
     /// Refuses a revocation whose grantor is a role as which the administrator cannot act.

@@ -525,7 +525,11 @@ impl<'a> DatabasePlanner<'a, '_> {
                 self.note_shared_large_object(revoke, target, owner);
                 continue;
             }
-            if self.planner.refuse_dependent_grants(&acl_context, acl_diff) {
+            let unusable_schemas = match acl_diff.dependent_grants.is_empty() {
+                true => Vec::new(),
+                false => self.schemas_without_usage(owner),
+            };
+            if self.planner.refuse_dependent_grants(&acl_context, acl_diff, &unusable_schemas) {
                 return;
             }
             // The owner of the database cannot revoke what it granted with an option that it has

@@ -437,7 +437,7 @@ impl<'a> Planner<'a> {
         }
         let application = &database.application;
         let context = AclContext { target: &target, owner, database: None, application };
-        if self.refuse_dependent_grants(&context, difference) {
+        if self.refuse_dependent_grants(&context, difference, &[]) {
             return;
         }
         for revoke in &difference.revoke {

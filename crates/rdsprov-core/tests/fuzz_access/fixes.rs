@@ -1,13 +1,19 @@
 //! The reaction of a user to the refusals of a plan.
 
-use rdsprov_core::plan::{Executor, Plan, Refusal, RefusalKind, Remedy};
+use rdsprov_core::plan::{Executor, Plan, Refusal, RefusalCode, RefusalKind, Remedy};
 
 use crate::initial_state::{ADMINISTRATOR, Case, ManualChange, Scope};
 
 /// What a user does because of one refusal.
 pub enum Fix<'a> {
     /// Executes the statements of the refusal, as this role or as the bootstrap superuser.
-    OfRefusal { executor: Option<String>, scope: Scope, sql: String, message: String },
+    OfRefusal {
+        code: RefusalCode,
+        executor: Option<String>,
+        scope: Scope,
+        sql: String,
+        message: String,
+    },
     /// Undoes these manual changes of the case.
     OfCase(Vec<&'a ManualChange>),
     /// Allows the run to change owners.
@@ -24,20 +30,8 @@ pub fn fixes<'a>(plan: &Plan, case: &'a Case) -> Vec<Fix<'a>> {
 }
 
 fn fix<'a>(refusal: &Refusal, case: &'a Case) -> Fix<'a> {
-    if let Some(fix) = refusal.manual_fix() {
-        return Fix::OfRefusal {
-            executor: match &refusal.remedy {
-                Remedy::Run(Executor::Superuser, _) => None,
-                Remedy::Run(Executor::Role(role), _) => Some(role.to_string()),
-                _ => Some(ADMINISTRATOR.to_owned()),
-            },
-            scope: match &fix.database {
-                Some(name) => Scope::Database(name.to_string()),
-                None => Scope::Cluster,
-            },
-            sql: fix.sql.clone(),
-            message: refusal.message().to_string(),
-        };
+    if let Some(fix) = of_refusal(refusal) {
+        return fix;
     }
     match &refusal.kind {
         RefusalKind::DatabaseOwnerDiffers { can_be_allowed: true, .. }
@@ -45,6 +39,7 @@ fn fix<'a>(refusal: &Refusal, case: &'a Case) -> Fix<'a> {
         // The last one has no statement if the role also owns large objects.
         RefusalKind::DatabaseOwnerDiffers { .. }
         | RefusalKind::ObjectNotTransferable { .. }
+        | RefusalKind::ExtensionWithoutSchema { .. }
         | RefusalKind::ObjectsOfDeclaredRole { .. } => return Fix::None,
         _ => {}
     }
@@ -55,4 +50,23 @@ fn fix<'a>(refusal: &Refusal, case: &'a Case) -> Fix<'a> {
         return Fix::Unexpected(format!("{code}: {message}; {hint}"));
     }
     Fix::OfCase(changes)
+}
+
+/// Returns the statements of a refusal, if it has some.
+pub fn of_refusal(refusal: &Refusal) -> Option<Fix<'static>> {
+    let fix = refusal.manual_fix()?;
+    Some(Fix::OfRefusal {
+        code: refusal.code(),
+        executor: match &refusal.remedy {
+            Remedy::Run(Executor::Superuser, _) => None,
+            Remedy::Run(Executor::Role(role), _) => Some(role.to_string()),
+            _ => Some(ADMINISTRATOR.to_owned()),
+        },
+        scope: match &fix.database {
+            Some(name) => Scope::Database(name.to_string()),
+            None => Scope::Cluster,
+        },
+        sql: fix.sql.clone(),
+        message: refusal.message().to_string(),
+    })
 }

@@ -35,8 +35,7 @@ pub fn expected<'a>(rules: &'a Rules<'a>, contents: &Contents) -> (Vec<String>, 
         let mut bare = object.clone();
         bare.acl.retain(|item| rules.is_undeclared(object, item));
         let expected = rules.expected(&bare);
-        let what =
-            format!("{}: {name}, created after the run by {}", rules.database, object.owner);
+        let what = format!("{}: {name}, created after the run by {}", rules.database, object.owner);
         found.extend(expected.violations(&object.acl, &what));
         expectations.insert(name.clone(), expected);
     }

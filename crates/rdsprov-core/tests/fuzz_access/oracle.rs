@@ -93,9 +93,8 @@ impl Abilities<'_> {
         }
         let held: BTreeSet<&str> = held.iter().map(String::as_str).collect();
         let database = self.rules.database;
-        (held != expected).then(|| {
-            format!("{database}: {role} has {held:?} on {name}, expected {expected:?}")
-        })
+        (held != expected)
+            .then(|| format!("{database}: {role} has {held:?} on {name}, expected {expected:?}"))
     }
 }
 
@@ -186,6 +185,12 @@ impl<'a> Rules<'a> {
             return Disposition::Keep;
         }
         let Some(grantee) = &item.0 else { return self.public_disposition(object, item) };
+        // A declared owner needs no grant of another role, whose grant option is revoked.
+        let needless =
+            self.declared.is_managed(&object.owner) && self.is_declared_non_owner(&item.1);
+        if *grantee == object.owner && needless && item.1 != object.owner {
+            return Disposition::Revoke;
+        }
         if *grantee == object.owner || !self.is_declared_non_owner(grantee) {
             return Disposition::Keep;
         }

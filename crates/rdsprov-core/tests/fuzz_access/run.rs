@@ -298,11 +298,11 @@ impl Running<'_> {
                         let _ = self.host.by_hand(&change.scope, &change.manual_fix).await?;
                     }
                 }
-                Fix::OfRefusal { executor, scope, sql, message } => {
+                Fix::OfRefusal { code, executor, scope, sql, message } => {
                     self.coverage.count("refusals: opened");
                     let result = self.host.by_hand_as(executor.as_deref(), &scope, &[sql]).await?;
                     if let Err(error) = result {
-                        let what = format!("{message}: its manual fix fails: {error}");
+                        let what = format!("{code}: {message}: its manual fix fails: {error}");
                         return fail(Stage::ManualFix, what);
                     }
                 }

@@ -243,8 +243,7 @@ pub fn with_new_owner(acl: &Acl, from: Oid, to: Oid) -> Acl {
     }
     let mut merged: Acl = Vec::new();
     for item in all {
-        let same =
-            |one: &&mut Item| one.grantee == item.grantee && one.grantor == item.grantor;
+        let same = |one: &&mut Item| one.grantee == item.grantee && one.grantor == item.grantor;
         match merged.iter_mut().find(same) {
             Some(one) => one.rights |= item.rights,
             None => merged.push(item),

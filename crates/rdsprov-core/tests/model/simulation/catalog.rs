@@ -130,7 +130,13 @@ pub fn all_privileges(kind: char, major: u32) -> Mask {
         'r' => {
             maintain
                 | bits(&[
-                    "INSERT", "SELECT", "UPDATE", "DELETE", "TRUNCATE", "REFERENCES", "TRIGGER",
+                    "INSERT",
+                    "SELECT",
+                    "UPDATE",
+                    "DELETE",
+                    "TRUNCATE",
+                    "REFERENCES",
+                    "TRIGGER",
                 ])
         }
         'c' => bits(&["INSERT", "SELECT", "UPDATE", "REFERENCES"]),

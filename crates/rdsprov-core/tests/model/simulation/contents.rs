@@ -6,7 +6,7 @@ use rdsprov_core::desired::Desired;
 use rdsprov_core::name::{DatabaseName, ExtensionName, RoleName, SchemaName};
 use rdsprov_core::object_identity::ObjectIdentity;
 use rdsprov_core::observed::{
-    Columns, Contents, DefaultPrivileges, Obstacle, Observed, Owned, OwnedObject,
+    Columns, Contents, DefaultPrivileges, Observed, Obstacle, Owned, OwnedObject,
     OwnershipTransfer, Relations, Schema, Untransferable,
 };
 use rdsprov_core::plan::required_relation_names;
@@ -165,13 +165,8 @@ impl Observer<'_> {
                     || item.grantor != object.owner && self.concerned.contains(&item.grantor)
             };
             let acl: Acl = acl.iter().filter(is_shown).copied().collect();
-            let key = (
-                schema.as_str(),
-                kind,
-                self.role(object.owner),
-                self.is_of_extension(object),
-                acl,
-            );
+            let key =
+                (schema.as_str(), kind, self.role(object.owner), self.is_of_extension(object), acl);
             groups.entry(key).or_default().push(object);
         }
         for (number, ((schema, kind, owner, of_extension, acl), objects)) in (1..).zip(groups) {
@@ -247,7 +242,9 @@ impl Observer<'_> {
             }
             let is_closed = matches!(
                 kind,
-                ObjectKind::LargeObject | ObjectKind::ForeignServer | ObjectKind::ForeignDataWrapper
+                ObjectKind::LargeObject
+                    | ObjectKind::ForeignServer
+                    | ObjectKind::ForeignDataWrapper
             );
             let of_administrator = self.administrators.contains(&object.owner);
             let is_predefined = |role: Oid| {
@@ -324,7 +321,8 @@ impl Observer<'_> {
     fn owners_only_superusers_replace(&self, owned: &[&Object]) -> BTreeSet<RoleName> {
         let session = self.session;
         let may_create = |schema: &str| {
-            let schema = self.objects.iter().find(|one| one.kind == Kind::Schema && one.name == schema);
+            let schema =
+                self.objects.iter().find(|one| one.kind == Kind::Schema && one.name == schema);
             schema.is_some_and(|schema| session.has_privilege(self.owner, schema, "CREATE"))
         };
         let needs_superuser = |object: &&&Object| match (&object.schema, object.kind) {

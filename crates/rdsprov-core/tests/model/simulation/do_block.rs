@@ -24,7 +24,8 @@ impl Session<'_> {
             self.verify_copied_objects(body)
         } else if body.contains("owns other databases, tablespaces") {
             self.verify_owned_databases(body)
-        } else if body.contains("schema % does not exist, or other roles can create objects in it") {
+        } else if body.contains("schema % does not exist, or other roles can create objects in it")
+        {
             self.verify_extension_schemas(body)
         } else if WITHOUT_EFFECT.iter().any(|parameter| body.contains(parameter)) {
             Ok(())
@@ -99,7 +100,9 @@ impl Session<'_> {
         let changed = |what: &str| Err(Failure::server("RDSP1", what));
         for row in rows(body, ") e(name, oid, owner)")? {
             let (name, oid) = self.identity(&row)?;
-            let Some(Token::Literal(owner)) = row.last() else { return Err(Failure::unknown(body)) };
+            let Some(Token::Literal(owner)) = row.last() else {
+                return Err(Failure::unknown(body));
+            };
             let Some(database) = self.catalog().databases.get(&name) else {
                 return changed("database was dropped");
             };
@@ -214,9 +217,8 @@ impl Session<'_> {
             let found = self.object(oid)?;
             let create = super::acl::bits(&["CREATE"]);
             let mut acl = found.acl.iter().flatten();
-            let others = acl.any(|item| {
-                item.rights & create != 0 && !administrators.contains(&item.grantee)
-            });
+            let others = acl
+                .any(|item| item.rights & create != 0 && !administrators.contains(&item.grantee));
             let objects = self.objects()?.iter().filter(|object| object.is_in(schema));
             let of_others =
                 objects.filter(|object| !administrators.contains(&object.owner)).count() > 0;

@@ -8,8 +8,8 @@ use super::{Failure, Outcome, Session};
 /// Extensions that each role with `CREATE` on the database may create.
 pub(super) const TRUSTED: [&str; 3] = ["citext", "hstore", "pg_trgm"];
 
-/// The routines of `pg_buffercache` that only `pg_monitor` or superusers may execute: the version that
-/// has each first, its arguments, and whether it is for `pg_monitor`.
+/// The routines of `pg_buffercache`: the version that has each first, its arguments, and whether only
+/// `pg_monitor` may execute it.
 const BUFFERCACHE: [(&str, u32, &[&str], bool); 7] = [
     ("pg_buffercache_pages", 14, &[], true),
     ("pg_buffercache_summary", 16, &[], true),
@@ -80,9 +80,8 @@ impl Session<'_> {
             }
             let routine = self.add(Kind::Routine('f'), Some(schema), name, BOOTSTRAP)?;
             routine.arguments = arguments.iter().map(|one| (false, (*one).to_owned())).collect();
-            let mut acl = vec![item(BOOTSTRAP, &["EXECUTE"])];
-            acl.extend(for_monitor.then(|| item(monitor, &["EXECUTE"])));
-            routine.acl = Some(acl);
+            routine.acl = for_monitor
+                .then(|| vec![item(BOOTSTRAP, &["EXECUTE"]), item(monitor, &["EXECUTE"])]);
             routine.extension = Some("pg_buffercache".to_owned());
         }
         Ok(())

@@ -72,7 +72,8 @@ impl Session<'_> {
             self.catalog().database(&name)?;
             return Ok(vec![Target::Database(name)]);
         }
-        for (words, is_sequence) in [("all tables in schema", false), ("all sequences in schema", true)]
+        for (words, is_sequence) in
+            [("all tables in schema", false), ("all sequences in schema", true)]
         {
             if reader.accept(words) {
                 let schemas = reader.list(Reader::name)?;

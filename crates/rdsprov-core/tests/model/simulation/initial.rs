@@ -39,12 +39,8 @@ struct Initial {
 
 impl Initial {
     fn role(&mut self, oid: Oid, name: &str) -> &mut Role {
-        let role = Role {
-            name: name.to_owned(),
-            inherit: true,
-            connection_limit: -1,
-            ..Role::default()
-        };
+        let role =
+            Role { name: name.to_owned(), inherit: true, connection_limit: -1, ..Role::default() };
         self.roles.entry(oid).or_insert(role)
     }
 
@@ -122,12 +118,8 @@ impl Initial {
 
 /// Returns the catalogs of a new server.
 pub fn catalog(major: u32) -> Catalog {
-    let mut initial = Initial {
-        roles: BTreeMap::new(),
-        memberships: Vec::new(),
-        next_oid: FIRST_OID,
-        major,
-    };
+    let mut initial =
+        Initial { roles: BTreeMap::new(), memberships: Vec::new(), next_oid: FIRST_OID, major };
     let bootstrap = initial.role(BOOTSTRAP, "rdsadmin");
     *bootstrap = Role {
         superuser: true,
@@ -138,9 +130,7 @@ pub fn catalog(major: u32) -> Catalog {
         bypass_rls: true,
         ..bootstrap.clone()
     };
-    for (number, (name, _)) in
-        (0..).zip(PREDEFINED.iter().filter(|(_, since)| *since <= major))
-    {
+    for (number, (name, _)) in (0..).zip(PREDEFINED.iter().filter(|(_, since)| *since <= major)) {
         initial.role(3000 + number, name);
     }
     initial.grant(
@@ -158,12 +148,7 @@ pub fn catalog(major: u32) -> Catalog {
     }
     initial.new_role("rdsrepladmin").replication = true;
     initial.new_role("rdstopmgr").login = true;
-    let to_superuser = [
-        "pg_monitor",
-        "pg_signal_backend",
-        "rds_password",
-        "rds_replication",
-    ];
+    let to_superuser = ["pg_monitor", "pg_signal_backend", "rds_password", "rds_replication"];
     initial.grant(&to_superuser, "rds_superuser", true, false);
     if major >= 15 {
         let since_15 = ["pg_checkpoint", "pg_read_all_data", "pg_write_all_data"];

@@ -32,7 +32,8 @@ fn tokens(sql: &str) -> Result<Vec<Token>, Failure> {
     let mut rest = sql;
     while let Some(first) = rest.chars().next() {
         let word = |from: &str| {
-            from.find(|c: char| !(c.is_alphanumeric() || c == '_' || c == '$')).unwrap_or(from.len())
+            from.find(|c: char| !(c.is_alphanumeric() || c == '_' || c == '$'))
+                .unwrap_or(from.len())
         };
         if first.is_whitespace() {
             rest = &rest[first.len_utf8()..];

@@ -167,9 +167,10 @@ impl Session<'_> {
                 plan_revoke(&rows, &mut actions, index, false, Behavior::Cascade)?;
             }
         }
-        let remains = rows.iter().zip(&actions).any(|(row, action)| {
-            *action == Action::Keep && row.member == grantor && row.admin
-        });
+        let remains = rows
+            .iter()
+            .zip(&actions)
+            .any(|(row, action)| *action == Action::Keep && row.member == grantor && row.admin);
         if remains {
             return Ok(());
         }
@@ -251,9 +252,10 @@ fn plan_revoke(
     if admin_only {
         actions[index] = Action::RemoveAdmin;
     }
-    let is_still_admin = rows.iter().zip(actions.iter()).any(|(one, action)| {
-        *action == Action::Keep && one.member == row.member && one.admin
-    });
+    let is_still_admin = rows
+        .iter()
+        .zip(actions.iter())
+        .any(|(one, action)| *action == Action::Keep && one.member == row.member && one.admin);
     if is_still_admin {
         return Ok(());
     }

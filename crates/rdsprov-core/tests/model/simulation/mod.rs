@@ -269,9 +269,7 @@ impl Session<'_> {
         }
         let value = match reader.next() {
             Some(
-                lexer::Token::Literal(text)
-                | lexer::Token::Word(text)
-                | lexer::Token::Number(text),
+                lexer::Token::Literal(text) | lexer::Token::Word(text) | lexer::Token::Number(text),
             ) => text.clone(),
             _ => return reader.unknown(),
         };

@@ -40,8 +40,8 @@ impl Model {
             seen.is_some_and(|seen| !seen.is_unfinished(&observed.administrator.name))
         };
         let relevant = observed.databases.iter().filter(|(name, seen)| {
-            let is_relevant = desired.databases.contains_key(name)
-                || desired.manages(seen.marker().as_ref());
+            let is_relevant =
+                desired.databases.contains_key(name) || desired.manages(seen.marker().as_ref());
             is_relevant && seen.connectable
         });
         let mut names: Vec<DatabaseName> = relevant.map(|(name, _)| name.clone()).collect();
@@ -137,7 +137,10 @@ impl Session<'_> {
             templates: ["template0", "template1"].map(owner).into(),
             template: None,
             template_unreadable: None,
-            extensions: extensions.into_iter().map(|one| (one.clone(), extension.clone())).collect(),
+            extensions: extensions
+                .into_iter()
+                .map(|one| (one.clone(), extension.clone()))
+                .collect(),
             delegated_extensions: BTreeSet::new(),
             roles: self.observed_roles()?,
             databases,
@@ -168,9 +171,9 @@ impl Session<'_> {
         for ((role, of), stored) in catalog.settings.iter() {
             let role = role_name(catalog.role_name(*role));
             if is_declared && *of == database.oid && desired.roles.contains_key(&role) {
-                let stored = stored.iter().filter_map(|(name, value)| {
-                    Some((Parameter::new(name).ok()?, value.clone()))
-                });
+                let stored = stored
+                    .iter()
+                    .filter_map(|(name, value)| Some((Parameter::new(name).ok()?, value.clone())));
                 settings.insert(role, stored.collect());
             }
         }
@@ -216,21 +219,19 @@ impl Session<'_> {
         let owner = self.database_owner();
         let reaches = |from: Oid| catalog.roles_of(from, Follow::All, owner);
         let administrators = self.administrators();
-        let admins = |role: Oid| {
-            catalog.memberships.iter().filter(move |one| one.role == role && one.admin)
-        };
-        let author: BTreeSet<Oid> = administrators
-            .iter()
-            .copied()
-            .chain(admins(self.user).map(|one| one.member))
-            .collect();
+        let admins =
+            |role: Oid| catalog.memberships.iter().filter(move |one| one.role == role && one.admin);
+        let author: BTreeSet<Oid> =
+            administrators.iter().copied().chain(admins(self.user).map(|one| one.member)).collect();
         let mut foreign_power = BTreeSet::new();
         if catalog.major >= 16 {
-            let powerful = catalog.roles.iter().filter(|(oid, role)| {
-                role.create_role && !role.superuser && !author.contains(oid)
-            });
+            let powerful = catalog
+                .roles
+                .iter()
+                .filter(|(oid, role)| role.create_role && !role.superuser && !author.contains(oid));
             // The memberships are followed without the implicit one of a database owner.
-            foreign_power.extend(powerful.flat_map(|(oid, _)| catalog.roles_of(*oid, Follow::All, 0)));
+            foreign_power
+                .extend(powerful.flat_map(|(oid, _)| catalog.roles_of(*oid, Follow::All, 0)));
         }
         let name = |oid: Oid| role_name(catalog.role_name(oid));
         let default_members = ["pg_read_all_settings", "pg_read_all_stats", "pg_stat_scan_tables"];
@@ -239,8 +240,7 @@ impl Session<'_> {
             let own: Vec<_> =
                 catalog.memberships.iter().filter(|one| one.member == oid).copied().collect();
             let is_usual = |one: &super::catalog::Membership| {
-                role.name == "pg_monitor"
-                    && default_members.contains(&catalog.role_name(one.role))
+                role.name == "pg_monitor" && default_members.contains(&catalog.role_name(one.role))
             };
             if role.name.starts_with("pg_") && own.iter().all(is_usual) {
                 continue;

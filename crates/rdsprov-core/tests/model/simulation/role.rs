@@ -144,11 +144,8 @@ impl Session<'_> {
 
     pub(super) fn alter_role(&mut self, reader: &mut Reader<'_>) -> Outcome<()> {
         let is_current = reader.accept("current_user");
-        let role = if is_current {
-            self.current()
-        } else {
-            self.catalog().role_oid(&reader.name()?)?
-        };
+        let role =
+            if is_current { self.current() } else { self.catalog().role_oid(&reader.name()?)? };
         if reader.accept("in database") {
             let database = reader.name()?;
             let oid = self.catalog().database(&database)?.oid;
@@ -261,8 +258,7 @@ impl Session<'_> {
         }
         let catalog = self.catalog_mut();
         Rc::make_mut(&mut catalog.roles).remove(&role);
-        Rc::make_mut(&mut catalog.memberships)
-            .retain(|one| one.role != role && one.member != role);
+        Rc::make_mut(&mut catalog.memberships).retain(|one| one.role != role && one.member != role);
         Rc::make_mut(&mut catalog.settings).retain(|(of, _), _| *of != role);
         Ok(())
     }
