@@ -165,6 +165,9 @@ pub fn default_acl(kind: char, owner: Oid, major: u32) -> Acl {
     acl
 }
 
+/// Parameters with their values, as `pg_db_role_setting` has them.
+pub type Settings = Vec<(String, String)>;
+
 #[derive(Debug, Clone)]
 pub struct Catalog {
     pub major: u32,
@@ -172,7 +175,7 @@ pub struct Catalog {
     pub memberships: Rc<Vec<Membership>>,
     pub databases: BTreeMap<String, Rc<Database>>,
     /// The settings of a role (0: all) in a database (0: all), in the order in which they were stored.
-    pub settings: Rc<BTreeMap<(Oid, Oid), Vec<(String, String)>>>,
+    pub settings: Rc<BTreeMap<(Oid, Oid), Settings>>,
     pub next_oid: Oid,
 }
 

@@ -118,7 +118,6 @@ impl Observer<'_> {
                 .filter_map(|one| Some((extension(one), schema_name(one.schema.as_deref()?))))
                 .filter(|(_, schema)| !schema.as_str().starts_with("pg_"))
                 .collect(),
-            extension_requirements: BTreeMap::new(),
             large_object_owners: owned
                 .iter()
                 .filter(|one| one.kind == Kind::LargeObject)
@@ -126,10 +125,8 @@ impl Observer<'_> {
                 .collect(),
             owners_only_superusers_replace: self.owners_only_superusers_replace(&owned),
             owned: self.examples(&owned),
-            objects_of_administrator: OwnershipTransfer::default(),
             undeclared_grantees: self.undeclared_grantees(),
-            ownership_transfer: OwnershipTransfer::default(),
-            objects_of_others: Vec::new(),
+            ..Contents::default()
         })
     }
 
@@ -327,15 +324,11 @@ impl Observer<'_> {
         };
         let needs_superuser = |object: &&&Object| match (&object.schema, object.kind) {
             (_, Kind::ForeignServer) => true,
-            (None, _) => {
+            (None, _) | (_, Kind::Extension) => {
                 let database = &session.database;
                 !session.model.has_database_privilege(self.owner, database, "CREATE")
             }
             (Some(_), Kind::Relation(_) | Kind::Type(_)) => false,
-            (Some(schema), Kind::Extension) => {
-                let _ = schema;
-                !session.model.has_database_privilege(self.owner, &session.database, "CREATE")
-            }
             (Some(schema), _) => !may_create(schema),
         };
         owned.iter().filter(needs_superuser).map(|one| self.role(one.owner)).collect()

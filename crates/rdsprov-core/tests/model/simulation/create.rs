@@ -208,8 +208,7 @@ impl Session<'_> {
             }
         }
         let server = reader.name()?;
-        let oid = self.new_relation(&schema, &name, 'f')?;
-        let _ = oid;
+        self.new_relation(&schema, &name, 'f')?;
         self.find_unqualified(Kind::ForeignServer, &server).map(drop)
     }
 

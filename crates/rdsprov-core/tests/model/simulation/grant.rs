@@ -149,12 +149,7 @@ impl Session<'_> {
     }
 
     pub(super) fn find_relation(&self, schema: &str, name: &str) -> Outcome<Oid> {
-        self.check_usage(schema).or_else(|failure| match failure {
-            Failure::Server { state, .. } if state == "3F000" => {
-                Err(Failure::server("3F000", "schema does not exist"))
-            }
-            other => Err(other),
-        })?;
+        self.check_usage(schema)?;
         let is = |object: &&Object| {
             matches!(object.kind, Kind::Relation(_)) && object.is_in(schema) && object.name == name
         };
@@ -380,7 +375,7 @@ impl Session<'_> {
             self.catalog().find_role(name).is_some_and(|group| world.has_privileges_of(role, group))
         };
         let mut mask = acl::mask(acl, role, owner, all, &world);
-        let reads = ["r", "s"].contains(&kind.to_string().as_str());
+        let reads = matches!(kind, 'r' | 's');
         if reads && mask & acl::bits(&["SELECT"]) == 0 && of("pg_read_all_data") {
             mask |= acl::bits(&["SELECT"]);
         }

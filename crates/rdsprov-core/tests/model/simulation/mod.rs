@@ -194,17 +194,8 @@ impl Session<'_> {
     }
 
     fn statement(&mut self, reader: &mut Reader<'_>) -> Outcome<()> {
-        let whole = reader.clone();
-        let result = self.dispatch(reader);
-        match result {
-            Ok(()) if reader.is_at_end() => Ok(()),
-            Ok(()) => whole.unknown(),
-            Err(Failure::Unknown(what)) => {
-                let _ = whole;
-                Err(Failure::Unknown(what))
-            }
-            error => error,
-        }
+        self.dispatch(reader)?;
+        if reader.is_at_end() { Ok(()) } else { reader.unknown() }
     }
 
     fn dispatch(&mut self, reader: &mut Reader<'_>) -> Outcome<()> {
