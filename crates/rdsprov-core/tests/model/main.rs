@@ -4,7 +4,7 @@
 //! changes and the plan, and the same oracle says whether every role has the access of its level and
 //! everything else is unchanged. The module `server` compares the model with real servers.
 //!
-//! `RDSPROV_MODEL_CASES` sets the number of cases over all versions (300), `RDSPROV_FUZZ_BASE` their
+//! `RDSPROV_MODEL_CASES` sets the number of cases over all versions (120), `RDSPROV_FUZZ_BASE` their
 //! first seed, and `RDSPROV_FUZZ_SEED` with `RDSPROV_TEST_PG` a single case.
 
 #![allow(clippy::unwrap_used, reason = "a test")]
@@ -84,7 +84,7 @@ fn plans_give_what_is_declared_and_nothing_else_changes() {
     let base = variable("RDSPROV_FUZZ_BASE").unwrap_or(BASE);
     let cases = match variable::<u64>("RDSPROV_FUZZ_SEED") {
         Some(_) => VERSIONS.len(),
-        None => variable("RDSPROV_MODEL_CASES").unwrap_or(300),
+        None => variable("RDSPROV_MODEL_CASES").unwrap_or(120),
     };
     let next = AtomicUsize::new(0);
     let failures = Mutex::new(Vec::new());

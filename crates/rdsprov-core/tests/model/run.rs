@@ -240,8 +240,8 @@ impl Running<'_> {
         match &case.base {
             Base::Nothing => {}
             Base::EarlierRun(declared) => {
-                if let Some((desired, _)) = self.plan(declared, false)? {
-                    self.apply(&desired)?;
+                if let Some((desired, plan)) = self.plan(declared, false)? {
+                    self.apply(plan, &desired)?;
                 }
             }
             Base::Interrupted(declared, part) => {
@@ -269,7 +269,7 @@ impl Running<'_> {
         if desired.may_change_owners {
             before.transfer_ownership(declared);
         }
-        if !self.apply(&desired)? {
+        if !self.apply(plan, &desired)? {
             self.coverage.count("plans: deferred objects were refused");
             return Ok(());
         }
@@ -329,10 +329,10 @@ impl Running<'_> {
         for _ in 0..ROUNDS {
             let desired = desired(declared, may_change_owners)?;
             let (observed, plan) = plan(&mut self.model, &desired)?;
-            if plan != Plan::new(&desired, &observed, SecretFindings::default()) {
-                return fail("the plan", "equal inputs give other plans");
-            }
             if plan.refusals.is_empty() {
+                if plan != Plan::new(&desired, &observed, SecretFindings::default()) {
+                    return fail("the plan", "equal inputs give other plans");
+                }
                 return Ok(Some((desired, plan)));
             }
             self.coverage.count("plans: refused");
@@ -375,10 +375,10 @@ impl Running<'_> {
         fail("the refusals", format!("after every manual fix:\n{}", seen.join("\n---\n")))
     }
 
-    /// Applies plans until one is empty. Returns whether this is the case.
-    fn apply(&mut self, desired: &Desired) -> Result<bool> {
+    /// Applies a plan, and those for what it has deferred, until one is empty. Returns whether this is the
+    /// case.
+    fn apply(&mut self, mut first: Plan, desired: &Desired) -> Result<bool> {
         for _ in 0..DEFERRED_ROUNDS {
-            let (_, first) = plan(&mut self.model, desired)?;
             execute(&mut self.model, &first, desired, usize::MAX)?;
             let (_, again) = plan(&mut self.model, desired)?;
             if again.is_empty() && again.refusals.is_empty() {
@@ -391,6 +391,7 @@ impl Running<'_> {
                 let (first, again) = (first.to_text(), again.to_text());
                 return fail("the second plan", format!("{again}\nthe first:\n{first}"));
             }
+            first = again;
         }
         fail("the second plan", "every plan defers objects")
     }
