@@ -287,6 +287,7 @@ impl Observer<'_> {
                 && !matches!(object.kind, Kind::Extension | Kind::Schema)
                 && object.extension.is_none();
             object.owner != self.owner
+                && !is_multirange(object)
                 && !self.is_pinned(object.owner)
                 && (self.concerned.contains(&object.owner) || of_administrator)
         };
@@ -383,6 +384,7 @@ impl Observer<'_> {
         let is_moved = |object: &&Object| {
             object.owner == from
                 && object.kind != Kind::Extension
+                && !is_multirange(object)
                 && schemas.is_none_or(|all| {
                     object.schema.as_deref().is_some_and(|schema| all.contains(schema))
                 })
@@ -438,6 +440,11 @@ impl Observer<'_> {
         });
         Ok(transfer)
     }
+}
+
+/// The catalog of shared dependencies contains the range of a multirange only.
+fn is_multirange(object: &Object) -> bool {
+    object.kind == Kind::Type('m')
 }
 
 fn identity(text: String) -> Outcome<ObjectIdentity> {
