@@ -14,7 +14,7 @@ use rdsprov_core::privilege::ObjectKind;
 
 use super::acl::{Acl, Item, PUBLIC};
 use super::catalog::{BOOTSTRAP, Kind, Object, Oid};
-use super::grant::quoted;
+use super::grant::{quoted, unquoted};
 use super::observe::{role_name, schema_name};
 use super::{Failure, Outcome, Session};
 
@@ -265,7 +265,7 @@ impl Observer<'_> {
             let mut schemas: BTreeSet<SchemaName> =
                 object.schema.iter().map(|schema| schema_name(schema)).collect();
             for (_, argument) in &object.arguments {
-                schemas.insert(schema_name(schema_of_type(argument)));
+                schemas.insert(schema_name(&schema_of_type(argument)));
             }
             all.push(rdsprov_core::observed::Object {
                 kind,
@@ -555,9 +555,9 @@ pub(super) fn identity_arguments(object: &Object) -> String {
 }
 
 /// Returns the schema of a type as `format_type` returns it.
-fn schema_of_type(argument: &str) -> &str {
+fn schema_of_type(argument: &str) -> String {
     match argument.trim_start_matches("VARIADIC ").rsplit_once('.') {
-        Some((schema, _)) => schema.trim_matches('"'),
-        None => "pg_catalog",
+        Some((schema, _)) => unquoted(schema),
+        None => "pg_catalog".to_owned(),
     }
 }
