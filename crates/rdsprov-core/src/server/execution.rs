@@ -6,17 +6,14 @@ use std::cmp::Ordering;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::connect::{Endpoint, Session};
+use super::connect::Session;
 use super::execute::{FailureKind, pause_after};
-use super::execution_options::ExecuteOptions;
-use super::lock::Lock;
 use super::lock_out::{self, LockedOut, Logins};
-use super::template::TemplateWait;
 use super::transaction_failure::{FailureCause, TransactionFailure};
-use super::transaction_run::{TransactionProgress, TransactionRun};
+use super::transaction_run::{Execution, TransactionProgress, TransactionRun};
 use super::wait::{StatementWait, Watch};
 use crate::name::{ApplicationName, DatabaseName};
-use crate::plan::{Plan, Scope, Slots, Transaction};
+use crate::plan::{Scope, Transaction};
 use crate::step_result::StepStatus;
 use crate::text::visible;
 
@@ -96,18 +93,6 @@ fn remains(database: &DatabaseName) -> String {
          continues with it",
         visible(database.as_str())
     )
-}
-
-/// What the execution of each transaction needs.
-pub(super) struct Execution<'a> {
-    /// The plan with the transactions.
-    pub plan: &'a Plan,
-    pub admin: &'a Endpoint,
-    pub logins: &'a [Endpoint],
-    pub lock: &'a Lock,
-    pub slots: &'a (dyn Slots + Sync),
-    pub options: &'a ExecuteOptions<'a>,
-    pub template: &'a TemplateWait,
 }
 
 impl Execution<'_> {

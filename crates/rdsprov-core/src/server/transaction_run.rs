@@ -14,17 +14,19 @@ use tokio::time::timeout;
 use tokio_postgres::SimpleQueryMessage;
 use tokio_postgres::error::SqlState;
 
+use super::connect::Endpoint;
 use super::connect::Session;
 use super::execute::{
     Failure, FailureKind, ReplicationWarning, Request, execute, hiding_keys, text_to_send, warning,
 };
-use super::execution::Execution;
-use super::execution_options::Fault;
+use super::execution_options::{ExecuteOptions, Fault};
+use super::lock::Lock;
 use super::stop::stopped;
+use super::template::TemplateWait;
 use super::transaction_failure::{FailureCause, TransactionFailure, stopped_at};
 use super::wait::Watch;
 use crate::hint::Hint;
-use crate::plan::{Line, Moment, Scope, Statement, Transaction};
+use crate::plan::{Line, Moment, Plan, Scope, Slots, Statement, Transaction};
 use crate::secret_id::SecretId;
 use crate::text::without_middle;
 
@@ -35,6 +37,18 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(15);
 /// Without its session, the run has no lock any more, and another run can change the same database.
 const LOCK_LOST: &str =
     "the session with the lock of the run has ended, so the transaction is not committed";
+
+/// What the execution of each transaction needs.
+pub(super) struct Execution<'a> {
+    /// The plan with the transactions.
+    pub plan: &'a Plan,
+    pub admin: &'a Endpoint,
+    pub logins: &'a [Endpoint],
+    pub lock: &'a Lock,
+    pub slots: &'a (dyn Slots + Sync),
+    pub options: &'a ExecuteOptions<'a>,
+    pub template: &'a TemplateWait,
+}
 
 /// The number of lines that are sent together. A cancel request can arrive between two statements, and
 /// then the server executes those that were sent after them.
