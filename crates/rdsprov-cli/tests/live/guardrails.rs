@@ -20,7 +20,8 @@ const fn guardrail(
 }
 
 /// Marks the role and the database as managed, like an earlier run.
-const MARKED_ROLE: &str = "CREATE ROLE keycloak_user LOGIN; COMMENT ON ROLE keycloak_user IS
+const MARKED_ROLE: &str = "CREATE ROLE keycloak_user LOGIN;
+    GRANT keycloak_user TO platform_admin WITH ADMIN OPTION; COMMENT ON ROLE keycloak_user IS
     '[managed by rdsprov: environment=dev application=keycloak build_id=1 name=\"keycloak_user\"]'";
 const MARKED_DATABASE: &str = "COMMENT ON DATABASE keycloak IS
     '[managed by rdsprov: environment=dev application=keycloak build_id=1 name=\"keycloak\"]'";
@@ -40,7 +41,8 @@ const GUARDRAILS: [Guardrail; 8] = [
     guardrail(&["CREATE ROLE keycloak_user REPLICATION"], "", &["refused[role-attributes-forbidden] keycloak: ", "REPLICATION"]),
     guardrail(&["CREATE ROLE keycloak_user BYPASSRLS"], "", &["refused[role-attributes-forbidden] keycloak: ", "BYPASSRLS"]),
     guardrail(
-        &["CREATE ROLE keycloak_user LOGIN; COMMENT ON ROLE keycloak_user IS
+        &["CREATE ROLE keycloak_user LOGIN;
+             GRANT keycloak_user TO platform_admin WITH ADMIN OPTION; COMMENT ON ROLE keycloak_user IS
              '[managed by rdsprov: environment=prod application=keycloak build_id=1 name=\"keycloak_user\"]'"],
         "",
         &["refused[role-of-other-environment] keycloak: ", "environment `prod`"],
@@ -58,7 +60,6 @@ const GUARDRAILS: [Guardrail; 8] = [
     guardrail(
         &[
             MARKED_ROLE,
-            "GRANT keycloak_user TO platform_admin WITH ADMIN OPTION",
             "CREATE DATABASE keycloak OWNER keycloak_user",
             MARKED_DATABASE,
         ],

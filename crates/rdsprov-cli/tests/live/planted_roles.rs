@@ -37,15 +37,26 @@ impl Planted {
 
     /// Has `mgr` create a role with a marker.
     fn plant(&self, role: &str, marker: &str) {
-        let comment = format!(
-            "COMMENT ON ROLE {role} IS '[managed by rdsprov: environment=dev build_id=1 {marker}]'"
-        );
-        self.mgr(&[&format!("CREATE ROLE {role} LOGIN"), &comment]);
+        self.mgr(&[&planted(role, marker)]);
+    }
+
+    /// Has `mgr` create another role like itself, which creates a role with a marker and is dropped.
+    fn plant_orphan(&self, role: &str, marker: &str) {
+        let plant = format!("SET ROLE mgr2; {}", planted(role, marker));
+        self.mgr(&["CREATE ROLE mgr2 CREATEROLE", "GRANT mgr2 TO mgr", &plant, "DROP ROLE mgr2"]);
     }
 
     fn run(&self, arguments: &[&str], code: i32) -> String {
         expect(&self.fixture.run(&self.definitions, arguments), code)
     }
+}
+
+/// Returns the statements that create a role with a marker.
+fn planted(role: &str, marker: &str) -> String {
+    format!(
+        "CREATE ROLE {role} LOGIN PASSWORD 'Canary-planted-5b1e';
+         COMMENT ON ROLE {role} IS '[managed by rdsprov: environment=dev build_id=1 {marker}]'"
+    )
 }
 
 const SHOP_MARKER: &str =
@@ -126,17 +137,93 @@ fn planted_markers_concern_no_other_application() {
         }
         assert_eq!(site.run(&CHECK, 0), before);
 
-        // `mgr` creates another role like itself, which plants the same and is dropped.
-        site.mgr(&["CREATE ROLE mgr2 CREATEROLE", "GRANT mgr2 TO mgr"]);
         for (number, marker) in markers.iter().enumerate() {
-            let role = format!("orphan{number}");
-            let comment = format!(
-                "COMMENT ON ROLE {role} IS '[managed by rdsprov: environment=dev build_id=1 {marker}]'"
-            );
-            let create = format!("SET ROLE mgr2; CREATE ROLE {role} LOGIN; {comment}");
-            site.mgr(&[&create]);
+            site.plant_orphan(&format!("orphan{number}"), marker);
         }
-        site.mgr(&["DROP ROLE mgr2"]);
+        assert_eq!(site.run(&CHECK, 0), before);
+        // Then only administrators have CREATEROLE.
+        let planted = (0..markers.len()).map(|number| format!("evil{number}"));
+        site.mgr(&[&format!("DROP ROLE {}", planted.collect::<Vec<_>>().join(", "))]);
+        site.fixture.query("DROP ROLE mgr");
+        assert_eq!(site.run(&CHECK, 0), before);
+    }
+}
+
+/// Its author was dropped, and no role with `CREATEROLE` is left that is not an administrator.
+#[test]
+fn marker_without_its_author_does_not_count() {
+    for site in Planted::all() {
+        site.run(&APPLY, 0);
+        site.plant_orphan("reader", r#"application=reports name="reader""#);
+        site.plant_orphan("legacy", r#"application=legacy name="legacy""#);
+        let marker = r#"application=rdsprov:administrator name="rdsprov_admin""#;
+        site.plant_orphan("rdsprov_admin", marker);
+        site.plant_orphan("pay_owner", r#"application=pay name="pay_owner""#);
+        site.fixture.query("DROP ROLE mgr");
+        site.fixture.query("CREATE DATABASE pay OWNER pay_owner");
+        site.fixture.query("REVOKE ALL ON DATABASE pay FROM PUBLIC");
+        site.fixture.query("GRANT CONNECT ON DATABASE pay TO platform_admin");
+        let marker = r#"[managed by rdsprov: environment=dev application=pay name="pay"]"#;
+        site.fixture.query(&format!("COMMENT ON DATABASE pay IS '{marker}'"));
+
+        let more = site.fixture.definitions(
+            r#"application_databases = {
+                shop    = { database_name = "shop", username = "shop_owner" }
+                reports = { database_name = "shop", username = "reader", access_level = "reader" }
+                pay     = { database_name = "pay", username = "pay_owner" }
+            }"#,
+        );
+        site.fixture.app("dev", "reports", "reader");
+        site.fixture.app("dev", "pay", "pay_owner");
+        let adopting = [&APPLY[..], &["--adopt", "reports", "--adopt", "pay"]].concat();
+        for arguments in [&APPLY[..], &adopting] {
+            let text = expect(&site.fixture.run(&more, arguments), 3);
+            for (application, role) in [("reports", "reader"), ("pay", "pay_owner")] {
+                let refused = format!(
+                    "refused[admin-option-missing] {application}: no administrator has ADMIN OPTION on role {role}"
+                );
+                assert!(text.contains(&refused), "{text}");
+            }
+        }
+        let granted = "SELECT count(*) FROM pg_database WHERE datname = 'shop'
+            AND has_database_privilege('reader', oid, 'CONNECT')";
+        assert_eq!(site.fixture.query(granted), "0");
+
+        let secret = r#"{"username": "rdsprov_admin", "password": "Canary-delegate-5b1e"}"#;
+        site.fixture.secret("goldenpath/dev/rds/delegate", secret);
+        let text = expect(&site.fixture.delegate("dev").output().unwrap(), 3);
+        let refused = "no administrator has ADMIN OPTION on role rdsprov_admin";
+        assert!(text.contains(refused) && !text.contains("on role legacy"), "{text}");
+
+        // As roles that are not managed, they are reported where they have access.
+        site.fixture.definitions(SHOP);
+        site.fixture.query("GRANT CONNECT ON DATABASE shop TO rdsprov_admin, legacy");
+        let text = site.run(&[&CHECK[..], &["--strict"]].concat(), 2);
+        for role in ["rdsprov_admin", "legacy"] {
+            let note = format!("note[undeclared-access]: role {role}");
+            assert!(text.contains(&note), "{text}");
+        }
+        let text = site.run(&["retire", "--env", "dev", "legacy", "--dry-run"], 0);
+        assert!(text.contains("note[nothing-to-retire]"), "{text}");
+    }
+}
+
+/// `pg_upgrade` from an earlier version keeps the roles without a membership of their creator.
+#[test]
+fn upgraded_roles_count_once_an_administrator_has_admin_option() {
+    for site in Planted::all() {
+        site.fixture.query("DROP ROLE mgr");
+        site.run(&APPLY, 0);
+        site.fixture.query("REVOKE shop_owner FROM platform_admin CASCADE");
+        for arguments in [&APPLY[..], &CHECK] {
+            let text = site.run(arguments, 3);
+            assert!(text.contains("refused[admin-option-missing] shop"), "{text}");
+            let fix = r#"GRANT "shop_owner" TO "platform_admin" WITH ADMIN TRUE, INHERIT FALSE, SET FALSE"#;
+            assert!(text.contains(fix), "{text}");
+        }
+        site.fixture.query(
+            "GRANT shop_owner TO platform_admin WITH ADMIN TRUE, INHERIT FALSE, SET FALSE",
+        );
         site.run(&CHECK, 0);
     }
 }

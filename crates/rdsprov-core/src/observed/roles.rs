@@ -108,9 +108,9 @@ pub struct Role {
     /// administrator.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub controllers: Vec<RoleName>,
-    /// Whether an administrator has `ADMIN OPTION` on the role. Without one, the role that wrote the
-    /// comment may have been dropped since. Always `true` before PostgreSQL 16, without a comment, if the
-    /// administrator is a superuser, and if only administrators have `CREATEROLE`.
+    /// Whether an administrator has `ADMIN OPTION` on the role, and not from one of the `controllers`.
+    /// Without it, the role that wrote the comment may have been dropped since. Always `true` before
+    /// PostgreSQL 16, if the administrator is a superuser, and for undeclared roles without a comment.
     #[serde(default = "yes", skip_serializing_if = "is_yes")]
     pub administered: bool,
     /// The roles that the role is a direct member of.
@@ -140,25 +140,24 @@ impl Role {
     }
 
     /// Returns the marker in the comment of the role; `None` if the role is not managed. A comment that
-    /// others than administrators can write contains no marker.
+    /// others than administrators can write, or could have written, contains no marker.
     #[must_use]
     pub fn marker(&self) -> Option<Marker> {
-        if self.controllers.is_empty() { Marker::find(self.comment.as_deref()?) } else { None }
+        self.reported().filter(|_| self.controllers.is_empty())
     }
 
-    /// Returns the marker as far as it concerns reports. Others than administrators may have written it; `None`
-    /// if only these have power over the role.
+    /// Returns the marker as far as it concerns reports, also if others than administrators have been given
+    /// power over the role.
     #[must_use]
     pub fn reported(&self) -> Option<Marker> {
-        let counts = self.controllers.is_empty() || self.administered;
-        if counts { Marker::find(self.comment.as_deref()?) } else { None }
+        if self.administered { Marker::find(self.comment.as_deref()?) } else { None }
     }
 
-    /// Returns the marker as far as it concerns other roles and databases; `None` if the role that wrote
-    /// it may have been no administrator.
+    /// Returns whether the comment contains a marker that does not count, because no administrator has
+    /// `ADMIN OPTION` on the role.
     #[must_use]
-    pub fn recorded(&self) -> Option<Marker> {
-        self.marker().filter(|_| self.administered)
+    pub fn has_unproven_marker(&self) -> bool {
+        !self.administered && self.comment.as_deref().and_then(Marker::find).is_some()
     }
 }
 

@@ -85,10 +85,12 @@ impl Planner<'_> {
         {
             return;
         }
-        if !seen.controllers.is_empty() {
+        if !seen.controllers.is_empty() || !seen.administered {
             // Without its membership, the rotation does not use it, and nothing else needs it yet.
-            if *current == CurrentUser::Clone {
-                self.refuse_controlled_by_others(clone, &role.application, seen);
+            if *current == CurrentUser::Clone
+                && !self.refuse_controlled_by_others(clone, &role.application, seen)
+            {
+                self.refuse_without_admin_option(&role.application, clone);
             }
             return;
         }

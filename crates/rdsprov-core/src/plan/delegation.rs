@@ -179,6 +179,7 @@ impl Planner<'_> {
                 let kind = RefusalKind::AdminOptionMissing {
                     administrator: observed.administrator.name.clone(),
                     role: other.clone(),
+                    is_for_marker: false,
                 };
                 let executor = self.who_administers(other);
                 self.refuse_for_role(role, name, kind, executor, statement);

@@ -21,7 +21,7 @@ pub(super) fn mark(
     transactions: &mut [Transaction],
 ) -> Option<NoteKind> {
     // The owner of a database can write its comment; only administrators write those of roles.
-    let markers = observed.roles.values().filter_map(|role| role.recorded());
+    let markers = observed.roles.values().filter_map(|role| role.marker());
     let mut others: BTreeSet<String> =
         markers.map(|Marker { environment, .. }| environment).collect();
     others.remove(&desired.environment);
@@ -53,7 +53,7 @@ fn has_database(desired: &Desired, observed: &Observed) -> bool {
     let finished = observed.databases.values().filter(|seen| !seen.is_unfinished(administrator));
     let owners: BTreeSet<&RoleName> = finished.map(|seen| &seen.owner).collect();
     observed.roles.iter().any(|(name, role)| {
-        role.recorded().is_some_and(|marker| {
+        role.marker().is_some_and(|marker| {
             let of_environment = marker.environment == desired.environment;
             of_environment && (!marker.databases.is_empty() || owners.contains(name))
         })

@@ -292,6 +292,7 @@ impl<'a> Planner<'a> {
         let kind = RefusalKind::AdminOptionMissing {
             administrator: self.observed.administrator.name.clone(),
             role: role.clone(),
+            is_for_marker: false,
         };
         let remedy = self.remedy_for_authority(role);
         self.refuse_with(application, kind, remedy);

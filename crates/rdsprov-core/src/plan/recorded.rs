@@ -45,7 +45,7 @@ impl<'a> Recorded<'a> {
             }
         }
         for (role, seen) in &observed.roles {
-            let Some(marker) = seen.recorded() else { continue };
+            let Some(marker) = seen.marker() else { continue };
             let is_managed = desired.manages(Some(&marker));
             let Marker { application, name, secret, databases, scope, .. } = marker;
             if is_managed {

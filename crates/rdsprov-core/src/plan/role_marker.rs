@@ -262,6 +262,9 @@ impl Planner<'_> {
             self.refuse(&role.application, kind);
             return None;
         }
+        if self.refuse_unproven_marker(name, &role.application, seen, adoption) {
+            return None;
+        }
         let kind = match (self.desired.is_delegate(name), seen.marker()) {
             (true, Some(marker)) if !self.is_delegate(seen) => RefusalKind::RoleOfApplication {
                 role: name.clone(),

@@ -300,6 +300,28 @@ impl Planner<'_> {
         is_controlled
     }
 
+    /// Refuses a role whose marker would not count, also after its adoption. Returns whether it refused.
+    pub(super) fn refuse_unproven_marker(
+        &mut self,
+        name: &RoleName,
+        application: &ApplicationName,
+        seen: &observed::Role,
+        adoption: Adoption,
+    ) -> bool {
+        let is_unproven = !seen.administered
+            && (adoption == Adoption::Allowed || seen.has_unproven_marker());
+        if is_unproven {
+            let kind = RefusalKind::AdminOptionMissing {
+                administrator: self.observed.administrator.name.clone(),
+                role: name.clone(),
+                is_for_marker: true,
+            };
+            let remedy = self.remedy_for_authority(name);
+            self.refuse_with(application, kind, remedy);
+        }
+        is_unproven
+    }
+
     /// Refuses a role until a role with more power has ended that of another one. The marker is removed, too:
     /// the other role may have written it, so that a person has to adopt the role.
     fn refuse_with_end_of_power(

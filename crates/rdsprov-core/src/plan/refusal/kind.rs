@@ -38,8 +38,9 @@ coded_enum! {
         RoleIsDelegate { role: RoleName },
         /// The role has an attribute that only a superuser can remove.
         RoleAttributesForbidden { role: RoleName, attributes: Vec<String> },
-        /// The administrator may not alter or grant the role.
-        AdminOptionMissing { administrator: RoleName, role: RoleName },
+        /// The administrator may not alter or grant the role; or no administrator has `ADMIN OPTION` on it, so
+        /// that its marker does not count (`is_for_marker`).
+        AdminOptionMissing { administrator: RoleName, role: RoleName, is_for_marker: bool },
         /// The administrator does not inherit the privileges of the roles of which it is a member.
         AdministratorWithoutInherit { administrator: RoleName, role: RoleName },
         /// The administrator lacks `CREATEROLE` or `CREATEDB`, which the plan needs.

@@ -52,7 +52,10 @@ impl RefusalKind {
                 "role {role} has {}, which the role of an application may not have",
                 attributes.join(" and ")
             ),
-            Self::AdminOptionMissing { administrator, role } => {
+            Self::AdminOptionMissing { role, is_for_marker: true, .. } => format!(
+                "no administrator has ADMIN OPTION on role {role}, so that a marker in its comment does not count: a role that was dropped since may have written it"
+            ),
+            Self::AdminOptionMissing { administrator, role, .. } => {
                 format!("the administrator {administrator} may not alter or grant role {role}")
             }
             Self::AdministratorWithoutInherit { administrator, role } => format!(

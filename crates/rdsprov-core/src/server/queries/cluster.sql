@@ -146,11 +146,15 @@ SELECT json_build_object(
             OR current_setting('server_version_num')::int >= 160000 AND m.member NOT IN (SELECT oid FROM author)
               AND NOT (to_jsonb(m)->>'inherit_option')::bool AND NOT (to_jsonb(m)->>'set_option')::bool
               AND EXISTS (SELECT FROM pg_catalog.pg_roles g WHERE g.oid = m.grantor AND g.rolsuper))
-          ORDER BY 1 LIMIT 3) AS controllers,
-        current_setting('server_version_num')::int < 160000 OR current_setting('is_superuser')::bool
-        OR pg_catalog.shobj_description(r.oid, 'pg_authid') IS NULL OR NOT EXISTS (SELECT FROM foreign_power) OR EXISTS (
+          ORDER BY 1 LIMIT 3) AS controllers) c CROSS JOIN LATERAL (
+      SELECT c.controllers, current_setting('server_version_num')::int < 160000
+        OR current_setting('is_superuser')::bool
+        OR r.rolname <> ALL($3::text[]) AND pg_catalog.shobj_description(r.oid, 'pg_authid') IS NULL OR EXISTS (
           SELECT FROM pg_catalog.pg_auth_members m
-          WHERE m.roleid = r.oid AND m.admin_option AND m.member IN (SELECT oid FROM author)) AS administered) p
+          WHERE m.roleid = r.oid AND m.admin_option
+            AND (m.member IN (SELECT oid FROM author) OR pg_catalog.pg_has_role(m.member, 'USAGE'))
+            -- The creator of a role can give an administrator power over it.
+            AND (c.controllers = '{}' OR m.grantor IN (SELECT oid FROM author))) AS administered) p
     WHERE r.rolname !~ '^pg_' OR r.rolname = ANY($2::text[])
       -- Through a predefined role that was made a member of another one, a role reaches more than its memberships say.
       OR EXISTS (
