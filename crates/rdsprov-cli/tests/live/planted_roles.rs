@@ -221,9 +221,8 @@ fn upgraded_roles_count_once_an_administrator_has_admin_option() {
             let fix = r#"GRANT "shop_owner" TO "platform_admin" WITH ADMIN TRUE, INHERIT FALSE, SET FALSE"#;
             assert!(text.contains(fix), "{text}");
         }
-        site.fixture.query(
-            "GRANT shop_owner TO platform_admin WITH ADMIN TRUE, INHERIT FALSE, SET FALSE",
-        );
+        site.fixture
+            .query("GRANT shop_owner TO platform_admin WITH ADMIN TRUE, INHERIT FALSE, SET FALSE");
         site.run(&CHECK, 0);
     }
 }

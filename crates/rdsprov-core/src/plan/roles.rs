@@ -308,8 +308,8 @@ impl Planner<'_> {
         seen: &observed::Role,
         adoption: Adoption,
     ) -> bool {
-        let is_unproven = !seen.administered
-            && (adoption == Adoption::Allowed || seen.has_unproven_marker());
+        let is_unproven =
+            !seen.administered && (adoption == Adoption::Allowed || seen.has_unproven_marker());
         if is_unproven {
             let kind = RefusalKind::AdminOptionMissing {
                 administrator: self.observed.administrator.name.clone(),
