@@ -154,7 +154,21 @@ fn server_with_weak_verifiers() {
         };
         let md5 =
             format!("SET password_encryption = md5; ALTER ROLE keycloak_user PASSWORD '{old}'");
-        for store in [md5, verifier(1), verifier(200_000)] {
+        // PostgreSQL stores verifiers that no client can use, too: unused bits of the salt are set, the number
+        // of iterations is negative, and before PostgreSQL 18 the salt can have any length.
+        let usable = verifier(4096);
+        let end = usable.find("==$").unwrap();
+        let (start, last) = usable[..end].split_at(end - 1);
+        let odd = format!("{start}{}{}", char::from(last.as_bytes()[0] + 1), &usable[end..]);
+        let negative = usable.replacen("$4096:", "$-4096:", 1);
+        let (head, tail) = usable.split_at(usable.find("$4096:").unwrap() + 6);
+        let long = format!(
+            "DO $do$ BEGIN EXECUTE '{}' || repeat('AAAA', 300000) || '{}'; END $do$",
+            head.replace('\'', "''"),
+            tail.replace('\'', "''")
+        );
+        let long = (major < 18).then_some(long);
+        for store in [md5, verifier(1), verifier(200_000), odd, negative].into_iter().chain(long) {
             fixture.query(&format!("ALTER ROLE keycloak_user PASSWORD '{old}'"));
             fixture.server.sql_as("keycloak_user", old, "keycloak", &store).unwrap();
             let text = expect(&fixture.run("teams/standalone.tfvars", &["check"]), 2);

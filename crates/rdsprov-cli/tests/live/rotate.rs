@@ -64,6 +64,25 @@ fn records(output_text: &str) -> Vec<String> {
         .collect()
 }
 
+/// A role has stored a verifier for itself that is weak, or that no client can use.
+#[test]
+fn role_with_an_unusable_verifier_is_rotated() {
+    for major in versions() {
+        let fixture = applied_fixture(major);
+        let salted = |iterations: &str, last: char| {
+            let keys = format!("{0}:{0}", format!("{}=", "A".repeat(43)));
+            format!(
+                "ALTER ROLE keycloak_user PASSWORD 'SCRAM-SHA-256${iterations}:AAECAwQFBgcICQoLDA0OD{last}==${keys}'"
+            )
+        };
+        for (iterations, last) in [("1000", 'w'), ("4096", 'x'), ("-4096", 'w')] {
+            fixture.query(&salted(iterations, last));
+            output_text(&fixture, &fixture.run(TEAMS, &ROTATE), 0);
+            current_logs_in(&fixture, iterations);
+        }
+    }
+}
+
 #[test]
 fn password_is_rotated() {
     for major in versions() {

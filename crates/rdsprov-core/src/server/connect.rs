@@ -149,6 +149,13 @@ fn is_unresolved(error: &io::Error) -> bool {
     os_reason(error).starts_with(UNRESOLVED)
 }
 
+/// Whether a server is proved to be the expected one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ServerIdentity {
+    Proved,
+    Unproved,
+}
+
 impl Endpoint {
     /// Returns the endpoint for another role, without the client certificate of the administrator.
     ///
@@ -172,11 +179,15 @@ impl Endpoint {
         Self { connect_timeout: self.connect_timeout.after_an_answer(), ..self.clone() }
     }
 
-    /// Returns whether the server of a session is proved to be the expected one: by its certificate, or
-    /// because it knows the verifier of the password of the role.
-    pub(crate) fn is_proved_by(&self, session: &Session) -> bool {
+    /// Returns whether the server is proved to be the expected one: by its certificate, or because it has
+    /// proved in a session that it knows the verifier of the password of the role.
+    pub(crate) fn server_identity(&self, session: Option<&Session>) -> ServerIdentity {
         let is_verified = matches!(self.tls.0, Protection::Rustls { peer: Peer::Verified, .. });
-        is_verified || session.password_proved
+        if is_verified || session.is_some_and(|session| session.password_proved) {
+            ServerIdentity::Proved
+        } else {
+            ServerIdentity::Unproved
+        }
     }
 
     /// Connects to a database and overrides the settings of the database and the role.
@@ -301,6 +312,17 @@ impl Endpoint {
             Some(problem) => {
                 ConnectError::Tls { host: self.host.clone(), port: self.port, problem }
             }
+            // Before PostgreSQL 18, the server cannot read a very long verifier during a login.
+            None if error.code() == Some(&SqlState::INTERNAL_ERROR)
+                && login.challenge_failed.load(Ordering::Relaxed) =>
+            {
+                ConnectError::WeakAuthenticationRequested {
+                    host: self.host.clone(),
+                    port: self.port,
+                    user: self.user.clone(),
+                    request: WeakRequest::Unusable,
+                }
+            }
             None => {
                 let password_proved = login.password_proved.load(Ordering::Relaxed);
                 self.guarded(database, &error, password_proved)
@@ -410,6 +432,7 @@ impl Endpoint {
             }
             Some(StreamProblem::Md5) => WeakRequest::Md5,
             Some(StreamProblem::Iterations(number)) => WeakRequest::Iterations(number),
+            Some(StreamProblem::Scram) => WeakRequest::Unusable,
             Some(problem) => {
                 let cause = RejectionCause::NotPostgres;
                 return self.unreachable(database, problem.to_string(), Some(cause));

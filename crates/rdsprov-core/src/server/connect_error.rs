@@ -251,6 +251,9 @@ impl ConnectError {
                 ACCEPTED_ITERATIONS.end()
             )
             .into(),
+            Self::WeakAuthenticationRequested { user, request: WeakRequest::Unusable, .. } => {
+                format!("set the password of {user} again").into()
+            }
             Self::Pooled { .. } => use_server_itself(),
             Self::ServerReadOnly { .. } => use_writer(),
             Self::Rejected { cause: Some(cause), .. } => cause.hint(),
@@ -345,6 +348,8 @@ pub enum WeakRequest {
     Md5,
     /// A SCRAM proof with a number of iterations that is too small or too large.
     Iterations(u32),
+    /// A SCRAM proof that no client can compute: the salt or the number of iterations is not valid.
+    Unusable,
 }
 
 impl fmt::Display for WeakRequest {
@@ -352,6 +357,7 @@ impl fmt::Display for WeakRequest {
         match self {
             Self::Md5 => f.write_str("an MD5 hash of the password"),
             Self::Iterations(number) => write!(f, "a SCRAM proof with {number} iterations"),
+            Self::Unusable => f.write_str("a SCRAM proof that no client can compute"),
         }
     }
 }

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use futures_util::{StreamExt as _, stream};
 use tokio_postgres::error::SqlState;
 
-use super::connect::{Endpoint, Session};
+use super::connect::{Endpoint, ServerIdentity, Session};
 use super::connect_error::{ConnectError, Platform, RejectionCause};
 use super::snapshot::{CONNECTIONS, ObserveError, Snapshot};
 use crate::config::VerifyPasswords;
@@ -37,8 +37,6 @@ struct Candidate<'a> {
 /// Checks the password of each role of the selected applications, by a login as the role that its
 /// secret names: the role itself or its clone. Roles that cannot log in are left out.
 ///
-/// A role can store a weak verifier for itself. If the server is proved to be the expected one, its request for
-/// a weak answer shows such a verifier, and counts as a wrong password.
 pub(crate) async fn check_passwords(
     admin: &Endpoint,
     admin_session: &Session,
@@ -71,14 +69,9 @@ pub(crate) async fn check_passwords(
             .map(async |Candidate { name, user, password }| {
                 let databases = login_databases(desired, observed, name);
                 let target = admin.as_role(user.clone(), password.clone());
+                let identity = admin.server_identity(Some(admin_session));
                 let platform = Platform::of(observed);
-                let result = match log_in(&target, &databases, platform).await {
-                    LoginResult::WeakVerifier(_) if admin.is_proved_by(admin_session) => {
-                        PasswordCheck::WrongPassword
-                    }
-                    result => result.into(),
-                };
-                (name.clone(), result)
+                (name.clone(), login(&target, &databases, platform, identity).await)
             })
             .buffered(CONNECTIONS)
             .collect()
@@ -134,13 +127,25 @@ pub(crate) fn pooled() -> PasswordCheck {
 
 /// Logs in to the first of these databases that gives a result: to the last one only, if too many logins of
 /// this run to databases of applications have no response. Without a result, returns the reason of the first.
-#[cfg(feature = "aws")]
+///
+/// A role can store a verifier for itself that is weak or that no login can use. If the server is proved to be
+/// the expected one, its request shows such a verifier, and counts as a wrong password.
 pub(crate) async fn login(
     target: &Endpoint,
     databases: &[DatabaseName],
     platform: Platform,
+    identity: ServerIdentity,
 ) -> PasswordCheck {
-    log_in(target, databases, platform).await.into()
+    match log_in(target, databases, platform).await {
+        LoginResult::Accepted => PasswordCheck::Accepted,
+        LoginResult::WeakVerifier(_) if identity == ServerIdentity::Proved => {
+            PasswordCheck::WrongPassword
+        }
+        LoginResult::WrongPassword => PasswordCheck::WrongPassword,
+        LoginResult::WeakVerifier(reason) | LoginResult::Inconclusive(reason) => {
+            PasswordCheck::Inconclusive(reason)
+        }
+    }
 }
 
 /// Like [`login`], but keeps apart why a result is not conclusive.
@@ -171,22 +176,10 @@ async fn log_in(target: &Endpoint, databases: &[DatabaseName], platform: Platfor
 enum LoginResult {
     Accepted,
     WrongPassword,
-    /// The server asked for an MD5 hash, or for a SCRAM proof with a number of iterations that is not
-    /// accepted, for this reason. Nothing was sent.
+    /// The server asked for an answer that is not given, or failed before, because of what it has stored of the
+    /// password, for this reason. Nothing was sent.
     WeakVerifier(String),
     Inconclusive(String),
-}
-
-impl From<LoginResult> for PasswordCheck {
-    fn from(result: LoginResult) -> Self {
-        match result {
-            LoginResult::Accepted => Self::Accepted,
-            LoginResult::WrongPassword => Self::WrongPassword,
-            LoginResult::WeakVerifier(reason) | LoginResult::Inconclusive(reason) => {
-                Self::Inconclusive(reason)
-            }
-        }
-    }
 }
 
 /// Interprets a login that the server accepted.

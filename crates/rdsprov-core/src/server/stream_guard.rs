@@ -23,6 +23,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use futures_util::TryFutureExt as _;
 use futures_util::future::MapOk;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -51,7 +53,7 @@ pub(super) enum StreamProblem {
     Md5,
     #[error("the server asks for a SCRAM proof with {0} iterations")]
     Iterations(u32),
-    #[error("the first SCRAM message of the server is malformed")]
+    #[error("the server asks for a SCRAM proof that no client can compute")]
     Scram,
     #[error("the server sent a message without a valid length")]
     Length,
@@ -89,6 +91,9 @@ pub(super) struct Login {
     /// knows a verifier of the password can complete. A login without one (`trust` in `pg_hba.conf`) does
     /// not prove the password.
     pub password_proved: AtomicBool,
+    /// Set if the server sends an error in place of its first SCRAM message, which contains what it has
+    /// stored of the password.
+    pub challenge_failed: AtomicBool,
     /// The process id in the key for cancel requests (`BackendKeyData`). PostgreSQL sends that of
     /// the session; a proxy sends another number, or no key.
     pub process_id: OnceLock<i32>,
@@ -229,8 +234,10 @@ enum Phase {
 /// How far the SCRAM exchange of a login is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Scram {
-    /// The server has not sent its proof yet.
+    /// The server has not sent its first message yet.
     Begun,
+    /// The server has not sent its proof yet.
+    Challenged,
     /// The server has sent its proof, which the driver verifies before it reads the next message.
     Complete,
     /// The server has sent an error. The driver reads no message after it.
@@ -297,6 +304,10 @@ impl<S> GuardedStream<S> {
         self.left = length.checked_sub(4).ok_or(StreamProblem::Length)?;
         self.received += length + 1;
         match self.phase {
+            // Each role chooses its own salt.
+            Phase::Authentication if self.received > MAX_LOGIN && self.is_authentication() => {
+                Err(StreamProblem::Scram)
+            }
             Phase::Authentication | Phase::Start if self.received > MAX_LOGIN => {
                 Err(StreamProblem::Login)
             }
@@ -310,6 +321,8 @@ impl<S> GuardedStream<S> {
         if self.is_authentication() {
             self.authentication(&body)?;
         } else if self.phase == Phase::Authentication && self.header.first() == Some(&b'E') {
+            let is_challenge = self.scram == Scram::Begun;
+            self.login.challenge_failed.store(is_challenge, Ordering::Relaxed);
             self.scram = Scram::Failed;
         } else if self.is_key() {
             let process_id = body.first_chunk::<4>().copied().map(i32::from_be_bytes);
@@ -347,6 +360,9 @@ impl<S> GuardedStream<S> {
             3 if self.answers == Answers::Scram => Err(StreamProblem::Cleartext),
             5 => Err(StreamProblem::Md5),
             11 => {
+                if self.scram == Scram::Begun {
+                    self.scram = Scram::Challenged;
+                }
                 let iterations = iterations(content).ok_or(StreamProblem::Scram)?;
                 let accepted: RangeInclusive<u32> = ACCEPTED_ITERATIONS;
                 if accepted.contains(&iterations) {
@@ -355,7 +371,7 @@ impl<S> GuardedStream<S> {
                     Err(StreamProblem::Iterations(iterations))
                 }
             }
-            12 if self.scram == Scram::Begun => {
+            12 if !matches!(self.scram, Scram::Complete | Scram::Failed) => {
                 self.scram = Scram::Complete;
                 Ok(())
             }
@@ -365,11 +381,11 @@ impl<S> GuardedStream<S> {
 }
 
 /// Returns the number of iterations in the first SCRAM message of a server (RFC 5802):
-/// `r=NONCE,s=SALT,i=NUMBER`.
+/// `r=NONCE,s=SALT,i=NUMBER`. PostgreSQL also stores salts in an encoding that clients do not accept.
 fn iterations(content: &[u8]) -> Option<u32> {
     let mut fields = std::str::from_utf8(content).ok()?.split(',');
     fields.next()?.strip_prefix("r=")?;
-    fields.next()?.strip_prefix("s=")?;
+    STANDARD.decode(fields.next()?.strip_prefix("s=")?).ok()?;
     let number = fields.next()?.strip_prefix("i=")?.parse().ok()?;
     fields.next().is_none().then_some(number)
 }
@@ -470,6 +486,40 @@ mod tests {
         }
         // After authentication, the same bytes are not an authentication request.
         assert_eq!(problem(&[b"R\0\0\0\x08\0\0\0\0", cleartext]), None);
+    }
+
+    #[test]
+    fn unusable_challenges_are_detected() {
+        let challenge = |salt: &str, iterations: &str| {
+            problem(&[&scram(&format!("r=nonce,s={salt},i={iterations}"))])
+        };
+        assert_eq!(challenge("AAECAwQFBgcICQoLDA0ODw==", "4096"), None);
+        for (salt, iterations) in [
+            ("AAECAwQFBgcICQoLDA0ODx==", "4096"),
+            ("AAECAwQFBgcICQoLDA0ODw", "4096"),
+            ("AAECAwQFBgcICQoLDA0ODw==", "-4096"),
+            (&"A".repeat(1 << 20), "4096"),
+        ] {
+            let start = &salt[..10];
+            assert_eq!(challenge(salt, iterations), Some(StreamProblem::Scram), "{start}");
+        }
+        // PostgreSQL reads what it has stored before it asks for SCRAM, and parses it after that.
+        let requested = message(b'R', b"\0\0\0\x0aSCRAM-SHA-256\0\0");
+        let error = message(b'E', b"CXX000\0\0");
+        let challenge = scram("r=nonce,s=AAECAwQFBgcICQoLDA0ODw==,i=4096");
+        for (messages, expected) in [
+            (vec![&requested, &error], true),
+            (vec![&error], true),
+            (vec![&requested, &challenge, &error], false),
+        ] {
+            let login = Arc::<Login>::default();
+            let hour = Duration::from_secs(3600);
+            let mut guarded = GuardedStream::new((), Answers::Scram, login.clone(), hour);
+            for message in messages {
+                guarded.inspect(message).unwrap();
+            }
+            assert_eq!(login.challenge_failed.load(Ordering::Relaxed), expected);
+        }
     }
 
     #[test]

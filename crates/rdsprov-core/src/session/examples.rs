@@ -487,6 +487,12 @@ fn connections() -> Vec<ConnectError> {
             user: role(),
             request: WeakRequest::Iterations(1),
         },
+        ConnectError::WeakAuthenticationRequested {
+            host: host(),
+            port,
+            user: role(),
+            request: WeakRequest::Unusable,
+        },
         rejected(Some(SqlState::INVALID_PASSWORD), None),
         rejected(Some(SqlState::TOO_MANY_CONNECTIONS), None),
         rejected(None, None),

@@ -464,7 +464,9 @@ impl Rotation<'_> {
     }
 
     async fn log_in(&self, login: &Login) -> PasswordCheck {
-        password_check::login(&self.endpoint(login), &login.databases(), Platform::Rds).await
+        let endpoint = self.endpoint(login);
+        let identity = endpoint.server_identity(None);
+        password_check::login(&endpoint, &login.databases(), Platform::Rds, identity).await
     }
 
     /// Connects as the role of a secret, to a server that accepts changes.

@@ -222,7 +222,8 @@ impl Provisioner {
             return password_check::pooled();
         }
         let target = self.admin.as_role(rotation.role.clone(), password.clone());
-        password_check::login(&target, login_databases, platform).await
+        let identity = self.admin.server_identity(Some(&self.admin_session));
+        password_check::login(&target, login_databases, platform, identity).await
     }
 }
 
