@@ -113,6 +113,39 @@ fn roles_with_access_are_reported_until_the_statements_are_executed() {
     }
 }
 
+/// The members of `pg_monitor` are members of other predefined roles, too.
+#[test]
+fn members_of_predefined_roles_are_reported() {
+    for major in versions() {
+        let (fixture, definitions) = fixture(major);
+        let check = ["check", "--env", "dev", "--strict"];
+        fixture.query("CREATE ROLE ada LOGIN IN ROLE pg_monitor");
+        expect(&fixture.run(&definitions, &check), 0);
+        let owner = |sql: &str| {
+            fixture.server.sql_as("shop_owner", &password("shop"), "shop", sql).unwrap();
+        };
+        for (gives, takes) in [
+            (
+                "GRANT CONNECT ON DATABASE shop TO pg_read_all_stats",
+                "REVOKE CONNECT ON DATABASE shop FROM pg_read_all_stats",
+            ),
+            // Before PostgreSQL 16, each role can grant itself.
+            ("GRANT shop_owner TO pg_read_all_stats", "REVOKE shop_owner FROM pg_read_all_stats"),
+        ] {
+            if gives.contains("shop_owner") && major >= 16 {
+                continue;
+            }
+            owner(gives);
+            let text = expect(&fixture.run(&definitions, &check), 2);
+            let found = findings(&text);
+            let line = "role ada is not declared and can connect to database shop";
+            assert!(found.iter().any(|one| one.contains(line)), "PostgreSQL {major}: {text}");
+            owner(takes);
+        }
+        expect(&fixture.run(&definitions, &check), 0);
+    }
+}
+
 /// The setting of `rdsprov.toml`, its lower limit in the site policy, and what a refusal stops.
 #[test]
 fn configuration_decides_what_access_is() {

@@ -159,8 +159,11 @@ SELECT json_build_object(
       -- Through a predefined role that was made a member of another one, a role reaches more than its memberships say.
       OR EXISTS (
         SELECT FROM pg_catalog.pg_auth_members m
-        WHERE m.member = r.oid AND NOT (r.rolname = 'pg_monitor' AND pg_catalog.pg_get_userbyid(m.roleid)
-          IN ('pg_read_all_settings', 'pg_read_all_stats', 'pg_stat_scan_tables')))),
+        -- Those of pg_monitor that PostgreSQL has made concern only its members.
+        WHERE m.member = r.oid AND (r.rolname <> 'pg_monitor' OR pg_catalog.pg_get_userbyid(m.roleid)
+          NOT IN ('pg_read_all_settings', 'pg_read_all_stats', 'pg_stat_scan_tables') OR EXISTS (
+            SELECT FROM pg_catalog.pg_auth_members o
+            WHERE o.roleid = r.oid AND o.member NOT IN (SELECT oid FROM author))))),
   'databases', (
     SELECT coalesce(json_object_agg(d.datname, json_build_object(
       'oid', d.oid::bigint, 'owner', pg_catalog.pg_get_userbyid(d.datdba),
