@@ -272,3 +272,45 @@ fn forged_marker_of_a_database_without_owner_entry() {
         );
     }
 }
+
+/// A marker neither hides a database nor makes it an orphan, and gives no application another key.
+#[test]
+fn forged_markers_change_no_report() {
+    for major in versions() {
+        let (fixture, definitions) = fixture(major);
+        let strict = ["check", "--env", "dev", "--fail-on", "orphaned"];
+        let marker = |environment: &str, application: &str, name: &str| {
+            format!(
+                "COMMENT ON DATABASE {name} IS '[managed by rdsprov: environment={environment} \
+                 application={application} build_id=1 name=\"{name}\"]'"
+            )
+        };
+        // A database of a role that is not managed, closed to the administrator.
+        fixture.query("CREATE ROLE meddler LOGIN CREATEDB PASSWORD 'Canary-meddler'");
+        let forged = marker("dev", "payments", "junk");
+        for sql in ["CREATE DATABASE junk", &forged, "REVOKE CONNECT ON DATABASE junk FROM PUBLIC"]
+        {
+            fixture.server.sql_as("meddler", "Canary-meddler", "postgres", sql).unwrap();
+        }
+        let text = expect(&fixture.run(&definitions, &strict), 0);
+        assert!(!text.contains("junk"), "PostgreSQL {major}: {text}");
+        let text = expect(&fixture.run(&definitions, &["access", "--env", "dev"]), 0);
+        assert!(!text.contains("junk"), "PostgreSQL {major}: {text}");
+
+        // Undeclared databases of a declared role.
+        as_owner(&fixture, "CREATE DATABASE stash");
+        for (environment, application) in
+            [("prod", "shop"), ("dev", "rdsprov:administrator"), ("dev", "shop")]
+        {
+            as_owner(&fixture, &marker(environment, application, "stash"));
+            let text = expect(&fixture.run(&definitions, &["plan", "--env", "dev"]), 0);
+            assert!(text.contains("  database stash"), "PostgreSQL {major}: {text}");
+        }
+
+        // The owner of one database claims the key of another application.
+        as_owner(&fixture, &marker("dev", "wiki", "shop"));
+        let text = expect(&fixture.export(&[]).output().unwrap(), 0);
+        let wiki = text.lines().find(|line| line.trim_start().starts_with("wiki "));
+        assert!(wiki.is_some_and(|line| !line.contains("shop")), "PostgreSQL {major}: {text}");
+    }
+}

@@ -23,6 +23,7 @@ use crate::desired::Desired;
 use crate::marker::Marker;
 use crate::name::{ApplicationName, DatabaseName, RoleName, SchemaName};
 use crate::observed::{Grantee, Observed, RDS_SUPERUSER};
+use crate::plan::{Recorded, has_believed_marker};
 use crate::predefined_role::is_predefined;
 use crate::privilege::{AccessLevel, ObjectKind, Privilege};
 use crate::text::pretty_json;
@@ -195,13 +196,14 @@ pub struct AccessReport {
 }
 
 impl AccessReport {
-    /// Returns the databases that the report covers: those with the marker of the environment, those of
+    /// Returns the databases that the report covers: those with a believed marker of the environment, those of
     /// managed owners, which can remove this marker, and the declared databases that exist.
     #[must_use]
     pub fn managed_databases(desired: &Desired, observed: &Observed) -> BTreeSet<DatabaseName> {
+        let recorded = Recorded::new(desired, observed);
         let is_covered = |(name, seen): &(&DatabaseName, &crate::observed::Database)| {
             desired.databases.contains_key(*name)
-                || desired.manages(seen.marker().as_ref())
+                || has_believed_marker(desired, observed, &recorded, name, seen)
                 || !is_plugin_database(desired, name, seen)
                     && desired.manages(owner_marker(observed, seen).as_ref())
         };

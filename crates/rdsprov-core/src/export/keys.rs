@@ -24,9 +24,21 @@ pub(super) fn assign(
         |marker: Option<Marker>| marker.filter(|marker| marker.environment == context.environment);
     let of_database = |name: &DatabaseName| own(observed.databases.get(name)?.marker());
     let of_role = |name: &RoleName| own(observed.roles.get(name)?.marker());
+    let mut recorded: BTreeMap<String, BTreeSet<&RoleName>> = BTreeMap::new();
+    for (name, seen) in &observed.roles {
+        if let Some(marker) = own(seen.marker()) {
+            recorded.entry(marker.application).or_default().insert(name);
+        }
+    }
+    // An owner can write the key of another application into the comment of its database.
+    let is_own_key = |owner: &RoleName, key: &str| {
+        of_role(owner).is_some()
+            && recorded.get(key).is_none_or(|roles| roles.iter().all(|role| *role == owner))
+    };
     for (at, entry) in entries.iter().enumerate() {
         if entry.access_level == AccessLevel::Owner
             && let Some(marker) = of_database(&entry.database_name)
+            && is_own_key(&entry.username, &marker.application)
         {
             keys.assign_recorded(at, &marker.application);
         }

@@ -77,7 +77,6 @@ mod words;
 pub use basis::{Basis, DatabaseBasis, RoleBasis};
 pub use compare::required_relation_names;
 pub use counts::Counts;
-#[cfg(feature = "postgres")]
 pub(crate) use database_marker::has_believed_marker;
 pub use groups::Detail;
 pub use hazard::Hazard;
@@ -92,7 +91,6 @@ pub use plan::{
 };
 #[cfg(feature = "postgres")]
 pub(crate) use predefined_groups::predefined_groups;
-#[cfg(feature = "postgres")]
 pub(crate) use recorded::Recorded;
 pub(crate) use refusal::adoption;
 pub use refusal::{

@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 
+use super::database_marker;
 use super::planner::Planner;
 use super::recorded::Recorded;
 use super::scopes::scope_of_database;
@@ -64,6 +65,9 @@ pub(super) fn orphans(
         })
     });
     let databases = observed.databases.iter().filter_map(|(name, database)| {
+        let marker = database.marker().filter(|_| {
+            database_marker::has_believed_marker(desired, observed, recorded, name, database)
+        });
         let declared = desired.databases.contains_key(name);
         let connects = |role: &&RoleName| {
             **role != database.owner
@@ -76,7 +80,6 @@ pub(super) fn orphans(
             let connecting = connecting.map(|role| format!("role {role} can connect to it"));
             std::iter::once(format!("its owner is {}", database.owner)).chain(connecting).collect()
         };
-        let marker = database.marker();
         let scope = marker
             .as_ref()
             .and_then(|_| scope_of_database(desired, observed, recorded, name, database));
@@ -91,8 +94,10 @@ impl Planner<'_> {
     /// have in it is missing in the plan.
     pub(super) fn note_unreadable_databases(&mut self) {
         for (database, seen) in &self.observed.databases {
+            let unreachable = seen.unreachable.as_ref();
+            let unreachable = unreachable.map(|reason| format!("it could not be read: {reason}"));
             let too_large = || seen.too_large.as_ref().map(|excess| format!("it {excess}"));
-            let reason = seen.unreachable.clone().or_else(too_large);
+            let reason = unreachable.or_else(too_large);
             if let Some(reason) = reason.filter(|_| !self.desired.databases.contains_key(database))
             {
                 let database = database.clone();
@@ -178,6 +183,8 @@ fn held(role: &RoleName, acl: &Acl) -> Option<String> {
 /// Returns the undeclared databases of declared roles. Their markers are ignored: the owner of a
 /// database can write any comment.
 pub fn undeclared(desired: &Desired, observed: &Observed) -> Vec<Undeclared> {
+    let recorded = Recorded::new(desired, observed);
+    let administrators = ApplicationName::for_delegates();
     observed
         .databases
         .iter()
@@ -193,7 +200,14 @@ pub fn undeclared(desired: &Desired, observed: &Observed) -> Vec<Undeclared> {
             let closed = *name != observed.admin_database
                 && role.plugin_databases.iter().any(|pattern| pattern.matches(name));
             // A database with a marker that matches no pattern is reported as an orphan.
-            (closed || seen.marker().is_none()).then(|| Undeclared {
+            let is_orphan = || {
+                let marker = seen.marker();
+                marker.is_some_and(|marker| marker.application != administrators.as_str())
+                    && database_marker::has_believed_marker(
+                        desired, observed, &recorded, name, seen,
+                    )
+            };
+            (closed || !is_orphan()).then(|| Undeclared {
                 database: name.clone(),
                 owner: seen.owner.clone(),
                 application: role.application.clone(),
