@@ -39,7 +39,7 @@ pub async fn run(options: &RetireArgs, detail: Detail) -> Result<Exit, CliError>
     let cancellation = &frontend.cancellation;
     let outcome = session::retire(setup, retirement, &wanted, &frontend, cancellation).await;
     let summary = format!(
-        "{} The roles of {} cannot log in, and have no privileges in managed databases.",
+        "{} The roles of {} cannot log in, and have no privileges in the managed databases that the plan compares.",
         frontend.applied(&outcome),
         counted(count, "application")
     );

@@ -74,6 +74,12 @@ pub enum GateError {
         /// The name of the database.
         database: DatabaseName,
     },
+    /// The user has given the name of a database that exists and that the plan does not drop.
+    #[error("the plan does not drop database {database}, and its name was given as a confirmation")]
+    ConfirmedNotDropped {
+        /// The name of the database.
+        database: DatabaseName,
+    },
     /// The plan contains hazards that were not allowed by name.
     #[error(
         "the plan contains hazards that are not allowed in environment `{environment}`: {}",
@@ -107,7 +113,9 @@ impl GateError {
             Self::OtherEnvironment { .. } => ErrorCode::EnvironmentMismatch,
             Self::InvalidApproval { .. } => ErrorCode::InvalidApproval,
             Self::NotEphemeral { .. } => ErrorCode::EnvironmentNotEphemeral,
-            Self::DropUnconfirmed { .. } => ErrorCode::DropNotConfirmed,
+            Self::DropUnconfirmed { .. } | Self::ConfirmedNotDropped { .. } => {
+                ErrorCode::DropNotConfirmed
+            }
             Self::Hazards { .. } => ErrorCode::HazardsNotAllowed,
         }
     }
@@ -146,6 +154,11 @@ impl GateError {
             Self::DropUnconfirmed { database } => {
                 hint!["review the plan, then add ", (Opt::Confirm, database)]
             }
+            Self::ConfirmedNotDropped { .. } => hint![
+                "check which role owns the database, and which applications use it, then add ",
+                Opt::DropDatabase,
+                ", or remove the confirmation"
+            ],
             Self::Hazards { hazards, .. } => {
                 let allow =
                     hazards.keys().flat_map(|hazard| [" ".into(), (Opt::Allow, hazard).into()]);

@@ -553,3 +553,111 @@ fn files_with_secrets_are_not_deleted() {
     let days = ["--delete-secret", "--recovery-window-days", "3"];
     run(&fixture, "retire hr", &[SHOP, HR_ENDED], &days, 64);
 }
+
+const SHOP_ENDED: &str =
+    r#"shop = { database_name = "shop", username = "shop_owner", access_level = "none" }"#;
+
+/// Statements with which the owner of a database prevents that it is compared, and those that revert them.
+fn hindrances(database: &str) -> Vec<[String; 2]> {
+    let marker = "[managed by rdsprov: environment=prod application=shop build_id=1 name=\"shop\"]";
+    let of_environment = marker.replace("prod", "dev");
+    [
+        ["COMMENT ON DATABASE {} IS NULL", "COMMENT ON DATABASE {} IS '{marker}'"],
+        ["COMMENT ON DATABASE {} IS '{prod}'", "COMMENT ON DATABASE {} IS '{marker}'"],
+        ["ALTER DATABASE {} CONNECTION LIMIT 0", "ALTER DATABASE {} CONNECTION LIMIT -1"],
+        [
+            "ALTER DATABASE {} SET default_transaction_read_only = on",
+            "ALTER DATABASE {} RESET default_transaction_read_only",
+        ],
+        [
+            "ALTER DATABASE {} SET local_preload_libraries = 'nope'",
+            "ALTER DATABASE {} RESET local_preload_libraries",
+        ],
+        [
+            "REVOKE CONNECT ON DATABASE {} FROM platform_admin",
+            "GRANT CONNECT ON DATABASE {} TO platform_admin",
+        ],
+    ]
+    .map(|pair| {
+        pair.map(|sql| {
+            let sql = sql.replace("{}", database).replace("{prod}", marker);
+            sql.replace("{marker}", &of_environment.replace("shop", database))
+        })
+    })
+    .into()
+}
+
+/// `NOLOGIN` and the end of memberships need no database.
+#[test]
+fn owners_do_not_prevent_the_end_of_access() {
+    for major in versions() {
+        let fixture = applied(major);
+        let declared = [SHOP_ENDED, REPORTS_ENDED, HR, &hr_reports()];
+        for [hinders, reverts] in hindrances("shop") {
+            fixture.server.sql_as("shop_owner", &password("shop"), "postgres", &hinders).unwrap();
+            for entries in [&declared[..], &declared[2..]] {
+                let text = run(&fixture, "retire shop", entries, &["--dry-run"], 0);
+                let ends = "alter role shop_owner: NOLOGIN";
+                assert!(text.contains(ends), "PostgreSQL {major}: {hinders}: {text}");
+            }
+            fixture.query(&reverts);
+        }
+        // The database of another application, in which the reader has privileges.
+        for [hinders, reverts] in hindrances("hr") {
+            fixture.server.sql_as("hr_owner", &password("hr"), "postgres", &hinders).unwrap();
+            let more = ["hr_reports", "--dry-run"];
+            let text = run(&fixture, "retire shop_reports", &[SHOP, HR], &more, 0);
+            let ends = "alter role shop_reader: NOLOGIN";
+            assert!(text.contains(ends), "PostgreSQL {major}: {hinders}: {text}");
+            fixture.query(&reverts);
+        }
+        let limit = "ALTER DATABASE shop CONNECTION LIMIT 0";
+        fixture.server.sql_as("shop_owner", &password("shop"), "postgres", limit).unwrap();
+        let text = run(&fixture, "retire shop", &declared, &[], 0);
+        assert!(text.contains("note[undeclared-database-unreadable]"), "{text}");
+        let login = fixture.server.sql_as("shop_owner", &password("shop"), "postgres", "SELECT 1");
+        assert!(login.unwrap_err().to_string().contains("not permitted to log in"));
+    }
+}
+
+/// The comment of a database does not keep it from the drop.
+#[test]
+fn databases_are_dropped_with_their_owners() {
+    const EXISTS: &str = "SELECT count(*) FROM pg_database WHERE datname = 'hr'";
+    let forged = "[managed by rdsprov: environment=dev application=shop build_id=1 name=\"hr\"]";
+    let prod = forged.replace("=dev", "=prod");
+    let comments = ["NULL".to_owned(), format!("'{forged}'"), format!("'{prod}'")];
+    let declared = [[SHOP].as_slice(), &[SHOP, HR_ENDED], &[SHOP]];
+    for major in versions() {
+        for (comment, entries) in comments.iter().zip(declared) {
+            let fixture = applied(major);
+            let sql = format!("COMMENT ON DATABASE hr IS {comment}");
+            fixture.server.sql_as("hr_owner", &password("hr"), "hr", &sql).unwrap();
+            let drop = ["--drop-database", "--allow", "drops_database"];
+            let drop = [drop.as_slice(), &CONFIRMED].concat();
+            // The confirmation of a database that the plan does not drop is an error.
+            let text = run(&fixture, "retire shop_reports", entries, &drop, 3);
+            assert!(text.contains("the plan does not drop database hr"), "{text}");
+            if major >= 16 {
+                let subscription = "CREATE SUBSCRIPTION feed CONNECTION 'dbname=none password=none'
+                    PUBLICATION p WITH (connect = false, slot_name = 'none')";
+                fixture.query("GRANT pg_create_subscription TO hr_owner");
+                fixture.query("GRANT CREATE ON DATABASE hr TO hr_owner");
+                let owner = |sql: &str| {
+                    fixture.server.sql_as("hr_owner", &password("hr"), "hr", sql).unwrap();
+                };
+                owner(subscription);
+                let state = fixture.catalog_state();
+                let text = run(&fixture, "retire hr", entries, &drop, 3);
+                assert!(text.contains("subscription feed of role hr_owner is in it"), "{text}");
+                assert_eq!(fixture.catalog_state(), state);
+                owner("ALTER SUBSCRIPTION feed SET (slot_name = NONE)");
+                owner("DROP SUBSCRIPTION feed");
+                fixture.query("REVOKE pg_create_subscription FROM hr_owner");
+            }
+            run(&fixture, "retire hr", entries, &drop, 0);
+            assert_eq!(fixture.query(EXISTS), "0", "PostgreSQL {major}: {comment}");
+            run(&fixture, "retire hr", entries, &drop, 0);
+        }
+    }
+}

@@ -6,7 +6,7 @@ use super::error::{PlanRefused, RunError};
 use super::plan::Planned;
 use super::provisioner::Locked;
 use crate::hint::Hint;
-use crate::name::ApplicationName;
+use crate::name::{ApplicationName, DatabaseName};
 use crate::plan::{Action, Plan};
 use crate::server::ExecuteOptions;
 use crate::server::apply::{ExecutionOutcome, apply, outcome_not_started};
@@ -47,6 +47,11 @@ impl PlannedApply<'_> {
     #[must_use]
     pub fn plan(&self) -> &Plan {
         self.planned.plan()
+    }
+
+    /// Returns whether the server has a database.
+    pub(crate) fn has_database(&self, name: &DatabaseName) -> bool {
+        self.planned.has_database(name)
     }
 
     /// Leaves applications out of the plan: see [`Plan::without`].

@@ -4,6 +4,7 @@ use super::error::RunError;
 use super::provisioner::Provisioner;
 use crate::config::VerifyPasswords;
 use crate::hint::Wording;
+use crate::name::DatabaseName;
 use crate::observed::Observed;
 use crate::plan::{
     Plan, Refusal, RefusalKind, SecretFindings, SlotError, secrets_of_retired_roles,
@@ -24,6 +25,11 @@ impl Planned<'_> {
     #[must_use]
     pub fn plan(&self) -> &Plan {
         &self.plan
+    }
+
+    /// Returns whether the server has a database.
+    pub(crate) fn has_database(&self, name: &DatabaseName) -> bool {
+        self.observed.databases.contains_key(name)
     }
 
     /// Returns the observed state, the findings from the secrets, and the plan that

@@ -57,7 +57,7 @@ impl Plan {
                 }
                 DatabaseStatus::Blocked => {}
             }
-            planner.retain_findings(&before, database);
+            planner.retain_findings(&before, name, database);
         }
         if let Some((name, role)) = desired.delegate() {
             planner.delegate(name, role, &mut changes.cluster, &mut changes.inside);

@@ -11,6 +11,7 @@
 //! - A declared database without an owner entry belongs to this environment if its owner is a managed
 //!   role of this environment or the administrator, and it has a marker. If its owner is another role,
 //!   the marker of a role that has access to it must name it: the adoption writes both.
+//! - A database whose owner is retired is retired with it.
 //! - The marker of a database of another owner makes no statement about an application: neither that
 //!   its database was renamed, nor that it leaves a database with its data.
 
@@ -82,8 +83,15 @@ impl Planner<'_> {
         !self.desired.manages(seen.marker().as_ref())
             && match &database.owner {
                 Some(owner) => *owner == seen.owner && self.has_managed_owner(seen),
-                None => self.recorded().names_database(name),
+                // Without its comment, the owner could prevent the end of its access.
+                None => self.recorded().names_database(name) || self.leaves_with_owner(seen),
             }
+    }
+
+    /// Returns whether the owner of a database is a managed role that is retired.
+    pub(super) fn leaves_with_owner(&self, seen: &observed::Database) -> bool {
+        let owner = self.desired.roles.get(&seen.owner);
+        owner.is_some_and(desired::Role::is_retired) && self.has_managed_owner(seen)
     }
 
     /// Returns the marker of a declared database; `None` if it has none, or if a role that is not

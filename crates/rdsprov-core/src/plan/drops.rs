@@ -24,6 +24,13 @@ impl Planner<'_> {
     pub(super) fn dropped_databases(&self) -> BTreeSet<DatabaseName> {
         let is_dropped = |name: &DatabaseName, entry: &desired::Database| {
             let seen = self.observed.databases.get(name)?;
+            // Its owner cannot keep the database with another comment.
+            if self.desired.torn_down_build.is_none()
+                && self.leaves_with_owner(seen)
+                && self.desired.selects_role(&seen.owner)
+            {
+                return Some(name.clone());
+            }
             let marker = self.believed_marker(name, entry, seen)?;
             let owner = self.desired.roles.get(&seen.owner);
             let owner_leaves = owner.is_some_and(desired::Role::is_retired)
@@ -142,6 +149,10 @@ impl Planner<'_> {
         }
         if let Some(other) = self.other_user(name) {
             return Some(other);
+        }
+        // PostgreSQL does not drop a database with a subscription.
+        if let Some(one) = self.observed.subscriptions.iter().find(|one| one.database == *name) {
+            return Some(format!("subscription {} of role {} is in it", one.name, one.owner));
         }
         let is_ended = |role: &RoleName| {
             let of = RotationClone::role_for(role);

@@ -83,7 +83,7 @@ coded_enum! {
         PermissionsNotChecked { probes: usize },
         /// The server has not said whether it belongs to a blue/green deployment.
         BlueGreenNotChecked { reason: String },
-        /// A managed database that is not declared cannot be read.
+        /// A managed database to which no selected entry gives access cannot be read or changed.
         UndeclaredDatabaseUnreadable { database: DatabaseName, reason: String },
         /// A role that is not declared has access to a declared database. `means` says what it has, and `fix`
         /// ends it. With `strict`, it is a difference.
@@ -214,7 +214,7 @@ impl Note {
             }
             NoteKind::BlueGreenNotChecked { reason } => not_known_fact(reason),
             NoteKind::UndeclaredDatabaseUnreadable { database, reason } => format!(
-                "database {database} is not declared and could not be read, so that the plan does not show which privileges remain in it: {reason}"
+                "the plan does not show or end all privileges that remain in database {database}: {reason}"
             ),
             NoteKind::UndeclaredAccess { role, means, fix, .. } => {
                 format!("role {role} is not declared and {means}; to end this, {fix}")

@@ -29,6 +29,16 @@ pub(crate) fn with_orphans<'a>(desired: &'a Desired, observed: &Observed) -> Cow
     }
     let roles: Vec<_> =
         observed.roles.iter().filter_map(|(name, seen)| orphaned(name, seen)).collect();
+    // Whatever the owner has written into its comment, a database is dropped with its owner, and the other
+    // roles lose what they have in it.
+    let of_role = |seen: &observed::Database| {
+        let (owner, application) = roles.iter().find(|(name, _)| *name == seen.owner)?;
+        let is_other =
+            |role: &RoleName| role != owner && roles.iter().any(|(name, _)| name == role);
+        let mut grantees = seen.acl.iter().filter_map(|item| item.grantee.role());
+        let is_retirement = desired.torn_down_build.is_none();
+        (is_retirement && (desired.drops_databases.is_some() || grantees.any(is_other))).then_some(application)
+    };
     let recorded = Recorded::new(desired, observed);
     let of_orphan = |name: &DatabaseName, seen: &observed::Database| {
         let application = orphaned_application(desired, &seen.marker()?)?;
@@ -40,12 +50,13 @@ pub(crate) fn with_orphans<'a>(desired: &'a Desired, observed: &Observed) -> Cow
             // Without roles, nothing is revoked in other databases.
             && (!roles.is_empty() || of_orphan(name, seen).is_some())
             && !seen.is_unfinished(&observed.administrator.name)
-            && database_marker::has_believed_marker(desired, observed, &recorded, name, seen)
+            && (of_role(seen).is_some()
+                || database_marker::has_believed_marker(desired, observed, &recorded, name, seen))
     });
     let application = |seen: &observed::Database| {
-        let marker = seen.marker().map(|marker| ApplicationName::new(marker.application));
+        let marker = || ApplicationName::new(seen.marker()?.application).ok();
         let first = || roles.first().map(|(_, application)| application.clone());
-        marker.and_then(Result::ok).or_else(first)
+        of_role(seen).cloned().or_else(marker).or_else(first)
     };
     let databases: Vec<_> =
         managed.filter_map(|(name, seen)| Some((name.clone(), application(seen)?))).collect();

@@ -11,6 +11,7 @@ use super::planner::Planner;
 use super::{Action, NoteKind, RefusalKind, Step};
 use crate::desired;
 use crate::name::{ApplicationName, DatabaseName, RoleName};
+use crate::privilege::AccessLevel;
 
 /// The numbers of refusals and notes before a database is planned.
 pub(super) struct FindingCounts {
@@ -124,7 +125,28 @@ impl Planner<'_> {
     /// Leaves out the refusals and notes about a database that do not concern a selected
     /// application. A refusal because of which the plan does not contain all steps in the database
     /// becomes one of the first selected application.
-    pub(super) fn retain_findings(&mut self, before: &FindingCounts, database: &desired::Database) {
+    pub(super) fn retain_findings(
+        &mut self,
+        before: &FindingCounts,
+        name: &DatabaseName,
+        database: &desired::Database,
+    ) {
+        self.retain_selected_findings(before, database);
+        let desired = self.desired;
+        let mut selected =
+            database.access.values().filter(|access| desired.is_selected(&access.application));
+        if !selected.all(|access| access.level == AccessLevel::None) {
+            return;
+        }
+        // The owner of a database can prevent that it is read or changed. This does not prevent the end of
+        // logins and memberships.
+        for refusal in self.findings.refusals.split_off(before.refusals) {
+            let (database, reason) = (name.clone(), refusal.message());
+            self.note(NoteKind::UndeclaredDatabaseUnreadable { database, reason });
+        }
+    }
+
+    fn retain_selected_findings(&mut self, before: &FindingCounts, database: &desired::Database) {
         let desired = self.desired;
         let Some(entry) = desired.selected_entry(database).filter(|_| !desired.only.is_empty())
         else {

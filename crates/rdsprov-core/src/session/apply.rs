@@ -26,7 +26,7 @@ use crate::audit::{
 use crate::config::Config;
 use crate::definitions::Definitions;
 use crate::gate::{Approval, GateError};
-use crate::name::ApplicationName;
+use crate::name::{ApplicationName, DatabaseName};
 use crate::operations::{Locked, PlanRefused, PlannedApply, Provisioner};
 use crate::plan::{Action, Hazard, Plan, RefusalCode, Remainder, SavedPlan, Step};
 use crate::server::{self, LockOptions};
@@ -243,6 +243,7 @@ impl<F: Frontend> Execution<'_, F> {
         let mut planned = run.plan().await?;
         let plan = planned.plan();
         self.show(progress, plan);
+        self.check_confirmed(&planned)?;
         self.recover(progress, plan).await?;
         let whole = plan.digest.clone();
         if let Some(saved) = &saved {
@@ -342,6 +343,23 @@ impl<F: Frontend> Execution<'_, F> {
         if !applications.is_empty() {
             self.frontend.on_notice(&Notice::Adopted { applications });
         }
+    }
+
+    /// Refuses the name of an existing database that a plan does not drop.
+    fn check_confirmed(&self, planned: &PlannedApply<'_>) -> Result<(), Error> {
+        let plan = planned.plan();
+        let drops = |database: &DatabaseName| {
+            let is_drop = |step: &&Step| step.action == Action::DropDatabase;
+            plan.steps().filter(is_drop).any(|step| step.database.as_ref() == Some(database))
+        };
+        for name in &self.options.server.retirement.confirm {
+            let database = DatabaseName::new_unchecked(name.clone());
+            // A refusal says why it is not dropped. After the drop, the same command does nothing.
+            if plan.refusals.is_empty() && planned.has_database(&database) && !drops(&database) {
+                return Err(GateError::ConfirmedNotDropped { database }.into());
+            }
+        }
+        Ok(())
     }
 
     /// Requires the name of each database that a plan drops.

@@ -619,6 +619,7 @@ fn gates() -> [GateError; 8] {
         GateError::InvalidApproval { value: text("yes") },
         GateError::NotEphemeral { environment: environment() },
         GateError::DropUnconfirmed { database: DatabaseName::new_unchecked("shop") },
+        GateError::ConfirmedNotDropped { database: DatabaseName::new_unchecked("shop") },
         GateError::Hazards {
             environment: environment(),
             hazards: [(Hazard::RevokesAccess, 3), (Hazard::ChangesOwner, 1)].into(),
