@@ -185,8 +185,8 @@ fn locked_catalogs_of_undeclared_databases_stop_nothing() {
         }
         fixture.query("ALTER ROLE hr_owner NOCREATEDB");
         let plan = expect(&fixture.run(&definitions, &["plan", "--env", "dev"]), 0);
-        let note = "note[undeclared-database-unreadable]: database d19 is not declared and could not \
-                    be read, so that the plan does not show which privileges remain in it: ";
+        let note = "note[undeclared-database-unreadable]: the plan does not show or end all privileges \
+                    that remain in database d19: it could not be read: ";
         for words in ["Nothing to do", note] {
             assert!(plan.contains(words), "{plan}");
         }
