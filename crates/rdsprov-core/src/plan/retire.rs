@@ -37,7 +37,8 @@ pub(crate) fn with_orphans<'a>(desired: &'a Desired, observed: &Observed) -> Cow
             |role: &RoleName| role != owner && roles.iter().any(|(name, _)| name == role);
         let mut grantees = seen.acl.iter().filter_map(|item| item.grantee.role());
         let is_retirement = desired.torn_down_build.is_none();
-        (is_retirement && (desired.drops_databases.is_some() || grantees.any(is_other))).then_some(application)
+        (is_retirement && (desired.drops_databases.is_some() || grantees.any(is_other)))
+            .then_some(application)
     };
     let recorded = Recorded::new(desired, observed);
     let of_orphan = |name: &DatabaseName, seen: &observed::Database| {

@@ -608,7 +608,7 @@ fn run_examples() -> Vec<Error> {
     errors.into_iter().map(Error::Run).collect()
 }
 
-fn gates() -> [GateError; 8] {
+fn gates() -> [GateError; 9] {
     let environment = || text("staging");
     let digest = || text("sha256:12");
     [
