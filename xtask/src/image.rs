@@ -32,7 +32,7 @@ exec chroot --userspec=65532:65532 --groups= "$root" "$@"
 /// Makes the files of the image in an empty directory.
 fn build(command: &Path, root: &Path) -> Result<(), String> {
     let failed = |error: std::io::Error| format!("{}: {error}", root.display());
-    for directory in ["usr/local/bin", "etc/ssl/certs", "etc/rdsprov", "dev"] {
+    for directory in ["usr/local/bin", "etc/ssl/certs", "definitions", "dev"] {
         fs::create_dir_all(root.join(directory)).map_err(failed)?;
     }
     fs::copy(command, root.join("usr/local/bin/rdsprov")).map_err(failed)?;
@@ -82,10 +82,10 @@ pub fn check(command: &Path) -> Result<(), String> {
     }
     for file in ["rdsprov.toml", "terraform.tfvars"] {
         let from = Path::new("deploy/kubernetes/example").join(file);
-        fs::copy(&from, root.join("etc/rdsprov").join(file))
+        fs::copy(&from, root.join("definitions").join(file))
             .map_err(|error| format!("{}: {error}", from.display()))?;
     }
-    let files = ["--config", "/etc/rdsprov/rdsprov.toml", "-d", "/etc/rdsprov/terraform.tfvars"];
+    let files = ["--config", "/definitions/rdsprov.toml", "-d", "/definitions/terraform.tfvars"];
     let expect = |arguments: &[&str], code: i32, text: &str| -> Result<(), String> {
         let arguments = [arguments, &files].concat();
         eprintln!("$ rdsprov {}", arguments.join(" "));

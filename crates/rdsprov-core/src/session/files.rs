@@ -320,6 +320,29 @@ mod tests {
     use super::*;
     use crate::config::TlsMode;
 
+    /// A mount over its directory would replace the policy that is in the image by the files of a team.
+    #[test]
+    fn no_manifest_mounts_over_the_site_policy() {
+        let deploy = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy");
+        let (mut paths, mut mounts) = (vec![deploy], 0);
+        while let Some(path) = paths.pop() {
+            if path.is_dir() {
+                paths.extend(fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()));
+                continue;
+            }
+            let Ok(text) = fs::read_to_string(&path) else { continue };
+            for (_, target) in text.lines().filter_map(|line| line.split_once("mountPath:")) {
+                let target = target.trim_start().split([',', '}', ' ']).next().unwrap();
+                let target = target.trim_matches('"').trim_end_matches('/');
+                assert!(target.starts_with('/'), "{}: {target}", path.display());
+                let hides = Path::new(MACHINE_POLICY).starts_with(target);
+                assert!(!hides, "{}: {target} hides {MACHINE_POLICY}", path.display());
+                mounts += 1;
+            }
+        }
+        assert!(mounts > 4, "{mounts}");
+    }
+
     #[test]
     fn paths_that_leave_a_directory() {
         let outside = tempfile::tempdir().unwrap();

@@ -34,7 +34,7 @@ spec:
         {{- else }}
         - -d
         {{- end }}
-        - /etc/rdsprov/{{ $name }}
+        - /definitions/{{ $name }}
         {{- end }}
       envFrom:
         - configMapRef: {name: {{ $root.Release.Name }}-environment}
@@ -52,7 +52,7 @@ spec:
       resources: {{- toYaml . | nindent 8 }}
       {{- end }}
       volumeMounts:
-        - {name: definitions, mountPath: /etc/rdsprov, readOnly: true}
+        - {name: definitions, mountPath: /definitions, readOnly: true}
   volumes:
     - name: definitions
       configMap: {name: {{ $root.Release.Name }}-definitions}
