@@ -157,6 +157,7 @@ connection_limit = 50
     let too_long = format!("[defaults]\nsettings = {{ search_path = \"{long}\" }}");
     for (text, says) in [
         ("[defaults]\nschemas = [\"pg_x\"]", "reserved by PostgreSQL"),
+        ("[defaults]\naccess_level = \"none\"", "set it in each entry that it retires"),
         ("[defaults]\nconnection_limit = -2", "-1 (none) or more"),
         ("[defaults]\nusername = \"u\"", "unknown field `username`"),
         ("[defaults]\nsettings = { \"work mem\" = \"1\" }", "not the name of a parameter"),

@@ -131,6 +131,38 @@ fn entry_without_the_definitions_of_the_owner() {
     }
 }
 
+/// An entry with `access_level = "none"`, alone or with a drop of the role: the role of another
+/// application keeps its access.
+#[test]
+fn entry_that_ends_access_without_the_definitions_of_the_owner() {
+    for major in versions() {
+        let fixture = two_teams(major);
+        let state = fixture.catalog_state();
+        let says =
+            "refused[role-of-application] a_old: role shop_owner belongs to application shop";
+        for database in ["shop", "other"] {
+            let attack = format!(
+                r#"a_old = {{ database_name = "{database}", username = "shop_owner", access_level = "none" }}"#
+            );
+            let definitions = fixture.definitions(&declared(&[OTHER, &attack]));
+            let apply = ["apply", "--env", "dev"];
+            let drop = ["retire", "a_old", "--env", "dev", "--drop-role", "--allow", "drops_role"];
+            for arguments in [&apply[..], &drop] {
+                let allowed = [arguments, &["--allow", "revokes_access"]].concat();
+                let output = expect(&fixture.run(&definitions, &allowed), 3);
+                assert!(output.contains(says), "PostgreSQL {major}: {output}");
+                assert_eq!(fixture.catalog_state(), state);
+            }
+        }
+        assert!(logs_in(&fixture, "shop"));
+        // The entry of its own application retires it.
+        let own = SHOP.replace("connection_limit = 50", r#"access_level = "none""#);
+        let definitions = fixture.definitions(&declared(&[OTHER, &own]));
+        expect(&fixture.run(&definitions, &["apply", "--env", "dev"]), 0);
+        assert!(!logs_in(&fixture, "shop"));
+    }
+}
+
 /// An entry under the key of the other team's application, which moves the role to IAM tokens and then
 /// to another secret: each of the two runs needs the hazard.
 #[test]

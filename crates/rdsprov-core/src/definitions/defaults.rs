@@ -19,6 +19,7 @@ use crate::valid_until::ValidUntil;
 #[allow(missing_docs, reason = "the keys of an application, see `Application`")]
 #[non_exhaustive]
 pub struct Defaults {
+    #[serde(deserialize_with = "access_level")]
     pub access_level: Option<AccessLevel>,
     #[serde(deserialize_with = "names")]
     pub schemas: Option<Vec<SchemaName>>,
@@ -82,6 +83,18 @@ where
     let texts = Vec::<String>::deserialize(deserializer)?;
     let names: Result<_, _> = texts.into_iter().map(T::try_from).collect();
     names.map(Some).map_err(serde::de::Error::custom)
+}
+
+/// Reads an access level. `none` would end the access of each application that does not set the key.
+fn access_level<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<AccessLevel>, D::Error> {
+    match AccessLevel::deserialize(deserializer)? {
+        AccessLevel::None => Err(serde::de::Error::custom(
+            "`access_level = \"none\"` is no default: set it in each entry that it retires",
+        )),
+        level => Ok(Some(level)),
+    }
 }
 
 fn connection_limit<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i32>, D::Error> {

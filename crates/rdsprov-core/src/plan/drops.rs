@@ -83,7 +83,8 @@ impl Planner<'_> {
         let mut steps = Vec::new();
         for (name, role) in desired.selected_roles() {
             let Some(seen) = self.observed.roles.get(name) else { continue };
-            let is_managed = desired.manages(seen.marker().as_ref());
+            let is_managed = desired.manages(seen.marker().as_ref())
+                && self.other_application_of_retired(name, role, seen).is_none();
             if desired.drops_roles && role.is_retired() && is_managed {
                 for one in self.clone_of_retired(name).iter().chain([name]) {
                     steps.extend(self.drop_role(one, role, dropped));

@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use super::planner::Planner;
 use super::recorded::Recorded;
 use super::scopes::scope_of_database;
-use super::{Action, ExecuteAs, Hazard, NoteKind, Step, database_marker, sql};
+use super::{Action, ExecuteAs, Hazard, NoteKind, RefusalKind, Step, database_marker, sql};
 use crate::desired::{self, Adoption, Desired};
 use crate::marker::Marker;
 use crate::name::{ApplicationName, DatabaseName, RoleName};
@@ -151,6 +151,11 @@ impl Planner<'_> {
         steps: &mut Vec<Step>,
     ) {
         if self.role_takeover(name, role, seen, Adoption::Refused).is_none() {
+            return;
+        }
+        if let Some(application) = self.other_application_of_retired(name, role, seen) {
+            let kind = RefusalKind::RoleOfApplication { role: name.clone(), application };
+            self.refuse(&role.application, kind);
             return;
         }
         self.lock_out(name, role, seen, steps);

@@ -37,14 +37,32 @@ impl Planner<'_> {
     /// Without an owner entry, an added entry can become the home of a role because of its name or its
     /// keys only.
     fn is_taken_unasked(&self, name: &RoleName, role: &desired::Role, marker: &Marker) -> bool {
-        let declares = |database: &desired::Database| {
-            let entry = database.access.get(name);
-            entry.is_some_and(|entry| entry.application.as_str() == marker.application)
-        };
         self.desired.manages(Some(marker))
             && !role.is_home_chosen
             && marker.application != role.application.as_str()
-            && self.desired.databases.values().any(declares)
+            && self.is_declared_by(name, &marker.application)
+    }
+
+    /// Returns whether an entry of an application declares a role.
+    fn is_declared_by(&self, name: &RoleName, application: &str) -> bool {
+        let declares = |database: &desired::Database| {
+            let entry = database.access.get(name);
+            entry.is_some_and(|entry| entry.application.as_str() == application)
+        };
+        self.desired.databases.values().any(declares)
+    }
+
+    /// Returns the application to which a retired role belongs, if its marker names one that does not
+    /// declare the role here: it may still use the role, and its definitions decide its end.
+    pub(super) fn other_application_of_retired(
+        &self,
+        name: &RoleName,
+        role: &desired::Role,
+        seen: &observed::Role,
+    ) -> Option<String> {
+        let application = seen.marker()?.application;
+        let is_other = application != role.application.as_str();
+        (is_other && !self.is_declared_by(name, &application)).then_some(application)
     }
 
     /// Returns whether the role gets privileges in a selected database whose contents are not known.

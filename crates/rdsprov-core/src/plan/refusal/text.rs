@@ -418,7 +418,9 @@ impl RefusalKind {
                     ],
                 ];
             }
-            Self::RoleOfApplication { .. } => hint!["choose a role that no application uses"],
+            Self::RoleOfApplication { .. } => hint![
+                "choose a role that no application uses; only the application of a role retires it"
+            ],
             Self::MembershipRoleMissing { group, .. } => {
                 hint![format!("remove {group} from `memberships`")]
             }
