@@ -18,7 +18,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::error_code::ErrorCode;
 use crate::hint::Hint;
-use crate::text::{brief, is_hidden};
+use crate::text::{brief, characters, is_shown_as_it_is};
 
 /// The maximum length of a name in bytes: `NAMEDATALEN` of PostgreSQL without the terminating NUL.
 pub const MAX_BYTES: usize = 63;
@@ -225,7 +225,7 @@ pub(crate) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) 
 #[must_use]
 pub fn quote(name: &str) -> String {
     let doubled = name.replace('"', "\"\"");
-    if !name.contains(is_hidden) {
+    if is_shown_as_it_is(name) {
         return format!("\"{doubled}\"");
     }
     let number = |c: char| match u32::from(c) {
@@ -248,7 +248,7 @@ pub fn quote(name: &str) -> String {
 #[must_use]
 pub fn literal(text: &str) -> String {
     let doubled = text.replace('\'', "''");
-    if !text.contains(|c| c == '\\' || is_hidden(c)) {
+    if !text.contains('\\') && is_shown_as_it_is(text) {
         return format!("'{doubled}'");
     }
     let number = |c: char| match u32::from(c) {
@@ -259,11 +259,11 @@ pub fn literal(text: &str) -> String {
     format!("E'{}'", with_numbers(&doubled.replace('\\', "\\\\"), number))
 }
 
-/// Replaces each hidden character.
+/// Replaces each character that no output contains.
 fn with_numbers(text: &str, number: impl Fn(char) -> String) -> String {
     let mut written = String::with_capacity(text.len());
-    for c in text.chars() {
-        if is_hidden(c) { written.push_str(&number(c)) } else { written.push(c) }
+    for (c, is_escaped) in characters(text) {
+        if is_escaped { written.push_str(&number(c)) } else { written.push(c) }
     }
     written
 }

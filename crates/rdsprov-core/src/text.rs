@@ -42,16 +42,41 @@ fn is_blank(c: char) -> bool {
     )
 }
 
+/// Returns each character of a text with whether an output escapes it: it is hidden, or it would complete
+/// the beginning of a command of a CI system.
+///
+/// GitHub executes `##[command]` anywhere in a line of a log, and Azure Pipelines `##vso[command]`.
+pub(crate) fn characters(text: &str) -> impl Iterator<Item = (char, bool)> {
+    let is_command = |text: &str| {
+        text.starts_with('[')
+            || text.get(..4).is_some_and(|begin| begin.eq_ignore_ascii_case("vso["))
+    };
+    text.char_indices().map(move |(at, c)| {
+        let completes = c == '#' && text[..at].ends_with('#') && is_command(&text[at + 1..]);
+        (c, completes || is_hidden(c))
+    })
+}
+
+/// Returns whether an output shows a text as it is: nothing in it is escaped.
+pub(crate) fn is_shown_as_it_is(text: &str) -> bool {
+    characters(text).all(|(_, is_escaped)| !is_escaped)
+}
+
 /// Escapes control characters and those that change the direction of a text: a line break, a
-/// terminal sequence or a reversed word in a name must not look like part of the output.
+/// terminal sequence or a reversed word in a name must not look like part of the output. Also breaks the
+/// commands that CI systems execute when a log contains them.
 ///
 /// This is the only escaping of text for people. Everything that is not written by the program goes
 /// through it: names, comments, settings, messages of servers, contents and names of files.
 #[must_use]
 pub fn visible(text: &str) -> String {
     let mut visible = String::with_capacity(text.len());
-    for c in text.chars() {
-        if is_hidden(c) { visible.extend(c.escape_default()) } else { visible.push(c) }
+    for (c, is_escaped) in characters(text) {
+        match c {
+            '#' if is_escaped => visible.extend(c.escape_unicode()),
+            _ if is_escaped => visible.extend(c.escape_default()),
+            _ => visible.push(c),
+        }
     }
     visible
 }
@@ -74,13 +99,13 @@ pub fn visible_lines(text: &str) -> String {
 /// Escapes the characters of a JSON text that [`visible`] escapes and that JSON allows in strings.
 #[must_use]
 pub fn visible_json(json: String) -> String {
-    let is_raw = |c: char| is_hidden(c) && !matches!(c, '\n' | '\r' | '\t');
-    if !json.contains(is_raw) {
+    let is_layout = |c: char| matches!(c, '\n' | '\r' | '\t');
+    if characters(&json).all(|(c, is_escaped)| !is_escaped || is_layout(c)) {
         return json;
     }
     let mut text = String::with_capacity(json.len());
-    for c in json.chars() {
-        if is_raw(c) {
+    for (c, is_escaped) in characters(&json) {
+        if is_escaped && !is_layout(c) {
             for unit in c.encode_utf16(&mut [0; 2]) {
                 text.push_str(&format!("\\u{unit:04x}"));
             }
@@ -264,6 +289,30 @@ mod tests {
         assert!(json.lines().all(|line| !line.contains(is_hidden)), "{json}");
         assert!(json.contains("\\u202e") && json.contains("\\udb40\\udc41"), "{json}");
         assert_eq!(serde_json::from_str::<[String; 1]>(&json).unwrap(), [hostile]);
+    }
+
+    /// Wherever such a text is in a log, the CI system would execute a command.
+    #[test]
+    fn no_text_is_a_command_of_a_ci_system() {
+        for (text, shown) in [
+            ("a ##[command]b", "a #\\u{23}[command]b"),
+            ("###[error]", "##\\u{23}[error]"),
+            ("x##vso[task.setvariable]", "x#\\u{23}vso[task.setvariable]"),
+            ("##VSO[", "#\\u{23}VSO["),
+            ("## [a] #[b] ##vs ##", "## [a] #[b] ##vs ##"),
+        ] {
+            assert_eq!(visible(text), shown);
+            assert_eq!(visible(shown), shown);
+            assert_eq!(visible_lines(&format!("a\n{text}")), format!("a\n{shown}"));
+            let json = pretty_json(&[text]).unwrap();
+            assert!(json.lines().all(is_shown_as_it_is), "{json}");
+            assert_eq!(serde_json::from_str::<[String; 1]>(&json).unwrap(), [text]);
+            assert!(
+                is_shown_as_it_is(&escaped(text)) && is_shown_as_it_is(&spreadsheet_cell(text))
+            );
+            let sql = [crate::name::quote(text), crate::name::literal(text)];
+            assert!(sql.iter().all(|sql| is_shown_as_it_is(sql)), "{sql:?}");
+        }
     }
 
     /// With such a character, two secrets or roles look the same.

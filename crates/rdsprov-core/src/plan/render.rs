@@ -16,7 +16,7 @@ use crate::hint::{Hint, Neutral, Operation, Opt, Part, Wording};
 use crate::name::{ApplicationName, DatabaseName, literal};
 use crate::policy::{ApprovalPolicy, Policy};
 use crate::secret_id::SecretId;
-use crate::text::{is_hidden, pretty_json, visible};
+use crate::text::{characters, is_shown_as_it_is, pretty_json, visible};
 
 impl Scope {
     pub(super) fn title(&self) -> String {
@@ -367,17 +367,20 @@ fn stop(message: &str) -> String {
 fn connect(database: &DatabaseName) -> String {
     let value = database.as_str().replace('\\', r"\\").replace('\'', r"\'");
     let value = format!("dbname='{value}'");
-    let argument = if value.contains(is_hidden) {
-        // Between single quotes, psql reads the bytes of hidden characters as octal numbers.
-        let mut quoted = value.replace('\\', r"\\").replace('\'', "''");
-        for hidden in value.chars().filter(|c| is_hidden(*c)).collect::<BTreeSet<_>>() {
-            let bytes = hidden.to_string().into_bytes();
-            let octal: String = bytes.iter().map(|byte| format!("\\{byte:03o}")).collect();
-            quoted = quoted.replace(hidden, &octal);
-        }
-        format!("'{quoted}'")
-    } else {
+    let argument = if is_shown_as_it_is(&value) {
         format!("\"{}\"", value.replace('"', "\"\""))
+    } else {
+        // Between single quotes, psql reads bytes that no output contains as octal numbers.
+        let octal = |c: char| -> String {
+            c.to_string().bytes().map(|byte| format!("\\{byte:03o}")).collect()
+        };
+        let quoted = characters(&value).map(|(c, is_escaped)| match c {
+            _ if is_escaped => octal(c),
+            '\\' => r"\\".to_owned(),
+            '\'' => "''".to_owned(),
+            _ => c.to_string(),
+        });
+        format!("'{}'", quoted.collect::<String>())
     };
     format!("\\connect -reuse-previous=on {argument}\n")
 }
