@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use rdsprov_core::text::{visible_json, visible_lines};
+use rdsprov_core::text::{visible, visible_json};
 
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::Targets;
@@ -21,7 +21,8 @@ const QUIET: &str = "aws_config=error,aws_config::web_identity_token=off";
 /// the connection pool of its HTTP client, which contain addresses with their passwords.
 const WITHOUT_REQUESTS: &str = "aws=info,hyper_util::client::legacy::pool=info";
 
-/// Writes events to stderr without hidden characters: an event can contain the text of a server.
+/// Writes events to stderr without hidden characters: an event can contain the text of a server. Each event is
+/// one line, so that no text in it looks like another event.
 struct Escaped {
     format: LogFormat,
 }
@@ -31,7 +32,7 @@ impl Write for Escaped {
     fn write(&mut self, event: &[u8]) -> io::Result<usize> {
         let text = String::from_utf8_lossy(event).into_owned();
         let text = match self.format {
-            LogFormat::Text => visible_lines(&text),
+            LogFormat::Text => visible(text.trim_end_matches('\n')) + "\n",
             LogFormat::Json => visible_json(text),
         };
         let mut written = Ok(());

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use pyo3::prelude::*;
 use pyo3::types::PyModule;
+use rdsprov_core::text::visible;
 use tracing::field::{Field, Visit};
 use tracing::level_filters::LevelFilter;
 use tracing::{Event, Level, Metadata, Subscriber};
@@ -88,7 +89,9 @@ impl<S: Subscriber> Layer<S> for ToLogging {
             format!("{LOGGER}.{}", metadata.target().replace("::", "."))
         };
         let logged = Python::attach(|py| {
-            logger(py, &name)?.call_method1("log", (level, "%s", text.message + &text.fields))?;
+            // An event can contain the text of a server.
+            let text = visible(&(text.message + &text.fields));
+            logger(py, &name)?.call_method1("log", (level, "%s", text))?;
             Ok(())
         });
         // A handler that raises ends the call: it may be a KeyboardInterrupt.

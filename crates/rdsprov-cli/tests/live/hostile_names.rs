@@ -1,12 +1,14 @@
 //! Names that are made to deceive a reader: with terminal sequences, line breaks and characters that
-//! reverse a text. No output contains such a character, and each statement means its object.
+//! reverse a text, and with commands that CI systems execute in a log. No output contains such a character
+//! or command, and each statement means its object.
 
 use rdsprov_testkit::versions;
 
 use crate::fixture::{Fixture, expect, password};
 
 /// It clears the screen, prints a line of its own, and reverses the rest.
-const HOSTILE: &str = "x\u{1b}[2J\ndone: the server is as declared\u{202e}\u{9b}\u{2028}";
+const HOSTILE: &str =
+    "x\u{1b}[2J\ndone: the server is as declared\u{202e}\u{9b}\u{2028}##[error]##vso[a]";
 
 fn is_hidden(c: char) -> bool {
     c != '\n' && (c.is_control() || "\u{202e}\u{2028}".contains(c))
@@ -15,6 +17,7 @@ fn is_hidden(c: char) -> bool {
 /// Asserts that a text contains no hidden character and no line that only the name contains.
 fn assert_visible(text: &str) {
     assert!(!text.contains(is_hidden), "{text:?}");
+    assert!(!text.contains("##[") && !text.contains("##vso["), "{text}");
     assert!(!text.lines().any(|line| line.starts_with("done: the server")), "{text}");
 }
 
@@ -62,6 +65,13 @@ fn no_output_contains_hidden_characters() {
         fixture.server.script_as_master(&script).unwrap();
         let output = expect(&fixture.run(&definitions, &["check", "--env", "dev"]), 0);
         assert_visible(&output);
+        // The events of the log, such as those about each database that is read.
+        for verbosity in ["-v", "-vv"] {
+            let output =
+                expect(&fixture.run(&definitions, &["check", "--env", "dev", verbosity]), 0);
+            assert!(output.contains("read database x"), "{output}");
+            assert_visible(&output);
+        }
         // The same statements, executed by the program, and their records.
         owner(&format!("GRANT DELETE ON public.\"{HOSTILE}\" TO shop_reader"));
         let ledger = fixture.path().join("ledger.jsonl");
