@@ -87,6 +87,25 @@ pub fn is_predefined(role: &RoleName) -> bool {
     ["pg_", "rds_"].iter().any(|prefix| role.as_str().starts_with(prefix))
 }
 
+/// The roles that Amazon RDS creates and whose names an administrator could give to roles of its own where they
+/// do not exist. None of them can log in.
+const OF_RDS: [&str; 7] = [
+    "rds_superuser",
+    "rds_iam",
+    "rds_ad",
+    "rds_password",
+    "rds_replication",
+    "rds_extension",
+    "rds_reserved",
+];
+
+/// Returns whether an existing role is one that PostgreSQL or Amazon RDS has created, and not one that only
+/// has such a name: PostgreSQL reserves `pg_`, and each role with `CREATEROLE` can create `rds_helper`.
+#[must_use]
+pub fn is_of_server(role: &RoleName, login: bool) -> bool {
+    role.as_str().starts_with("pg_") || !login && OF_RDS.contains(&role.as_str())
+}
+
 /// Returns whether the members of a predefined role control the server.
 #[must_use]
 pub fn controls_server(role: &RoleName) -> bool {

@@ -191,3 +191,32 @@ fn configuration_decides_what_access_is() {
     configure("deny");
     assert!(run(&["check"], 64).contains("rdsprov.toml is not valid"));
 }
+
+/// Each role with `CREATEROLE` can create a role whose name begins as those of Amazon RDS do.
+#[test]
+fn names_like_those_of_rds_hide_no_access() {
+    for major in versions() {
+        let (fixture, definitions) = fixture(major);
+        fixture.query("CREATE ROLE provisioner LOGIN CREATEROLE");
+        fixture.query(
+            "SET ROLE provisioner; CREATE ROLE rds_helper LOGIN; CREATE ROLE rds_group; RESET ROLE",
+        );
+        fixture.query_in(
+            "shop",
+            "GRANT CONNECT ON DATABASE shop TO rds_helper, rds_group, rds_replication;
+             GRANT SELECT ON orders TO rds_helper, rds_group, rds_replication",
+        );
+        let run = |arguments: &[&str], code| {
+            let words = [arguments, &["--env", "dev"]].concat();
+            expect(&fixture.run(&definitions, &words), code)
+        };
+        let text = run(&["check", "--strict"], 2);
+        let access = run(&["access"], 0);
+        for role in ["rds_helper", "rds_group"] {
+            assert!(findings(&text).iter().any(|line| line.contains(role)), "{major}: {text}");
+            let is_line = |line: &str| line.trim_start().starts_with(role);
+            assert!(access.lines().any(is_line), "{role}: {access}");
+        }
+        assert!(!findings(&text).iter().any(|line| line.contains("rds_replication")), "{text}");
+    }
+}

@@ -24,7 +24,7 @@ use crate::marker::Marker;
 use crate::name::{ApplicationName, DatabaseName, RoleName, SchemaName};
 use crate::observed::{Grantee, Observed, RDS_SUPERUSER};
 use crate::plan::{Recorded, has_believed_marker};
-use crate::predefined_role::is_predefined;
+use crate::predefined_role::is_of_server;
 use crate::privilege::{AccessLevel, ObjectKind, Privilege};
 use crate::text::pretty_json;
 
@@ -305,7 +305,7 @@ impl AccessReport {
             group.as_str() == RDS_SUPERUSER || *group == self.origin.administrator
         };
         role.status == RoleStatus::Administrator
-            || is_predefined(name)
+            || is_of_server(name, role.access.login)
             || role.access.inherits.iter().chain(&role.access.may_become).any(is_powerful)
     }
 

@@ -13,7 +13,7 @@ use crate::desired;
 use crate::name::{ApplicationName, DatabaseName, RoleName};
 use crate::observed::{self, Grantee, Membership, RDS_SUPERUSER};
 use crate::policy::UndeclaredAccess;
-use crate::predefined_role::is_predefined;
+use crate::predefined_role::is_of_server;
 use crate::privilege::{ObjectKind, Privilege, Privileges};
 use crate::probe::{MembershipRevocation, RevocationScope};
 
@@ -109,7 +109,7 @@ impl<'a> Planner<'a> {
     fn is_known(&self, role: &RoleName, seen: &observed::Role) -> bool {
         self.desired.roles.contains_key(role)
             || self.is_clone(role)
-            || is_predefined(role)
+            || is_of_server(role, seen.login)
             || self.desired.manages(seen.marker().as_ref())
             || self.is_powerful(role)
             || self.authority.roles_of(role).iter().any(|group| self.is_powerful(group))
