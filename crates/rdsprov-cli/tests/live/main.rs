@@ -29,6 +29,7 @@ mod first_use;
 mod fixture;
 mod fleet;
 mod foreign_role;
+mod github;
 mod guardrails;
 mod guides;
 mod handed_over_attacks;
