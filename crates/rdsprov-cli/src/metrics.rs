@@ -217,6 +217,18 @@ mod tests {
                 assert!(text.contains(&format!("\n{metric}{{")), "{metric}");
             }
         }
+        // A difference without a step, a job without any success, and no job at all have an alert.
+        for expression in [
+            r#"expr: rdsprov_run_status{command="check", status="pending"} == 1"#,
+            "expr: rdsprov_run_timestamp_seconds unless rdsprov_last_success_timestamp_seconds",
+            "expr: absent(rdsprov_run_timestamp_seconds)",
+        ] {
+            assert!(alerts.lines().any(|line| line.trim() == expression), "{expression}");
+        }
+        let pending = Metrics::of_check(None, None, Exit::Pending);
+        let text_of_pending = pending.text(Duration::from_secs(100), second, None).unwrap();
+        assert!(text_of_pending.contains(r#",status="pending"} 1"#), "{text_of_pending}");
+        assert!(!text_of_pending.contains(LAST_SUCCESS), "{text_of_pending}");
         metrics.is_success = false;
         let text = metrics.text(Duration::from_secs(200), second, last_success(&text, "")).unwrap();
         assert_eq!(last_success(&text, ""), Some(100.0), "{text}");

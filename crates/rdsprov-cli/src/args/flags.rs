@@ -15,7 +15,7 @@ use rdsprov_core::secret_id::Stage;
 use rdsprov_core::session::Secrets;
 
 use super::headings::{APPROVAL, CONNECTION, DEFINITIONS, EXECUTION, OUTPUT, RECORDS, SECRETS};
-use super::values::{HAZARDS, MODES, PASSWORD_CHECKS, STAGES, TLS_MODES, closed_set};
+use super::values::{HAZARDS, MODES, PASSWORD_CHECKS, STAGES, TLS_MODES, closed_set, metrics_file};
 
 #[derive(Debug, Args)]
 pub struct CommonArgs {
@@ -304,7 +304,13 @@ pub struct MetricsArgs {
     ///
     /// For the textfile collector of the node exporter: the name ends in `.prom`, and each job has a file
     /// of its own. Every user can read the file.
-    #[arg(long, env = "RDSPROV_METRICS_FILE", value_name = "FILE", help_heading = RECORDS)]
+    #[arg(
+        long,
+        env = "RDSPROV_METRICS_FILE",
+        value_name = "FILE",
+        value_parser = metrics_file,
+        help_heading = RECORDS
+    )]
     pub metrics_file: Option<PathBuf>,
 }
 

@@ -58,7 +58,7 @@ pub(super) fn check(command: &Command, matches: &ArgMatches) -> Result<(), clap:
     }
     let Some(subcommand) = command.find_subcommand(name) else { return Ok(()) };
     let options = OF_AN_INSTANCE.map(|(option, key)| (option.name().replace('-', "_"), key));
-    let others = ["plan", "fail_on"].map(|id| (id.to_owned(), None));
+    let others = ["plan", "fail_on", "metrics_file"].map(|id| (id.to_owned(), None));
     for (id, key) in options.into_iter().chain(others) {
         let Some(argument) = subcommand.get_arguments().find(|one| one.get_id() == id.as_str())
         else {
@@ -116,6 +116,8 @@ mod tests {
         assert!(host.ends_with("\n\nUsage: rdsprov apply --fleet <FILE> [OPTIONS]\n"), "{host}");
         assert_eq!(with(&["--env", "dev"]), None);
         assert!(with(&["--adopt", "x"]).unwrap().contains("for this instance alone"));
+        let metrics = with(&["--metrics-file", "a.prom"]).unwrap();
+        assert!(metrics.contains("--metrics-file cannot be used with --fleet"), "{metrics}");
         assert!(error(&["rdsprov", "apply", "x.plan", "--fleet", "f"]).unwrap().contains("<PLAN>"));
         assert_eq!(error(&["rdsprov", "apply", "--host", "h"]), None);
     }

@@ -1,5 +1,6 @@
 //! The values of flags that accept one of a closed set, each with its help text.
 
+use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
@@ -91,6 +92,13 @@ where
     PossibleValuesParser::new(listed)
         // clap has compared the text with the list, so that this error is a bug of the list.
         .try_map(|name| name.parse().map_err(|_| format!("`{name}` cannot be parsed")))
+}
+
+/// Reads the name of a file for metrics: the node exporter reads no file with another ending.
+pub(super) fn metrics_file(value: &str) -> Result<PathBuf, String> {
+    let path = PathBuf::from(value);
+    let is_read = path.extension().is_some_and(|extension| extension == "prom");
+    if is_read { Ok(path) } else { Err("its name must end in `.prom`".to_owned()) }
 }
 
 #[cfg(test)]

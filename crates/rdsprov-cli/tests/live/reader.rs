@@ -195,6 +195,12 @@ fn metrics_tell_drift_and_the_last_success() {
         let text = run(&["check"], 2);
         assert_eq!(value(&text, "rdsprov_pending_steps{"), 1.0, "{text}");
         assert_eq!(value(&text, success), before, "{text}");
+        // The node exporter would not read the file.
+        let other = fixture.path().join("dev.txt");
+        let command =
+            dev(&fixture, &definitions, &["check"]).arg("--metrics-file").arg(&other).output();
+        let text = expect(&command.unwrap(), 64);
+        assert!(text.contains("its name must end in `.prom`") && !other.exists(), "{text}");
         // Without a plan, the drift is not known.
         let text = run(&["check", "--port", "1", "--connect-timeout", "1"], 1);
         assert!(!text.contains("rdsprov_pending_steps"), "{text}");
