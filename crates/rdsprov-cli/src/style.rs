@@ -7,6 +7,7 @@ use std::io;
 use anstream::stream::RawStream;
 use anstream::{AutoStream, ColorChoice};
 use anstyle::{AnsiColor, Style};
+use unicode_width::UnicodeWidthStr as _;
 
 use crate::args::ColorWhen;
 
@@ -68,7 +69,7 @@ fn style(line: &str) -> Style {
     }
 }
 
-/// Breaks a line between words, so that each part has at most `width` characters unless a word is longer.
+/// Breaks a line between words, so that each part has at most `width` columns unless a word is longer.
 /// Each part after the first has a deeper indentation.
 fn wrapped(line: &str, width: usize) -> Vec<String> {
     let indentation = line.chars().take_while(|c| *c == ' ').count();
@@ -78,7 +79,7 @@ fn wrapped(line: &str, width: usize) -> Vec<String> {
     let mut length = indentation;
     let mut is_first = true;
     for word in text.split_inclusive(' ') {
-        let visible = word.trim_end_matches(' ').chars().count();
+        let visible = word.trim_end_matches(' ').width();
         if length + visible > width && !is_first {
             parts.push(part.trim_end().to_owned());
             part = " ".repeat(indentation + 4);
@@ -88,7 +89,7 @@ fn wrapped(line: &str, width: usize) -> Vec<String> {
             }
         }
         part.push_str(word);
-        length += word.chars().count();
+        length += word.width();
         is_first = false;
     }
     parts.push(part.trim_end().to_owned());
@@ -108,6 +109,8 @@ mod tests {
             ["  + grant SELECT on table", "      orders to shop_reader", "      [adopts]"]
         );
         assert_eq!(wrapped("", 30), [""]);
+        // Each of these characters takes two columns.
+        assert_eq!(wrapped("数据 数据 数据", 10), ["数据 数据", "    数据"]);
         let word = "u".repeat(50);
         assert_eq!(wrapped(&format!("a {word} b"), 30), ["a", &format!("    {word}"), "    b"]);
     }

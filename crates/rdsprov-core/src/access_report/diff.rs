@@ -189,10 +189,14 @@ impl AccessDiff {
     }
 
     fn compare_superusers(&mut self, before: &AccessReport, after: &AccessReport) {
-        for role in after.superusers.iter().filter(|one| !before.superusers.contains(one)) {
+        let names = |report: &AccessReport| -> BTreeSet<RoleName> {
+            report.superusers.iter().cloned().collect()
+        };
+        let (before, after) = (names(before), names(after));
+        for role in after.difference(&before) {
             self.add(None, Some(role.as_str()), ChangeKind::SuperuserAdded);
         }
-        for role in before.superusers.iter().filter(|one| !after.superusers.contains(one)) {
+        for role in before.difference(&after) {
             self.add(None, Some(role.as_str()), ChangeKind::SuperuserRemoved);
         }
     }
