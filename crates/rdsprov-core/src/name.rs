@@ -449,6 +449,13 @@ mod tests {
     use super::*;
 
     #[test]
+    fn sql_contains_no_command_of_a_ci_system() {
+        assert_eq!(quote("a##[b"), r#"U&"a#\0023[b""#);
+        assert_eq!(literal("##vso[b"), r"E'#\u0023vso[b'");
+        assert_eq!((quote("a# [b"), literal("## [b")), ("\"a# [b\"".into(), "'## [b'".into()));
+    }
+
+    #[test]
     fn deserialization_checks_names() {
         let role = |text: &str| serde_json::from_value::<RoleName>(text.into());
         // In a database with the encoding LATIN1, `ä` has one byte.
