@@ -143,6 +143,52 @@ fn csv_form_has_a_line_for_each_privilege_and_no_formula() {
     }
 }
 
+/// The number of objects stays the same, and the more valuable one takes the place of the other.
+#[test]
+fn privilege_on_another_object_is_a_change() {
+    for major in versions() {
+        let (fixture, definitions) = fixture(major);
+        fixture.query("CREATE ROLE temp LOGIN");
+        let owner = |sql: &str| {
+            fixture.server.sql_as("shop_owner", &password("shop"), "shop", sql).unwrap();
+        };
+        owner(
+            "CREATE TABLE harmless (id int, a int); CREATE TABLE payroll (id int, a int);
+             CREATE TABLE other (id int, a int);
+             CREATE FUNCTION f(int) RETURNS int LANGUAGE sql AS 'SELECT 1';
+             CREATE FUNCTION f(text) RETURNS int LANGUAGE sql AS 'SELECT 1';
+             REVOKE EXECUTE ON FUNCTION f(int), f(text) FROM PUBLIC;
+             GRANT USAGE ON SCHEMA public TO temp; GRANT SELECT ON harmless TO temp;
+             GRANT UPDATE (a) ON harmless TO temp; GRANT EXECUTE ON FUNCTION f(int) TO temp",
+        );
+        let old = access(&fixture, &definitions, &["--format", "json"], 0);
+        let path = fixture.path().join("old.json");
+        std::fs::write(&path, &old).unwrap();
+        // Another role with a privilege divides the objects otherwise.
+        owner(
+            "GRANT SELECT, INSERT ON harmless TO shop_owner; GRANT DELETE ON other TO shop_owner",
+        );
+        access(&fixture, &definitions, &["--diff", "old.json"], 0);
+        owner(
+            "REVOKE ALL ON harmless FROM temp; REVOKE UPDATE (a) ON harmless FROM temp;
+             GRANT SELECT ON payroll TO temp; GRANT UPDATE (a) ON payroll TO temp;
+             REVOKE EXECUTE ON FUNCTION f(int) FROM temp; GRANT EXECUTE ON FUNCTION f(text) TO temp",
+        );
+        let text = access(&fixture, &definitions, &["--diff", "old.json"], 2);
+        for line in [
+            "  ~ temp: SELECT on 1 tables in schema public, before on other ones",
+            "  ~ temp: UPDATE on some columns of 1 tables in schema public, before on other ones",
+            "  ~ temp: EXECUTE on 1 routines in schema public, before on other ones",
+        ] {
+            assert!(text.lines().any(|one| one == line), "PostgreSQL {major}: {line}\n{text}");
+        }
+        assert!(text.contains("\n3 changes of access."), "{text}");
+        // A report of an older version contains numbers only.
+        std::fs::write(&path, old.replace("\"digest\"", "\"unknown\"")).unwrap();
+        access(&fixture, &definitions, &["--diff", "old.json"], 0);
+    }
+}
+
 #[test]
 fn changes_since_an_older_report_are_printed() {
     for major in versions() {

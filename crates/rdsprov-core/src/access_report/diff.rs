@@ -1,7 +1,7 @@
 //! What changed between two access reports.
 //!
-//! The number of objects on which a role has a privilege is compared only if it is not all of them, so that a
-//! new table is not a change for roles that may read all tables.
+//! The number and the names of objects on which a role has a privilege are compared only if it is not all of
+//! them, so that a new table is not a change for roles that may read all tables.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -9,7 +9,7 @@ use std::fmt::Write as _;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::{AccessReport, DatabaseReport, ReportOrigin, RoleReport, RoleStatus};
+use super::{AccessReport, DatabaseReport, ObjectAccess, ReportOrigin, RoleReport, RoleStatus};
 use crate::name::{DatabaseName, RoleName, SchemaName};
 use crate::observed::Grantee;
 use crate::privilege::{ObjectKind, Privilege};
@@ -17,6 +17,9 @@ use crate::text::{pretty_json, visible, word};
 
 /// The value of `format_version` in the JSON form.
 pub const DIFF_FORMAT_VERSION: u32 = 1;
+
+/// The number of digests of names.
+const DIGESTS: u128 = 1 << 120;
 
 /// On which objects of one kind in a schema a role has a privilege.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, JsonSchema)]
@@ -28,6 +31,10 @@ pub struct Extent {
     pub objects: u64,
     /// The number of objects on some columns of which the role has the privilege.
     pub on_columns: u64,
+    /// The digests of the names of both; `None` if they are not known.
+    #[serde(skip)]
+    #[schemars(skip)]
+    digests: Option<[u128; 2]>,
 }
 
 /// How a role gets access otherwise than by its own privileges.
@@ -100,6 +107,8 @@ pub enum ChangeKind {
         before: Option<Extent>,
         /// Where the role has it; `null` if it has it nowhere.
         after: Option<Extent>,
+        /// Whether these are as many objects as before, but not the same ones.
+        other_objects: bool,
     },
     /// A role became a superuser, which has all privileges.
     SuperuserAdded,
@@ -284,11 +293,18 @@ impl AccessDiff {
         let places: BTreeSet<&Place> = old.keys().chain(new.keys()).collect();
         for place in places {
             let (before, after) = (old.get(place).copied(), new.get(place).copied());
-            if before != after {
+            let other_objects = before.zip(after).is_some_and(|(old, new)| old.is_elsewhere(new));
+            let numbers = |extent: Option<Extent>| extent.map(Extent::numbers);
+            if other_objects || numbers(before) != numbers(after) {
                 let (schema, kind, privilege) = place.clone();
-                let changed =
-                    ChangeKind::PrivilegeChanged { schema, kind, privilege, before, after };
-                kinds.push(changed);
+                kinds.push(ChangeKind::PrivilegeChanged {
+                    schema,
+                    kind,
+                    privilege,
+                    before,
+                    after,
+                    other_objects,
+                });
             }
         }
         for kind in kinds {
@@ -389,7 +405,14 @@ impl AccessChange {
                 let name = word(name);
                 (if *held { '+' } else { '-' }, of_role(format!("{way} {name}")))
             }
-            ChangeKind::PrivilegeChanged { schema, kind, privilege, before, after } => {
+            ChangeKind::PrivilegeChanged {
+                schema,
+                kind,
+                privilege,
+                before,
+                after,
+                other_objects,
+            } => {
                 let place = place(schema.as_ref(), *kind);
                 match (before, after) {
                     (None, Some(after)) => {
@@ -402,6 +425,10 @@ impl AccessChange {
                         let words =
                             |extent: &Option<Extent>| extent.unwrap_or_default().words(*kind);
                         let (before, after) = (words(before), words(after));
+                        let before = match other_objects {
+                            true => "other ones".to_owned(),
+                            false => before,
+                        };
                         let words = format!("{privilege} on {after}{place}, before on {before}");
                         ('~', of_role(words))
                     }
@@ -425,6 +452,29 @@ fn place(schema: Option<&SchemaName>, kind: Option<ObjectKind>) -> String {
 }
 
 impl Extent {
+    /// Returns what is compared of reports that do not contain digests.
+    fn numbers(self) -> (bool, u64, u64) {
+        (self.all, self.objects, self.on_columns)
+    }
+
+    /// Returns whether these are as many objects as others, but not the same ones.
+    fn is_elsewhere(self, other: Self) -> bool {
+        self.numbers() == other.numbers()
+            && self.digests.zip(other.digests).is_some_and(|(one, other)| one != other)
+    }
+
+    /// Adds objects. The privilege concerns whole objects, or columns of them.
+    fn add(&mut self, objects: &ObjectAccess, on_columns: bool) {
+        let number = if on_columns { &mut self.on_columns } else { &mut self.objects };
+        *number += objects.count;
+        let digest = objects.digest.as_deref().and_then(|digest| digest.parse::<u128>().ok());
+        self.digests = self.digests.zip(digest).map(|(mut digests, digest)| {
+            let sum = &mut digests[usize::from(on_columns)];
+            *sum = sum.wrapping_add(digest) % DIGESTS;
+            digests
+        });
+    }
+
     /// Returns the number of objects in words: `all `, `3 `, `some columns of 2 `.
     fn words(self, kind: Option<ObjectKind>) -> String {
         match (kind, self) {
@@ -442,6 +492,7 @@ impl Extent {
 /// Returns where a role has each privilege.
 fn extents((database, role): (&DatabaseReport, &RoleReport)) -> BTreeMap<Place, Extent> {
     let whole = Extent { all: true, ..Extent::default() };
+    let nowhere = Extent { digests: Some([0; 2]), ..Extent::default() };
     let mut extents: BTreeMap<Place, Extent> = BTreeMap::new();
     for privilege in &role.access.database {
         extents.insert((None, None, *privilege), whole);
@@ -454,10 +505,10 @@ fn extents((database, role): (&DatabaseReport, &RoleReport)) -> BTreeMap<Place, 
             let place =
                 |privilege: &Privilege| (Some(name.clone()), Some(objects.kind), *privilege);
             for privilege in &objects.privileges {
-                extents.entry(place(privilege)).or_default().objects += objects.count;
+                extents.entry(place(privilege)).or_insert(nowhere).add(objects, false);
             }
             for privilege in &objects.on_columns {
-                extents.entry(place(privilege)).or_default().on_columns += objects.count;
+                extents.entry(place(privilege)).or_insert(nowhere).add(objects, true);
             }
         }
         for ((schema, kind, _), extent) in &mut extents {

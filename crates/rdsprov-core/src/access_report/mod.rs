@@ -46,6 +46,10 @@ pub struct ObjectAccess {
     pub on_columns: Vec<Privilege>,
     /// The number of these objects.
     pub count: u64,
+    /// The sum of the hashes of their names, modulo 2^120; `null` in a report of an older version. Two reports
+    /// with other objects have other digests.
+    #[serde(default)]
+    pub digest: Option<String>,
     /// Where these privileges come from, on at least one object of this kind in the schema.
     #[serde(default)]
     pub through: Vec<Source>,

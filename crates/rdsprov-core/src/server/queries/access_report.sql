@@ -10,14 +10,21 @@ WITH RECURSIVE user_schema AS (
 ), columns AS (
   SELECT attrelid, array_agg(DISTINCT attacl::text) AS acls
   FROM pg_attribute WHERE attacl IS NOT NULL AND NOT attisdropped GROUP BY attrelid
-), object AS (
-  SELECT n.nspname, CASE c.relkind WHEN 'S' THEN 'sequence' ELSE 'table' END AS kind, min(c.oid) AS sample,
-    count(*) AS count, c.relowner AS owner, c.relacl::text AS acl, a.acls
+), named AS (
+  SELECT n.nspname, CASE c.relkind WHEN 'S' THEN 'sequence' ELSE 'table' END AS kind, c.oid, c.relowner AS owner,
+    c.relacl::text AS acl, a.acls, c.relname::text AS name
   FROM pg_class c JOIN user_schema n ON n.oid = c.relnamespace LEFT JOIN columns a ON a.attrelid = c.oid
-  WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S') GROUP BY 1, 2, c.relowner, c.relacl::text, a.acls
+  WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S')
   UNION ALL
-  SELECT n.nspname, 'routine', min(p.oid), count(*), p.proowner, p.proacl::text, NULL
-  FROM pg_proc p JOIN user_schema n ON n.oid = p.pronamespace GROUP BY 1, p.proowner, p.proacl::text
+  SELECT n.nspname, 'routine', p.oid, p.proowner, p.proacl::text, NULL,
+    format('%s(%s)', p.proname, oidvectortypes(p.proargtypes))
+  FROM pg_proc p JOIN user_schema n ON n.oid = p.pronamespace
+), object AS (
+  -- The digest of several names is the sum of 120 bits of each hash: it does not depend on their groups.
+  SELECT nspname, kind, min(oid) AS sample, count(*) AS count, owner, acl, acls,
+    sum(('x' || left(hash, 15))::bit(60)::bigint * 1152921504606846976::numeric
+      + ('x' || substr(hash, 16, 15))::bit(60)::bigint) AS digest
+  FROM named, encode(sha256(convert_to(name, getdatabaseencoding())), 'hex') h(hash) GROUP BY 1, 2, owner, acl, acls
 ), privilege AS MATERIALIZED (
   SELECT * FROM (VALUES
     ('table', 1, 'SELECT', 0), ('table', 2, 'INSERT', 0), ('table', 3, 'UPDATE', 0), ('table', 4, 'DELETE', 0),
@@ -88,7 +95,7 @@ WITH RECURSIVE user_schema AS (
   SELECT r.oid, r.rolname, r.rolcanlogin FROM pg_roles r
   WHERE r.oid IN (SELECT role FROM reach WHERE reached IN (SELECT oid FROM privileged_role) UNION SELECT role FROM power)
 ), checked AS (
-  SELECT s.oid AS role, o.nspname, o.kind, o.sample, o.count,
+  SELECT s.oid AS role, o.nspname, o.kind, o.sample, o.count, o.digest,
     array_agg(p.name ORDER BY p.number) FILTER (WHERE
       CASE o.kind WHEN 'table' THEN has_table_privilege(s.oid, o.sample, p.name)
         WHEN 'sequence' THEN has_sequence_privilege(s.oid, o.sample, p.name)
@@ -98,10 +105,10 @@ WITH RECURSIVE user_schema AS (
         THEN has_any_column_privilege(s.oid, o.sample, p.name) AND NOT has_table_privilege(s.oid, o.sample, p.name)
         ELSE false END) AS on_columns
   FROM subject s CROSS JOIN object o JOIN privilege p ON p.kind = o.kind
-  GROUP BY s.oid, o.nspname, o.kind, o.sample, o.count
+  GROUP BY s.oid, o.nspname, o.kind, o.sample, o.count, o.digest
 ), role_objects AS (
   SELECT role, nspname, kind, coalesce(privileges, '{}') AS privileges, coalesce(on_columns, '{}') AS on_columns,
-    sum(count) AS count
+    sum(count) AS count, mod(sum(digest), 1329227995784915872903807060280344576)::text AS digest
   FROM checked WHERE privileges IS NOT NULL OR on_columns IS NOT NULL GROUP BY 1, 2, 3, 4, 5
 ), by_schema AS (
   -- Not joined, but collected by role and name: the time is linear in the number of schemas.
@@ -114,7 +121,8 @@ WITH RECURSIVE user_schema AS (
     FROM subject s CROSS JOIN user_schema n
     UNION ALL
     SELECT h.role, h.nspname, NULL, NULL, json_agg(json_build_object(
-      'kind', h.kind, 'privileges', h.privileges, 'on_columns', h.on_columns, 'count', h.count)
+      'kind', h.kind, 'privileges', h.privileges, 'on_columns', h.on_columns, 'count', h.count,
+      'digest', h.digest)
       ORDER BY array_position(ARRAY['table', 'sequence', 'routine'], h.kind), h.privileges DESC, h.on_columns)
     FROM role_objects h GROUP BY 1, 2) part
   GROUP BY role, nspname
