@@ -65,13 +65,6 @@ fn no_output_contains_hidden_characters() {
         fixture.server.script_as_master(&script).unwrap();
         let output = expect(&fixture.run(&definitions, &["check", "--env", "dev"]), 0);
         assert_visible(&output);
-        // The events of the log, such as those about each database that is read.
-        for verbosity in ["-v", "-vv"] {
-            let output =
-                expect(&fixture.run(&definitions, &["check", "--env", "dev", verbosity]), 0);
-            assert!(output.contains("read database x"), "{output}");
-            assert_visible(&output);
-        }
         // The same statements, executed by the program, and their records.
         owner(&format!("GRANT DELETE ON public.\"{HOSTILE}\" TO shop_reader"));
         let ledger = fixture.path().join("ledger.jsonl");
@@ -83,6 +76,20 @@ fn no_output_contains_hidden_characters() {
             let mut program = fixture.program();
             let output = program.arg("audit").args(command).output().unwrap();
             assert_visible(&expect(&output, 0));
+        }
+        // The events of the log about each database that is read: those of the owner, without those of its
+        // plugins.
+        let definitions = fixture.definitions(
+            r#"application_databases = {
+                shop = { database_name = "shop", username = "shop_owner" }
+            }"#,
+        );
+        for more in [&["-v"][..], &["-vv"], &["-v", "--log-format", "json"]] {
+            let arguments = [&["access", "--env", "dev"], more].concat();
+            // The administrator may not connect to it.
+            let output = expect(&fixture.run(&definitions, &arguments), 1);
+            assert!(output.contains("read database x"), "{output}");
+            assert_visible(&output);
         }
     }
 }
