@@ -126,7 +126,7 @@ def test_selected_applications(workspace: Workspace) -> None:
     assert "only for application shop" in str(owner)
     assert rdsprov.apply(pickle.loads(pickle.dumps(owner))).converged
     assert rdsprov.check(definitions(), only=["shop"], **options)
-    assert rdsprov.check(definitions(), only=["shop"], fail_on=["orphaned"], **options)
+    assert rdsprov.check(definitions(), only=["shop"], fail_on=["orphaned", "undeclared"], **options)
     with pytest.raises(rdsprov.UsageError, match="unknown finding"):
         rdsprov.check(definitions(), only=["shop"], fail_on=["orphan"], **options)  # type: ignore[list-item]
     with pytest.raises(rdsprov.PlanRefused, match="goldenpath/dev/reports/postgres"):

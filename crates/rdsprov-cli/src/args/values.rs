@@ -57,8 +57,10 @@ pub(super) const HAZARDS: [Described; 18] = [
     ("degrades_blue_green", "The green environment of a deployment does not get the change"),
 ];
 
-pub(super) const FINDINGS: [Described; 1] =
-    [("orphaned", "A managed role or database is not declared any more")];
+pub(super) const FINDINGS: [Described; 2] = [
+    ("orphaned", "A managed role or database is not declared any more"),
+    ("undeclared", "An undeclared role has access, or a declared role an undeclared database"),
+];
 
 pub(super) const GRAPH_FORMATS: [Described; 2] =
     [("mermaid", "Mermaid, which GitHub and GitLab draw"), ("dot", "DOT, which Graphviz draws")];

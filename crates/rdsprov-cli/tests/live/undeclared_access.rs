@@ -68,6 +68,7 @@ fn roles_with_access_are_reported_until_the_statements_are_executed() {
         };
         assert_eq!(findings(&run(&["plan"], 0)), Vec::<&str>::new());
         run(&["check", "--strict"], 0);
+        run(&["check", "--fail-on", "undeclared"], 0);
         add_roles(&fixture, major);
         // PUBLIC may not connect after the plan, so that it gives no role access.
         fixture.query("GRANT CONNECT ON DATABASE wiki TO PUBLIC");
@@ -98,6 +99,7 @@ fn roles_with_access_are_reported_until_the_statements_are_executed() {
         }
         assert_eq!(found.len(), 7, "PostgreSQL {major}: {text}");
         assert!(run(&["check", "--strict"], 2).contains("undeclared-access"));
+        run(&["check", "--fail-on", "orphaned,undeclared"], 2);
         let json = run(&["plan", "--format", "json"], 0);
         assert_eq!(json.matches(r#""code": "undeclared-access""#).count(), 7, "{json}");
         // Each note names the statements that end it.

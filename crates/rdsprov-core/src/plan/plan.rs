@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::basis::Basis;
-use super::{Hazard, Note, Origin, Refusal, Step, Transaction, note, refusal};
+use super::{Hazard, Note, NoteCode, Origin, Refusal, Step, Transaction, note, refusal};
 use crate::digest::sha256_json;
 use crate::name::{ApplicationName, DatabaseName, RoleName};
 use crate::named_enum::named_enum;
@@ -67,6 +67,9 @@ named_enum! {
     "kebab-case" pub enum Finding {
         /// A managed role or database is not declared any more.
         Orphaned,
+        /// A role that is not declared has access to a declared database, or a declared role has a database
+        /// that is not declared.
+        Undeclared,
     }
 }
 
@@ -215,6 +218,10 @@ impl Plan {
     fn has_finding(&self, finding: Finding) -> bool {
         match finding {
             Finding::Orphaned => !self.orphaned.is_empty(),
+            Finding::Undeclared => {
+                let is_access = |note: &Note| note.code() == NoteCode::UndeclaredAccess;
+                self.undeclared.iter().any(|one| !one.closed) || self.notes.iter().any(is_access)
+            }
         }
     }
 

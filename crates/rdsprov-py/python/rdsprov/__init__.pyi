@@ -951,7 +951,7 @@ def check(
     only: Iterable[str] = (),
     strict: bool = False,
     config: _Path | None = None,
-    fail_on: Iterable[Literal["orphaned"]] = (),
+    fail_on: Iterable[Literal["orphaned", "undeclared"]] = (),
     cancellation: Cancellation | None = None,
     timeout: float | None = None,
     on_event: Callable[[Event], object] | None = None,
@@ -1326,7 +1326,7 @@ class _PlanOptions(_SelectionOptions, total=False):
 
 class _CheckOptions(_SelectionOptions, total=False):
     strict: bool
-    fail_on: Iterable[Literal["orphaned"]]
+    fail_on: Iterable[Literal["orphaned", "undeclared"]]
 
 class _PreflightOptions(_SelectionOptions, total=False):
     audit_output: _Path | None

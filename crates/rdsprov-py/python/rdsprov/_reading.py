@@ -206,7 +206,8 @@ def check(definitions, **options):
 
     - ``strict``: access of a role that the definitions do not declare (the note ``undeclared-access``) is a difference.
     - ``fail_on``: findings on which the result is also ``False``. ``"orphaned"``: a managed role or database is not
-      declared any more.
+      declared any more. ``"undeclared"``: a role that is not declared has access to a declared database, or a declared role
+      has a database that is not declared.
 
     The other options and the exceptions are those of ``plan``.
     Also raises ``PlanRefused`` if the plan has refusals.
