@@ -181,8 +181,12 @@ fn orphans_are_retired_by_name() {
         assert_eq!(fixture.admin_grants(), "0");
         run(&fixture, "check", &left, &[], 0);
         run(&fixture, "check", &left, &["--fail-on", "orphaned"], 2);
-        let declared = [SHOP, HR_ENDED, REPORTS_ENDED];
         let allow = ["--allow", "changes_secret,changes_application"];
+        // Only the application in the marker of a role retires it.
+        let output = run(&fixture, "apply", &[SHOP, HR_ENDED, REPORTS_ENDED], &allow, 3);
+        assert!(output.contains("refused[role-of-application] shop_reports: "), "{output}");
+        let reports_ended = hr_reports().replace("\"reader\"", "\"none\"");
+        let declared = [SHOP, HR_ENDED, &reports_ended];
         run(&fixture, "apply", &declared, &allow, 0);
         run(&fixture, "check", &declared, &["--fail-on", "orphaned"], 0);
     }
