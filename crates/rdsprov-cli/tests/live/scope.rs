@@ -278,11 +278,12 @@ fn retire_drops_databases_of_its_scope_only() {
             "--without-backup",
             "--confirm",
             "crm_invoices",
-            "--confirm",
-            "invoices",
             "--allow",
             "drops_database,drops_role,revokes_access",
         ];
+        let both = [drop.as_slice(), &["--confirm", "invoices"]].concat();
+        let text = run(&crm, &both, 3);
+        assert!(text.contains("the plan does not drop database invoices"), "{text}");
         run(&crm, &drop, 0);
         let left = "SELECT string_agg(datname, ' ' ORDER BY datname) FROM pg_database
              WHERE datname LIKE '%invoices'";
