@@ -195,7 +195,7 @@ fn panics_print_no_password() {
         let test = "panics_print_no_password";
         let printed = expect(&run_embedding(&fixture, test, "no place", &[]), 0);
         assert!(
-            printed.contains("tokio_postgres::simple_query executing statement batch"),
+            printed.contains("tokio_postgres::simple_query executing simple query"),
             "{printed}"
         );
         assert_no_secret_kept(&fixture);

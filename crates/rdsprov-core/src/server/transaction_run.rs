@@ -10,7 +10,7 @@ use std::ops::{ControlFlow, Range};
 use std::time::{Duration, Instant};
 
 use futures_util::TryStreamExt as _;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use tokio_postgres::SimpleQueryMessage;
 use tokio_postgres::error::SqlState;
 
@@ -33,6 +33,9 @@ use crate::text::without_middle;
 /// How long a run that was stopped waits for the end of a statement whose effect would not be known
 /// otherwise.
 const STOP_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// How long the server has time to end a transaction before its statement is cancelled again.
+const CANCELLED_AGAIN: Duration = Duration::from_secs(1);
 
 /// Without its session, the run has no lock any more, and another run can change the same database.
 const LOCK_LOST: &str =
@@ -304,9 +307,20 @@ impl<'r, 'p> TransactionRun<'r, 'p> {
 
     /// Cancels the current statement, and ends the transaction.
     async fn stopped(&self, number: usize) -> TransactionFailure {
-        self.execution.admin.cancel(self.session).await;
-        // The server executes `ROLLBACK` after the cancelled statement has ended.
-        self.session.roll_back().await;
+        let cancel = || self.execution.admin.cancel(self.session);
+        cancel().await;
+        let again = async {
+            loop {
+                sleep(CANCELLED_AGAIN).await;
+                cancel().await;
+            }
+        };
+        // The server executes `ROLLBACK` after the cancelled statement has ended. A request that arrives
+        // between two statements cancels none.
+        tokio::select! {
+            () = self.session.roll_back() => {}
+            () = again => {}
+        }
         stopped_at(self.step_at(number), &self.statement(number).redacted())
     }
 

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::declared::{Application, Declared, Level};
+use crate::declared::{Application, Declared, Level, UNMANAGED};
 use crate::initial_state::ADMINISTRATOR;
 use crate::snapshot::{
     Acl, CatalogObject, Contents, Database, DefaultsOf, Item, Name, ObjectClass, Snapshot,
@@ -328,6 +328,8 @@ impl<'a> Rules<'a> {
     /// Returns the expected default privileges, given those before the run.
     fn expected_defaults(&self, of: &DefaultsOf, before: &Acl) -> Expected {
         let of_creator = self.creators().contains(of.creator.as_str());
+        // Each role that can connect can create default privileges: a plan reports them only.
+        let of_outsider = UNMANAGED.contains(&of.creator.as_str()) && !of_creator;
         let class = match of.kind.as_str() {
             "r" => Some(ObjectClass::Table),
             "S" => Some(ObjectClass::Sequence),
@@ -339,7 +341,9 @@ impl<'a> Rules<'a> {
         for item in before {
             let goes = match &item.0 {
                 None => of_creator && covered && matches!(of.kind.as_str(), "r" | "S" | "n" | "L"),
-                Some(grantee) => *grantee != of.creator && self.is_declared_non_owner(grantee),
+                Some(grantee) => {
+                    !of_outsider && *grantee != of.creator && self.is_declared_non_owner(grantee)
+                }
             };
             if !goes {
                 expected.required.insert(item.clone());

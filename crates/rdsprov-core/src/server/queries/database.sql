@@ -104,7 +104,8 @@
   SELECT o.owner, o.classid, o.objid FROM (
     SELECT classid, objid, owner, namespace FROM object
     UNION ALL SELECT 'pg_largeobject'::regclass, oid, lomowner, NULL FROM pg_largeobject_metadata) o
-  WHERE o.owner <> (SELECT datdba FROM pg_database WHERE datname = current_database())
+  -- Not those of the roles of the system (before 16384): a superuser as the administrator owns all its objects.
+  WHERE o.owner >= 16384 AND o.owner <> (SELECT datdba FROM pg_database WHERE datname = current_database())
     AND (o.owner IN (SELECT oid FROM concerned)
       OR o.owner = (SELECT oid FROM pg_roles WHERE rolname = current_user)
         AND o.classid NOT IN ('pg_extension'::regclass, 'pg_namespace'::regclass)

@@ -332,7 +332,17 @@ impl Observer<'_> {
             (Some(_), Kind::Relation(_) | Kind::Type(_)) => false,
             (Some(schema), _) => !may_create(schema),
         };
-        owned.iter().filter(needs_superuser).map(|one| self.role(one.owner)).collect()
+        // The owner, if the administrator would get its objects.
+        let of_owner = self.objects.iter().filter(|one| {
+            let wrapper = || self.objects.iter().find(|other| Some(other.oid) == one.part_of);
+            one.kind == Kind::ForeignServer
+                && one.owner == self.owner
+                && wrapper().is_some_and(|wrapper| {
+                    !session.has_privilege(session.user, wrapper, "USAGE")
+                })
+        });
+        let owned = owned.iter().filter(needs_superuser).copied();
+        owned.chain(of_owner).map(|one| self.role(one.owner)).collect()
     }
 
     fn undeclared_grantees(
@@ -350,7 +360,6 @@ impl Observer<'_> {
                 for role in [item.grantee, item.grantor] {
                     let counts = role != PUBLIC
                         && role != object.owner
-                        && !self.is_pinned(role)
                         && !self.concerned.contains(&role)
                         && !self.administrators.contains(&role);
                     if counts {
