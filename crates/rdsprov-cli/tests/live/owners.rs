@@ -142,7 +142,7 @@ fn removed_and_forged_markers() {
             let found = expect(&fixture.run(&definitions, &CHECK), 2);
             assert!(found.contains("alter database shop: marker "), "{found}");
             expect(&fixture.run(&definitions, &["apply", "--env", "dev"]), 0);
-            let is_marker = |line: &str| line.contains("name=\"shop\"]");
+            let is_marker = |line: &str| line.contains("name=\"shop\"");
             let restored = comment(&fixture, "shop");
             assert_eq!(restored.lines().filter(|line| is_marker(line)).count(), 1, "{restored}");
             assert!(marked.contains("environment=dev") && restored.contains("environment=dev"));

@@ -325,6 +325,11 @@ fn what_the_administrator_may_not_do() {
         let adopting = fixture.path().join("adopting.tfvars").display().to_string();
         std::fs::write(&adopting, &adopted).unwrap();
         fixture.query("CREATE ROLE shop_owner LOGIN");
+        if major >= 16 {
+            let option =
+                "GRANT shop_owner TO platform_admin WITH ADMIN TRUE, INHERIT FALSE, SET FALSE";
+            fixture.query(option);
+        }
         // It is not managed.
         let report = Report::of(&mut preflight(&fixture, &definitions, &[]), 3);
         report.expect("refused", &["changes (shop): role shop_owner exists", "[role-not-managed]"]);

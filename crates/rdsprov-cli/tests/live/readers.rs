@@ -99,6 +99,11 @@ fn reader_executes_no_probe() {
             "ALTER ROLE platform_admin NOCREATEROLE NOCREATEDB;
              CREATE ROLE shop_owner LOGIN; ALTER ROLE platform_admin SET work_mem = '5MB'",
         );
+        if major >= 16 {
+            cluster.fixture.query(
+                "GRANT shop_owner TO platform_admin WITH ADMIN TRUE, INHERIT FALSE, SET FALSE",
+            );
+        }
         cluster.follow();
         let definitions =
             DEFINITIONS.replace(r#""shop_owner", "#, r#""shop_owner", adopt = true, "#);

@@ -160,8 +160,8 @@ impl<'r, 'p> TransactionRun<'r, 'p> {
         for flight in flights(self.script, one_by_one) {
             match self.script[flight.start] {
                 Line::Before(_) if created => {}
-                _ if flight.len() == 1 => self.execute_line(flight.start).await?,
-                _ => self.execute_flight(flight).await?,
+                _ if flight.len() == 1 => Box::pin(self.execute_line(flight.start)).await?,
+                _ => Box::pin(self.execute_flight(flight)).await?,
             }
         }
         Ok(())
@@ -264,7 +264,7 @@ impl<'r, 'p> TransactionRun<'r, 'p> {
                 biased;
                 result = value => result,
                 () = stopped(self.execution.options.stop.clone()) => {
-                    return Err(self.stopped(number).await);
+                    return Err(Box::pin(self.stopped(number)).await);
                 }
             };
             self.ended(number, started);
@@ -370,7 +370,7 @@ impl<'r, 'p> TransactionRun<'r, 'p> {
                     Ok(_) => failure,
                 });
             }
-            (None, _) => return Err(self.stopped(number).await),
+            (None, _) => return Err(Box::pin(self.stopped(number)).await),
         };
         self.ended(number, started);
         match result {

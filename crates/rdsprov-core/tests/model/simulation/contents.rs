@@ -337,9 +337,8 @@ impl Observer<'_> {
             let wrapper = || self.objects.iter().find(|other| Some(other.oid) == one.part_of);
             one.kind == Kind::ForeignServer
                 && one.owner == self.owner
-                && wrapper().is_some_and(|wrapper| {
-                    !session.has_privilege(session.user, wrapper, "USAGE")
-                })
+                && wrapper()
+                    .is_some_and(|wrapper| !session.has_privilege(session.user, wrapper, "USAGE"))
         });
         let owned = owned.iter().filter(needs_superuser).copied();
         owned.chain(of_owner).map(|one| self.role(one.owner)).collect()

@@ -242,7 +242,13 @@ impl Session<'_> {
             let is_usual = |one: &super::catalog::Membership| {
                 role.name == "pg_monitor" && default_members.contains(&catalog.role_name(one.role))
             };
-            if role.name.starts_with("pg_") && own.iter().all(is_usual) {
+            // Of pg_monitor, the usual memberships concern its members.
+            let concerns_members = role.name == "pg_monitor"
+                && catalog
+                    .memberships
+                    .iter()
+                    .any(|one| one.role == oid && !author.contains(&one.member));
+            if role.name.starts_with("pg_") && own.iter().all(is_usual) && !concerns_members {
                 continue;
             }
             let controls = |one: &&super::catalog::Membership| {
