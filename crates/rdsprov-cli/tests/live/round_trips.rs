@@ -22,9 +22,9 @@ fn definitions(fixture: &Fixture, databases: usize) -> String {
     fixture.definitions(&format!("application_databases = {{\n{entries}}}"))
 }
 
-/// Counts a run on a server that is 20 ms away, so that the machine has time to send each flight.
+/// Counts a run on a server that is 80 ms away, so that the machine has time to send each flight.
 fn count(fixture: &Fixture, definitions: &str, arguments: &[&str]) -> Count {
-    let relay = DelayRelay::start(&fixture.server, Duration::from_millis(20)).unwrap();
+    let relay = DelayRelay::start(&fixture.server, Duration::from_millis(80)).unwrap();
     let address = format!("127.0.0.1:{}", relay.port());
     let arguments = [arguments, &["--env", "dev", "--connect-to", &address]].concat();
     expect(&fixture.run(definitions, &arguments), 0);
@@ -47,7 +47,7 @@ fn each_database_costs_few_flights() {
         let (few, more) = (measured(FEW), measured(MORE));
         let of_one = |few: usize, more: usize| (more - few).div_ceil(MORE - FEW);
         for (run, few, more, connections, flights) in
-            [("fresh", few.0, more.0, 2, 20), ("no change", few.1, more.1, 2, 15)]
+            [("fresh", few.0, more.0, 2, 25), ("no change", few.1, more.1, 2, 20)]
         {
             let (of_connections, of_flights) =
                 (of_one(few.connections, more.connections), of_one(few.flights, more.flights));

@@ -71,12 +71,21 @@ pub(super) fn listed<'a>(applications: impl IntoIterator<Item = &'a ApplicationN
     applications.into_iter().map(ApplicationName::as_str).collect::<Vec<_>>().join(", ")
 }
 
+fn one_refused(refusal: &Refusal) -> String {
+    format!("refused[{}] {}: {}", refusal.code(), refusal.application, refusal.message())
+}
+
+/// Names all refusals, for a record.
+pub(super) fn all_refused(refusals: &[Refusal]) -> String {
+    refusals.iter().map(one_refused).collect::<Vec<_>>().join("; ")
+}
+
 /// Names the first refusal, and counts the others by their codes: the plan contains all of them.
 pub(super) fn refused(refusals: &[Refusal]) -> String {
     let Some((first, others)) = refusals.split_first() else {
         return "the plan is refused".to_owned();
     };
-    let first = format!("refused[{}] {}: {}", first.code(), first.application, first.message());
+    let first = one_refused(first);
     if others.is_empty() {
         return first;
     }

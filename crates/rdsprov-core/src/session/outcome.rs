@@ -3,6 +3,7 @@
 use super::cancellation::Cancellation;
 use super::error::{Error, Kind};
 use super::frontend::Frontend;
+use super::left_out_reasons::all_refused;
 use super::notice::Notice;
 use super::record_files::ConfiguredFiles;
 use super::records::Records;
@@ -28,7 +29,12 @@ pub(super) fn outcome_event(
             };
             // The record of the failed step contains the message already.
             let already_recorded = matches!(error, Error::Statement(_));
-            recorder.outcome(status, &error.to_string(), error.failure_codes(), already_recorded)
+            // The error names one refusal, because the plan above it contains all. The record does not.
+            let message = match error {
+                Error::Refused(refusals) => all_refused(refusals),
+                _ => error.to_string(),
+            };
+            recorder.outcome(status, &message, error.failure_codes(), already_recorded)
         }
     }
 }
