@@ -79,6 +79,10 @@ pub enum GateError {
     ConfirmedNotDropped {
         /// The name of the database.
         database: DatabaseName,
+        /// The databases that the plan drops, and that were not confirmed.
+        unconfirmed: Vec<DatabaseName>,
+        /// Whether the run is a teardown, which drops what its build has created.
+        is_teardown: bool,
     },
     /// The plan contains hazards that were not allowed by name.
     #[error(
@@ -154,11 +158,9 @@ impl GateError {
             Self::DropUnconfirmed { database } => {
                 hint!["review the plan, then add ", (Opt::Confirm, database)]
             }
-            Self::ConfirmedNotDropped { .. } => hint![
-                "check which role owns the database, and which applications use it, then add ",
-                Opt::DropDatabase,
-                ", or remove the confirmation"
-            ],
+            Self::ConfirmedNotDropped { database, unconfirmed, is_teardown } => {
+                return hints_about_confirmation(database, unconfirmed, *is_teardown);
+            }
             Self::Hazards { hazards, .. } => {
                 let allow =
                     hazards.keys().flat_map(|hazard| [" ".into(), (Opt::Allow, hazard).into()]);
@@ -168,6 +170,31 @@ impl GateError {
             }
         }]
     }
+}
+
+/// Returns what to do about the confirmation of a database that a plan does not drop.
+fn hints_about_confirmation(
+    database: &DatabaseName,
+    unconfirmed: &[DatabaseName],
+    is_teardown: bool,
+) -> Vec<Hint> {
+    let mut hints = vec![if is_teardown {
+        hint![format!(
+            "check which build created database {database}, then name that build, or remove the confirmation"
+        )]
+    } else {
+        hint![
+            "check which role owns the database, and which applications use it, then add ",
+            Opt::DropDatabase,
+            ", or remove the confirmation"
+        ]
+    }];
+    if !unconfirmed.is_empty() {
+        let options = unconfirmed.iter().flat_map(|one| [" ".into(), (Opt::Confirm, one).into()]);
+        let begin = Part::from("to confirm what the plan drops, add");
+        hints.push(std::iter::once(begin).chain(options).collect());
+    }
+    hints
 }
 
 /// An approval, as a caller gives it.

@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::groups::{Detail, Kind};
+use super::pending::WHY_PENDING;
 use super::words::selected_words;
 use super::{Action, Plan};
 
@@ -106,10 +107,10 @@ impl Plan {
             0 if !self.pending.is_empty() => {
                 let only = if only.is_empty() { only } else { format!(" for {only}") };
                 let changes = match self.pending.len() {
-                    1 => "1 change is pending, because it takes access away".to_owned(),
-                    some => format!("{some} changes are pending, because they take access away"),
+                    1 => "1 change is pending".to_owned(),
+                    some => format!("{some} changes are pending"),
                 };
-                format!("Nothing to do{only}: {changes}.")
+                format!("Nothing to do{only}: {changes}, {WHY_PENDING}.")
             }
             0 if let Some(build) = &self.origin.torn_down_build => {
                 format!("Nothing to do: no role or database that build {build} created is left.")

@@ -102,7 +102,9 @@ impl Planner<'_> {
         else {
             return Vec::new();
         };
-        let application = desired.selected_entry(entry).unwrap_or(&entry.application);
+        let of_owner = Some(&entry.application).filter(|one| desired.is_selected(one));
+        let application =
+            of_owner.or_else(|| desired.selected_entry(entry)).unwrap_or(&entry.application);
         if let Some(reason) = self.use_of_database(name, entry) {
             let kind = RefusalKind::DatabaseNotDroppable { database: name.clone(), reason };
             self.refuse(application, kind);

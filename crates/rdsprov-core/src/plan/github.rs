@@ -3,15 +3,17 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
+use super::groups::Detail;
 use super::refusal::by_hint;
-use super::render::line;
+use super::render::{change_lines, line};
 use super::{Hazard, Plan, Refusal};
 use crate::hint::Wording;
 use crate::text::visible;
 
 impl Plan {
     /// Returns workflow commands that annotate a run: an error for the refusals of each hint, a warning for each
-    /// hazard, a notice for each other note, and the last line of the plan. GitHub shows ten of each kind.
+    /// hazard, a notice for each other note
+    /// and for the pending changes of each application, and the last line of the plan. GitHub shows ten of each kind.
     #[must_use]
     pub fn to_github_worded(&self, wording: &dyn Wording) -> String {
         let mut text = String::new();
@@ -28,6 +30,12 @@ impl Plan {
         }
         for note in &self.notes {
             annotate(&mut text, "notice", &format!("note[{}]", note.code()), &[note.message()]);
+        }
+        for group in self.pending_groups() {
+            let changes = group.changes.iter();
+            let mut lines = vec![group.title()];
+            lines.extend(changes.flat_map(|one| change_lines(one, Detail::Brief)));
+            annotate(&mut text, "notice", "pending", &lines);
         }
         annotate(&mut text, "notice", "rdsprov", &[self.closing()]);
         text

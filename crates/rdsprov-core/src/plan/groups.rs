@@ -259,12 +259,27 @@ impl Plan {
         let creates = |step: &&Step| step.action == Action::CreateDatabase;
         let new_databases: BTreeSet<&DatabaseName> =
             self.steps().filter(creates).filter_map(|step| step.database.as_ref()).collect();
-        let mut groups: BTreeMap<&ApplicationName, Group<'_>> = BTreeMap::new();
         let steps = self.transactions.iter().flat_map(|transaction| {
             // The statement before a transaction belongs to its first step.
             let before = transaction.before.as_ref();
             transaction.steps.iter().zip(std::iter::once(before).chain(std::iter::repeat(None)))
         });
+        self.grouped(steps, &new_databases, detail)
+    }
+
+    /// Returns the pending changes by application, each step in a line of its own.
+    pub(super) fn pending_groups(&self) -> Vec<Group<'_>> {
+        let steps = self.pending.iter().map(|step| (step, None));
+        self.grouped(steps, &BTreeSet::new(), Detail::Brief)
+    }
+
+    fn grouped<'a>(
+        &'a self,
+        steps: impl Iterator<Item = (&'a Step, Option<&'a Statement>)>,
+        new_databases: &BTreeSet<&'a DatabaseName>,
+        detail: Detail,
+    ) -> Vec<Group<'a>> {
+        let mut groups: BTreeMap<&ApplicationName, Group<'a>> = BTreeMap::new();
         for (step, before) in steps {
             let application = &step.application;
             let group = groups.entry(application).or_insert_with(|| {
@@ -272,7 +287,7 @@ impl Plan {
                 Group { application, planned, changes: Vec::new() }
             });
             match detail {
-                Detail::Brief => group.add(step, &new_databases),
+                Detail::Brief => group.add(step, new_databases),
                 Detail::Full => {
                     let words = step.words();
                     group.changes.push(Change { before, ..Change::new(step, words) });

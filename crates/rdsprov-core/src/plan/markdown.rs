@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use super::Plan;
 use super::groups::{Change, Detail};
 use super::refusal::by_hint;
-use super::render::{change_lines, line};
+use super::render::change_lines;
 use crate::hint::Wording;
 use crate::text::escaped;
 
@@ -16,6 +16,17 @@ fn signed_lines(change: &Change<'_>, detail: Detail) -> Vec<String> {
         lines[0] = format!("!{rest}");
     }
     lines
+}
+
+/// Writes the changes of an application below a title, in a `diff` block.
+fn write_group(text: &mut String, title: &str, changes: &[Change<'_>], detail: Detail) {
+    let lines: Vec<String> =
+        changes.iter().flat_map(|change| signed_lines(change, detail)).collect();
+    // A name can contain backticks.
+    let longest = lines.iter().flat_map(|line| runs_of_backticks(line)).max();
+    let fence = "`".repeat(longest.unwrap_or_default().max(2) + 1);
+    let title = escaped(title);
+    let _ = write!(text, "\n**{title}**\n\n{fence}diff\n{}\n{fence}\n", lines.join("\n"));
 }
 
 impl Plan {
@@ -59,21 +70,14 @@ impl Plan {
             let _ = writeln!(text, "\n- Hint: {}", escaped(&hint.worded(wording)));
         }
         for group in self.groups(detail) {
-            let changes = group.changes.iter();
-            let lines: Vec<String> =
-                changes.flat_map(|change| signed_lines(change, detail)).collect();
-            // A name can contain backticks.
-            let longest = lines.iter().flat_map(|line| runs_of_backticks(line)).max();
-            let fence = "`".repeat(longest.unwrap_or_default().max(2) + 1);
-            let _ = write!(
-                text,
-                "\n**{}**\n\n{fence}diff\n{}\n{fence}\n",
-                escaped(&group.title()),
-                lines.join("\n")
-            );
+            write_group(&mut text, &group.title(), &group.changes, detail);
         }
-        for step in &self.pending {
-            let _ = writeln!(text, "\n- pending: {}", escaped(&line(step)));
+        for group in self.pending_groups() {
+            let title = format!("pending, {}", group.title());
+            write_group(&mut text, &title, &group.changes, Detail::Brief);
+        }
+        if let Some(hint) = self.hint_about_pending() {
+            let _ = writeln!(text, "\n- Hint: {}", escaped(&hint.worded(wording)));
         }
         for orphan in &self.orphaned {
             let (kind, name) = (orphan.kind, escaped(&orphan.name));

@@ -97,8 +97,8 @@ coded_enum! {
         /// A role that is not an administrator has granted a membership, or a part of it, to the role of an
         /// application.
         MembershipByOther { role: RoleName, object: String, group: RoleName, grantor: RoleName },
-        /// An application to retire is not declared, and no marker names it.
-        NothingToRetire { application: ApplicationName },
+        /// An application to retire is not declared, and no marker of the scope names it.
+        NothingToRetire { application: ApplicationName, fact: String },
         /// A teardown leaves a role or database whose marker names the build.
         LeftByTeardown { object: String, reason: String },
         /// The secret of a retired role is not deleted, because something else uses it.
@@ -219,9 +219,7 @@ impl Note {
             NoteKind::UndeclaredAccess { role, means, fix, .. } => {
                 format!("role {role} is not declared and {means}; to end this, {fix}")
             }
-            NoteKind::NothingToRetire { application } => format!(
-                "no role of application {application} is managed, and the definitions do not declare it: there is nothing to retire"
-            ),
+            NoteKind::NothingToRetire { fact, .. } => format!("{fact}: there is nothing to retire"),
             NoteKind::Drift { applications, run } => {
                 let (counted, names) = counted(applications);
                 let definition = match applications.len() {

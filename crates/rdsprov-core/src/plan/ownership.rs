@@ -17,6 +17,7 @@ use crate::observed::{
     self, AclItem, Contents, Grantee, ObjectsOfRole, Obstacle, OwnedObject, OwnershipTransfer,
     Untransferable,
 };
+use crate::predefined_role::is_predefined;
 use crate::privilege::{Privilege, Privileges};
 
 impl Planner<'_> {
@@ -62,6 +63,8 @@ impl Planner<'_> {
             database: name.clone(),
             owner: from.clone(),
             declared: to.clone(),
+            // No entry can have the administrator as its role.
+            can_be_declared: !is_predefined(from) && *from != self.observed.administrator.name,
             can_be_allowed: can_act_as_both,
         };
         let remedy = match self.manual_transfer(name, from, to) {

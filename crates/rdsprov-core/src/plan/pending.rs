@@ -9,8 +9,13 @@
 
 use std::collections::BTreeSet;
 
-use super::{Action, Hazard, Scope, Step, Transaction};
+use super::{Action, Hazard, Plan, Scope, Step, Transaction};
+use crate::hint::{Hint, Operation, Opt, Part};
 use crate::name::{DatabaseName, RoleName};
+
+/// Why a change is pending.
+pub(super) const WHY_PENDING: &str =
+    "because it takes access away, or waits for a change that does";
 
 impl Hazard {
     /// Returns whether a step with the hazard takes access away from a role or from PUBLIC.
@@ -76,6 +81,38 @@ impl<S> Step<S> {
     }
 }
 
+impl Plan {
+    /// Returns how the adoptions that wait for a new owner are made: only the owner of a database writes its
+    /// marker.
+    pub(super) fn hint_about_pending(&self) -> Option<Hint> {
+        let adoptions = self.pending.iter().filter(|step| step.action == Action::Adopt);
+        let waiting: Vec<_> = adoptions
+            .filter_map(|step| Some((step.database.as_ref()?.as_str(), &step.application)))
+            .collect();
+        let (names, applications): (Vec<&str>, BTreeSet<_>) = waiting.into_iter().unzip();
+        let (begin, it) = match names.as_slice() {
+            [] => return None,
+            [name] => (format!("the adoption of database {name} waits for its new owner"), "it"),
+            _ => {
+                let names = names.join(", ");
+                (format!("the adoptions of databases {names} wait for their new owners"), "them")
+            }
+        };
+        let mut parts: Vec<Part> = vec![
+            format!("{begin}; to make {it}, use ").into(),
+            Operation::Apply.into(),
+            " without ".into(),
+            Opt::Additive.into(),
+            ", and with".into(),
+        ];
+        parts.extend(
+            applications.into_iter().flat_map(|one| [" ".into(), (Opt::Adopt, one).into()]),
+        );
+        parts.extend([" ".into(), (Opt::Allow, Hazard::ChangesOwner).into()]);
+        Some(parts.into_iter().collect())
+    }
+}
+
 /// Removes the pending steps from the transactions, and returns them in their order.
 pub(super) fn remove_pending(transactions: &mut Vec<Transaction>) -> Vec<Step> {
     let created: BTreeSet<DatabaseName> = transactions
@@ -124,8 +161,8 @@ pub(super) fn remove_pending(transactions: &mut Vec<Transaction>) -> Vec<Step> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::plan::SecretFindings;
     use crate::plan::test_states::{desired_from, marker, observed_with};
-    use crate::plan::{Plan, SecretFindings};
 
     fn plan(additive: bool, change: impl Fn(&mut crate::observed::Observed)) -> Plan {
         let mut desired = desired_from(

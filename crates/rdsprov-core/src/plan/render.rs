@@ -5,6 +5,7 @@ use std::convert::Infallible;
 use std::fmt::Write as _;
 
 use super::groups::{Change, Detail, Kind};
+use super::pending::WHY_PENDING;
 use super::refusal::by_hint;
 use super::sql::ScriptVariables;
 use super::words;
@@ -113,10 +114,16 @@ impl Plan {
             }
         }
         if !self.pending.is_empty() {
-            let _ = writeln!(text, "\npending: not applied, because it takes access away");
+            let _ = writeln!(text, "\npending: not applied, {WHY_PENDING}");
         }
-        for step in &self.pending {
-            let _ = writeln!(text, "  {}", line(step));
+        for group in self.pending_groups() {
+            let _ = writeln!(text, "  {}", visible(&group.title()));
+            for line in group.changes.iter().flat_map(|one| change_lines(one, Detail::Brief)) {
+                let _ = writeln!(text, "    {line}");
+            }
+        }
+        if let Some(hint) = self.hint_about_pending() {
+            let _ = writeln!(text, "  hint: {}", visible(&hint.worded(wording)));
         }
         self.write_orphans_and_undeclared(&mut text);
         for deferred in &self.deferred {

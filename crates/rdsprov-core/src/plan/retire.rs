@@ -12,7 +12,7 @@ use super::scopes::scope_of_database;
 use super::{Action, ExecuteAs, Hazard, NoteKind, RefusalKind, Step, database_marker, sql};
 use crate::desired::{self, Adoption, Desired};
 use crate::marker::Marker;
-use crate::name::{ApplicationName, DatabaseName, RoleName};
+use crate::name::{ApplicationName, DatabaseName, RoleName, nearest};
 use crate::observed::{self, Observed};
 use crate::rotation_clone::RotationClone;
 
@@ -125,9 +125,48 @@ impl Planner<'_> {
             let has_database =
                 self.desired.databases.values().any(|one| one.application == *application);
             if !has_role && !has_database {
-                self.note(NoteKind::NothingToRetire { application: application.clone() });
+                let (application, fact) =
+                    (application.clone(), self.why_nothing_to_retire(application));
+                self.note(NoteKind::NothingToRetire { application, fact });
             }
         }
+    }
+
+    /// Returns why an application is not retired: another scope manages it, or its name is not known.
+    fn why_nothing_to_retire(&self, application: &ApplicationName) -> String {
+        let (desired, observed) = (self.desired, self.observed);
+        let of_roles = observed.roles.values().filter_map(observed::Role::marker);
+        let of_databases = observed
+            .databases
+            .iter()
+            .filter(|(name, seen)| self.has_believed_marker(name, seen))
+            .filter_map(|(_, seen)| seen.marker());
+        let markers: Vec<Marker> = of_roles
+            .chain(of_databases)
+            .filter(|one| desired.manages(Some(one)))
+            .filter(|one| one.application != ApplicationName::for_delegates().as_str())
+            .collect();
+        let named = |scope: Option<&str>| match scope {
+            Some(scope) => format!("scope {scope}"),
+            None => "no scope".to_owned(),
+        };
+        let other = markers
+            .iter()
+            .find(|one| one.application == application.as_str() && one.scope != desired.scope);
+        if let Some(marker) = other {
+            let (other, own) = (named(marker.scope.as_deref()), named(desired.scope.as_deref()));
+            return format!(
+                "application {application} is managed by definitions with {other}, and these have {own}"
+            );
+        }
+        let of_scope = markers.iter().filter(|one| one.scope == desired.scope);
+        let known = of_scope.map(|one| one.application.as_str());
+        let known = known.chain(desired.applications.iter().map(ApplicationName::as_str));
+        let similar = nearest(application.as_str(), known);
+        let similar = similar.map(|one| format!(" (did you mean {one}?)")).unwrap_or_default();
+        format!(
+            "no role of application {application} is managed, and the definitions do not declare it{similar}"
+        )
     }
 
     /// Returns whether nothing gives access to a database without access entries: it does not exist,

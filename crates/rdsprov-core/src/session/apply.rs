@@ -348,15 +348,24 @@ impl<F: Frontend> Execution<'_, F> {
     /// Refuses the name of an existing database that a plan does not drop.
     fn check_confirmed(&self, planned: &PlannedApply<'_>) -> Result<(), Error> {
         let plan = planned.plan();
-        let drops = |database: &DatabaseName| {
-            let is_drop = |step: &&Step| step.action == Action::DropDatabase;
-            plan.steps().filter(is_drop).any(|step| step.database.as_ref() == Some(database))
-        };
-        for name in &self.options.server.retirement.confirm {
+        let drops = plan.steps().filter(|step| step.action == Action::DropDatabase);
+        let dropped: BTreeSet<&DatabaseName> =
+            drops.filter_map(|step| step.database.as_ref()).collect();
+        let confirmed = &self.options.server.retirement.confirm;
+        for name in confirmed {
             let database = DatabaseName::new_unchecked(name.clone());
             // A refusal says why it is not dropped. After the drop, the same command does nothing.
-            if plan.refusals.is_empty() && planned.has_database(&database) && !drops(&database) {
-                return Err(GateError::ConfirmedNotDropped { database }.into());
+            if plan.refusals.is_empty()
+                && planned.has_database(&database)
+                && !dropped.contains(&database)
+            {
+                let is_confirmed =
+                    |one: &DatabaseName| confirmed.iter().any(|name| name == one.as_str());
+                let unconfirmed = dropped.into_iter().filter(|one| !is_confirmed(one));
+                let unconfirmed = unconfirmed.cloned().collect();
+                let is_teardown = plan.origin.torn_down_build.is_some();
+                let error = GateError::ConfirmedNotDropped { database, unconfirmed, is_teardown };
+                return Err(error.into());
             }
         }
         Ok(())

@@ -619,7 +619,11 @@ fn gates() -> [GateError; 9] {
         GateError::InvalidApproval { value: text("yes") },
         GateError::NotEphemeral { environment: environment() },
         GateError::DropUnconfirmed { database: DatabaseName::new_unchecked("shop") },
-        GateError::ConfirmedNotDropped { database: DatabaseName::new_unchecked("shop") },
+        GateError::ConfirmedNotDropped {
+            database: DatabaseName::new_unchecked("shop"),
+            unconfirmed: vec![DatabaseName::new_unchecked("shop_pr_7")],
+            is_teardown: true,
+        },
         GateError::Hazards {
             environment: environment(),
             hazards: [(Hazard::RevokesAccess, 3), (Hazard::ChangesOwner, 1)].into(),

@@ -42,14 +42,15 @@ pub async fn teardown<F: Frontend>(
     let audit = setup.configured_files();
     let mut options = options.clone();
     let retirement = retirement.of_build(options.server.build_id.as_deref());
-    let checked = retirement.and_then(|retirement| {
+    let checked = retirement.map(|retirement| {
         options.server.retirement = retirement;
         options.server.retirement.check_backup()
     });
     let setup = || {
-        checked?;
+        let has_backup = checked?;
         let setup = setup.without_definitions().build()?;
         setup.policy.check_ephemeral()?;
+        has_backup?;
         Ok(setup)
     };
     run_operation(audit, setup, &options, frontend, cancellation, Operation::Teardown).await

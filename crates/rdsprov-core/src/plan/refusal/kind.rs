@@ -102,6 +102,7 @@ coded_enum! {
             database: DatabaseName,
             owner: RoleName,
             declared: RoleName,
+            can_be_declared: bool,
             can_be_allowed: bool,
         },
         /// The administrator cannot act as the owner of the database.

@@ -10,7 +10,6 @@ use crate::name::{
 use crate::observed::{Grantee, Obstacle, RDS_IAM};
 use crate::plan::Hazard;
 use crate::plan::words::listed;
-use crate::predefined_role::is_predefined;
 use crate::text::{brief, without_middle};
 
 impl RefusalKind {
@@ -440,9 +439,15 @@ impl RefusalKind {
             Self::DatabaseOwnerUndeclared { owner, .. } => {
                 hint![format!("declare role {owner} as the owner with `access_level = \"owner\"`")]
             }
-            Self::DatabaseOwnerDiffers { database, owner, declared, can_be_allowed } => {
+            Self::DatabaseOwnerDiffers {
+                database,
+                owner,
+                declared,
+                can_be_declared,
+                can_be_allowed,
+            } => {
                 let mut alternatives = Vec::new();
-                if !is_predefined(owner) {
+                if *can_be_declared {
                     alternatives.push(hint![format!("declare role {owner} as the owner")]);
                 }
                 if *can_be_allowed {
