@@ -150,10 +150,14 @@ impl Metrics {
             .set(1.0);
         let planned =
             gauge("rdsprov_planned_steps", "The steps of the plan by what they do.", "kind")?;
-        let Counts { add, change, revoke, rotate } = self.planned;
-        for (kind, steps) in
-            [("add", add), ("change", change), ("revoke", revoke), ("rotate", rotate)]
-        {
+        let Counts { add, change, revoke, drop_databases, drop_roles, rotate } = self.planned;
+        for (kind, steps) in [
+            ("add", add),
+            ("change", change),
+            ("revoke", revoke),
+            ("drop", drop_databases + drop_roles),
+            ("rotate", rotate),
+        ] {
             planned.with_label_values(&with(run, kind)).set(count(steps));
         }
         let changes =

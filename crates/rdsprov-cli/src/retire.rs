@@ -5,9 +5,10 @@ use std::collections::BTreeSet;
 
 use rdsprov_core::audit::Command;
 use rdsprov_core::desired::Backup;
-use rdsprov_core::plan::Detail;
+use rdsprov_core::plan::{Action, Detail};
 use rdsprov_core::secret_id::RecoveryWindow;
-use rdsprov_core::session::{self, Retirement, Setup};
+use rdsprov_core::session::{self, Outcome, Retirement, Setup};
+use rdsprov_core::step_result::StepStatus;
 use rdsprov_core::text::visible;
 
 use crate::apply::{TerminalFrontend, View, report_outcome, run_options};
@@ -39,9 +40,10 @@ pub async fn run(options: &RetireArgs, detail: Detail) -> Result<Exit, CliError>
     let cancellation = &frontend.cancellation;
     let outcome = session::retire(setup, retirement, &wanted, &frontend, cancellation).await;
     let summary = format!(
-        "{} The roles of {} cannot log in, and have no privileges in the managed databases that the plan compares.",
+        "{} The roles of {} cannot log in, and have no privileges in the managed databases that the plan compares.{}",
         frontend.applied(&outcome),
-        counted(count, "application")
+        counted(count, "application"),
+        dropped(&outcome)
     );
     report_outcome(outcome, &frontend, &summary)
 }
@@ -65,10 +67,26 @@ pub async fn teardown(options: &TeardownArgs, detail: Detail) -> Result<Exit, Cl
     let outcome = session::teardown(setup, retirement, &wanted, &frontend, cancellation).await;
     let build = visible(options.server.build_id.as_deref().unwrap_or_default());
     let summary = format!(
-        "{} What build {build} created in this environment is dropped.",
-        frontend.applied(&outcome)
+        "{} What build {build} created in this environment is dropped.{}",
+        frontend.applied(&outcome),
+        dropped(&outcome)
     );
     report_outcome(outcome, &frontend, &summary)
+}
+
+/// Returns a sentence that names the databases and roles which a run has dropped.
+fn dropped(outcome: &Outcome) -> String {
+    let names = outcome.steps.iter().filter_map(|(step, result)| {
+        let is_applied = matches!(result.status, StepStatus::Success);
+        let name = match step.action {
+            Action::DropDatabase => format!("database {}", step.database.as_ref()?),
+            Action::DropRole => format!("role {}", step.role.as_ref()?),
+            _ => return None,
+        };
+        is_applied.then(|| visible(&name))
+    });
+    let names: Vec<String> = names.collect();
+    if names.is_empty() { String::new() } else { format!(" Dropped: {}.", names.join(", ")) }
 }
 
 fn add_drops(retirement: &mut Retirement, options: &DropArgs) {

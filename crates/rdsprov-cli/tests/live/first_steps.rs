@@ -165,10 +165,15 @@ fn additive_run_takes_nothing_away() {
         // The second run finds nothing to add.
         let state = fixture.catalog_state();
         let text = run(&["apply", "--additive"], 0);
-        let words = " changes are pending, because they take access away.";
+        let words = " changes are pending: they take access away, or wait for a change that does.";
         assert!(text.contains("Nothing to do: ") && text.contains(words), "{text}");
         assert_eq!(fixture.catalog_state(), state, "PostgreSQL {major}");
         assert!(run(&["check"], 2).contains("- revoke CONNECT"));
+        // The markers are written.
+        expect(&fixture.run(&definitions, &["check", "--env", "dev"]), 2);
+        let text = run(&["plan", "--additive", "--format", "github"], 0);
+        let title = "::notice title=pending::application shop: role shop_owner, owner of database";
+        assert!(text.contains(title) && text.contains("%0A- revoke CONNECT"), "{text}");
 
         run(&["apply"], 0);
         assert_eq!(undeclared(&fixture), vec!["f".to_owned(); 6], "PostgreSQL {major}");
@@ -233,5 +238,25 @@ fn additive_run_leaves_nothing_half_open() {
         run(&["apply", "--additive", "--allow", "changes_owner"], 0);
         let owner = "SELECT datdba::regrole FROM pg_database WHERE datname = 'wiki'";
         assert_eq!(fixture.query(owner), "platform_admin");
+
+        // Only the owner writes a marker, and the plan says what the adoption waits for.
+        fixture.query("COMMENT ON DATABASE wiki IS NULL");
+        let changed = ["--adopt", "wiki", "--allow", "changes_owner"];
+        let text = run(&[&["apply", "--additive"], &changed[..]].concat(), 0);
+        let hint = "hint: the adoption of database wiki waits for its new owner; to make it, use \
+                    `rdsprov apply` without --additive, and with --adopt wiki --allow changes_owner";
+        assert!(text.contains(hint), "{text}");
+        assert!(text.contains("\n  application wiki: role wiki_owner, owner of "), "{text}");
+        run(&[&["apply"], &changed[..]].concat(), 0);
+        expect(&fixture.run(&definitions, &["check", "--env", "dev"]), 0);
+
+        // Where only objects get another owner, the marker is written at once.
+        fixture.query("COMMENT ON DATABASE wiki IS NULL; COMMENT ON ROLE wiki_owner IS NULL");
+        fixture.query_in("wiki", "CREATE TABLE pages (id int)");
+        let text = run(&[&["apply", "--additive"], &changed[..]].concat(), 0);
+        let (steps, pending) = text.split_once("\npending: ").unwrap();
+        assert!(steps.contains("~ adopt database wiki"), "{text}");
+        assert!(pending.contains("pages"), "{text}");
+        assert!(!text.contains("waits for its new owner"), "{text}");
     }
 }

@@ -57,6 +57,7 @@ fn initial_database_of_the_server_belongs_to_an_application() {
         let text = expect(&fixture.run(&adopting, &plan), 3);
         assert!(text.contains("refused[database-owner-differs] shop: "), "{text}");
         assert!(text.contains("--allow changes_owner"), "{text}");
+        assert!(!text.contains("declare role platform_admin"), "{text}");
         assert_eq!(fixture.catalog_state(), catalog_state);
 
         let mark = fixture.server.log().len();

@@ -202,6 +202,7 @@ fn applications_with_access_are_not_retired() {
     assert!(output.contains("write `access_level = \"none\"` in the entry of shop"), "{output}");
     let output = run(&fixture, "retire shp", &all, &[], 0);
     assert!(output.contains("no role of application shp is managed"), "{output}");
+    assert!(output.contains("(did you mean shop?)"), "{output}");
     assert_eq!(fixture.catalog_state(), state);
     let file = definitions(&fixture, &all);
     expect(&fixture.run(&file, &["retire", "--env", "dev"]), 64);

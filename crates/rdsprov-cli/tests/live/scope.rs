@@ -209,6 +209,8 @@ fn owner_who_forges_the_scope_gains_nothing() {
         let text = run(&crm, &drop, 3);
         assert!(text.contains("nothing-to-retire"), "{text}");
         assert!(text.contains("the plan does not drop database invoices"), "{text}");
+        let other = "managed by definitions with scope billing, and these have scope crm";
+        assert!(text.contains(other), "{text}");
         assert_eq!(fixture.catalog_state(), state, "PostgreSQL {major}");
 
         // A reader of another scope needs the hazard of a database of other definitions.

@@ -104,15 +104,22 @@ fn what_a_build_created_is_dropped() {
         let output = teardown(&fixture, "b1", &[&ALLOW, &["--without-backup"]], 3);
         assert!(output.contains("error[drop-not-confirmed]"), "{output}");
         assert!(output.contains("hint: review the plan, then add --confirm shop"), "{output}");
-        teardown(&fixture, "b1", &[&ALLOW, &["--without-backup", "--confirm", "other"]], 3);
+        let wrong = ["--without-backup", "--confirm", "other"];
+        let output = teardown(&fixture, "b1", &[&ALLOW, &wrong], 3);
+        assert!(output.contains("check which build created database other"), "{output}");
+        assert!(output.contains("drops, add --confirm shop"), "{output}");
+        assert!(!output.contains("--drop-database"), "{output}");
         let dry = teardown(&fixture, "b1", &[&CONFIRMED, &["--dry-run"]], 0);
         assert!(
             dry.contains("(review), teardown of build b1") || dry.contains("teardown of build b1"),
             "{dry}"
         );
+        assert!(dry.contains("1 database and 2 roles to drop"), "{dry}");
         assert_eq!(fixture.catalog_state(), state, "PostgreSQL {major}");
 
         let output = confirmed(&fixture, "b1", 0);
+        let dropped = "Dropped: database shop, role shop_owner, role shop_reader.";
+        assert!(output.contains(dropped), "{output}");
         assert!(output.contains(",shop,,drop_database,success,"), "{output}");
         assert!(output.contains(",shop_reader,drop_role,success,"), "{output}");
         for kept in ["role legacy_owner has", "database legacy has"] {
@@ -141,6 +148,10 @@ fn only_ephemeral_environments_are_torn_down() {
     assert!(output.contains("error[environment-not-ephemeral]"), "{output}");
     let arguments = ["teardown", "--env", "dev", "--build-id", "b1", "--without-backup"];
     expect(&fixture.without_definitions(&arguments).output().unwrap(), 3);
+    let arguments_without = &arguments[..5];
+    let output = fixture.without_definitions(arguments_without).output().unwrap();
+    let output = expect(&output, 3);
+    assert!(output.contains("error[environment-not-ephemeral]"), "{output}");
     // Nothing of the build is in another environment.
     let other = CONFIG.replace("review", "dev");
     std::fs::write(fixture.path().join("rdsprov.toml"), other).unwrap();

@@ -7,7 +7,6 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::groups::{Detail, Kind};
-use super::pending::WHY_PENDING;
 use super::words::selected_words;
 use super::{Action, Plan};
 
@@ -20,6 +19,10 @@ pub struct Counts {
     pub change: usize,
     /// The steps that revoke something.
     pub revoke: usize,
+    /// The databases that are dropped.
+    pub drop_databases: usize,
+    /// The roles that are dropped.
+    pub drop_roles: usize,
     /// The passwords that are rotated. The steps of a rotation are counted in no other way.
     pub rotate: usize,
 }
@@ -28,28 +31,38 @@ impl Counts {
     /// Returns the counts of changes that are made: `5 added, 3 changed, 3 revoked`.
     #[must_use]
     pub fn done(&self) -> String {
-        self.in_words(["added", "changed", "revoked", "rotated"])
+        self.in_words(["added", "changed", "revoked", "dropped", "rotated"])
     }
 
     /// Returns the number of all steps.
     #[must_use]
     pub fn total(&self) -> usize {
-        self.add + self.change + self.revoke + self.rotate
+        self.add + self.change + self.revoke + self.drop_databases + self.drop_roles + self.rotate
     }
 
-    fn in_words(&self, [add, change, revoke, rotate]: [&str; 4]) -> String {
+    fn in_words(&self, [add, change, revoke, drop, rotate]: [&str; 5]) -> String {
         if self.rotate > 0 {
             let plural = if self.rotate == 1 { "" } else { "s" };
             return format!("{} password{plural} {rotate}", self.rotate);
         }
-        format!("{} {add}, {} {change}, {} {revoke}", self.add, self.change, self.revoke)
+        let counted = |count: usize, what: &str| {
+            let plural = if count == 1 { "" } else { "s" };
+            (count > 0).then(|| format!("{count} {what}{plural}"))
+        };
+        let dropped = [counted(self.drop_databases, "database"), counted(self.drop_roles, "role")];
+        let dropped: Vec<String> = dropped.into_iter().flatten().collect();
+        let dropped = match dropped.is_empty() {
+            true => String::new(),
+            false => format!(", {} {drop}", dropped.join(" and ")),
+        };
+        format!("{} {add}, {} {change}, {} {revoke}{dropped}", self.add, self.change, self.revoke)
     }
 }
 
 impl fmt::Display for Counts {
     /// Writes the counts of changes that are planned: `5 to add, 3 to change, 3 to revoke`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.in_words(["to add", "to change", "to revoke", "to rotate"]))
+        f.write_str(&self.in_words(["to add", "to change", "to revoke", "to drop", "to rotate"]))
     }
 }
 
@@ -58,6 +71,8 @@ impl AddAssign for Counts {
         self.add += other.add;
         self.change += other.change;
         self.revoke += other.revoke;
+        self.drop_databases += other.drop_databases;
+        self.drop_roles += other.drop_roles;
         self.rotate += other.rotate;
     }
 }
@@ -72,10 +87,12 @@ impl Plan {
         }
         let mut counts = Counts::default();
         for change in self.groups(Detail::Brief).iter().flat_map(|group| &group.changes) {
-            *match change.kind {
-                Kind::Add => &mut counts.add,
-                Kind::Change | Kind::Test => &mut counts.change,
-                Kind::Revoke => &mut counts.revoke,
+            *match (change.step.action, change.kind) {
+                (Action::DropDatabase, _) => &mut counts.drop_databases,
+                (Action::DropRole, _) => &mut counts.drop_roles,
+                (_, Kind::Add) => &mut counts.add,
+                (_, Kind::Change | Kind::Test) => &mut counts.change,
+                (_, Kind::Revoke) => &mut counts.revoke,
             } += change.count();
         }
         counts
@@ -107,10 +124,15 @@ impl Plan {
             0 if !self.pending.is_empty() => {
                 let only = if only.is_empty() { only } else { format!(" for {only}") };
                 let changes = match self.pending.len() {
-                    1 => "1 change is pending".to_owned(),
-                    some => format!("{some} changes are pending"),
+                    1 => {
+                        "1 change is pending: it takes access away, or waits for a change that does"
+                            .to_owned()
+                    }
+                    some => format!(
+                        "{some} changes are pending: they take access away, or wait for a change that does"
+                    ),
                 };
-                format!("Nothing to do{only}: {changes}, {WHY_PENDING}.")
+                format!("Nothing to do{only}: {changes}.")
             }
             0 if let Some(build) = &self.origin.torn_down_build => {
                 format!("Nothing to do: no role or database that build {build} created is left.")
@@ -135,10 +157,14 @@ mod tests {
 
     #[test]
     fn counts_are_words() {
-        let mut counts = Counts { add: 5, change: 0, revoke: 3, rotate: 0 };
+        let mut counts = Counts { add: 5, revoke: 3, ..Counts::default() };
         assert_eq!(counts.to_string(), "5 to add, 0 to change, 3 to revoke");
         counts += Counts { change: 2, ..Counts::default() };
         assert_eq!(counts.done(), "5 added, 2 changed, 3 revoked");
+        counts += Counts { drop_databases: 1, drop_roles: 2, ..Counts::default() };
+        assert!(counts.done().ends_with(", 3 revoked, 1 database and 2 roles dropped"));
+        let drop = Counts { drop_roles: 1, ..Counts::default() };
+        assert_eq!(drop.to_string(), "0 to add, 0 to change, 0 to revoke, 1 role to drop");
         let rotations = |rotate| Counts { rotate, ..Counts::default() };
         assert_eq!(rotations(1).to_string(), "1 password to rotate");
         assert_eq!(rotations(2).done(), "2 passwords rotated");

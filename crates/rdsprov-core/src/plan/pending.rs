@@ -13,10 +13,6 @@ use super::{Action, Hazard, Plan, Scope, Step, Transaction};
 use crate::hint::{Hint, Operation, Opt, Part};
 use crate::name::{DatabaseName, RoleName};
 
-/// Why a change is pending.
-pub(super) const WHY_PENDING: &str =
-    "because it takes access away, or waits for a change that does";
-
 impl Hazard {
     /// Returns whether a step with the hazard takes access away from a role or from PUBLIC.
     fn takes_access(self) -> bool {

@@ -5,7 +5,6 @@ use std::convert::Infallible;
 use std::fmt::Write as _;
 
 use super::groups::{Change, Detail, Kind};
-use super::pending::WHY_PENDING;
 use super::refusal::by_hint;
 use super::sql::ScriptVariables;
 use super::words;
@@ -114,7 +113,10 @@ impl Plan {
             }
         }
         if !self.pending.is_empty() {
-            let _ = writeln!(text, "\npending: not applied, {WHY_PENDING}");
+            let _ = writeln!(
+                text,
+                "\npending: not applied, because it takes access away or waits for a change that does"
+            );
         }
         for group in self.pending_groups() {
             let _ = writeln!(text, "  {}", visible(&group.title()));
