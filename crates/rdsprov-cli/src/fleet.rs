@@ -68,6 +68,7 @@ pub async fn plan(file: &Path, options: &PlanArgs, view: View) -> Result<Exit, C
     let mut wanted = fleet_options(&options.fleet, &options.common)?;
     wanted.run.server = (&options.server).into();
     wanted.run.server.additive = options.additive.additive;
+    wanted.run.server.audit_ledger.clone_from(&options.audit_ledger);
     let report = print_plans(file, &wanted, format, view).await?;
     Ok(exit(report.status, options.detailed_exitcode))
 }
@@ -78,6 +79,8 @@ pub async fn check(file: &Path, options: &CheckArgs, view: View) -> Result<Exit,
     let mut wanted = fleet_options(&options.fleet, &options.common)?;
     wanted.run.server = (&options.server).into();
     wanted.run.server.strict = options.strict;
+    wanted.run.server.fail_on.clone_from(&options.fail_on);
+    wanted.run.server.audit_ledger.clone_from(&options.audit_ledger);
     let report = print_plans(file, &wanted, format, view).await?;
     Ok(exit(report.status, true))
 }
@@ -302,7 +305,7 @@ impl FleetTerminal {
 
     /// Prints a plan that contains something, once.
     fn print_plan(&self, instance: &str, plan: &Plan) {
-        if self.format == Format::Json || plan.is_empty() && plan.refusals.is_empty() {
+        if self.format == Format::Json || !plan.has_changes() && plan.refusals.is_empty() {
             return;
         }
         let mut printed = self.printed.lock().unwrap_or_else(PoisonError::into_inner);
@@ -344,7 +347,11 @@ impl FleetFrontend for FleetTerminal {
             0 => String::new(),
             changes => format!(", {}", counted(changes, "change")),
         };
-        let line = format!("{}: {status}{changes}", visible(&report.instance));
+        let pending = match report.pending {
+            0 => String::new(),
+            pending => format!(", {pending} left pending"),
+        };
+        let line = format!("{}: {status}{changes}{pending}", visible(&report.instance));
         match (self.view.log, report.diagnostics.as_slice()) {
             (_, []) => output::status(&line),
             (LogFormat::Text, errors) => {

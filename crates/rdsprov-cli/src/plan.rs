@@ -38,13 +38,14 @@ pub async fn check(options: &CheckArgs, detail: Detail) -> Result<Exit, CliError
     let CheckArgs { common, selection, server, strict, metrics, output, .. } = options;
     let mut server = ServerOptions::from(server);
     server.strict = *strict;
+    server.fail_on.clone_from(&options.fail_on);
     server.only.clone_from(&selection.only);
     server.adopt_from.clone_from(&selection.restored.adopt_from);
     server.audit_ledger.clone_from(&options.audit_ledger);
     let started = Instant::now();
     let planned = print_plan(common, &server, (output.format, detail), false, None).await;
     let exit = match &planned {
-        Ok(plan) => Exit::of_check(plan, &options.fail_on),
+        Ok(plan) => Exit::of_check(plan),
         Err(error) => error.exit,
     };
     if let Some(path) = &metrics.metrics_file {

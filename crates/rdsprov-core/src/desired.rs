@@ -327,6 +327,9 @@ pub struct Desired {
     /// The names of the hazards that the run allows, which the text of a plan need not ask for.
     #[serde(skip)]
     pub allowed_hazards: BTreeSet<&'static str>,
+    /// The names of the findings on which a check also fails.
+    #[serde(skip)]
+    pub fail_on: BTreeSet<&'static str>,
     /// What a plan does with roles that are not declared and have access to a declared database.
     pub undeclared_access: UndeclaredAccess,
     /// Whether such a role is a difference: the server is then not as declared.
@@ -342,7 +345,7 @@ pub struct Desired {
     /// The short digest of the definition of each application.
     #[serde(skip)]
     pub definition_digests: BTreeMap<String, String>,
-    /// The last complete `apply` of this environment on each server that a ledger names.
+    /// The last complete `apply` of this environment and scope on each server that a ledger names.
     #[serde(skip)]
     pub last_applied: Vec<LastApplied>,
     /// The databases of the definitions, also those that [`Desired::retain_roles`] leaves out.
@@ -470,6 +473,7 @@ impl Desired {
             adopt_from: None,
             may_degrade_blue_green: false,
             allowed_hazards: BTreeSet::new(),
+            fail_on: BTreeSet::new(),
             undeclared_access: UndeclaredAccess::default(),
             strict: false,
             secret_stage: Stage::default(),
@@ -530,6 +534,7 @@ impl Desired {
             adopt_from: None,
             may_degrade_blue_green: false,
             allowed_hazards: BTreeSet::new(),
+            fail_on: BTreeSet::new(),
             undeclared_access: UndeclaredAccess::default(),
             strict: false,
             secret_stage: Stage::default(),

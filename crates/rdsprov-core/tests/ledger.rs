@@ -391,7 +391,9 @@ fn records_of_a_fleet_have_one_more_column() {
     assert!(text.ends_with(",0,done,orders-eu\n"), "{text}");
     for (name, columns) in [("run.csv", Columns::Fleet), ("fleet.csv", Columns::Run)] {
         let error = CsvWriter::append(&path(name), columns).unwrap_err();
-        assert!(matches!(error, AuditError::OtherHeader { .. }), "{name}: {error}");
+        assert!(matches!(error, AuditError::OtherColumns { .. }), "{name}: {error}");
+        assert!(error.to_string().contains("the column `instance`") == (columns == Columns::Run));
+        assert!(error.to_string().contains("no column `instance`") == (columns == Columns::Fleet));
     }
     CsvWriter::append(&path("run.csv"), Columns::Run).unwrap();
     CsvWriter::append(&path("fleet.csv"), Columns::Fleet).unwrap();

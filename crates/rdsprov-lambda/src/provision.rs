@@ -121,10 +121,8 @@ impl Invocation<'_> {
         result.server = Some(server);
         result.set_plan(&plan, self.event.format, &[]).map_err(Failure::internal)?;
         let (ending, exit) = match self.event.mode {
-            Mode::Check if plan.is_as_declared() => {
-                (Ending::AsDeclared, ExitCode::of_check(&plan, &[]))
-            }
-            Mode::Check => (Ending::Differs, ExitCode::of_check(&plan, &[])),
+            Mode::Check if plan.is_as_declared() => (Ending::AsDeclared, ExitCode::of_check(&plan)),
+            Mode::Check => (Ending::Differs, ExitCode::of_check(&plan)),
             _ => (Ending::Planned, ExitCode::of_plan(&plan)),
         };
         if exit == ExitCode::Refused {

@@ -75,9 +75,10 @@ pub fn check(
 ) -> PyResult<bool> {
     let keywords = Keywords(keywords.unwrap_or_else(|| PyDict::new(py)));
     let fail_on = keywords.fail_on()?;
-    let plan = observe_and_plan(definitions, &keywords)?.plan;
+    let mut plan = observe_and_plan(definitions, &keywords)?.plan;
+    plan.fail_on = fail_on;
     if plan.refusals.is_empty() {
-        Ok(plan.passes_check(&fail_on))
+        Ok(plan.passes_check())
     } else {
         Err(errors::to_exception(py, &session::Error::Refused(plan.refusals)))
     }

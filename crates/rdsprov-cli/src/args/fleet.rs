@@ -58,7 +58,7 @@ pub(super) fn check(command: &Command, matches: &ArgMatches) -> Result<(), clap:
     }
     let Some(subcommand) = command.find_subcommand(name) else { return Ok(()) };
     let options = OF_AN_INSTANCE.map(|(option, key)| (option.name().replace('-', "_"), key));
-    let others = ["plan", "fail_on", "metrics_file"].map(|id| (id.to_owned(), None));
+    let others = ["plan", "metrics_file"].map(|id| (id.to_owned(), None));
     for (id, key) in options.into_iter().chain(others) {
         let Some(argument) = subcommand.get_arguments().find(|one| one.get_id() == id.as_str())
         else {

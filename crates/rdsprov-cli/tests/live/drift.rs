@@ -70,3 +70,43 @@ fn drift_is_told_from_changed_definitions() {
         assert!(text.contains("its definition is that of build 20 of "), "{text}");
     }
 }
+
+/// What an additive run leaves pending is not applied: the last complete run counts.
+#[test]
+fn additive_run_with_pending_steps_is_not_complete() {
+    for major in versions() {
+        let fixture = Fixture::new(major);
+        fixture.app("dev", "shop", "shop_owner");
+        let apply: [&[&str]; 3] = [&["apply"], &LEDGER, &["--build-id", "17"]];
+        run(&fixture, &[SHOP], &apply, 0);
+        fixture.query("ALTER ROLE shop_owner CREATEDB");
+        let text = run(&fixture, &[SHOP], &[&["plan", "--additive"], &LEDGER], 0);
+        assert!(text.contains("note[drift]") && text.contains("build 17"), "{text}");
+
+        // Lowered: the value that the role has is pending as well.
+        let limited = SHOP.replace(" }", ", connection_limit = 5 }");
+        let apply: [&[&str]; 3] = [&["apply", "--additive"], &LEDGER, &["--build-id", "18"]];
+        for _ in 0..2 {
+            run(&fixture, &[&limited], &apply, 0);
+            let text = run(&fixture, &[&limited], &[&["check"], &LEDGER], 2);
+            assert!(text.contains("note[definition-changed]"), "PostgreSQL {major}: {text}");
+            assert!(text.contains(" since build 17 ") && !text.contains("note[drift]"), "{text}");
+        }
+        // Definitions with another scope were never applied.
+        let config = "[definitions]\nscope = \"crm\"\n";
+        std::fs::write(fixture.path().join("rdsprov.toml"), config).unwrap();
+        let text = run(&fixture, &[&limited], &[&["plan"], &LEDGER], 0);
+        assert!(!text.contains("note["), "{text}");
+        std::fs::remove_file(fixture.path().join("rdsprov.toml")).unwrap();
+
+        let apply: [&[&str]; 3] = [&["apply"], &LEDGER, &["--build-id", "19"]];
+        run(&fixture, &[&limited], &apply, 0);
+        // Without a pending step, an additive run is complete.
+        fixture.query("ALTER ROLE shop_owner NOINHERIT");
+        let apply: [&[&str]; 3] = [&["apply", "--additive"], &LEDGER, &["--build-id", "20"]];
+        run(&fixture, &[&limited], &apply, 0);
+        fixture.query("ALTER ROLE shop_owner CREATEDB");
+        let text = run(&fixture, &[&limited], &[&["check"], &LEDGER], 2);
+        assert!(text.contains("its definition is that of build 20 of "), "{text}");
+    }
+}

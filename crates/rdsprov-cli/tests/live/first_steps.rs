@@ -165,6 +165,7 @@ fn additive_run_takes_nothing_away() {
         // The second run finds nothing to add.
         let state = fixture.catalog_state();
         let text = run(&["apply", "--additive"], 0);
+        assert!(text.contains("to apply what is pending, run `rdsprov apply` without --additive"));
         let words = " changes are pending: they take access away, or wait for a change that does.";
         assert!(text.contains("Nothing to do: ") && text.contains(words), "{text}");
         assert_eq!(fixture.catalog_state(), state, "PostgreSQL {major}");

@@ -229,6 +229,34 @@ fn only_selected_instances_are_changed() {
     );
 }
 
+#[test]
+fn pending_changes_and_findings_are_reported() {
+    let fleet = Fleet::start(1, "dev");
+    expect(&fleet.run(&["apply"]), 0);
+    let server = &fleet.servers[0];
+    let query = |sql: &str| server.superuser("postgres", sql).unwrap();
+    query("ALTER ROLE shop_owner CREATEDB");
+    for command in ["plan", "apply"] {
+        let text = expect(&fleet.run(&[command, "--additive"]), 0);
+        assert_eq!(outcomes(&text), ["db-1 pending"], "{text}");
+        for words in ["db-1: pending, 1 left pending", " 0, 1 pending ", "NOCREATEDB"] {
+            assert!(text.contains(words), "{command}, {words}: {text}");
+        }
+    }
+    let json = fleet.run(&["plan", "--additive", "--format", "json"]);
+    let document: Value = serde_json::from_slice(&json.stdout).unwrap();
+    assert_eq!(document["instances"][0]["pending"], 1);
+    expect(&fleet.run(&["apply"]), 0);
+
+    query("CREATE ROLE bi");
+    query("GRANT CONNECT ON DATABASE shop TO bi");
+    let text = expect(&fleet.run(&["check", "--fail-on", "orphaned"]), 0);
+    assert_eq!(outcomes(&text), ["db-1 no change"], "{text}");
+    let text = expect(&fleet.run(&["check", "--fail-on", "orphaned,undeclared"]), 2);
+    assert_eq!(outcomes(&text), ["db-1 pending"], "{text}");
+    assert!(text.contains("but the check fails on: undeclared."), "{text}");
+}
+
 /// An approval covers exactly the plans of all instances: if one of them is another one, nothing is
 /// changed on any.
 #[test]

@@ -255,6 +255,20 @@ fn nothing_changes_without_a_written_intent() {
     let ledger = ["apply", "--env", "dev", "--audit-ledger", "own.tfvars"];
     let output_text = expect(&fixture.run(&definitions, &ledger), 1);
     assert!(output_text.contains("own.tfvars exists and is not a ledger"), "{output_text}");
+    // Nor do the commands read it that change nothing.
+    for command in ["plan", "check"] {
+        let read = |ledger: &str, code| {
+            let arguments = [command, "--env", "dev", "-v", "--audit-ledger", ledger];
+            expect(&fixture.run(&definitions, &arguments), code)
+        };
+        let output_text = read("own.tfvars", 1);
+        assert!(output_text.contains("own.tfvars exists and is not a ledger"), "{output_text}");
+        let output_text = read(".", 1);
+        assert!(output_text.contains("is not a regular file"), "{output_text}");
+        let output_text = read("missing.jsonl", 0);
+        assert!(output_text.contains("ledger missing.jsonl does not exist yet"), "{output_text}");
+        assert!(!fixture.path().join("missing.jsonl").exists());
+    }
 }
 
 /// The system kills the process while it writes a record.

@@ -99,7 +99,9 @@ fn roles_with_access_are_reported_until_the_statements_are_executed() {
         }
         assert_eq!(found.len(), 7, "PostgreSQL {major}: {text}");
         assert!(run(&["check", "--strict"], 2).contains("undeclared-access"));
-        run(&["check", "--fail-on", "orphaned,undeclared"], 2);
+        let text = run(&["check", "--fail-on", "orphaned,undeclared"], 2);
+        let closing = "Nothing to do, but the check fails on: undeclared.";
+        assert_eq!(text.trim_end().lines().last(), Some(closing), "{text}");
         let json = run(&["plan", "--format", "json"], 0);
         assert_eq!(json.matches(r#""code": "undeclared-access""#).count(), 7, "{json}");
         // Each note names the statements that end it.

@@ -164,16 +164,28 @@ impl CsvWriter {
         if self.is_empty()? {
             return Ok(());
         }
-        self.file.rewind().map_err(|source| self.failed(source))?;
-        let header = self.columns.header();
-        let mut start = vec![0; header.len()];
-        let whole = self.file.read_exact(&mut start).is_ok();
-        let mut next = [0];
-        let has_more = self.file.read_exact(&mut next).is_ok() && next == *b",";
-        if !whole || start != header.as_bytes() || has_more {
-            return Err(AuditError::OtherHeader { path: self.path.clone() });
+        let path = self.path.clone();
+        match self.columns_of_file()? {
+            Some(has) if has == self.columns => Ok(()),
+            Some(has) => Err(AuditError::OtherColumns { path, has }),
+            None => Err(AuditError::OtherHeader { path }),
         }
-        Ok(())
+    }
+
+    /// Returns the columns that the header of the file names, or `None` for another header.
+    fn columns_of_file(&mut self) -> Result<Option<Columns>, AuditError> {
+        for columns in [Columns::Run, Columns::Fleet] {
+            self.file.rewind().map_err(|source| self.failed(source))?;
+            let header = columns.header();
+            let mut start = vec![0; header.len()];
+            let whole = self.file.read_exact(&mut start).is_ok();
+            let mut next = [0];
+            let has_more = self.file.read_exact(&mut next).is_ok() && next == *b",";
+            if whole && start == header.as_bytes() && !has_more {
+                return Ok(Some(columns));
+            }
+        }
+        Ok(None)
     }
 
     /// Appends records to the file, and waits until they are on disk (`fdatasync`).

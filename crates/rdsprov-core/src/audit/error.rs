@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::Columns;
 use crate::error_code::ErrorCode;
 use crate::hint;
 use crate::hint::{Hint, Opt};
@@ -50,6 +51,21 @@ pub enum AuditError {
         /// The path of the file.
         path: PathBuf,
     },
+    /// The file exists and has the header of a run on one server, or of a fleet.
+    #[error("{path} exists and {}", columns_differ(.has))]
+    OtherColumns {
+        /// The path of the file.
+        path: PathBuf,
+        /// The columns of the file.
+        has: Columns,
+    },
+}
+
+fn columns_differ(has: &Columns) -> &'static str {
+    match has {
+        Columns::Run => "has no column `instance`, which the records of a fleet need",
+        Columns::Fleet => "has the column `instance`, which only the records of a fleet have",
+    }
 }
 
 impl AuditError {
@@ -62,7 +78,8 @@ impl AuditError {
             | Self::SameFile { path }
             | Self::NotRegular { path }
             | Self::NotALedger { path }
-            | Self::OtherHeader { path } => path,
+            | Self::OtherHeader { path }
+            | Self::OtherColumns { path, .. } => path,
         }
     }
 
@@ -79,6 +96,7 @@ impl AuditError {
             Self::NotRegular { .. } => "it is not a regular file".to_owned(),
             Self::NotALedger { .. } => "it is not a ledger of rdsprov".to_owned(),
             Self::OtherHeader { .. } => "it is not a CSV file of rdsprov".to_owned(),
+            Self::OtherColumns { has, .. } => format!("it {}", columns_differ(has)),
         }
     }
 
@@ -91,7 +109,8 @@ impl AuditError {
             Self::SameFile { .. }
             | Self::NotRegular { .. }
             | Self::NotALedger { .. }
-            | Self::OtherHeader { .. } => ErrorCode::WrongAuditFile,
+            | Self::OtherHeader { .. }
+            | Self::OtherColumns { .. } => ErrorCode::WrongAuditFile,
         }
     }
 
@@ -121,7 +140,7 @@ impl AuditError {
                 Opt::AuditLedger
             ],
             Self::NotALedger { .. } => hint!["name a new file with ", Opt::AuditLedger],
-            Self::OtherHeader { .. } => hint!["name a new file with ", Opt::AuditOutput],
+            Self::OtherHeader { .. } | Self::OtherColumns { .. } => hint!["name a new file with ", Opt::AuditOutput],
         }]
     }
 }

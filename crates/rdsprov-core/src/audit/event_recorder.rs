@@ -55,6 +55,13 @@ fn kind(step: &Step) -> &'static str {
 }
 
 impl EventRecorder {
+    /// Records no definition as applied if the last plan of the run leaves changes pending.
+    pub fn ends_with(&mut self, last: &Plan) {
+        if !last.pending.is_empty() {
+            self.definitions.clear();
+        }
+    }
+
     /// Returns the event for the start of the execution of a plan. The records after it contain
     /// the digest of this plan.
     pub fn intent(&mut self, plan: &Plan) -> Event {

@@ -1,4 +1,4 @@
-//! Finds the last complete `apply` of an environment on each server in a ledger.
+//! Finds the last complete `apply` of an environment and a scope on each server in a ledger.
 
 use std::collections::BTreeMap;
 use std::io::{self, BufRead};
@@ -12,6 +12,8 @@ use crate::desired::LastApplied;
 #[derive(Deserialize)]
 struct Applied {
     environment: String,
+    #[serde(default)]
+    scope: Option<String>,
     server: Option<String>,
     #[serde(default)]
     system_identifier: Option<String>,
@@ -20,19 +22,20 @@ struct Applied {
     applied: BTreeMap<String, String>,
 }
 
-/// Returns the last complete `apply` of an environment on each server. Lines that are not such a record are
-/// left out.
+/// Returns the last complete `apply` of an environment and a scope on each server. Lines that are not such a
+/// record are left out.
 ///
 /// # Errors
 /// Returns an error if the ledger cannot be read.
 pub(crate) fn last_applied(
     ledger: impl BufRead,
     environment: &str,
+    scope: Option<&str>,
 ) -> io::Result<Vec<LastApplied>> {
     let mut found: Vec<LastApplied> = Vec::new();
     for_each_line(ledger, |_, line| {
         let Ok(one) = serde_json::from_slice::<Applied>(line) else { return };
-        if one.environment != environment {
+        if one.environment != environment || one.scope.as_deref() != scope {
             return;
         }
         let date = one.timestamp_utc.get(..10).unwrap_or_default().to_owned();
@@ -65,14 +68,20 @@ mod tests {
             line("prod", "a:1", "2", applied),
             line("dev", "b:1", "3", applied),
             line("dev", "a:1", "4", applied),
+            // Other definitions of the environment, for the same server.
+            line("dev", "a:1", "6", r#","scope":"billing","applied":{"billing":"sha256:2"}"#),
             // A run that was refused.
             line("dev", "a:1", "5", ""),
             "no JSON".to_owned(),
         ];
-        let found = last_applied(ledger.join("\n").as_bytes(), "dev").unwrap();
-        let builds: Vec<&str> = found.iter().map(|one| one.build_id.as_str()).collect();
-        assert_eq!(builds, ["4", "3"]);
+        let found = last_applied(ledger.join("\n").as_bytes(), "dev", None).unwrap();
+        let builds = |found: &[LastApplied]| {
+            found.iter().map(|one| one.build_id.clone()).collect::<Vec<_>>()
+        };
+        assert_eq!(builds(&found), ["4", "3"]);
         assert_eq!(found[0].date, "2026-11-20");
         assert_eq!(found[0].definitions["shop"], "sha256:1");
+        let found = last_applied(ledger.join("\n").as_bytes(), "dev", Some("billing")).unwrap();
+        assert_eq!(builds(&found), ["6"]);
     }
 }

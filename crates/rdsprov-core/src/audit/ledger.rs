@@ -280,6 +280,29 @@ impl LedgerWriter {
         }
     }
 
+    /// Opens an existing ledger to read it only, and returns `None` if it does not exist.
+    ///
+    /// # Errors
+    /// Returns an error if the file cannot be read, or is not a ledger.
+    #[cfg(feature = "postgres")]
+    pub(crate) fn open_to_read(path: &Path) -> Result<Option<File>, AuditError> {
+        let patience = Patience::default();
+        let ledger = Self { path: path.to_owned(), created_directory: None, patience };
+        // First, because opening a pipe waits for its writer.
+        match path.metadata() {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(ledger.failed(error)),
+            Ok(found) if !found.is_file() => {
+                return Err(AuditError::NotRegular { path: ledger.path });
+            }
+            Ok(_) => {}
+        }
+        let mut file = File::open(path).map_err(|source| ledger.failed(source))?;
+        ledger.end(&mut file)?;
+        file.rewind().map_err(|source| ledger.failed(source))?;
+        Ok(Some(file))
+    }
+
     /// Returns the writer if the end of the file is that of a ledger.
     fn checked(self, mut file: File) -> Result<Self, AuditError> {
         // Without the lock: the end of a record that another run is writing is read as a part of a record.

@@ -34,7 +34,7 @@ named_enum! {
         DryRun,
         /// The access report was made.
         Reported,
-        /// The plan contains changes or findings.
+        /// The plan contains changes or findings, or leaves changes pending.
         Pending,
         /// The instance was not started: the run was stopped, or an instance before it has failed.
         NotRun,
@@ -69,6 +69,8 @@ pub struct InstanceReport {
     pub status: InstanceStatus,
     /// The number of changes that the plan contains, or that were made.
     pub changes: usize,
+    /// The number of changes that an additive plan leaves pending.
+    pub pending: usize,
     /// The number of refusals in the plan.
     pub refusals: usize,
     /// How long it took, in milliseconds.
@@ -97,6 +99,7 @@ impl InstanceReport {
             environment: environment.to_owned(),
             status: InstanceStatus::NotRun,
             changes: 0,
+            pending: 0,
             refusals: 0,
             duration_ms: 0,
             digest: None,
@@ -111,6 +114,7 @@ impl InstanceReport {
     /// Adds the plan with its digest and its counts.
     pub fn set_plan(&mut self, plan: Plan) {
         self.changes = plan.steps().count();
+        self.pending = plan.pending.len();
         self.refusals = plan.refusals.len();
         self.digest = Some(plan.digest.clone());
         self.plan = Some(plan);
@@ -184,7 +188,10 @@ impl FleetReport {
                 visible(&one.instance),
                 visible(&one.environment),
                 one.status.name().replace('_', " "),
-                one.changes.to_string(),
+                match one.pending {
+                    0 => one.changes.to_string(),
+                    pending => format!("{}, {pending} pending", one.changes),
+                },
                 one.refusals.to_string(),
                 // The precision is that of the other durations that the program prints.
                 format!("{:.1} s", one.duration_ms as f64 / 1000.0),

@@ -86,7 +86,8 @@ impl Plan {
         };
         planner.check_blue_green(&mut transactions);
         let (orphaned, in_other_scopes) = orphans::orphans(desired, observed, planner.recorded());
-        planner.note_drift(&transactions);
+        let steps = transactions.iter().flat_map(|transaction| &transaction.steps);
+        planner.note_drift(steps.chain(&pending));
         let mut plan = planner.into_plan(transactions, pending);
         plan.orphaned = orphaned;
         plan.in_other_scopes = in_other_scopes;

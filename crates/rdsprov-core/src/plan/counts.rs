@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::groups::{Detail, Kind};
 use super::words::selected_words;
-use super::{Action, Plan};
+use super::{Action, Finding, Plan};
 
 /// The number of steps of a plan. A step that completes a creation counts as an addition.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, JsonSchema)]
@@ -133,6 +133,11 @@ impl Plan {
                     ),
                 };
                 format!("Nothing to do{only}: {changes}.")
+            }
+            0 if self.is_as_declared() && !self.passes_check() => {
+                let findings: Vec<&str> = self.failing_findings().map(Finding::name).collect();
+                let only = if only.is_empty() { only } else { format!(" for {only}") };
+                format!("Nothing to do{only}, but the check fails on: {}.", findings.join(", "))
             }
             0 if let Some(build) = &self.origin.torn_down_build => {
                 format!("Nothing to do: no role or database that build {build} created is left.")

@@ -3,21 +3,19 @@
 use std::collections::BTreeSet;
 
 use super::planner::Planner;
-use super::{NoteKind, Transaction};
+use super::{NoteKind, Step};
 use crate::desired::LastApplied;
 use crate::name::ApplicationName;
 use crate::observed::Connection;
 
 impl Planner<'_> {
-    /// Notes which of the applications with changes have the definition of the last complete `apply`, so
+    /// Notes which of the applications with steps have the definition of the last complete `apply`, so
     /// that the server has drifted, and which have another one. Without such a record, nothing is noted.
-    pub(super) fn note_drift(&mut self, transactions: &[Transaction]) {
+    pub(super) fn note_drift<'a>(&mut self, steps: impl Iterator<Item = &'a Step>) {
         let desired = self.desired;
         let is_of_server = |one: &&LastApplied| one.is_of(&self.observed.connection);
         let Some(last) = desired.last_applied.iter().find(is_of_server) else { return };
-        let changed: BTreeSet<&ApplicationName> = transactions
-            .iter()
-            .flat_map(|transaction| &transaction.steps)
+        let changed: BTreeSet<&ApplicationName> = steps
             .map(|step| &step.application)
             .filter(|one| desired.definition_digests.contains_key(one.as_str()))
             .collect();

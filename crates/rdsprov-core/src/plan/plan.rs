@@ -170,6 +170,9 @@ pub struct Plan {
     /// The names of the hazards that the run allows, for the text.
     #[serde(skip)]
     pub(crate) allowed_hazards: BTreeSet<&'static str>,
+    /// The findings on which a check also fails.
+    #[serde(skip)]
+    pub fail_on: Vec<Finding>,
 }
 
 impl Plan {
@@ -209,10 +212,15 @@ impl Plan {
     }
 
     /// Returns whether a check finds nothing: the server is as declared, and the plan contains none of
-    /// these findings.
+    /// the findings in [`Plan::fail_on`].
     #[must_use]
-    pub fn passes_check(&self, fail_on: &[Finding]) -> bool {
-        self.is_as_declared() && !fail_on.iter().any(|one| self.has_finding(*one))
+    pub fn passes_check(&self) -> bool {
+        self.is_as_declared() && self.failing_findings().next().is_none()
+    }
+
+    /// Returns those of [`Plan::fail_on`] that the plan contains.
+    pub(super) fn failing_findings(&self) -> impl Iterator<Item = Finding> {
+        Finding::all().filter(|one| self.fail_on.contains(one) && self.has_finding(*one))
     }
 
     fn has_finding(&self, finding: Finding) -> bool {

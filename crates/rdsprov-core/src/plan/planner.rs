@@ -10,9 +10,9 @@ use super::basis::Basis;
 use super::predefined_groups::predefined_groups;
 use super::recorded::Recorded;
 use super::{
-    Deferred, ExecuteAs, Executor, FORMAT_VERSION, ManualFix, MembershipOption, Memberships,
-    NoteKind, Origin, Plan, Refusal, RefusalKind, Remedy, Scope, SecretFindings, Step, Transaction,
-    sql,
+    Deferred, ExecuteAs, Executor, FORMAT_VERSION, Finding, ManualFix, MembershipOption,
+    Memberships, NoteKind, Origin, Plan, Refusal, RefusalKind, Remedy, Scope, SecretFindings, Step,
+    Transaction, sql,
 };
 use crate::desired::{self, Adoption, Desired};
 use crate::marker::Marker;
@@ -117,6 +117,9 @@ impl<'a> Planner<'a> {
             probes: self.probes,
             admin_database: Some(self.observed.admin_database.clone()),
             allowed_hazards: self.desired.allowed_hazards.clone(),
+            fail_on: Finding::all()
+                .filter(|one| self.desired.fail_on.contains(one.name()))
+                .collect(),
         };
         plan.with_digest()
     }

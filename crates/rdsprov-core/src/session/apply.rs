@@ -280,6 +280,7 @@ impl<F: Frontend> Execution<'_, F> {
         setup.policy.check(plan, &approval, &allowed)?;
         self.records.create().await?;
         if plan.is_empty() {
+            progress.recorder.ends_with(plan);
             self.record(progress, &progress.recorder.no_change(plan)).await?;
             return Ok(match remainder {
                 Remainder::Nothing => Completion::AlreadyApplied,
@@ -302,6 +303,7 @@ impl<F: Frontend> Execution<'_, F> {
             }
             let next = planned.plan();
             if next.is_empty() && next.refusals.is_empty() {
+                progress.recorder.ends_with(next);
                 self.record(progress, &progress.recorder.no_change(&plan)).await?;
                 return left_out.result(refusals).map(|()| Completion::Converged);
             }

@@ -13,7 +13,7 @@ use super::failure::{Committed, Continuation, NoSpaceForRecords, NotRecorded, St
 use super::left_out_reasons::LeftOutReasons;
 use super::unreadable::Unreadable;
 use super::usage_error::UsageError;
-use crate::audit::AuditError;
+use crate::audit::{AuditError, Columns};
 use crate::config::{CaFile, ConfigError, SettingOrigin, TlsMode, TlsSettingsError};
 use crate::definitions::{
     DefinitionErrors, Definitions, Rules, SourceText, Syntax, UnknownApplication,
@@ -281,6 +281,7 @@ fn session_examples() -> Vec<Error> {
         AuditError::SameFile { path: path() }.into(),
         AuditError::NotALedger { path: path() }.into(),
         AuditError::OtherHeader { path: path() }.into(),
+        AuditError::OtherColumns { path: path(), has: Columns::Run }.into(),
         SlotError::NoPassword(SecretId(text("goldenpath/dev/shop/postgres"))).into(),
         SlotError::NoVerifier(text("no device")).into(),
         failure_with(FailureCause::NotReplicated),

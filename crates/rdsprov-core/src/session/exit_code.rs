@@ -2,7 +2,7 @@
 
 use super::apply::Outcome;
 use super::error::{Error, Kind};
-use crate::plan::{Finding, Plan};
+use crate::plan::Plan;
 
 /// How an operation ended. The numbers are the exit codes of the command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,11 +37,11 @@ impl ExitCode {
     }
 
     /// Returns how a comparison with the definitions ended, which also reports differences that no
-    /// step changes, and these findings.
+    /// step changes, and the findings in [`Plan::fail_on`].
     #[must_use]
-    pub fn of_check(plan: &Plan, fail_on: &[Finding]) -> Self {
+    pub fn of_check(plan: &Plan) -> Self {
         match Self::of_plan(plan) {
-            Self::Done if !plan.passes_check(fail_on) => Self::Pending,
+            Self::Done if !plan.passes_check() => Self::Pending,
             code => code,
         }
     }

@@ -324,7 +324,7 @@ impl<'a, F: FleetFrontend> FleetRun<'a, F> {
                 Ok(plan) => {
                     report.status = if !plan.refusals.is_empty() {
                         InstanceStatus::Refused
-                    } else if plan.is_as_declared() {
+                    } else if plan.passes_check() {
                         InstanceStatus::NoChange
                     } else {
                         InstanceStatus::Pending
@@ -375,6 +375,7 @@ impl<'a, F: FleetFrontend> FleetRun<'a, F> {
             Ok(completion) => {
                 report.status = match completion {
                     Completion::Converged => InstanceStatus::Applied,
+                    Completion::NothingToDo if report.pending > 0 => InstanceStatus::Pending,
                     Completion::NothingToDo | Completion::AlreadyApplied => {
                         InstanceStatus::NoChange
                     }

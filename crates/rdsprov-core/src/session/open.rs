@@ -5,7 +5,6 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::fs::File;
 use std::io::{self, BufReader};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -21,7 +20,7 @@ use super::setup::{Declared, Retirement, Setup};
 use super::system_certificates;
 use super::usage_error::UsageError;
 use crate::access_report::AccessReport;
-use crate::audit::last_applied;
+use crate::audit::{AuditError, LedgerWriter, last_applied};
 use crate::config::{
     AssumeRole, CaFile, Config, NewSecrets, Passwords, SettingOrigin, TlsMode, TlsSection,
     TlsSettings, VerifyPasswords,
@@ -34,7 +33,7 @@ use crate::name::RoleName;
 use crate::operations::{
     AccessQuery, AdminConnection, AdminCredentials, ConnectionOverrides, ExportError, Provisioner,
 };
-use crate::plan::Hazard;
+use crate::plan::{Finding, Hazard};
 use crate::policy::UndeclaredAccess;
 use crate::run_setting::{RunSetting, RunSettingName, ValueSource};
 use crate::secret_id::{SecretId, Stage, Templates};
@@ -135,6 +134,8 @@ pub struct ServerOptions {
     pub adopt_from: Option<String>,
     /// Whether a role that is not declared and has access to a declared database is a difference.
     pub strict: bool,
+    /// The findings on which [`Plan::passes_check`](crate::plan::Plan::passes_check) also fails.
+    pub fail_on: Vec<Finding>,
     /// The applications to which a plan is restricted; empty means all. See [`Desired::select`].
     pub only: Vec<String>,
     /// Whether a plan contains additions only: what takes access away is pending.
@@ -329,6 +330,7 @@ impl Setup {
         let mut desired = self.desired(build_id.as_deref(), allow, only)?;
         desired.secret_stage = options.secret_stage.unwrap_or_default();
         desired.strict = options.strict;
+        desired.fail_on = options.fail_on.iter().map(|one| one.name()).collect();
         desired.additive = options.additive;
         self.take_over(&mut desired, options.adopt_from.clone())?;
         desired.retire(&options.retirement.applications).map_err(UsageError::from)?;
@@ -363,15 +365,19 @@ impl Setup {
         let (_, ledger, _) = files.destinations(None, named);
         let Some(ledger) = ledger else { return Ok(Vec::new()) };
         let path = ledger.path();
-        if !path.is_file() {
-            return Ok(Vec::new());
-        }
-        let read = File::open(path)
-            .and_then(|file| last_applied(BufReader::new(file), self.environment()));
         let unreadable = |error: io::Error| UsageError::LedgerUnreadable {
             path: path.display().to_string(),
             reason: os_reason(&error),
         };
+        let file = LedgerWriter::open_to_read(path).map_err(|error| match error {
+            AuditError::Io { source, .. } => Error::from(unreadable(source)),
+            error => error.into(),
+        })?;
+        let Some(file) = file else {
+            tracing::info!("ledger {} does not exist yet", path.display());
+            return Ok(Vec::new());
+        };
+        let read = last_applied(BufReader::new(file), self.environment(), self.scope());
         Ok(read.map_err(unreadable)?)
     }
 

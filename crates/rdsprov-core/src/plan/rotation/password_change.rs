@@ -106,6 +106,7 @@ impl Plan {
             probes: BTreeSet::new(),
             admin_database: None,
             allowed_hazards: BTreeSet::new(),
+            fail_on: Vec::new(),
         }
     }
 }
