@@ -7,6 +7,8 @@ use std::collections::BTreeSet;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::secret_id::SecretId;
+
 /// The content of a marker: it records which entry created a role or database.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Marker {
@@ -47,6 +49,9 @@ pub struct Marker {
 /// `CREATE DATABASE` sets it, and the transaction that follows replaces it. A marker in the comment
 /// would need a second statement, before which a run can be interrupted.
 pub const UNFINISHED: i32 = i32::from_be_bytes(*b"rdsp");
+
+/// The placeholder of a secret template.
+const BUILD_ID: &str = "{build_id}";
 
 const PREFIX: &str = "[managed by rdsprov: ";
 
@@ -143,6 +148,16 @@ impl Marker {
     #[must_use]
     pub fn is_of_build(&self, build_id: &str) -> bool {
         self.build_id.as_ref().is_some_and(|recorded| *recorded == written_build_id(build_id))
+    }
+
+    /// Returns the id of the secret, with the build id of the marker for the placeholder. `None` if the marker
+    /// names no secret, or if its build id is not known.
+    pub(crate) fn secret_of_build(&self) -> Option<SecretId> {
+        let secret = self.secret.as_deref()?;
+        if !secret.contains(BUILD_ID) {
+            return Some(SecretId(secret.to_owned()));
+        }
+        Some(SecretId(secret.replace(BUILD_ID, self.build_id.as_deref()?)))
     }
 
     /// Returns a comment with this marker as its last line. `build_id` is that of the running build.

@@ -126,7 +126,8 @@ fn power_over_a_managed_role_is_refused_until_it_ends() {
 fn planted_markers_concern_no_other_application() {
     for site in Planted::all() {
         site.run(&APPLY, 0);
-        let before = site.run(&CHECK, 0);
+        let check = || without_orphans(&site.run(&CHECK, 0));
+        let before = check();
         let markers = [
             r#"application=evil name="evil" secret="goldenpath/dev/shop/postgres""#,
             r#"application=shop name="shop_owner""#,
@@ -135,17 +136,37 @@ fn planted_markers_concern_no_other_application() {
         for (number, marker) in markers.iter().enumerate() {
             site.plant(&format!("evil{number}"), marker);
         }
-        assert_eq!(site.run(&CHECK, 0), before);
+        assert_eq!(check(), before);
+
+        assert!(site.run(&CHECK, 0).contains("  role evil0, of application evil"));
 
         for (number, marker) in markers.iter().enumerate() {
             site.plant_orphan(&format!("orphan{number}"), marker);
         }
-        assert_eq!(site.run(&CHECK, 0), before);
+        assert_eq!(check(), before);
         // Then only administrators have CREATEROLE.
         let planted = (0..markers.len()).map(|number| format!("evil{number}"));
         site.mgr(&[&format!("DROP ROLE {}", planted.collect::<Vec<_>>().join(", "))]);
         site.fixture.query("DROP ROLE mgr");
-        assert_eq!(site.run(&CHECK, 0), before);
+        assert_eq!(check(), before);
+    }
+}
+
+/// Returns the text of a plan without the managed roles that are not declared.
+fn without_orphans(text: &str) -> String {
+    let parts = text.split("\n\n").filter(|part| !part.starts_with("orphaned: "));
+    parts.collect::<Vec<_>>().join("\n\n")
+}
+
+/// A marker of another environment counts for the hazard, whoever has written it.
+#[test]
+fn environment_of_an_unproven_marker_is_not_mixed_unasked() {
+    for site in Planted::all() {
+        let marker = r#"[managed by rdsprov: environment=prod application=old name="old"]"#;
+        site.fixture.query(&format!("CREATE ROLE old; COMMENT ON ROLE old IS '{marker}'"));
+        let text = site.run(&APPLY, 3);
+        assert!(text.contains("mixes_environments"), "{text}");
+        site.run(&[&APPLY[..], &["--allow", "mixes_environments"]].concat(), 0);
     }
 }
 
@@ -193,7 +214,7 @@ fn marker_without_its_author_does_not_count() {
         site.fixture.secret("goldenpath/dev/rds/delegate", secret);
         let text = expect(&site.fixture.delegate("dev").output().unwrap(), 3);
         let refused = "no administrator has ADMIN OPTION on role rdsprov_admin";
-        assert!(text.contains(refused) && !text.contains("on role legacy"), "{text}");
+        assert!(text.contains(refused) && text.contains("on role legacy"), "{text}");
 
         // As roles that are not managed, they are reported where they have access.
         site.fixture.definitions(SHOP);
@@ -203,8 +224,9 @@ fn marker_without_its_author_does_not_count() {
             let note = format!("note[undeclared-access]: role {role}");
             assert!(text.contains(&note), "{text}");
         }
-        let text = site.run(&["retire", "--env", "dev", "legacy", "--dry-run"], 0);
-        assert!(text.contains("note[nothing-to-retire]"), "{text}");
+        let text = site.run(&["retire", "--env", "dev", "legacy", "--dry-run"], 3);
+        assert!(text.contains("refused[admin-option-missing] legacy"), "{text}");
+        assert!(!text.contains("nothing-to-retire"), "{text}");
     }
 }
 
@@ -213,7 +235,7 @@ fn marker_without_its_author_does_not_count() {
 fn upgraded_roles_count_once_an_administrator_has_admin_option() {
     for site in Planted::all() {
         site.fixture.query("DROP ROLE mgr");
-        site.run(&APPLY, 0);
+        site.run(&[&APPLY[..], &["--build-id", "b1"]].concat(), 0);
         site.fixture.query("REVOKE shop_owner FROM platform_admin CASCADE");
         for arguments in [&APPLY[..], &CHECK] {
             let text = site.run(arguments, 3);
@@ -221,6 +243,26 @@ fn upgraded_roles_count_once_an_administrator_has_admin_option() {
             let fix = r#"GRANT "shop_owner" TO "platform_admin" WITH ADMIN TRUE, INHERIT FALSE, SET FALSE"#;
             assert!(text.contains(fix), "{text}");
         }
+        // Without the entry, the role is neither forgotten nor left with its login.
+        let none = site.fixture.definitions("application_databases = {}");
+        let without_entry =
+            |arguments: &[&str], code| expect(&site.fixture.run(&none, arguments), code);
+        let text = without_entry(&[&CHECK[..], &["--fail-on", "orphaned"]].concat(), 2);
+        assert!(text.contains("  role shop_owner, of application shop"), "{text}");
+        let text = without_entry(&["retire", "shop", "--env", "dev"], 3);
+        assert!(text.contains("refused[admin-option-missing] shop"), "{text}");
+        assert!(!text.contains("nothing-to-retire"), "{text}");
+        std::fs::write(
+            site.fixture.path().join("rdsprov.toml"),
+            "[environments.dev]\nephemeral = true\n",
+        )
+        .unwrap();
+        let teardown = ["teardown", "--env", "dev", "--build-id", "b1", "--without-backup"];
+        let text = expect(&site.fixture.without_definitions(&teardown).output().unwrap(), 3);
+        assert!(text.contains("refused[admin-option-missing] shop"), "{text}");
+        std::fs::remove_file(site.fixture.path().join("rdsprov.toml")).unwrap();
+        // Another environment is not mixed with it unasked.
+        site.fixture.definitions(SHOP);
         site.fixture
             .query("GRANT shop_owner TO platform_admin WITH ADMIN TRUE, INHERIT FALSE, SET FALSE");
         site.run(&CHECK, 0);
@@ -243,6 +285,10 @@ fn planted_role_does_not_become_the_delegate() {
         assert!(text.contains("refused[role-controlled-by-others]"), "{text}");
         assert!(!text.contains("admin-option-missing"), "{text}");
         site.mgr(&["DROP ROLE rdsprov_admin"]);
+        // Nor is a role with a marker of the environment left out silently.
+        let text = expect(&delegate(), 3);
+        assert!(text.contains("role mgr has ADMIN OPTION on role evil"), "{text}");
+        site.fixture.query("COMMENT ON ROLE evil IS NULL");
         expect(&delegate(), 0);
         let of_evil = "SELECT count(*) FROM pg_auth_members
             WHERE roleid = 'evil'::regrole AND member = 'rdsprov_admin'::regrole";

@@ -513,13 +513,22 @@ fn deletion_of_a_secret_is_idempotent_and_spares_shared_ones() {
     for (id, why) in [
         ("goldenpath/dev/shop/postgres", "the marker of role shop_owner names it"),
         ("goldenpath/dev/rds/master", "it is that of the administrator"),
+        ("builds/{build_id}/shop", "its id contains the id of a build"),
     ] {
         marker(id);
         let output = run(&fixture, &retire, &ended, &["--delete-secret"], 0);
         assert!(output.contains("note[secret-kept]"), "{output}");
         assert!(output.contains(why), "{output}");
     }
+    // A marker that does not count protects the secret as well.
+    let rest = "SELECT shobj_description('shop_owner'::regrole, 'pg_authid')";
+    let comment = fixture.query(rest);
     fixture.query("COMMENT ON ROLE shop_owner IS NULL");
+    fixture.query(&format!("CREATE ROLE upgraded; COMMENT ON ROLE upgraded IS '{comment}'"));
+    marker("goldenpath/dev/shop/postgres");
+    let output = run(&fixture, &retire, &ended, &["--delete-secret"], 0);
+    assert!(output.contains(" of role upgraded names it"), "{output}");
+    fixture.query("DROP ROLE upgraded");
     marker("goldenpath/dev/shop/postgres");
     let output = run(&fixture, &retire, &ended, &["--delete-secret"], 0);
     assert!(output.contains("the definitions name it for role shop_owner"), "{output}");

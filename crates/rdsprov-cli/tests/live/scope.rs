@@ -295,3 +295,59 @@ fn retire_drops_databases_of_its_scope_only() {
         run(&billing, &["check"], 0);
     }
 }
+
+#[test]
+fn teardown_and_drops_spare_other_scopes() {
+    for major in versions() {
+        let (fixture, billing, crm) = two_teams(major);
+        let apply = |file: &str| {
+            let arguments = ["apply", "--env", "dev", "--build-id", "b1"];
+            expect(&fixture.run(file, &arguments), 0);
+        };
+        apply(&billing);
+        apply(&crm);
+        // A role of billing uses the database of crm.
+        fixture.query_in("crm", "GRANT CONNECT ON DATABASE crm TO invoices_owner");
+        let drop = [
+            "--without-backup",
+            "--confirm",
+            "crm",
+            "--allow",
+            "drops_database,drops_role,revokes_access",
+        ];
+        let without_crm = fixture.path().join("crm.tfvars");
+        std::fs::write(&without_crm, "scope = \"crm\"\napplication_databases = {}\n").unwrap();
+        let retire = ["retire", "crm", "crm_reports", "--env", "dev", "--drop-database"];
+        let text = expect(&fixture.run(&crm, &[&retire[..], &drop].concat()), 3);
+        let used = "role invoices_owner, which belongs to scope billing, has privileges on it";
+        assert!(text.contains(used), "PostgreSQL {major}: {text}");
+        fixture.query_in("crm", "REVOKE CONNECT ON DATABASE crm FROM invoices_owner");
+
+        let config = |scope: &str| {
+            let text = format!("[environments.dev]\nephemeral = true\n{scope}");
+            std::fs::write(fixture.path().join("rdsprov.toml"), text).unwrap();
+        };
+        let teardown = |more: &[&str]| {
+            let first = ["teardown", "--env", "dev", "--build-id", "b1"];
+            let arguments = [&first[..], more].concat();
+            expect(&fixture.without_definitions(&arguments).output().unwrap(), 0)
+        };
+        config("");
+        let text = teardown(&drop[..1]);
+        for object in ["role crm_reader", "database crm"] {
+            let left = format!(
+                "{object} has the marker of the build, and is left: it belongs to scope crm"
+            );
+            assert!(text.contains(&left), "{left}: {text}");
+        }
+        config("[definitions]\nscope = \"crm\"\n");
+        let text = teardown(&drop);
+        assert!(text.contains(",crm,,drop_database,success,"), "{text}");
+        assert!(text.contains("is left: it belongs to scope billing"), "{text}");
+        let left = "SELECT string_agg(name, ' ' ORDER BY name) FROM (
+             SELECT rolname FROM pg_roles WHERE rolname ~ '^(billing|invoices|crm)'
+             UNION ALL SELECT datname FROM pg_database WHERE datname ~ '^(billing|invoices|crm)'
+         ) f (name)";
+        assert_eq!(fixture.query(left), "billing billing_owner invoices invoices_owner");
+    }
+}

@@ -94,6 +94,18 @@ fn what_a_build_created_is_dropped() {
         assert!(fixture.query(comment).contains("application=sales build_id=b1 "));
         apply(&fixture, "b2", &[SHOP, &renamed, LEGACY, OTHER, OTHER_REPORTS], "widens_access");
 
+        // What drifts in the database of the other build is not the business of the teardown.
+        fixture
+            .server
+            .sql_as(
+                "other_owner",
+                &password("other"),
+                "other",
+                "GRANT CONNECT ON DATABASE other TO PUBLIC",
+            )
+            .unwrap();
+        let other = "SELECT datacl::text FROM pg_database WHERE datname = 'other'";
+        assert!(fixture.query(other).contains(",=c/"), "{}", fixture.query(other));
         let state = fixture.catalog_state();
         let output = teardown(&fixture, "b1", &[&ALLOW], 64);
         assert!(output.contains("--without-backup"), "{output}");
@@ -128,6 +140,8 @@ fn what_a_build_created_is_dropped() {
         assert!(output.contains("note[left-by-teardown]"), "{output}");
         assert_eq!(left(&fixture), "legacy legacy_owner other other_owner", "PostgreSQL {major}");
         assert_eq!(fixture.admin_grants(), "0");
+        assert!(fixture.query(other).contains(",=c/"), "{output}");
+        assert!(!output.contains("closes_to_public"), "{output}");
         fixture.server.sql_as("other_owner", &password("other"), "other", "TABLE others").unwrap();
 
         fixture.disable_background_writes();

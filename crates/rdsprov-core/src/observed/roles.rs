@@ -146,18 +146,25 @@ impl Role {
         self.reported().filter(|_| self.controllers.is_empty())
     }
 
-    /// Returns the marker as far as it concerns reports, also if others than administrators have been given
-    /// power over the role.
+    /// Returns the marker as far as it concerns the report of access, also if others than administrators have
+    /// been given power over the role.
     #[must_use]
     pub fn reported(&self) -> Option<Marker> {
-        if self.administered { Marker::find(self.comment.as_deref()?) } else { None }
+        self.claimed().filter(|_| self.administered)
+    }
+
+    /// Returns the marker in the comment, whoever can have written it. It is reported, and it prevents
+    /// changes, but it allows none.
+    #[must_use]
+    pub fn claimed(&self) -> Option<Marker> {
+        Marker::find(self.comment.as_deref()?)
     }
 
     /// Returns whether the comment contains a marker that does not count, because no administrator has
     /// `ADMIN OPTION` on the role.
     #[must_use]
     pub fn has_unproven_marker(&self) -> bool {
-        !self.administered && self.comment.as_deref().and_then(Marker::find).is_some()
+        !self.administered && self.claimed().is_some()
     }
 }
 

@@ -35,6 +35,7 @@ impl Plan {
         let declared = desired;
         let desired = &*retire::with_orphans(declared, observed);
         let mut planner = Planner::new(desired, observed, findings);
+        planner.refuse_uncounted_orphans();
         planner.note_nothing_to_retire();
         let mut changes = Changes { cluster: planner.roles(), ..Changes::default() };
         let dropped = planner.dropped_databases();

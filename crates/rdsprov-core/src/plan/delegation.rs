@@ -30,6 +30,7 @@ impl Planner<'_> {
         steps: &mut Vec<Step>,
         inside: &mut Vec<Transaction>,
     ) {
+        self.refuse_undelegated(role);
         for secret in self.findings.new_secrets.clone() {
             let summary = format!("secret {secret} with a new password for role {name}");
             let created = Step::on_role(name, &role.application, Action::CreateSecret, summary, []);
@@ -44,6 +45,20 @@ impl Planner<'_> {
         self.grant_extension_creation(name, role, steps);
         self.grant_connect(name, role, steps);
         self.transfer_public_schemas(name, role, inside);
+    }
+
+    /// Refuses to leave out roles of the environment because their markers do not count.
+    fn refuse_undelegated(&mut self, role: &desired::Role) {
+        let (desired, observed) = (self.desired, self.observed);
+        for (other, seen) in &observed.roles {
+            let is_of_environment = seen.claimed().is_some_and(|marker| {
+                marker.environment == desired.environment
+                    && marker.application != role.application.as_str()
+            });
+            if is_of_environment && !desired.roles.contains_key(other) {
+                self.refuse_uncounted_marker(other, &role.application, seen);
+            }
+        }
     }
 
     /// Returns whether the marker of a role says that it is a delegate.

@@ -11,7 +11,6 @@ use super::planner::Planner;
 use super::scopes::scope_of_database;
 use super::{Action, Hazard, MembershipOption, RefusalKind, Scope, Step, Transaction, sql, words};
 use crate::desired::{self, Backup};
-use crate::marker::Marker;
 use crate::name::{ApplicationName, DatabaseName, RoleName};
 use crate::observed::{self, DependencyKind, RoleDependency};
 use crate::privilege::AccessLevel;
@@ -24,15 +23,16 @@ impl Planner<'_> {
     pub(super) fn dropped_databases(&self) -> BTreeSet<DatabaseName> {
         let is_dropped = |name: &DatabaseName, entry: &desired::Database| {
             let seen = self.observed.databases.get(name)?;
+            let owner = self.desired.roles.get(&seen.owner);
             // Its owner cannot keep the database with another comment.
             if self.desired.torn_down_build.is_none()
                 && self.leaves_with_owner(seen)
-                && self.desired.selects_role(&seen.owner)
+                && let Some(owner) = owner.filter(|_| self.desired.selects_role(&seen.owner))
             {
-                return Some(name.clone());
+                let is_left = self.is_of_scope(name, seen, owner.application.as_str());
+                return is_left.then(|| name.clone());
             }
             let marker = self.believed_marker(name, entry, seen)?;
-            let owner = self.desired.roles.get(&seen.owner);
             let owner_leaves = owner.is_some_and(desired::Role::is_retired)
                 && self.desired.selects_role(&seen.owner)
                 || self.is_prepared(seen);
@@ -48,7 +48,7 @@ impl Planner<'_> {
                         && (owner_leaves || entry.is_retired())
                 }
             };
-            (is_left && self.is_of_scope(name, seen, &marker)).then(|| name.clone())
+            (is_left && self.is_of_scope(name, seen, &marker.application)).then(|| name.clone())
         };
         let databases = self.desired.databases.iter();
         let databases = databases.filter(|_| self.desired.drops_databases.is_some());
@@ -57,10 +57,14 @@ impl Planner<'_> {
 
     /// Returns whether a database belongs to the scope of the definitions, so that these may drop it. One
     /// without a scope also does, if they declare its application.
-    fn is_of_scope(&self, name: &DatabaseName, seen: &observed::Database, marker: &Marker) -> bool {
+    fn is_of_scope(
+        &self,
+        name: &DatabaseName,
+        seen: &observed::Database,
+        application: &str,
+    ) -> bool {
         let (desired, recorded) = (self.desired, self.recorded());
-        let is_declared =
-            || desired.applications.iter().any(|one| one.as_str() == marker.application);
+        let is_declared = || desired.applications.iter().any(|one| one.as_str() == application);
         scope_of_database(desired, self.observed, recorded, name, seen)
             .is_none_or(|scope| scope == desired.scope || scope.is_none() && is_declared())
     }
@@ -172,21 +176,26 @@ impl Planner<'_> {
         (!others.is_empty()).then(|| format!("sessions of {} use it", words::some_of(&others)))
     }
 
-    /// Returns which managed role, that the teardown does not drop, has privileges on a database.
-    /// Without definitions, only these show that it is used.
+    /// Returns which managed role, that these definitions do not declare, has privileges on a database.
+    /// Those of other scopes are not read, and a teardown reads none: only these privileges show that the
+    /// database is used.
     fn other_user(&self, name: &DatabaseName) -> Option<String> {
         let seen = self.observed.databases.get(name)?;
-        self.desired.torn_down_build.as_ref()?;
+        let is_teardown = self.desired.torn_down_build.is_some();
         let mut grantees = seen.acl.iter().filter_map(|item| item.grantee.role());
-        let is_other = |role: &&RoleName| {
-            let marker = self.observed.roles.get(*role).and_then(observed::Role::reported);
-            **role != self.observed.administrator.name
-                && !self.desired.roles.contains_key(*role)
-                && marker
-                    .is_some_and(|one| one.application != ApplicationName::for_delegates().as_str())
-        };
-        let other = grantees.find(is_other)?;
-        Some(format!("role {other}, which the build did not create, has privileges on it"))
+        grantees.find_map(|role| {
+            let marker = self.observed.roles.get(role).and_then(observed::Role::claimed)?;
+            let is_other = *role != self.observed.administrator.name
+                && !self.desired.roles.contains_key(role)
+                && marker.application != ApplicationName::for_delegates().as_str()
+                && (is_teardown || marker.scope != self.desired.scope);
+            let which = match marker.scope {
+                _ if is_teardown => "which the build did not create".to_owned(),
+                Some(scope) => format!("which belongs to scope {scope}"),
+                None => "which belongs to no scope".to_owned(),
+            };
+            is_other.then(|| format!("role {role}, {which}, has privileges on it"))
+        })
     }
 
     fn drop_role(

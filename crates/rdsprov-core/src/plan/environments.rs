@@ -20,8 +20,9 @@ pub(super) fn mark(
     observed: &Observed,
     transactions: &mut [Transaction],
 ) -> Option<NoteKind> {
-    // The owner of a database can write its comment; only administrators write those of roles.
-    let markers = observed.roles.values().filter_map(|role| role.marker());
+    // The owner of a database can write its comment. That of a role also counts if nothing proves that an
+    // administrator has written it.
+    let markers = observed.roles.values().filter_map(|role| role.claimed());
     let mut others: BTreeSet<String> =
         markers.map(|Marker { environment, .. }| environment).collect();
     others.remove(&desired.environment);

@@ -58,7 +58,7 @@ pub(super) fn orphans(
     };
     let roles = observed.roles.iter().filter_map(|(name, role)| {
         let declared = desired.roles.contains_key(name);
-        let marker = role.reported();
+        let marker = role.claimed();
         let scope = marker.as_ref().map(|marker| marker.scope.clone());
         of(OrphanKind::Role, name.as_str(), marker, scope, declared, &|| {
             remaining_privileges(name, observed)

@@ -21,7 +21,7 @@ pub(crate) struct Recorded<'a> {
     renamed: BTreeMap<String, &'a RoleName>,
     /// The databases whose markers of this environment say another name, by this name.
     renamed_databases: BTreeMap<String, Vec<(&'a DatabaseName, &'a Database)>>,
-    /// The roles whose markers name a secret, by each name that the secret can have.
+    /// The roles whose comments name a secret in a marker, by each name that the secret can have.
     by_secret: BTreeMap<String, Vec<RecordedSecret<'a>>>,
 }
 
@@ -31,6 +31,8 @@ pub(super) struct RecordedSecret<'a> {
     pub role: &'a RoleName,
     /// The application in the marker.
     pub application: String,
+    /// Whether the marker counts: only administrators can have written it.
+    pub is_proven: bool,
     secret: SecretId,
 }
 
@@ -45,8 +47,10 @@ impl<'a> Recorded<'a> {
             }
         }
         for (role, seen) in &observed.roles {
-            let Some(marker) = seen.marker() else { continue };
-            let is_managed = desired.manages(Some(&marker));
+            let Some(marker) = seen.claimed() else { continue };
+            let is_proven = seen.marker().is_some();
+            let is_managed = is_proven && desired.manages(Some(&marker));
+            let expanded = marker.secret_of_build();
             let Marker { application, name, secret, databases, scope, .. } = marker;
             if is_managed {
                 for database in databases {
@@ -57,9 +61,12 @@ impl<'a> Recorded<'a> {
                 }
             }
             let Some(secret) = secret.map(SecretId) else { continue };
-            let entry = RecordedSecret { role, application, secret };
-            for name in entry.secret.possible_names() {
-                recorded.by_secret.entry(name.to_owned()).or_default().push(entry.clone());
+            for secret in BTreeSet::from_iter(expanded.into_iter().chain([secret])) {
+                let application = application.clone();
+                let entry = RecordedSecret { role, application, is_proven, secret };
+                for name in entry.secret.possible_names() {
+                    recorded.by_secret.entry(name.to_owned()).or_default().push(entry.clone());
+                }
             }
         }
         recorded
@@ -95,7 +102,7 @@ impl<'a> Recorded<'a> {
         self.renamed_databases.get(name.as_str()).map_or(&[], Vec::as_slice)
     }
 
-    /// Returns the roles whose markers name a secret, by its name or its ARN.
+    /// Returns the roles whose comments name a secret in a marker, by its name or its ARN.
     pub(super) fn roles_with_secret(
         &self,
         secret: &SecretId,

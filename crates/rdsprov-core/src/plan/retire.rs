@@ -81,6 +81,14 @@ fn orphaned_application(desired: &Desired, marker: &Marker) -> Option<Applicatio
     }
 }
 
+/// Returns why a teardown leaves what belongs to other definitions.
+fn belongs_to(scope: Option<&str>) -> String {
+    match scope {
+        Some(scope) => format!("it belongs to scope {scope}"),
+        None => "it belongs to no scope".to_owned(),
+    }
+}
+
 impl Planner<'_> {
     /// Notes what a teardown leaves of its build, and why.
     pub(super) fn note_left_by_teardown(&mut self, dropped: &BTreeSet<DatabaseName>) {
@@ -90,25 +98,31 @@ impl Planner<'_> {
             marker.filter(|one| one.environment == desired.environment && one.is_of_build(build))
         };
         for (name, seen) in &observed.roles {
-            let Some(marker) = of_build(seen.reported()) else { continue };
+            let Some(marker) = of_build(seen.claimed()) else { continue };
             let reason = if desired.roles.contains_key(name) {
                 continue;
             } else if marker.application == ApplicationName::for_delegates().as_str() {
-                "it is a delegate"
+                "it is a delegate".to_owned()
+            } else if marker.scope != desired.scope {
+                belongs_to(marker.scope.as_deref())
             } else if marker.adopted {
-                "it existed before the build adopted it"
+                "it existed before the build adopted it".to_owned()
             } else {
-                "roles that are not administrators can write its marker"
+                // It is refused.
+                continue;
             };
-            let (object, reason) = (format!("role {name}"), reason.to_owned());
+            let object = format!("role {name}");
             self.note(NoteKind::LeftByTeardown { object, reason });
         }
         for (name, seen) in &observed.databases {
             let Some(marker) = of_build(seen.marker()) else { continue };
+            let scope = scope_of_database(desired, observed, self.recorded(), name, seen);
             let reason = if dropped.contains(name) {
                 continue;
             } else if *name == observed.admin_database {
                 "it is the database of the administrator".to_owned()
+            } else if let Some(scope) = scope.filter(|scope| *scope != desired.scope) {
+                belongs_to(scope.as_deref())
             } else if marker.adopted {
                 "it existed before the build, or nothing shows that the build created it".to_owned()
             } else {
@@ -118,13 +132,28 @@ impl Planner<'_> {
         }
     }
 
+    /// Refuses what would end only a part: the comment of a role says that the role is also retired, but
+    /// others than administrators can have written it.
+    pub(super) fn refuse_uncounted_orphans(&mut self) {
+        let (desired, observed) = (self.desired, self.observed);
+        for (name, seen) in &observed.roles {
+            let claimed = seen.claimed().filter(|marker| marker.scope == desired.scope);
+            let application = claimed.and_then(|marker| orphaned_application(desired, &marker));
+            if let Some(application) = application.filter(|_| !desired.roles.contains_key(name)) {
+                self.refuse_uncounted_marker(name, &application, seen);
+            }
+        }
+    }
+
     /// Notes each application to retire that neither the definitions nor a marker name.
     pub(super) fn note_nothing_to_retire(&mut self) {
         for application in &self.desired.orphans {
             let has_role = self.desired.roles.values().any(|role| role.application == *application);
             let has_database =
                 self.desired.databases.values().any(|one| one.application == *application);
-            if !has_role && !has_database {
+            let is_refused =
+                self.findings.refusals.iter().any(|one| one.application == *application);
+            if !has_role && !has_database && !is_refused {
                 let (application, fact) =
                     (application.clone(), self.why_nothing_to_retire(application));
                 self.note(NoteKind::NothingToRetire { application, fact });
@@ -213,7 +242,7 @@ impl Planner<'_> {
         let clone = RotationClone::name_for(name)?;
         let seen = self.observed.roles.get(&clone)?;
         let is_clone = seen.memberships.iter().any(|one| one.role == *name)
-            && seen.marker().is_none()
+            && seen.claimed().is_none()
             && !self.desired.roles.contains_key(&clone);
         is_clone.then_some(clone)
     }

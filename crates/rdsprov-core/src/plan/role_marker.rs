@@ -218,7 +218,8 @@ impl Planner<'_> {
         let others = secrets.flat_map(|one| self.recorded().roles_with_secret(one));
         let others = others.filter(|other| {
             // An undeclared role of the same application is the role before `username` was changed.
-            is_other(other.role)
+            other.is_proven
+                && is_other(other.role)
                 && (self.desired.roles.contains_key(other.role)
                     || other.application != role.application.as_str())
         });

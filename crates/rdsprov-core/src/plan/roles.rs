@@ -288,7 +288,7 @@ impl Planner<'_> {
             let kind = RefusalKind::RoleControlledByOthers {
                 role: name.clone(),
                 controllers: seen.controllers.clone(),
-                has_marker: seen.comment.as_deref().is_some_and(|one| Marker::find(one).is_some()),
+                has_marker: seen.claimed().is_some(),
             };
             match seen.controllers.first() {
                 Some(first) => {
@@ -320,6 +320,19 @@ impl Planner<'_> {
             self.refuse_with(application, kind, remedy);
         }
         is_unproven
+    }
+
+    /// Refuses a role that is not declared, if its comment contains a marker that does not count. Returns
+    /// whether it refused.
+    pub(super) fn refuse_uncounted_marker(
+        &mut self,
+        name: &RoleName,
+        application: &ApplicationName,
+        seen: &observed::Role,
+    ) -> bool {
+        seen.claimed().is_some()
+            && (self.refuse_controlled_by_others(name, application, seen)
+                || self.refuse_unproven_marker(name, application, seen, Adoption::Refused))
     }
 
     /// Refuses a role until a role with more power has ended that of another one. The marker is removed, too:

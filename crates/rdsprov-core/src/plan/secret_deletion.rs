@@ -17,21 +17,29 @@ pub(crate) fn secrets_of_retired_roles(
 ) -> Vec<(ApplicationName, SecretId)> {
     let desired = &*retire::with_orphans(desired, observed);
     let of_role = |(name, role): (&RoleName, &desired::Role)| {
-        Some((role.application.clone(), retired_secret(desired, observed, name, role)?))
+        let secret = retired_secret(desired, observed, name, role)?.ok()?;
+        Some((role.application.clone(), secret))
     };
     desired.selected_roles().filter_map(of_role).collect()
 }
 
-/// Returns the secret in the marker of a role, if the role is retired and managed.
+/// Returns the secret in the marker of a role, if the role is retired and managed. If its id contains a build
+/// id, this is that of the marker.
+///
+/// # Errors
+/// Returns the id with the placeholder if a later build can have another secret.
 fn retired_secret(
     desired: &Desired,
     observed: &Observed,
     name: &RoleName,
     role: &desired::Role,
-) -> Option<SecretId> {
+) -> Option<Result<SecretId, SecretId>> {
     let marker = observed.roles.get(name)?.marker().filter(|_| role.is_retired())?;
-    let is_managed = marker.environment == desired.environment;
-    marker.secret.filter(|_| is_managed).map(SecretId)
+    let marker = Some(marker).filter(|one| one.environment == desired.environment)?;
+    let expanded = marker.secret_of_build();
+    let named = SecretId(marker.secret?);
+    let is_known = |one: &SecretId| *one == named || desired.torn_down_build.is_some();
+    Some(expanded.filter(is_known).ok_or(named))
 }
 
 impl Planner<'_> {
@@ -41,7 +49,17 @@ impl Planner<'_> {
         let window = desired.deletes_secrets?;
         let mut steps: Vec<Step> = Vec::new();
         for (name, role) in desired.selected_roles() {
-            let Some(secret) = retired_secret(desired, observed, name, role) else { continue };
+            let secret = match retired_secret(desired, observed, name, role) {
+                None => continue,
+                Some(Ok(secret)) => secret,
+                Some(Err(secret)) => {
+                    let reason = "its id contains the id of a build, and builds after that of the \
+                                  marker can have others";
+                    let (role, reason) = (name.clone(), reason.to_owned());
+                    self.note(NoteKind::SecretKept { secret, role, reason });
+                    continue;
+                }
+            };
             if !self.findings.retired_secrets.contains(&secret) {
                 continue;
             }
@@ -80,7 +98,8 @@ impl Planner<'_> {
         };
         let mut recorded = self.recorded().roles_with_secret(secret);
         if let Some(other) = recorded.find(|other| other.role != role && stays(other.role)) {
-            return Some(format!("the marker of role {} names it", other.role));
+            let marker = if other.is_proven { "marker" } else { "comment" };
+            return Some(format!("the {marker} of role {} names it", other.role));
         }
         let declares = |other: &desired::Role| {
             let named = other.secret().into_iter().chain(&other.recorded_secret);

@@ -72,12 +72,23 @@ impl Planner<'_> {
     }
 
     /// Leaves out of the steps in a database those of applications that are not selected. Refuses
-    /// the selected applications whose steps depend on one of them.
+    /// the selected applications whose steps depend on one of them. A teardown retains the steps on
+    /// the roles of its build.
     pub(super) fn retain_selected<const N: usize>(
         &mut self,
         name: &DatabaseName,
         lists: [&mut Vec<Step>; N],
     ) {
+        if self.desired.torn_down_build.is_some() {
+            // The database is declared only so that the roles of the build lose what they have in it.
+            let roles = &self.desired.roles;
+            let is_of_build =
+                |step: &mut Step| step.role.as_ref().is_some_and(|role| roles.contains_key(role));
+            for list in lists {
+                list.retain_mut(is_of_build);
+            }
+            return;
+        }
         if self.desired.only.is_empty() {
             return;
         }

@@ -265,7 +265,7 @@ fn relevant_databases(desired: &Desired, observed: &Observed) -> Vec<DatabaseNam
 fn relevant_roles(desired: &Desired, observed: &Observed) -> BTreeSet<RoleName> {
     let clones = observed.clones.values().map(|clone| &clone.name);
     let managed =
-        observed.roles.iter().filter(|(_, seen)| desired.manages(seen.reported().as_ref()));
+        observed.roles.iter().filter(|(_, seen)| desired.manages(seen.claimed().as_ref()));
     // A role has the privileges that its database's owner grants to such a group.
     let groups = plan::predefined_groups(desired, observed);
     let names = managed.map(|(name, _)| name).chain(desired.roles.keys()).chain(clones);

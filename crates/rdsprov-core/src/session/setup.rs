@@ -272,8 +272,11 @@ impl SetupBuilder {
                 parse(&read_within(&files, Some(&directory), &config, &options, &site)?)?
             }
             DefinitionSource::Texts(texts) => parse(&texts)?,
-            DefinitionSource::Parsed { definitions, sha256 } => {
+            DefinitionSource::Parsed { mut definitions, sha256 } => {
                 check_environment(&config, &options, &definitions)?;
+                if !reads_definitions {
+                    definitions.scope.clone_from(&config.definitions.scope);
+                }
                 (*definitions, sha256)
             }
         };
