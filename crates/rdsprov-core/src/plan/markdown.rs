@@ -79,9 +79,6 @@ impl Plan {
         if let Some(hint) = self.hint_about_pending() {
             let _ = writeln!(text, "\n- Hint: {}", escaped(&hint.worded(wording)));
         }
-        if let Some(hint) = self.hint_about_pending() {
-            let _ = writeln!(text, "\n- Hint: {}", escaped(&hint.worded(wording)));
-        }
         for orphan in &self.orphaned {
             let (kind, name) = (orphan.kind, escaped(&orphan.name));
             let _ = writeln!(text, "\n- orphaned: {kind} {name}");

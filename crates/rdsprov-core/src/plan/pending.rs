@@ -10,6 +10,7 @@
 use std::collections::BTreeSet;
 
 use super::{Action, Hazard, Plan, Scope, Step, Transaction};
+use crate::hint;
 use crate::hint::{Hint, Operation, Opt, Part};
 use crate::name::{DatabaseName, RoleName};
 
@@ -78,9 +79,16 @@ impl<S> Step<S> {
 }
 
 impl Plan {
+    /// Returns how the pending steps are applied.
+    pub(super) fn hint_about_pending(&self) -> Option<Hint> {
+        let words = "to apply what is pending, run ";
+        let hint = || hint![words, Operation::Apply, " without ", Opt::Additive];
+        self.hint_about_adoptions().or_else(|| (!self.pending.is_empty()).then(hint))
+    }
+
     /// Returns how the adoptions that wait for a new owner are made: only the owner of a database writes its
     /// marker.
-    pub(super) fn hint_about_pending(&self) -> Option<Hint> {
+    fn hint_about_adoptions(&self) -> Option<Hint> {
         let adoptions = self.pending.iter().filter(|step| step.action == Action::Adopt);
         let waiting: Vec<_> = adoptions
             .filter_map(|step| Some((step.database.as_ref()?.as_str(), &step.application)))

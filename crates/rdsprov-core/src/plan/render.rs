@@ -127,9 +127,6 @@ impl Plan {
         if let Some(hint) = self.hint_about_pending() {
             let _ = writeln!(text, "  hint: {}", visible(&hint.worded(wording)));
         }
-        if let Some(hint) = self.hint_about_pending() {
-            let _ = writeln!(text, "  hint: {}", hint.worded(wording));
-        }
         self.write_orphans_and_undeclared(&mut text);
         for deferred in &self.deferred {
             let deferred = visible(&deferred.comparison);
@@ -180,13 +177,6 @@ impl Plan {
         let is_executable = self.refusals.is_empty() && !options.is_empty();
         let begin = Part::from("to apply this plan, add");
         is_executable.then(|| std::iter::once(begin).chain(options).collect())
-    }
-
-    /// Returns how the pending steps are applied.
-    pub(super) fn hint_about_pending(&self) -> Option<Hint> {
-        let words = "to apply what is pending, run ";
-        let hint = || hint![words, Operation::Apply, " without ", Opt::Additive];
-        (!self.pending.is_empty()).then(hint)
     }
 
     /// Returns how many roles and databases definitions of other scopes manage.
