@@ -4,33 +4,12 @@ use std::fs::File;
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 
+use super::columns::Columns;
 use super::file::{
     Lock, Patience, check_creatable, open_existing, open_with_directory, release, reserve,
 };
 use super::{AuditError, Record};
 use crate::text::spreadsheet_cell;
-
-const HEADER: &str =
-    "timestamp_utc,environment,build_id,run_id,database,username,action,status,duration_ms,message";
-
-/// The columns of a CSV file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Columns {
-    /// Those of a run on one server.
-    Run,
-    /// Those of a run, and `instance`.
-    Fleet,
-}
-
-impl Columns {
-    fn header(self) -> String {
-        match self {
-            Self::Run => HEADER.to_owned(),
-            Self::Fleet => format!("{HEADER},instance"),
-        }
-    }
-}
 
 /// A CSV file to which a run appends its records.
 ///

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::Columns;
+use super::columns::Columns;
 use crate::error_code::ErrorCode;
 use crate::hint;
 use crate::hint::{Hint, Opt};

@@ -7,6 +7,7 @@
 //! This module must not know connections or front ends.
 
 mod attribution;
+mod columns;
 mod csv;
 mod error;
 mod event;
@@ -22,7 +23,8 @@ mod record;
 mod report;
 mod verify;
 
-pub use self::csv::{Columns, CsvWriter, to_csv};
+pub use self::columns::Columns;
+pub use self::csv::{CsvWriter, to_csv};
 pub use attribution::{Attribution, RunContext};
 pub use error::AuditError;
 pub use event::{
