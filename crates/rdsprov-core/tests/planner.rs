@@ -92,6 +92,7 @@ fn desired(scenario: &Path) -> Desired {
             ["--allow", hazard] => {
                 let hazard: Hazard = hazard.parse().unwrap();
                 desired.may_change_owners |= hazard == Hazard::ChangesOwner;
+                desired.allowed_hazards.insert(hazard.name());
             }
             other => panic!("{} has unknown arguments: {other:?}", scenario.display()),
         }
