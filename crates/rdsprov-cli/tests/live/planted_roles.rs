@@ -158,7 +158,7 @@ fn without_orphans(text: &str) -> String {
     parts.collect::<Vec<_>>().join("\n\n")
 }
 
-/// A marker of another environment counts for the hazard, whoever has written it.
+/// A marker of another environment counts for the hazard, also if another role has written it.
 #[test]
 fn environment_of_an_unproven_marker_is_not_mixed_unasked() {
     for site in Planted::all() {

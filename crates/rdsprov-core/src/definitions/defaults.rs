@@ -91,7 +91,7 @@ fn access_level<'de, D: Deserializer<'de>>(
 ) -> Result<Option<AccessLevel>, D::Error> {
     match AccessLevel::deserialize(deserializer)? {
         AccessLevel::None => Err(serde::de::Error::custom(
-            "`access_level = \"none\"` is no default: set it in each entry that it retires",
+            "`access_level = \"none\"` cannot be a default: set it in each entry that it retires",
         )),
         level => Ok(Some(level)),
     }

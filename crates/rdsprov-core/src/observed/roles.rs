@@ -153,7 +153,7 @@ impl Role {
         self.claimed().filter(|_| self.administered)
     }
 
-    /// Returns the marker in the comment, whoever can have written it. It is reported, and it prevents
+    /// Returns the marker in the comment, also if another role can have written it. It is reported, and it prevents
     /// changes, but it allows none.
     #[must_use]
     pub fn claimed(&self) -> Option<Marker> {

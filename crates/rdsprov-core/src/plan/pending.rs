@@ -2,10 +2,11 @@
 //!
 //! Which steps these are is decided by [`Step::takes_access`]. Three rules follow from the order of changes:
 //!
-//! - What the plan creates or opens itself is closed in the same plan: nobody has had access to it.
+//! - What the plan creates or opens itself is closed in the same plan: no role has had access to it.
 //! - If objects in a database get another owner, all steps in this database are pending: they are planned for
 //!   the new owner.
-//! - A role whose password is removed later keeps its marker until then.
+//! - A role whose password is set or removed later keeps its marker until then: the marker names the secret of
+//!   the present password.
 
 use std::collections::BTreeSet;
 
@@ -137,7 +138,14 @@ pub(super) fn remove_pending(transactions: &mut Vec<Transaction>) -> Vec<Step> {
         .filter(|step| step.after_logins && step.takes_access())
         .filter_map(|step| step.role.clone())
         .collect();
+    let keeps_secret: BTreeSet<RoleName> = steps()
+        .filter(|step| step.sets_password() && step.takes_access())
+        .filter_map(|step| step.role.clone())
+        .collect();
     let mut pending = Vec::new();
+    let is_of = |roles: &BTreeSet<RoleName>, step: &Step| {
+        step.role.as_ref().is_some_and(|role| roles.contains(role))
+    };
     let is_one_of = |names: &BTreeSet<DatabaseName>, step: &Step| {
         step.database.as_ref().is_some_and(|name| names.contains(name))
     };
@@ -148,8 +156,8 @@ pub(super) fn remove_pending(transactions: &mut Vec<Transaction>) -> Vec<Step> {
                 .iter()
                 .any(|step| step.changes_owner() && !is_one_of(&created, step));
         let is_pending = |step: &Step| {
-            let waits = step.after_logins
-                && step.role.as_ref().is_some_and(|role| keeps_marker.contains(role));
+            let waits = step.after_logins && is_of(&keeps_marker, step)
+                || step.changed_secret.is_some() && is_of(&keeps_secret, step);
             let is_opened_by_plan = is_one_of(&created, step)
                 || transaction.scope == Scope::Cluster && is_one_of(&reopened, step);
             changes_owner || waits || step.takes_access() && !is_opened_by_plan
@@ -165,6 +173,7 @@ pub(super) fn remove_pending(transactions: &mut Vec<Transaction>) -> Vec<Step> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::observed::PasswordCheck;
     use crate::plan::SecretFindings;
     use crate::plan::test_states::{desired_from, marker, observed_with};
 
@@ -203,6 +212,27 @@ mod tests {
         let pending = summaries(&mut additive.pending.iter());
         assert!(pending.contains(&"role shop_owner: NOCREATEDB".to_owned()), "{pending:?}");
         assert!(!additive.is_as_declared() && whole.digest != additive.digest);
+    }
+
+    /// The marker names the secret of the password that the role has.
+    #[test]
+    fn changed_secret_waits_for_its_password() {
+        let changed = |check: PasswordCheck| {
+            move |observed: &mut crate::observed::Observed| {
+                let name = RoleName::new_unchecked("shop_owner");
+                observed.password_checks.insert(name.clone(), check.clone());
+                let role = observed.roles.get_mut(&name).unwrap();
+                role.comment = Some(marker("shop", "shop_owner", " secret=\"old\""));
+            }
+        };
+        let changes =
+            |plan: &Plan| plan.steps().filter(|step| step.changed_secret.is_some()).count();
+        let waiting = plan(true, changed(PasswordCheck::WrongPassword));
+        assert_eq!(changes(&waiting), 0);
+        assert_eq!(waiting.pending.iter().filter(|step| step.changed_secret.is_some()).count(), 1);
+        // The role has the password of the new secret already.
+        assert_eq!(changes(&plan(true, changed(PasswordCheck::Accepted))), 1);
+        assert_eq!(changes(&plan(false, changed(PasswordCheck::WrongPassword))), 1);
     }
 
     /// The digest covers what is pending: a reviewer has seen it.

@@ -249,7 +249,9 @@ impl Planner<'_> {
             self.password_changes.insert(role.application.clone());
         }
         self.credential(name, role, seen, steps);
-        let sets_password = steps[before..].iter().any(Step::sets_password);
+        // An additive plan leaves the password pending: the marker names the secret of the present one.
+        let sets_password =
+            !self.desired.additive && steps[before..].iter().any(Step::sets_password);
         if let Some(marked) = self.marker_step(name, role, seen, takeover, sets_password) {
             if self.refuse_undecodable(
                 &role.application,

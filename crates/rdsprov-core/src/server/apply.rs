@@ -111,7 +111,7 @@ pub async fn apply(
         let executed = if ended || is_left_out {
             Executed::nothing(transaction)
         } else if transaction.scope == Scope::Secrets {
-            deletions::delete_secrets(secrets, transaction).await
+            deletions::delete_secrets(secrets, transaction, options.stop.as_ref()).await
         } else {
             let slots = SlotsWithOids { slots, oids: &oids };
             let template = &template;

@@ -3,7 +3,9 @@
 use std::time::Instant;
 
 use super::execution::Executed;
-use super::transaction_failure::TransactionFailure;
+use super::stop::Stop;
+use super::transaction_failure::{TransactionFailure, stopped_at};
+use super::wait::step_words;
 use crate::hint::Hint;
 use crate::plan::{Step, Transaction};
 use crate::secret_id::{RecoveryWindow, SecretId};
@@ -27,14 +29,20 @@ impl SecretDeletion<'_> {
     }
 }
 
-/// Deletes the secrets of the steps, one after the other, until one cannot be deleted.
+/// Deletes the secrets of the steps, one after the other, until one cannot be deleted or the end of the run
+/// is requested.
 pub(super) async fn delete_secrets(
     deletion: Option<&SecretDeletion<'_>>,
     transaction: &Transaction,
+    stop: Option<&Stop>,
 ) -> Executed {
     let mut executed = Executed::nothing(transaction);
     let Some(deletion) = deletion else { return executed };
     for (number, step) in transaction.steps.iter().enumerate() {
+        if stop.is_some_and(Stop::is_requested) {
+            executed.failures.push(stopped_at(number, &step_words(step)));
+            break;
+        }
         let started = Instant::now();
         let result = deletion.delete(step).await;
         let message = result.as_ref().err().map(ToString::to_string);

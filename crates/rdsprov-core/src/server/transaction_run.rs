@@ -228,7 +228,11 @@ impl<'r, 'p> TransactionRun<'r, 'p> {
         let statements: Vec<&Statement> = statements.iter().map(|one| &**one).collect();
         let keys = match hiding_keys(session, &statements).await {
             Ok(keys) => keys,
-            Err(failure) => return Err(self.failed(numbers.start, Instant::now(), failure).await),
+            Err(failure) => {
+                let of_password = statements.iter().position(|one| one.secret().is_some());
+                let number = numbers.start + of_password.unwrap_or_default();
+                return Err(self.failed(number, Instant::now(), failure).await);
+            }
         };
         let mut keys = keys.into_iter();
         let mut texts = Vec::with_capacity(statements.len());
