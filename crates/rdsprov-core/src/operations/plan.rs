@@ -66,10 +66,12 @@ impl Provisioner {
         };
         let (admin, session, desired) = (&self.admin, &self.admin_session, &self.desired);
         let secrets = &mut self.secrets;
-        let mut observed = observe(admin, session, desired, secrets.valid(), verify).await?;
+        // Boxed, because a thread can have a small stack.
+        let mut observed =
+            Box::pin(observe(admin, session, desired, secrets.valid(), verify)).await?;
         if secrets.refresh(desired, &observed, admin).await? {
             // The secret may name another role now.
-            observed = observe(admin, session, desired, secrets.valid(), verify).await?;
+            observed = Box::pin(observe(admin, session, desired, secrets.valid(), verify)).await?;
         }
         self.record_connection(&mut observed);
         let mut findings = self.secrets.findings().clone();

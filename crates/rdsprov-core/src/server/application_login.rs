@@ -44,7 +44,7 @@ impl Endpoint {
         };
         let endpoint = Self { connect_timeout: limit, ..self.clone() };
         self.silent_logins.started(database);
-        let login = endpoint.connect(database);
+        let login = Box::pin(endpoint.connect(database));
         self.count(database, self.reported(database, limit, login).await)
     }
 
@@ -58,7 +58,7 @@ impl Endpoint {
             return None;
         }
         self.silent_logins.started(database);
-        let (limit, login) = (self.connect_timeout, self.log_in(database));
+        let (limit, login) = (self.connect_timeout, Box::pin(self.log_in(database)));
         Some(self.count(database, self.reported(database, limit, login).await))
     }
 

@@ -101,7 +101,8 @@ impl<R> Reader<'_, R> {
         tracing::info!("reading {}", counted(total, "database"));
         let mut results: Vec<_> = stream::iter(databases)
             .map(async |name| {
-                let result = self.read_one(&name, deadline()).await;
+                // Boxed, because a thread can have a small stack.
+                let result = Box::pin(self.read_one(&name, deadline())).await;
                 let done = done.fetch_add(1, Ordering::Relaxed) + 1;
                 tracing::info!("read database {name}, {done} of {total}");
                 (name, result)
@@ -115,7 +116,7 @@ impl<R> Reader<'_, R> {
                     break;
                 }
                 tokio::time::sleep(PAUSE * attempt).await;
-                *result = self.read_one(name, deadline()).await;
+                *result = Box::pin(self.read_one(name, deadline())).await;
             }
             if let Err(error) = result {
                 name_holders(self.admin_session, name, error).await;
