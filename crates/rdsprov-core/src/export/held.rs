@@ -46,6 +46,10 @@ pub(super) fn held_by_role(database: &Database, contents: &Contents) -> BTreeMap
     }
     for row in &contents.default_privileges {
         let is_covered = ObjectKind::RELATIONS.contains(&row.kind);
+        // Of roles that no entry can name as creators for them, they are no access: a plan leaves them.
+        if row.role != database.owner && !(is_covered && row.schema.is_some()) {
+            continue;
+        }
         found.acl(&row.role, &row.acl, |held| {
             held.schemas.extend(row.schema.clone().filter(|_| is_covered));
         });
@@ -70,5 +74,38 @@ impl Found {
                 place(self.0.entry(role.clone()).or_default());
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::test_states::observed_with;
+
+    /// Each role that can connect can give them, and they are about objects that do not exist.
+    #[test]
+    fn default_privileges_of_other_roles_are_no_access() {
+        let mut observed = observed_with(
+            &[("shop_owner", ""), ("shop_reader", ""), ("clerk", "")],
+            &[("shop", "shop_owner", "")],
+        );
+        let database = observed.databases.values_mut().next().unwrap();
+        let has_access = |database: &mut Database, role: &str, kind: &str| {
+            let row = serde_json::json!({
+                "role": role, "schema": "public", "kind": kind,
+                "acl": [{
+                    "grantee": "shop_reader", "grantor": role, "privilege": "EXECUTE",
+                    "grantable": false
+                }]
+            });
+            let contents = database.contents.as_mut().unwrap();
+            contents.default_privileges = vec![serde_json::from_value(row).unwrap()];
+            let contents = database.contents.clone().unwrap();
+            held_by_role(database, &contents).contains_key(&RoleName::new_unchecked("shop_reader"))
+        };
+        assert!(!has_access(database, "clerk", "routine"));
+        assert!(has_access(database, "shop_owner", "routine"));
+        // The entries name the role as a creator.
+        assert!(has_access(database, "clerk", "table"));
     }
 }

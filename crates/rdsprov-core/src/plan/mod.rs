@@ -68,7 +68,7 @@ mod stale_part;
 mod step;
 mod template_objects;
 #[cfg(test)]
-mod test_states;
+pub(crate) mod test_states;
 mod undeclared_access;
 mod unique_keys;
 mod widening;
