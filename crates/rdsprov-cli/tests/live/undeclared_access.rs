@@ -133,10 +133,10 @@ fn members_of_predefined_roles_are_reported() {
                 "GRANT CONNECT ON DATABASE shop TO pg_read_all_stats",
                 "REVOKE CONNECT ON DATABASE shop FROM pg_read_all_stats",
             ),
-            // Before PostgreSQL 16, each role can grant itself.
+            // Before PostgreSQL 15, each role can grant itself.
             ("GRANT shop_owner TO pg_read_all_stats", "REVOKE shop_owner FROM pg_read_all_stats"),
         ] {
-            if gives.contains("shop_owner") && major >= 16 {
+            if gives.contains("shop_owner") && major >= 15 {
                 continue;
             }
             owner(gives);

@@ -95,17 +95,18 @@ WITH RECURSIVE user_schema AS (
   SELECT r.oid, r.rolname, r.rolcanlogin FROM pg_roles r
   WHERE r.oid IN (SELECT role FROM reach WHERE reached IN (SELECT oid FROM privileged_role) UNION SELECT role FROM power)
 ), checked AS (
-  SELECT s.oid AS role, o.nspname, o.kind, o.sample, o.count, o.digest,
-    array_agg(p.name ORDER BY p.number) FILTER (WHERE
-      CASE o.kind WHEN 'table' THEN has_table_privilege(s.oid, o.sample, p.name)
-        WHEN 'sequence' THEN has_sequence_privilege(s.oid, o.sample, p.name)
-        ELSE has_function_privilege(s.oid, o.sample, p.name) END) AS privileges,
-    array_agg(p.name ORDER BY p.number) FILTER (WHERE
-      CASE WHEN o.acls IS NOT NULL AND p.name IN ('SELECT', 'INSERT', 'UPDATE', 'REFERENCES')
-        THEN has_any_column_privilege(s.oid, o.sample, p.name) AND NOT has_table_privilege(s.oid, o.sample, p.name)
-        ELSE false END) AS on_columns
-  FROM subject s CROSS JOIN object o JOIN privilege p ON p.kind = o.kind
-  GROUP BY s.oid, o.nspname, o.kind, o.sample, o.count, o.digest
+  -- Each pair of a role and a group of objects is a row of its own: a join with all privileges would have to be sorted.
+  SELECT s.oid AS role, o.nspname, o.kind, o.count, o.digest, held.privileges, held.on_columns
+  FROM subject s CROSS JOIN object o CROSS JOIN LATERAL (
+    SELECT array_agg(p.name ORDER BY p.number) FILTER (WHERE
+        CASE o.kind WHEN 'table' THEN has_table_privilege(s.oid, o.sample, p.name)
+          WHEN 'sequence' THEN has_sequence_privilege(s.oid, o.sample, p.name)
+          ELSE has_function_privilege(s.oid, o.sample, p.name) END) AS privileges,
+      array_agg(p.name ORDER BY p.number) FILTER (WHERE
+        CASE WHEN o.acls IS NOT NULL AND p.name IN ('SELECT', 'INSERT', 'UPDATE', 'REFERENCES')
+          THEN has_any_column_privilege(s.oid, o.sample, p.name) AND NOT has_table_privilege(s.oid, o.sample, p.name)
+          ELSE false END) AS on_columns
+    FROM privilege p WHERE p.kind = o.kind) held
 ), role_objects AS (
   SELECT role, nspname, kind, coalesce(privileges, '{}') AS privileges, coalesce(on_columns, '{}') AS on_columns,
     sum(count) AS count, mod(sum(digest), 1329227995784915872903807060280344576)::text AS digest
