@@ -1,6 +1,6 @@
-//! Finds the delimiter that is not closed in a text that is not valid HCL.
+//! Finds the delimiters of a text of HCL, and the one that is not closed in a text that is not valid.
 //!
-//! It is called after the parser has failed, only to give a better error message.
+//! The latter is searched after the parser has failed, only to give a better error message.
 
 use super::heredoc::Heredoc;
 use super::tree::{Span, SyntaxError};
@@ -8,81 +8,137 @@ use crate::error_code::ErrorCode;
 
 /// Returns the error for the first delimiter that is not closed, or that closes nothing.
 pub fn find(text: &str) -> Option<SyntaxError> {
-    // The open delimiters, with their byte offsets.
-    let mut open: Vec<(char, usize)> = Vec::new();
     // The first block whose last line is not indented like its first line. If a closing delimiter
     // is missing, it is most likely missing in this block.
     let mut suspect = None;
     let lines = Lines::of(text);
-    let mut at = 0;
-    while let Some(char) = text[at..].chars().next() {
-        let rest = &text[at..];
-        let begins = |with: &str| rest.starts_with(with);
-        let mut length = char.len_utf8();
-        if let Some(('"', quote)) = open.last() {
-            match char {
-                '\\' => length += rest[1..].chars().next().map_or(0, char::len_utf8),
-                '"' => drop(open.pop()),
-                '\n' => return Some(not_closed('"', *quote)),
-                '$' | '%' if begins("$${") || begins("%%{") => length = 3,
-                '$' | '%' if rest[1..].starts_with('{') => {
-                    open.push(('{', at));
-                    length = 2;
-                }
-                _ => {}
-            }
-        } else {
-            match char {
-                '#' => length = rest.find('\n').unwrap_or(rest.len()),
-                '/' if begins("//") => length = rest.find('\n').unwrap_or(rest.len()),
-                '/' if begins("/*") => match rest[2..].find("*/") {
-                    Some(end) => length = end + 4,
-                    None => {
-                        return Some(SyntaxError::new(
-                            at..at,
-                            ErrorCode::InvalidSyntax,
-                            "the comment that begins here is not closed",
-                            "close it with `*/`",
-                        ));
-                    }
-                },
-                '<' => {
-                    if let Some(heredoc) = Heredoc::at(text, at) {
-                        match heredoc.end() {
-                            Ok(end) => length = end - at,
-                            Err(error) => return Some(error),
-                        }
-                    }
-                }
-                '"' | '{' | '[' | '(' => open.push((char, at)),
-                '}' | ']' | ')' => match open.pop() {
-                    None => {
-                        let message = format!("this `{char}` has no opening bracket");
-                        return Some(SyntaxError::new(
-                            at..at,
-                            ErrorCode::InvalidSyntax,
-                            message,
-                            "remove it, or a bracket before it that closes too early",
-                        ));
-                    }
-                    Some((opening, start)) if closing(opening) != char => {
-                        return Some(not_closed(opening, start));
-                    }
-                    Some((opening, start)) => {
-                        let (first, last) = (lines.at(start), lines.at(at));
-                        if first.start != last.start && text[first] != text[last] {
-                            suspect = suspect.or(Some((opening, start)));
-                        }
-                    }
-                },
-                _ => {}
-            }
+    let mut delimiters = Delimiters::of(text);
+    while let Some(delimiter) = delimiters.next() {
+        let Delimiter::Closing { opening, start, at } = (match delimiter {
+            Ok(delimiter) => delimiter,
+            Err(error) => return Some(error),
+        }) else {
+            continue;
+        };
+        let (first, last) = (lines.at(start), lines.at(at));
+        if first.start != last.start && text[first] != text[last] {
+            suspect = suspect.or(Some((opening, start)));
         }
-        at += length;
     }
-    let (opening, start) = *open.last()?;
+    let (opening, start) = *delimiters.open().last()?;
     let (opening, start) = suspect.filter(|_| opening != '"').unwrap_or((opening, start));
     Some(not_closed(opening, start))
+}
+
+/// A delimiter of a text, with its byte offset.
+pub enum Delimiter {
+    Opening {
+        at: usize,
+    },
+    /// It closes the delimiter `opening` at `start`.
+    Closing {
+        opening: char,
+        start: usize,
+        at: usize,
+    },
+}
+
+/// The delimiters of a text, without those in comments, heredocs and the text of strings.
+pub struct Delimiters<'t> {
+    text: &'t str,
+    at: usize,
+    open: Vec<(char, usize)>,
+}
+
+impl<'t> Delimiters<'t> {
+    pub fn of(text: &'t str) -> Self {
+        Self { text, at: 0, open: Vec::new() }
+    }
+
+    /// Returns the delimiters that are open after the last one, with their byte offsets.
+    pub fn open(&self) -> &[(char, usize)] {
+        &self.open
+    }
+
+    fn opens(&mut self, char: char) -> Delimiter {
+        self.open.push((char, self.at));
+        Delimiter::Opening { at: self.at }
+    }
+
+    fn closes(&mut self, char: char) -> Result<Delimiter, SyntaxError> {
+        match self.open.pop() {
+            None => {
+                let message = format!("this `{char}` has no opening bracket");
+                Err(SyntaxError::new(
+                    self.at..self.at,
+                    ErrorCode::InvalidSyntax,
+                    message,
+                    "remove it, or a bracket before it that closes too early",
+                ))
+            }
+            Some((opening, start)) if closing(opening) != char => Err(not_closed(opening, start)),
+            Some((opening, start)) => Ok(Delimiter::Closing { opening, start, at: self.at }),
+        }
+    }
+
+    /// Reads one token, and returns its length and the delimiter that it is.
+    fn token(&mut self, char: char) -> Result<(usize, Option<Delimiter>), SyntaxError> {
+        let rest = &self.text[self.at..];
+        let begins = |with: &str| rest.starts_with(with);
+        let length = char.len_utf8();
+        if let Some(('"', quote)) = self.open.last() {
+            return match char {
+                '\\' => Ok((length + rest[1..].chars().next().map_or(0, char::len_utf8), None)),
+                '"' => Ok((length, Some(self.closes('"')?))),
+                '\n' => Err(not_closed('"', *quote)),
+                '$' | '%' if begins("$${") || begins("%%{") => Ok((3, None)),
+                '$' | '%' if rest[1..].starts_with('{') => Ok((2, Some(self.opens('{')))),
+                _ => Ok((length, None)),
+            };
+        }
+        match char {
+            '#' => Ok((rest.find('\n').unwrap_or(rest.len()), None)),
+            '/' if begins("//") => Ok((rest.find('\n').unwrap_or(rest.len()), None)),
+            '/' if begins("/*") => match rest[2..].find("*/") {
+                Some(end) => Ok((end + 4, None)),
+                None => Err(SyntaxError::new(
+                    self.at..self.at,
+                    ErrorCode::InvalidSyntax,
+                    "the comment that begins here is not closed",
+                    "close it with `*/`",
+                )),
+            },
+            '<' => match Heredoc::at(self.text, self.at) {
+                Some(heredoc) => Ok((heredoc.end()? - self.at, None)),
+                None => Ok((length, None)),
+            },
+            '"' | '{' | '[' | '(' => Ok((length, Some(self.opens(char)))),
+            '}' | ']' | ')' => Ok((length, Some(self.closes(char)?))),
+            _ => Ok((length, None)),
+        }
+    }
+}
+
+impl Iterator for Delimiters<'_> {
+    type Item = Result<Delimiter, SyntaxError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        while let Some(char) = self.text[self.at..].chars().next() {
+            match self.token(char) {
+                Ok((length, delimiter)) => {
+                    self.at += length;
+                    if let Some(delimiter) = delimiter {
+                        return Some(Ok(delimiter));
+                    }
+                }
+                Err(error) => {
+                    self.at = self.text.len();
+                    return Some(Err(error));
+                }
+            }
+        }
+        None
+    }
 }
 
 fn closing(opening: char) -> char {

@@ -10,6 +10,7 @@ use hcl_edit::template::{Element, Strip};
 
 use super::delimiters;
 use super::duplicate;
+use super::hcl_parts;
 use super::heredoc::Heredoc;
 use super::limits;
 use super::terraform_compat;
@@ -17,6 +18,17 @@ use super::tree::{Key, Node, Span, SyntaxError, Value, string};
 use crate::error_code::ErrorCode;
 
 pub fn read(text: &str) -> (Option<Node>, Vec<SyntaxError>) {
+    let without_errors = |part: &str| {
+        let (node, errors) = read_whole(part);
+        node.filter(|_| errors.is_empty())
+    };
+    match hcl_parts::read(text, without_errors) {
+        Some(node) => (Some(node), Vec::new()),
+        None => read_whole(text),
+    }
+}
+
+pub(super) fn read_whole(text: &str) -> (Option<Node>, Vec<SyntaxError>) {
     if let Some(error) = limits::check(text) {
         return (None, vec![error]);
     }

@@ -18,6 +18,7 @@ mod entry;
 mod error;
 mod file;
 mod hcl;
+mod hcl_parts;
 mod heredoc;
 mod json;
 mod keys;
