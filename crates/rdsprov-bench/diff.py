@@ -1,7 +1,7 @@
 """Measures the import and `rdsprov.diff`.
 
 The import is compared with that of an empty module, and `rdsprov.diff` of 1,000 applications with
-the same work in Rust. `cargo xtask bench` runs this with release builds. The observed state comes
+the same work in Rust. `cargo xtask bench-python` runs this with release builds. The observed state comes
 from one database with three roles on a real server, repeated under other names: of four databases,
 one is missing and one has drifted.
 """

@@ -1,5 +1,6 @@
 //! Runs the development tasks of this project: `cargo xtask …`.
 
+mod bench;
 mod book;
 mod debian;
 mod demo;
@@ -84,8 +85,10 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
+    /// Measure the command beside the least that its work needs
+    Bench(bench::Options),
     /// Compare the planning time in Python and in Rust
-    Bench,
+    BenchPython,
     /// Generate docs/messages.md from the explanations of codes
     Messages,
     /// Build the documents as a website in target/book
@@ -152,7 +155,8 @@ fn main() -> ExitCode {
         Task::Python { arguments } => {
             debian::install_missing(&[15]).and_then(|()| python::test(None, &arguments))
         }
-        Task::Bench => python::bench(),
+        Task::Bench(options) => bench::run(&options),
+        Task::BenchPython => python::bench(),
         Task::Messages => messages(),
         Task::Book => book::build(),
         Task::Deploy => deploy::check(),
