@@ -63,8 +63,8 @@ pub fn run(options: &Options) -> Result<(), String> {
             PathBuf::from("target/release/rdsprov")
         }
     };
-    let program = fs::canonicalize(&program)
-        .map_err(|error| format!("{}: {error}", program.display()))?;
+    let program =
+        fs::canonicalize(&program).map_err(|error| format!("{}: {error}", program.display()))?;
     let mut bench = Bench { options, program, rows: Vec::new() };
     for count in &options.applications {
         bench.definitions(*count)?;
@@ -139,7 +139,9 @@ impl Bench<'_> {
         let file = site.define("definitions.tfvars", &entries)?;
         let create: String = entries
             .iter()
-            .map(|entry| format!("{}CREATE DATABASE {};\n", create_role(&entry.user), entry.database))
+            .map(|entry| {
+                format!("{}CREATE DATABASE {};\n", create_role(&entry.user), entry.database)
+            })
             .collect();
         let look: String = entries
             .iter()

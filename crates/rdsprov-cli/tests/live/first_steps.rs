@@ -141,13 +141,14 @@ fn additive_run_takes_nothing_away() {
             "- revoke SELECT on table public.lines from PUBLIC",
             "- revoke membership of role shop_reader in staff",
             "~ alter role shop_owner: NOCREATEDB",
+            // Whoever knows its present password gets nothing new.
+            "~ alter role shop_owner: INHERIT",
             "~ set work_mem for shop_reader in database shop: reset",
             "~ set password: role shop_owner",
         ] {
             assert!(pending.contains(summary), "PostgreSQL {major}, {summary}: {plan}");
             assert!(!steps.contains(summary), "{plan}");
         }
-        assert!(steps.contains("~ alter role shop_owner: INHERIT"), "{plan}");
         assert!(!steps.contains("- revoke"), "{plan}");
         assert_eq!(fixture.catalog_state(), state);
 
@@ -155,7 +156,7 @@ fn additive_run_takes_nothing_away() {
         assert_eq!(undeclared(&fixture), all, "PostgreSQL {major}");
         let shop = |sql: &str| fixture.query_in("shop", &format!("SELECT {sql}"));
         assert_eq!(shop("has_table_privilege('shop_reader', 'orders', 'SELECT')"), "t");
-        assert_eq!(shop("rolinherit FROM pg_roles WHERE rolname = 'shop_owner'"), "t");
+        assert_eq!(shop("rolinherit FROM pg_roles WHERE rolname = 'shop_owner'"), "f");
         fixture.server.sql_as("shop_owner", "of-people", "shop", "SELECT 1").unwrap();
         // The run has created the wiki, and closed it.
         assert_eq!(shop("has_database_privilege('staff', 'wiki', 'CONNECT')"), "f");
@@ -250,5 +251,51 @@ fn additive_run_leaves_nothing_half_open() {
         assert!(text.contains("\n  application wiki: role wiki_owner, owner of "), "{text}");
         run(&[&["apply"], &changed[..]].concat(), 0);
         expect(&fixture.run(&definitions, &["check", "--env", "dev"]), 0);
+    }
+}
+
+/// In an additive run, the password of a role stays as it is. Whoever knows it gets no new access, and the
+/// definitions of another team change nothing of the role.
+#[test]
+fn role_with_another_password_gets_no_access_in_additive_runs() {
+    for major in versions() {
+        let fixture = Fixture::new(major);
+        for (application, role) in
+            [("shop", "shop_owner"), ("tool", "tool_reader"), ("wiki", "wiki_owner")]
+        {
+            fixture.app("dev", application, role);
+        }
+        let create = "CREATE ROLE tool_reader LOGIN PASSWORD 'of-somebody-1'";
+        fixture.server.master("postgres", create).unwrap();
+        let definitions = fixture.definitions(
+            r#"application_databases = {
+                shop = { database_name = "shop", username = "shop_owner" }
+                tool = { database_name = "shop", username = "tool_reader", access_level = "reader", adopt = true }
+            }"#,
+        );
+        let apply = ["apply", "--env", "dev", "--additive"];
+        let text = expect(&fixture.run(&definitions, &apply), 0);
+        assert!(text.contains("pending: "), "{text}");
+        fixture.server.sql_as("tool_reader", "of-somebody-1", "postgres", "SELECT 1").unwrap();
+        let connects = "SELECT has_database_privilege('tool_reader', 'shop', 'CONNECT')";
+        assert_eq!(fixture.query(connects), "f", "PostgreSQL {major}");
+        expect(&fixture.run(&definitions, &apply[..3]), 0);
+        assert_eq!(fixture.query(connects), "t", "PostgreSQL {major}");
+
+        let theirs = fixture.definitions(
+            r#"application_databases = {
+                wiki = { database_name = "wiki", username = "wiki_owner" }
+                other = { database_name = "wiki", username = "tool_reader", access_level = "editor", secret = "goldenpath/dev/theirs", createdb = true, memberships = ["pg_monitor"] }
+            }"#,
+        );
+        fixture.secret(
+            "goldenpath/dev/theirs",
+            &format!(r#"{{"username": "tool_reader", "password": "{}"}}"#, password("theirs")),
+        );
+        let text = expect(&fixture.run(&theirs, &apply), 0);
+        assert!(text.contains("changes_secret"), "{text}");
+        let gains = "SELECT rolcreatedb OR pg_has_role('tool_reader', 'pg_monitor', 'MEMBER')
+            OR has_database_privilege('tool_reader', 'wiki', 'CONNECT') FROM pg_roles WHERE rolname = 'tool_reader'";
+        assert_eq!(fixture.query(gains), "f", "PostgreSQL {major}: {text}");
     }
 }

@@ -474,6 +474,91 @@ fn memberships_that_reach_beyond_the_database() {
     }
 }
 
+/// The entry of another team that uses the name of the application, or that covers no schema.
+#[test]
+fn application_of_the_same_name_in_other_definitions() {
+    let (fixture, _) = shop(versions()[0]);
+    fixture.app("dev", "tool", "tool_reader");
+    fixture.secret(
+        "goldenpath/dev/theirs",
+        &format!(r#"{{"username": "tool_reader", "password": "{}"}}"#, password("tool")),
+    );
+    require_allowed_hazards(&fixture);
+    let state = fixture.catalog_state();
+    for entries in [
+        r#"shop = { database_name = "shop", username = "tool_reader", access_level = "editor", secret = "goldenpath/dev/theirs" }"#,
+        r#"shop = { database_name = "tool", username = "tool_reader", secret = "goldenpath/dev/theirs" }
+           tool = { database_name = "shop", username = "tool_reader", access_level = "reader", secret = "goldenpath/dev/theirs" }"#,
+        r#"tool = { database_name = "shop", username = "tool_reader", access_level = "reader", schemas = [] }"#,
+    ] {
+        let theirs = fixture.definitions(&format!("application_databases = {{\n{entries}\n}}"));
+        let report = expect(&approved(&fixture, &theirs, &[]), 3);
+        assert!(report.contains("to apply this plan, add --allow widens_access"), "{report}");
+        assert_eq!(fixture.catalog_state(), state);
+    }
+}
+
+/// A team has adopted a database that belongs to the administrator. The entry of another team needs no
+/// adoption, but the same permission.
+#[test]
+fn reader_of_a_database_that_others_have_adopted() {
+    let fixture = Fixture::new(versions()[0]);
+    fixture.app("dev", "shop", "shop_editor");
+    fixture.app("dev", "tool", "tool_reader");
+    fixture.server.master("postgres", "CREATE DATABASE legacy").unwrap();
+    require_allowed_hazards(&fixture);
+    let declare = |name: &str, user: &str, more: &str| {
+        fixture.definitions(&format!(
+            r#"application_databases = {{ {name} = {{ database_name = "legacy", username = "{user}", access_level = "editor"{more} }} }}"#
+        ))
+    };
+    let allowed = [
+        "--allow",
+        "adopts",
+        "--allow",
+        "widens_access",
+        "--allow",
+        "closes_to_public",
+        "--allow",
+        "revokes_access",
+    ];
+    let ours = declare("shop", "shop_editor", ", adopt = true");
+    expect(&approved(&fixture, &ours, &allowed), 0);
+    let state = fixture.catalog_state();
+    let theirs = declare("tool", "tool_reader", "");
+    let report = expect(&approved(&fixture, &theirs, &[]), 3);
+    assert!(report.contains("widens_access"), "{report}");
+    assert_eq!(fixture.catalog_state(), state);
+    // Its own grants are as declared.
+    let ours = declare("shop", "shop_editor", "");
+    expect(&approved(&fixture, &ours, &[]), 0);
+}
+
+/// Whoever knows the old password of a role that was locked, or has expired, gets no access when the role
+/// gets its access back: the new password is set in the same transaction.
+#[test]
+fn role_gets_its_access_back_with_its_password() {
+    for major in versions() {
+        let (fixture, definitions) = shop(major);
+        for lock in ["NOLOGIN", "VALID UNTIL '2001-01-01'"] {
+            for more in [&[][..], &["--additive"]] {
+                fixture.query(&format!("ALTER ROLE shop_reader {lock} PASSWORD 'of-somebody-1'"));
+                let plan = steps(&fixture, &definitions, more);
+                let actions: Vec<_> = plan.iter().map(|step| step["action"].as_str()).collect();
+                assert_eq!(actions, [Some("alter_role"), Some("set_password")], "{plan:?}");
+                let apply = [&["apply", "--env", "dev"], more].concat();
+                expect(&fixture.run(&definitions, &apply), 0);
+                let log_in = |password: &str| {
+                    fixture.server.sql_as("shop_reader", password, "shop", "SELECT 1")
+                };
+                log_in("of-somebody-1").unwrap_err();
+                log_in(&password("shop_reports")).unwrap();
+                expect(&fixture.run(&definitions, &["check", "--env", "dev"]), 0);
+            }
+        }
+    }
+}
+
 /// The entry of another team without that of the owner. Its grants are a hazard. Once the role has them,
 /// grants on later tables are not.
 #[test]

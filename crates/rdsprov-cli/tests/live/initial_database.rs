@@ -106,8 +106,8 @@ fn initial_database_of_the_server_belongs_to_an_application() {
     }
 }
 
-/// The master user connects to the initial database to create the delegate, because `delegate` reads
-/// no definitions. The delegate administers it like each other managed database.
+/// `delegate` reads no definitions. The delegate administers the initial database like each other managed
+/// database.
 #[test]
 fn delegate_administers_the_initial_database() {
     for major in versions() {
@@ -131,8 +131,7 @@ fn delegate_administers_the_initial_database() {
     }
 }
 
-/// What an orphan has in the initial database is reported, also if no application declares the
-/// database, and the administrator thus connects to it.
+/// What an orphan has in the initial database is reported, also if no application declares the database.
 #[test]
 fn orphans_in_the_initial_database_are_reported() {
     for major in versions() {
@@ -149,5 +148,56 @@ fn orphans_in_the_initial_database_are_reported() {
         fixture.query("COMMENT ON DATABASE platform IS NULL");
         let text = expect(&fixture.run(&definitions, &["plan", "--env", "dev"]), 0);
         assert!(text.contains("database platform of role wiki_owner"), "{text}");
+    }
+}
+
+/// The runs of another team, whose definitions do not declare the initial database.
+#[test]
+fn owner_of_the_initial_database_stops_no_run() {
+    for major in versions() {
+        let fixture = fixture(major);
+        expect(&fixture.run(&fixture.definitions(DEFINITIONS), &ALLOWED), 0);
+        let definitions = fixture.definitions(
+            r#"application_databases = { wiki = { database_name = "wiki", username = "wiki_owner" } }"#,
+        );
+        let mut hindrances = vec![
+            (
+                "REVOKE CONNECT ON DATABASE platform FROM platform_admin",
+                "GRANT CONNECT ON DATABASE platform TO platform_admin",
+            ),
+            (
+                "ALTER DATABASE platform CONNECTION LIMIT 0",
+                "ALTER DATABASE platform CONNECTION LIMIT -1",
+            ),
+            (
+                "ALTER DATABASE platform SET default_transaction_read_only = on",
+                "ALTER DATABASE platform RESET ALL",
+            ),
+            (
+                "ALTER DATABASE platform ALLOW_CONNECTIONS false",
+                "ALTER DATABASE platform ALLOW_CONNECTIONS true",
+            ),
+        ];
+        if major >= 17 {
+            hindrances.push((
+                "ALTER DATABASE platform SET transaction_timeout = '1ms'",
+                "ALTER DATABASE platform RESET ALL",
+            ));
+        }
+        for (hinders, reverts) in hindrances {
+            let owner = &password("shop");
+            fixture.server.sql_as("shop_owner", owner, "postgres", hinders).unwrap();
+            for command in ["check", "apply", "preflight"] {
+                let output = fixture.run(&definitions, &[command, "--env", "dev"]);
+                let text = expect(&output, 0);
+                assert!(!text.contains("error["), "PostgreSQL {major}, {hinders}: {text}");
+            }
+            fixture.query(reverts);
+        }
+        // Control: as an option, the database is used, and its owner stops the run.
+        let limit = "ALTER DATABASE platform CONNECTION LIMIT 0";
+        fixture.server.sql_as("shop_owner", &password("shop"), "postgres", limit).unwrap();
+        let chosen = ["check", "--env", "dev", "--dbname", "platform"];
+        expect(&fixture.run(&definitions, &chosen), 1);
     }
 }

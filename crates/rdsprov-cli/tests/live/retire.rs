@@ -450,6 +450,22 @@ fn clone_is_dropped_with_its_role() {
     }
 }
 
+/// Before PostgreSQL 15, a role can make any other role its member. This role is not managed.
+#[test]
+fn role_that_was_made_a_clone_by_its_group_is_left_alone() {
+    for major in versions().into_iter().filter(|major| *major < 15) {
+        let fixture = applied(major);
+        fixture.query("CREATE ROLE hr_owner_clone LOGIN CREATEDB");
+        let give = "GRANT hr_owner TO hr_owner_clone";
+        fixture.server.sql_as("hr_owner", &password("hr"), "hr", give).unwrap();
+        let more = [DROPS.as_slice(), &CONFIRMED].concat();
+        run(&fixture, "retire hr", &[SHOP, HR_ENDED], &more, 0);
+        let left =
+            "SELECT rolcanlogin AND rolcreatedb FROM pg_roles WHERE rolname = 'hr_owner_clone'";
+        assert_eq!(fixture.query(left), "t", "PostgreSQL {major}");
+    }
+}
+
 /// Returns the day on which Secrets Manager deletes a secret, if that is scheduled.
 fn deleted_date(fixture: &Fixture, application: &str) -> Option<String> {
     let manager = fixture.secrets_manager.as_ref().unwrap();
@@ -579,6 +595,7 @@ fn hindrances(database: &str) -> Vec<[String; 2]> {
         ["COMMENT ON DATABASE {} IS NULL", "COMMENT ON DATABASE {} IS '{marker}'"],
         ["COMMENT ON DATABASE {} IS '{prod}'", "COMMENT ON DATABASE {} IS '{marker}'"],
         ["ALTER DATABASE {} CONNECTION LIMIT 0", "ALTER DATABASE {} CONNECTION LIMIT -1"],
+        ["ALTER DATABASE {} IS_TEMPLATE true", "ALTER DATABASE {} IS_TEMPLATE false"],
         [
             "ALTER DATABASE {} SET default_transaction_read_only = on",
             "ALTER DATABASE {} RESET default_transaction_read_only",
@@ -647,6 +664,9 @@ fn databases_are_dropped_with_their_owners() {
             let fixture = applied(major);
             let sql = format!("COMMENT ON DATABASE hr IS {comment}");
             fixture.server.sql_as("hr_owner", &password("hr"), "hr", &sql).unwrap();
+            // PostgreSQL does not drop a template.
+            let template = "ALTER DATABASE hr IS_TEMPLATE true";
+            fixture.server.sql_as("hr_owner", &password("hr"), "hr", template).unwrap();
             let drop = ["--drop-database", "--allow", "drops_database"];
             let drop = [drop.as_slice(), &CONFIRMED].concat();
             // The confirmation of a database that the plan does not drop is an error.

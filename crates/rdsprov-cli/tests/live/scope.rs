@@ -116,17 +116,18 @@ fn other_scope_is_taken_over_only_if_allowed() {
             let arguments = [arguments, &["--env", "dev"]].concat();
             expect(&fixture.run(file, &arguments), code)
         };
-        // A marker without a scope gets it without a hazard, and a plan with another scope is another one.
+        // A marker without a scope gets it only if that is allowed, too: definitions without a scope could not
+        // change anything then. And a plan with another scope is another one.
         let unscoped = BILLING.replace("scope = \"billing\"\n", "");
         std::fs::write(&billing, &unscoped).unwrap();
         run(&billing, &["apply"], 0);
         std::fs::write(&billing, BILLING).unwrap();
-        let text = run(&billing, &["apply"], 0);
-        assert!(
-            text.contains("~ alter role billing_owner: marker names scope billing\n"),
-            "{text}"
-        );
-        assert!(text.contains("~ alter database billing: marker names scope billing\n"), "{text}");
+        run(&billing, &["apply"], 3);
+        let text = run(&billing, &["apply", "--allow", "changes_scope"], 0);
+        for object in ["role billing_owner", "database billing"] {
+            let line = format!("~ alter {object}: marker names scope billing   [changes_scope]\n");
+            assert!(text.contains(&line), "{text}");
+        }
         run(&billing, &["check"], 0);
         run(&billing, &["plan", "--out", "saved.json"], 0);
 
@@ -157,6 +158,33 @@ fn other_scope_is_taken_over_only_if_allowed() {
         assert!(run(&billing, &["check"], 2).contains("changes_scope"));
         assert!(run(&billing, &["apply", "saved.json"], 3).contains("stale"));
     }
+}
+
+/// Two teams use the same names of applications. The secret of the one, and the clone of its role, are not
+/// those of the other.
+#[test]
+fn applications_of_two_scopes_are_not_the_same() {
+    let fixture = Fixture::new(versions()[0]);
+    let secret = format!(r#"{{"password": "{}"}}"#, password("shop"));
+    fixture.secret("goldenpath/dev/shop/postgres", &secret);
+    fixture.app("dev", "reports", "reports_clone");
+    let declare = |scope: &str, shop: &str, reports: &str| {
+        fixture.definitions(&format!(
+            r#"scope = "{scope}"
+            application_databases = {{
+                shop    = {{ database_name = "{shop}", username = "{shop}_owner" }}
+                reports = {{ database_name = "{reports}", username = "{reports}" }}
+            }}"#
+        ))
+    };
+    let apply = ["apply", "--env", "dev"];
+    expect(&fixture.run(&declare("a", "shop", "reports_clone"), &apply), 0);
+    let state = fixture.catalog_state();
+    fixture.app("dev", "reports", "reports");
+    let text = expect(&fixture.run(&declare("b", "store", "reports"), &apply), 3);
+    assert!(text.contains("refused[secret-of-other-role] shop: "), "{text}");
+    assert!(text.contains("refused[clone-of-application] reports: "), "{text}");
+    assert_eq!(fixture.catalog_state(), state);
 }
 
 /// The owner of a database can write any comment on it.

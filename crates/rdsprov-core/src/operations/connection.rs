@@ -45,7 +45,8 @@ pub struct ConnectionOverrides {
     /// The TCP port of the server.
     pub port: Option<u16>,
     /// The administrator database. By default it is `dbname` of the administrator's secret, or
-    /// `postgres` if the secret has no such key or names the database of an application.
+    /// `postgres` if the secret has no such key or names a database of an application, of a role that is
+    /// not an administrator, or that does not accept the login.
     pub database: Option<String>,
     /// The address to which connections go instead of the host, such as that of a tunnel. TLS and IAM
     /// tokens use the host.
@@ -183,7 +184,7 @@ impl AdminConnection {
         let is_usable = |dbname: &String| !desired.is_database_of_application(dbname);
         let (connect_to, connect_to_source) = overrides.address(secret).unzip();
         let dbname = secret.and_then(|one| one.dbname.clone()).filter(is_usable);
-        let origin = LoginOrigin {
+        let mut origin = LoginOrigin {
             host: source_of((Opt::Host, given.0), id, has(|one| one.host.is_some()), owner),
             port: source_of((Opt::Port, given.1), id, has(|one| one.port.is_some()), owner_of_port),
             connect_to: connect_to_source,
@@ -224,10 +225,10 @@ impl AdminConnection {
                 silent_logins: SilentLogins::new(overrides.on_wait.clone()),
             },
         };
-        let database = database.clone().or(dbname).map_or_else(
-            || DatabaseName::new_unchecked(LOCK_DATABASE),
-            DatabaseName::new_unchecked,
-        );
+        let usual = DatabaseName::new_unchecked(LOCK_DATABASE);
+        let initial = dbname.map(DatabaseName::new_unchecked).filter(|name| *name != usual);
+        let initial = initial.filter(|_| database.is_none());
+        let database = database.clone().map_or(usual, DatabaseName::new_unchecked);
         let wait = ServerWait {
             server: format!("{}:{}", admin.host, admin.port),
             timeout: connect_timeout,
@@ -238,10 +239,21 @@ impl AdminConnection {
                 // Until then, the run does not wait for the server.
                 source.load().await?;
             }
-            overrides.on_wait.during(&wait, admin.connect(&database)).await
+            let connecting = async {
+                match &initial {
+                    Some(initial) => admin.connect_to_initial(initial, &database).await,
+                    None => Ok((admin.connect(&database).await?, database.clone())),
+                }
+            };
+            overrides.on_wait.during(&wait, connecting).await
         };
         match connected.await {
-            Ok(admin_session) => Ok(Self { admin, admin_session, database, origin }),
+            Ok((admin_session, database)) => {
+                if initial.is_some_and(|initial| initial != database) {
+                    origin.database = source_of((Opt::Dbname, false), id, false, None);
+                }
+                Ok(Self { admin, admin_session, database, origin })
+            }
             Err(error) => Err(RunError::AdminLogin { error, origin: Box::new(origin) }),
         }
     }

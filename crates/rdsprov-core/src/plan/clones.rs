@@ -101,11 +101,17 @@ impl Planner<'_> {
         }
     }
 
-    /// Returns the application to which a role belongs: that of the definitions, or that of its marker.
-    fn application_of_role(&self, role: &RoleName) -> Option<String> {
-        let declared = self.desired.roles.get(role).map(|role| role.application.to_string());
-        let marker = || Some(self.observed.roles.get(role)?.marker()?.application);
-        declared.or_else(marker)
+    /// Returns the application to which a role belongs, that of the definitions or that of its marker, and
+    /// whether it is one of another scope.
+    fn application_of_role(&self, role: &RoleName) -> Option<(String, bool)> {
+        let declared = self.desired.roles.get(role);
+        let declared = declared.map(|role| (role.application.to_string(), false));
+        let recorded = || {
+            let marker = self.observed.roles.get(role)?.marker()?;
+            let is_other_scope = self.desired.is_other_scope(marker.scope.as_deref());
+            Some((marker.application, is_other_scope))
+        };
+        declared.or_else(recorded)
     }
 
     /// Refuses a role that becomes managed if its name and that of the role of another application are
@@ -122,8 +128,10 @@ impl Planner<'_> {
         ];
         for (of, clone) in pairs.into_iter().flatten() {
             let other = if of == *name { &clone } else { &of };
-            let Some(application) = self.application_of_role(other) else { continue };
-            if application != role.application.as_str() {
+            let Some((application, is_other_scope)) = self.application_of_role(other) else {
+                continue;
+            };
+            if application != role.application.as_str() || is_other_scope {
                 let kind = RefusalKind::CloneOfApplication {
                     role: of,
                     clone,
@@ -145,7 +153,7 @@ impl Planner<'_> {
         role: &desired::Role,
         clone: &RoleName,
     ) -> bool {
-        let Some(application) = self.application_of_role(clone) else { return false };
+        let Some((application, _)) = self.application_of_role(clone) else { return false };
         let declared = self.desired.roles.get(clone).map(|other| &other.application);
         let kind = RefusalKind::CloneOfApplication {
             role: name.clone(),

@@ -76,7 +76,7 @@ impl Plan {
         transactions.extend(changes.inside);
         transactions.extend(planner.delete_secrets());
         transactions.extend(planner.drops(&dropped));
-        widening::mark(desired, observed, &mut transactions);
+        widening::mark(desired, observed, planner.recorded(), &mut transactions);
         if let Some(note) = environments::mark(desired, observed, &mut transactions) {
             planner.note(note);
         }

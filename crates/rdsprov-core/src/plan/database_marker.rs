@@ -53,22 +53,29 @@ fn marker_of_owner(
     marker.filter(|marker| desired.manages(Some(marker)))
 }
 
-/// Returns whether a database belongs to an application that is not declared: an entry without that of
-/// the owner names it.
-pub(super) fn is_of_undeclared_application(
+/// Returns whether a database belongs to definitions of others: an entry without that of the owner names it,
+/// and these definitions declare neither the owner nor a role for which the database was adopted. The
+/// application alone does not count: others can use its name.
+pub(super) fn is_of_other_definitions(
     desired: &Desired,
     observed: &Observed,
+    recorded: &Recorded<'_>,
     name: &DatabaseName,
 ) -> bool {
     let has_owner = desired.databases.get(name).is_some_and(|entry| entry.owner.is_some());
-    let seen = observed.databases.get(name).filter(|_| !has_owner);
-    let marker = seen.and_then(|seen| marker_of_owner(desired, observed, seen));
-    marker.is_some_and(|marker| {
+    let Some(seen) = observed.databases.get(name).filter(|_| !has_owner) else { return false };
+    match marker_of_owner(desired, observed, seen) {
         // A delegate does not belong to a team.
-        let is_declared = !desired.is_other_scope(marker.scope.as_deref())
-            && desired.applications.iter().any(|one| one.as_str() == marker.application);
-        marker.application != ApplicationName::for_delegates().as_str() && !is_declared
-    })
+        Some(marker) if marker.application == ApplicationName::for_delegates().as_str() => false,
+        Some(marker) => {
+            desired.is_other_scope(marker.scope.as_deref())
+                || !desired.roles.contains_key(&seen.owner)
+        }
+        None => {
+            let mut roles = recorded.roles_with_database(name).peekable();
+            roles.peek().is_some() && !roles.any(|role| desired.roles.contains_key(role))
+        }
+    }
 }
 
 impl Planner<'_> {

@@ -117,7 +117,7 @@ impl Planner<'_> {
         let administrator = &observed.administrator.name;
         let hazard = [Hazard::DropsDatabase];
         let mut steps = Vec::new();
-        if !self.is_prepared(seen) {
+        if !self.is_prepared(seen) || seen.is_template {
             if self.act_as(&seen.owner).is_none() {
                 self.refuse_inaccessible_owner(name, application, &seen.owner);
                 return Vec::new();
@@ -126,8 +126,11 @@ impl Planner<'_> {
                 return Vec::new();
             }
             let summary = format!("database {name}: owner {administrator}, no new sessions");
-            let statements =
-                [sql::change_owner(name, administrator), sql::disallow_connections(name)];
+            let mut statements =
+                vec![sql::change_owner(name, administrator), sql::disallow_connections(name)];
+            if seen.is_template {
+                statements.push(sql::end_template(name));
+            }
             let prepared = Step::new(Action::AlterDatabase, application, summary, statements);
             let owner = (seen.owner.clone(), MembershipOption::Inherit);
             steps.push(prepared.in_database(name).with_memberships([owner]).with_hazards(hazard));

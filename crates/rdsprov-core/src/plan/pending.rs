@@ -5,8 +5,9 @@
 //! - What the plan creates or opens itself is closed in the same plan: no role has had access to it.
 //! - If objects in a database get another owner, all steps in this database are pending: they are planned for
 //!   the new owner.
-//! - A role whose password is set or removed later keeps its marker until then: the marker names the secret of
-//!   the present password.
+//! - What a role gets, and changes of its marker, are pending if its password is set or removed later, or if
+//!   a hazard that must be allowed in every environment is pending: whoever knows the present password must
+//!   not get new access, and a changed secret is in the marker only once its password is set.
 
 use std::collections::BTreeSet;
 
@@ -52,9 +53,9 @@ impl<S> Step<S> {
             | Action::DeleteSecret
             | Action::DropDatabase
             | Action::ReassignOwned
-            | Action::SetPassword
             | Action::RestorePassword => true,
             Action::AlterRole
+            | Action::SetPassword
             | Action::AlterDatabase
             | Action::AlterSchema
             | Action::Grant
@@ -72,6 +73,14 @@ impl<S> Step<S> {
             | Action::TestPassword
             | Action::FinishRotation => false,
         }
+    }
+
+    /// Returns whether the step changes what a role is or has.
+    fn gives_to_role(&self) -> bool {
+        matches!(
+            self.action,
+            Action::AlterRole | Action::Grant | Action::DefaultPrivileges | Action::SetParameter
+        )
     }
 
     fn changes_owner(&self) -> bool {
@@ -134,18 +143,17 @@ pub(super) fn remove_pending(transactions: &mut Vec<Transaction>) -> Vec<Step> {
         .filter(|step| step.hazards.contains(&Hazard::ReopensDatabase))
         .filter_map(|step| step.database.clone())
         .collect();
-    let keeps_marker: BTreeSet<RoleName> = steps()
-        .filter(|step| step.after_logins && step.takes_access())
-        .filter_map(|step| step.role.clone())
-        .collect();
-    let keeps_secret: BTreeSet<RoleName> = steps()
-        .filter(|step| step.sets_password() && step.takes_access())
+    let decides_about_role = |step: &Step| {
+        let mut hazards = step.hazards.iter();
+        step.sets_password()
+            || step.after_logins
+            || hazards.any(|hazard| hazard.must_always_be_allowed())
+    };
+    let waiting: BTreeSet<RoleName> = steps()
+        .filter(|step| step.takes_access() && decides_about_role(step))
         .filter_map(|step| step.role.clone())
         .collect();
     let mut pending = Vec::new();
-    let is_of = |roles: &BTreeSet<RoleName>, step: &Step| {
-        step.role.as_ref().is_some_and(|role| roles.contains(role))
-    };
     let is_one_of = |names: &BTreeSet<DatabaseName>, step: &Step| {
         step.database.as_ref().is_some_and(|name| names.contains(name))
     };
@@ -156,8 +164,8 @@ pub(super) fn remove_pending(transactions: &mut Vec<Transaction>) -> Vec<Step> {
                 .iter()
                 .any(|step| step.changes_owner() && !is_one_of(&created, step));
         let is_pending = |step: &Step| {
-            let waits = step.after_logins && is_of(&keeps_marker, step)
-                || step.changed_secret.is_some() && is_of(&keeps_secret, step);
+            let waits = step.gives_to_role()
+                && step.role.as_ref().is_some_and(|role| waiting.contains(role));
             let is_opened_by_plan = is_one_of(&created, step)
                 || transaction.scope == Scope::Cluster && is_one_of(&reopened, step);
             changes_owner || waits || step.takes_access() && !is_opened_by_plan

@@ -15,8 +15,8 @@ use crate::secret_id::SecretId;
 /// can write that of the database.
 #[derive(Default)]
 pub(crate) struct Recorded<'a> {
-    /// The databases that markers of this environment name, with the scopes of these markers.
-    databases: BTreeMap<String, BTreeSet<Option<String>>>,
+    /// The databases that markers of this environment name, with the roles and the scopes of these markers.
+    databases: BTreeMap<String, Vec<(&'a RoleName, Option<String>)>>,
     /// The first role of this environment that has had another name, by this name.
     renamed: BTreeMap<String, &'a RoleName>,
     /// The databases whose markers of this environment say another name, by this name.
@@ -31,6 +31,8 @@ pub(super) struct RecordedSecret<'a> {
     pub role: &'a RoleName,
     /// The application in the marker.
     pub application: String,
+    /// The scope in the marker.
+    pub scope: Option<String>,
     /// Whether the marker counts: only administrators can have written it.
     pub is_proven: bool,
     secret: SecretId,
@@ -54,7 +56,7 @@ impl<'a> Recorded<'a> {
             let Marker { application, name, secret, databases, scope, .. } = marker;
             if is_managed {
                 for database in databases {
-                    recorded.databases.entry(database).or_default().insert(scope.clone());
+                    recorded.databases.entry(database).or_default().push((role, scope.clone()));
                 }
                 if name != role.as_str() {
                     recorded.renamed.entry(name).or_insert(role);
@@ -62,8 +64,8 @@ impl<'a> Recorded<'a> {
             }
             let Some(secret) = secret.map(SecretId) else { continue };
             for secret in BTreeSet::from_iter(expanded.into_iter().chain([secret])) {
-                let application = application.clone();
-                let entry = RecordedSecret { role, application, is_proven, secret };
+                let (application, scope) = (application.clone(), scope.clone());
+                let entry = RecordedSecret { role, application, scope, is_proven, secret };
                 for name in entry.secret.possible_names() {
                     recorded.by_secret.entry(name.to_owned()).or_default().push(entry.clone());
                 }
@@ -85,8 +87,18 @@ impl<'a> Recorded<'a> {
         desired: &Desired,
         database: &DatabaseName,
     ) -> Option<Option<String>> {
-        let scopes = self.databases.get(database.as_str())?;
-        scopes.get(&desired.scope).or_else(|| scopes.first()).cloned()
+        let mut scopes = self.databases.get(database.as_str())?.iter().map(|(_, scope)| scope);
+        let of_definitions = scopes.clone().find(|scope| **scope == desired.scope);
+        of_definitions.or_else(|| scopes.next()).cloned()
+    }
+
+    /// Returns the roles of this environment whose markers name a database.
+    pub(super) fn roles_with_database(
+        &self,
+        database: &DatabaseName,
+    ) -> impl Iterator<Item = &'a RoleName> {
+        let roles = self.databases.get(database.as_str()).map_or(&[][..], Vec::as_slice);
+        roles.iter().map(|(role, _)| *role)
     }
 
     /// Returns the role of this environment that had a name, according to its marker.

@@ -8,12 +8,13 @@ use std::collections::BTreeSet;
 
 use super::planner::Planner;
 use super::recorded::Recorded;
+use super::roles::forbidden_attributes;
 use super::scopes::scope_of_database;
 use super::{Action, ExecuteAs, Hazard, NoteKind, RefusalKind, Step, database_marker, sql};
 use crate::desired::{self, Adoption, Desired};
 use crate::marker::Marker;
 use crate::name::{ApplicationName, DatabaseName, RoleName, nearest};
-use crate::observed::{self, Observed};
+use crate::observed::{self, Membership, Observed};
 use crate::rotation_clone::RotationClone;
 
 /// Adds the roles that are retired without being declared, as the markers on the server name them, and
@@ -241,8 +242,17 @@ impl Planner<'_> {
     pub(super) fn clone_of_retired(&self, name: &RoleName) -> Option<RoleName> {
         let clone = RotationClone::name_for(name)?;
         let seen = self.observed.roles.get(&clone)?;
-        let is_clone = seen.memberships.iter().any(|one| one.role == *name)
+        // Before PostgreSQL 15, a role can make any other role its member.
+        let is_of_superuser = |one: &Membership| {
+            self.observed.roles.get(&one.grantor).is_some_and(|grantor| grantor.superuser)
+        };
+        let is_member = |one: &Membership| {
+            one.role == *name && (is_of_superuser(one) || !self.is_given_away(one))
+        };
+        let is_clone = seen.memberships.iter().any(is_member)
             && seen.claimed().is_none()
+            && self.administrator_power(&clone, seen).is_none()
+            && forbidden_attributes(seen).next().is_none()
             && !self.desired.roles.contains_key(&clone);
         is_clone.then_some(clone)
     }

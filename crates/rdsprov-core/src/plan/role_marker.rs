@@ -221,7 +221,8 @@ impl Planner<'_> {
             other.is_proven
                 && is_other(other.role)
                 && (self.desired.roles.contains_key(other.role)
-                    || other.application != role.application.as_str())
+                    || other.application != role.application.as_str()
+                    || self.desired.is_other_scope(other.scope.as_deref()))
         });
         let Some(other) = others.min_by_key(|other| other.role) else { return false };
         let kind = RefusalKind::SecretOfOtherRole {

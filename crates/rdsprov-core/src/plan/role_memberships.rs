@@ -224,7 +224,7 @@ impl Planner<'_> {
     /// Returns whether a role that is not an administrator granted a membership in a role of its own, and not
     /// in a predefined role. It gives away its own privileges: a step that revokes them would be a hazard, and
     /// would need a lock on the grantor, with which it could stop the application.
-    fn is_given_away(&self, membership: &Membership) -> bool {
+    pub(super) fn is_given_away(&self, membership: &Membership) -> bool {
         let reached = self.authority.roles_of(&membership.role);
         let mut groups = std::iter::once(&membership.role).chain(&reached);
         let grantor = self.observed.roles.get(&membership.grantor);

@@ -249,9 +249,7 @@ impl Planner<'_> {
             self.password_changes.insert(role.application.clone());
         }
         self.credential(name, role, seen, steps);
-        // An additive plan leaves the password pending: the marker names the secret of the present one.
-        let sets_password =
-            !self.desired.additive && steps[before..].iter().any(Step::sets_password);
+        let sets_password = steps[before..].iter().any(Step::sets_password);
         if let Some(marked) = self.marker_step(name, role, seen, takeover, sets_password) {
             if self.refuse_undecodable(
                 &role.application,
@@ -474,22 +472,25 @@ impl Planner<'_> {
             Credential::Password(secret) => secret,
         };
         let password = self.password_from(secret);
+        // Nobody can log in with the password of a role that is locked or expired. It gets its new one with the
+        // access that it gets back: with another password, this would be access for whoever knows it.
+        let opens = !seen.login || seen.expired && expiry_differs(role, seen);
         let set = |steps: &mut Vec<Step>| {
             let summary = format!("role {name}, {password}");
             let statements = vec![sql::set_password(name, secret)];
             let set =
                 Step::on_role(name, &role.application, Action::SetPassword, summary, statements);
-            steps.push(set.with_hazards([Hazard::ResetsPassword]));
+            steps.push(set.with_hazards((!opens).then_some(Hazard::ResetsPassword)));
         };
         match self.observed.password_checks.get(name) {
             // A freshly generated password cannot be in use yet.
             _ if self.findings.new_secrets.contains(secret) => set(steps),
             Some(PasswordCheck::WrongPassword | PasswordCheck::ToBeSet) => set(steps),
             // A role with IAM authentication has no password.
-            _ if with_token => set(steps),
+            _ if with_token || opens => set(steps),
             Some(PasswordCheck::Inconclusive(reason)) => self
                 .note(NoteKind::PasswordNotChecked { role: name.clone(), reason: reason.clone() }),
-            None if !seen.login || seen.expired => self.defer(
+            None if seen.expired => self.defer(
                 &role.application,
                 format!(
                     "whether the password of role {name} is correct: the role cannot log in yet"

@@ -53,7 +53,10 @@ pub(super) fn mark(
     recorded: &Recorded<'_>,
     transactions: &mut [Transaction],
 ) {
-    let is_other = |scope: Option<&str>| desired.is_other_scope(scope);
+    // Definitions without a scope could not change anything any more, once their roles have one.
+    let is_other = |scope: Option<&str>| {
+        desired.is_other_scope(scope) || scope.is_none() && desired.scope.is_some()
+    };
     let roles: BTreeSet<&RoleName> = desired
         .roles
         .keys()

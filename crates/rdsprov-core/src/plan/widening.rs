@@ -8,7 +8,8 @@
 
 use std::collections::BTreeSet;
 
-use super::database_marker::is_of_undeclared_application;
+use super::database_marker::is_of_other_definitions;
+use super::recorded::Recorded;
 use super::{Action, Hazard, Step, Transaction};
 use crate::desired::Desired;
 use crate::name::{DatabaseName, RoleName};
@@ -17,7 +18,12 @@ use crate::observed::Observed;
 /// Adds the hazard to each grant in an existing database to a role that is not managed yet, or that
 /// has not got its privileges in this database yet and was adopted, or in the database of another
 /// application.
-pub(super) fn mark(desired: &Desired, observed: &Observed, transactions: &mut [Transaction]) {
+pub(super) fn mark(
+    desired: &Desired,
+    observed: &Observed,
+    recorded: &Recorded<'_>,
+    transactions: &mut [Transaction],
+) {
     // The grants of a role in a database are in one transaction, which also sets its default
     // privileges: after it, these are as declared. Later grants are for later objects.
     let incomplete: BTreeSet<(RoleName, DatabaseName)> = steps(transactions)
@@ -29,13 +35,17 @@ pub(super) fn mark(desired: &Desired, observed: &Observed, transactions: &mut [T
         if seen.owner == *role {
             return !desired.manages(seen.marker().as_ref());
         }
-        seen.contents.is_none() || incomplete.contains(&(role.clone(), name.clone()))
+        let is_listed = seen.acl.iter().any(|item| item.grantee.role() == Some(role));
+        !is_listed || seen.contents.is_none() || incomplete.contains(&(role.clone(), name.clone()))
     };
     for step in transactions.iter_mut().flat_map(|transaction| &mut transaction.steps) {
-        let declared = step.role.as_ref().filter(|role| desired.roles.contains_key(*role));
+        let declared = step.role.as_ref().filter(|role| {
+            // A delegate enters each database.
+            desired.roles.contains_key(*role) && !desired.is_delegate(role)
+        });
         let Some(role) = declared.filter(|_| is_grant(step)) else { continue };
         let enters = step.database.as_ref().is_some_and(|name| {
-            is_of_undeclared_application(desired, observed, name) && is_incomplete(role, name)
+            is_of_other_definitions(desired, observed, recorded, name) && is_incomplete(role, name)
         });
         if enters {
             step.hazards.insert(Hazard::WidensAccess);

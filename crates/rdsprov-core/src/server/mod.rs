@@ -15,6 +15,7 @@ pub(crate) mod deletions;
 mod execute;
 mod execution;
 mod execution_options;
+mod initial_database;
 pub(crate) mod lock;
 mod lock_out;
 mod network;

@@ -58,8 +58,8 @@ fn names<const N: usize>(names: [&str; N]) -> BTreeSet<String> {
     names.map(str::to_owned).into()
 }
 
-/// Gives `analyst` in a database what the plan of the database grants it for later objects.
-fn set_default_privileges(observed: &mut Observed, database: &str, owner: &str) {
+/// Gives `analyst` in a database `CONNECT`, and what the plan of the database grants it for later objects.
+fn set_privileges(observed: &mut Observed, database: &str, owner: &str) {
     let privilege = |privilege: &str| {
         serde_json::json!({
             "grantee": "analyst", "grantor": owner, "privilege": privilege, "grantable": false
@@ -73,6 +73,9 @@ fn set_default_privileges(observed: &mut Observed, database: &str, owner: &str) 
     let rows = serde_json::json!([row("table"), row("sequence")]);
     let contents = contents(observed, database).as_mut().unwrap();
     contents.default_privileges = serde_json::from_value(rows).unwrap();
+    let name = DatabaseName::new_unchecked(database);
+    let acl = &mut observed.databases.get_mut(&name).unwrap().acl;
+    acl.push(serde_json::from_value(privilege("CONNECT")).unwrap());
 }
 
 fn contents<'a>(observed: &'a mut Observed, database: &str) -> &'a mut Option<Contents> {
@@ -98,7 +101,7 @@ fn hazard_remains_in_restricted_plans() {
     let none = BTreeSet::new();
     assert_eq!(grants(&only(&["hr_reports"]), &server("")), (names(["hr"]), none.clone()));
     let mut left = adopted();
-    set_default_privileges(&mut left, "hr", "hr_owner");
+    set_privileges(&mut left, "hr", "hr_owner");
     assert_eq!(grants(&only(&["shop_reports"]), &left), (names(["shop"]), none));
 }
 
@@ -106,7 +109,7 @@ fn hazard_remains_in_restricted_plans() {
 #[test]
 fn later_objects_do_not_widen_access() {
     let mut complete = adopted();
-    set_default_privileges(&mut complete, "hr", "hr_owner");
+    set_privileges(&mut complete, "hr", "hr_owner");
     let (marked, others) = grants(&only(&[]), &complete);
     assert_eq!((marked, others), (names(["shop"]), names(["hr"])));
 }
