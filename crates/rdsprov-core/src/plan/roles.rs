@@ -486,6 +486,8 @@ impl Planner<'_> {
             // A freshly generated password cannot be in use yet.
             _ if self.findings.new_secrets.contains(secret) => set(steps),
             Some(PasswordCheck::WrongPassword | PasswordCheck::ToBeSet) => set(steps),
+            // A superuser has compared the verifier.
+            Some(PasswordCheck::Accepted) if opens => {}
             // A role with IAM authentication has no password.
             _ if with_token || opens => set(steps),
             Some(PasswordCheck::Inconclusive(reason)) => self
