@@ -110,6 +110,15 @@ struct Environment {
     memberships: Option<BTreeSet<RoleName>>,
     /// The least that a plan does with access that is not declared.
     undeclared_access: Option<UndeclaredAccess>,
+    /// Whether what a build has created may be torn down.
+    ephemeral: bool,
+}
+
+impl File {
+    /// Returns the table of an environment, or that of all environments.
+    fn of(&self, environment: &str) -> Option<&Environment> {
+        self.environments.get(environment).or_else(|| self.environments.get(ANY))
+    }
 }
 
 impl SitePolicy {
@@ -169,10 +178,24 @@ impl SitePolicy {
 
     /// Returns what each file requires of an environment.
     fn of(&self, environment: &str) -> impl Iterator<Item = (&str, &Environment)> {
-        self.files.iter().filter_map(move |(path, file)| {
-            let own = file.environments.get(environment);
-            Some((path.as_str(), own.or_else(|| file.environments.get(ANY))?))
-        })
+        let files = self.files.iter();
+        files.filter_map(move |(path, file)| Some((path.as_str(), file.of(environment)?)))
+    }
+
+    /// Checks that what a build has created in an environment may be torn down.
+    ///
+    /// # Errors
+    /// Returns a [`SitePolicyError`] if a file does not say that the environment is ephemeral: other keys
+    /// require nothing where they are not set, and this one forbids.
+    pub fn check_ephemeral(&self, environment: &str) -> Result<(), SitePolicyError> {
+        let is_ephemeral = |file: &File| file.of(environment).is_some_and(|one| one.ephemeral);
+        match self.files.iter().find(|(_, file)| !is_ephemeral(file)) {
+            None => Ok(()),
+            Some((path, _)) => Err(SitePolicyError::NotEphemeral {
+                policy: path.clone(),
+                environment: environment.to_owned(),
+            }),
+        }
     }
 
     /// Returns the policy of an environment with at least the approval that the site requires. If the

@@ -166,10 +166,23 @@ fn only_ephemeral_environments_are_torn_down() {
     let output = fixture.without_definitions(arguments_without).output().unwrap();
     let output = expect(&output, 3);
     assert!(output.contains("error[environment-not-ephemeral]"), "{output}");
+    // The repository declares the environment as ephemeral, and the site does not.
+    std::fs::write(fixture.path().join("rdsprov.toml"), CONFIG).unwrap();
+    let policy = fixture.path().join("policy.toml");
+    for text in ["[environments.review]\napproval = \"none\"", ""] {
+        std::fs::write(&policy, text).unwrap();
+        let first = ["teardown", "--environment", "review", "--build-id", "b1"];
+        let mut command = fixture.without_definitions(&[&first[..], &ALLOW, &CONFIRMED].concat());
+        let output = expect(&command.env("RDSPROV_POLICY", &policy).output().unwrap(), 3);
+        assert!(output.contains("error[site-policy-violated]"), "{output}");
+        assert!(output.contains("does not declare environment `review` as ephemeral"), "{output}");
+    }
     // Nothing of the build is in another environment.
     let other = CONFIG.replace("review", "dev");
     std::fs::write(fixture.path().join("rdsprov.toml"), other).unwrap();
-    let output = expect(&fixture.without_definitions(&arguments).output().unwrap(), 0);
+    let mut command = fixture.without_definitions(&arguments);
+    std::fs::write(&policy, "[environments.dev]\nephemeral = true").unwrap();
+    let output = expect(&command.env("RDSPROV_POLICY", &policy).output().unwrap(), 0);
     assert!(output.contains("Nothing to do"), "{output}");
     assert_eq!(fixture.catalog_state(), state);
 }

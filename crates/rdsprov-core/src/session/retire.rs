@@ -50,6 +50,7 @@ pub async fn teardown<F: Frontend>(
         let has_backup = checked?;
         let setup = setup.without_definitions().build()?;
         setup.policy.check_ephemeral()?;
+        setup.site.check_ephemeral(setup.environment())?;
         has_backup?;
         Ok(setup)
     };

@@ -124,6 +124,16 @@ pub enum SitePolicyError {
         /// The tag.
         tag: String,
     },
+    /// The site does not allow a teardown.
+    #[error(
+        "{policy} does not declare environment `{environment}` as ephemeral, so that nothing in it is torn down"
+    )]
+    NotEphemeral {
+        /// The path of the policy file.
+        policy: String,
+        /// The name of the environment.
+        environment: String,
+    },
     /// The run has no ledger.
     #[error("{policy} requires a ledger")]
     NoLedger {
@@ -184,6 +194,13 @@ impl SitePolicyError {
                 Opt::SecretKmsKey
             ],
             Self::SecretTag { tag, .. } => hint!["use ", (Opt::SecretTags, tag)],
+            Self::NotEphemeral { environment, .. } => hint![
+                "check ",
+                Opt::Env,
+                format!(
+                    ", or ask the owners of the policy for `ephemeral = true` below `[environments.{environment}]`"
+                )
+            ],
             Self::NoLedger { .. } => hint!["name one with ", Opt::AuditLedger],
         }]
     }

@@ -143,6 +143,23 @@ fn only_listed_hazards_may_be_allowed() {
     assert!(!dev.tighten(Policy::built_in("dev").unwrap()).allows_all_hazards());
 }
 
+/// Without a site policy, `rdsprov.toml` decides; with one, each file must allow the teardown.
+#[test]
+fn environment_is_ephemeral_only_if_each_file_says_so() {
+    let review = || policy("[environments.review]\nephemeral = true\n[environments.\"*\"]");
+    let all = || policy("[environments.\"*\"]\nephemeral = true\n[environments.prod]");
+    let allows = |site: SitePolicy, name: &str| site.check_ephemeral(name).is_ok();
+    assert!(allows(SitePolicy::default(), "prod"));
+    assert!(allows(review(), "review") && !allows(review(), "prod"));
+    assert!(allows(all(), "review") && !allows(all(), "prod"));
+    assert!(allows(all().and(review()), "review") && !allows(all().and(review()), "qa"));
+    for silent in ["", "[audit]\nledger = true", "[environments.review]"] {
+        assert!(!allows(policy(silent), "review"), "{silent}");
+        assert!(!allows(review().and(policy(silent)), "review"), "{silent}");
+        assert!(!allows(policy(silent).and(review()), "review"), "{silent}");
+    }
+}
+
 #[test]
 fn environment_without_rules_is_refused() {
     let prod = policy("[environments.prod]\napproval = \"plan\"");
@@ -171,6 +188,7 @@ fn reference_example_sets_each_key() {
     let prod = &environments["prod"];
     assert!(prod.approval.is_some() && prod.admin_secrets.is_some() && prod.allow.is_some());
     assert!(prod.memberships.is_some() && prod.undeclared_access.is_some());
+    assert!(!prod.ephemeral && environments["review"].ephemeral);
 }
 
 #[test]
