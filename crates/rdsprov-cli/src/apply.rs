@@ -29,7 +29,7 @@ use crate::error::{CliError, Exit};
 use crate::metrics::Metrics;
 use crate::output::counted;
 use crate::wording::CommandWording;
-use crate::{output, progress, setup};
+use crate::{output, progress, retire, setup};
 
 pub async fn run(options: &ApplyArgs, detail: Detail) -> Result<Exit, CliError> {
     // A saved plan has been reviewed before.
@@ -47,6 +47,7 @@ pub async fn run(options: &ApplyArgs, detail: Detail) -> Result<Exit, CliError> 
     wanted.run.plan_source = options.plan.clone().map_or(PlanSource::Any, PlanSource::File);
     wanted.run.skip_preflight = options.skip_preflight;
     wanted.keep_going = options.no_fail_fast;
+    wanted.confirm.clone_from(&options.confirm);
     let setup = setup::builder(&options.common, config);
     let outcome = session::apply(setup, &wanted, &frontend, &frontend.cancellation).await;
     let first = outcome.plans.first();
@@ -59,7 +60,11 @@ pub async fn run(options: &ApplyArgs, detail: Detail) -> Result<Exit, CliError> 
     } else {
         "The server matches the definitions."
     };
-    let summary = format!("{} {converged}", frontend.applied(&outcome));
+    let summary = if first.is_some_and(|plan| plan.origin.retirement.is_some()) {
+        retire::summary(&outcome, &frontend)
+    } else {
+        format!("{} {converged}", frontend.applied(&outcome))
+    };
     report_outcome(outcome, &frontend, &summary)
 }
 

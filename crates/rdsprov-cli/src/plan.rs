@@ -56,7 +56,7 @@ pub async fn check(options: &CheckArgs, detail: Detail) -> Result<Exit, CliError
 }
 
 /// Plans, prints the plan, and saves it to `out` if there is one.
-async fn print_plan(
+pub async fn print_plan(
     common: &CommonArgs,
     options: &ServerOptions,
     (format, detail): (Format, Detail),
@@ -83,8 +83,13 @@ async fn print_plan(
                 .with_hint("name another file with --out FILE")
         })?;
         let path = visible(&path.display().to_string());
+        // A plan of `retire` contains its own options.
+        let options = match plan.origin.retirement {
+            Some(_) => "with the same options for definitions, server and hazards",
+            None => "with the same options",
+        };
         output::status(&format!(
-            "Saved the plan. To apply it, run `rdsprov apply {path}` with the same options."
+            "Saved the plan. To apply it, run `rdsprov apply {path}` {options}."
         ));
     }
     Ok(planned.into_parts().2)

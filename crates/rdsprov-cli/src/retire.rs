@@ -7,7 +7,7 @@ use rdsprov_core::audit::Command;
 use rdsprov_core::desired::Backup;
 use rdsprov_core::plan::{Action, Detail};
 use rdsprov_core::secret_id::RecoveryWindow;
-use rdsprov_core::session::{self, Outcome, Retirement, Setup};
+use rdsprov_core::session::{self, Outcome, Retirement, ServerOptions, Setup};
 use rdsprov_core::step_result::StepStatus;
 use rdsprov_core::text::visible;
 
@@ -15,41 +15,68 @@ use crate::apply::{TerminalFrontend, View, report_outcome, run_options};
 use crate::args::{DropArgs, RetireArgs, TeardownArgs};
 use crate::error::{CliError, Exit};
 use crate::output::counted;
+use crate::plan::print_plan;
 use crate::setup;
 
 pub async fn run(options: &RetireArgs, detail: Detail) -> Result<Exit, CliError> {
+    refuse_fleet(
+        &options.drops,
+        "retire",
+        "write `access_level = \"none\"` in the entries and run `rdsprov apply --fleet`, or run `rdsprov retire` for each instance",
+    )?;
     if options.applications.is_empty() {
         // The option for definitions accepts several files, so it also takes applications after it.
         return Err(CliError::usage("no application is named")
             .with_hint("name the applications first: `rdsprov retire APPLICATION… -d FILE`"));
     }
-    let (format, ask) = (options.output.format, !options.recording.yes);
-    let view = View { command: Command::Retire, format, detail, ask };
+    let applications: BTreeSet<String> = options.applications.iter().cloned().collect();
+    let mut retirement = Retirement::new(applications);
+    retirement.drop_role = options.drop_role;
+    retirement.drop_database = options.drop_database;
+    add_drops(&mut retirement, &options.drops);
+    let format = options.output.format;
+    if let Some(path) = &options.out {
+        let server = ServerOptions::from(&options.server).retiring(retirement)?;
+        let printed = (format, detail);
+        let plan = print_plan(&options.common, &server, printed, false, Some(path)).await?;
+        return Ok(Exit::of_plan(&plan));
+    }
+    let view = View { command: Command::Retire, format, detail, ask: !options.recording.yes };
     let (config, frontend) =
         TerminalFrontend::new(view, options.common.config.as_deref(), &options.recording)?;
     let mut wanted = run_options(&options.recording);
     wanted.server = (&options.server).into();
     wanted.environment.clone_from(&options.common.env);
-    let applications: BTreeSet<String> = options.applications.iter().cloned().collect();
-    let count = applications.len();
-    let mut retirement = Retirement::new(applications);
-    retirement.drop_role = options.drop_role;
-    retirement.drop_database = options.drop_database;
-    add_drops(&mut retirement, &options.drops);
     let setup = setup::builder(&options.common, config);
     let cancellation = &frontend.cancellation;
     let outcome = session::retire(setup, retirement, &wanted, &frontend, cancellation).await;
-    let summary = format!(
-        "{} The roles of {} cannot log in, and have no privileges in the managed databases that the plan compares.{}",
-        frontend.applied(&outcome),
-        counted(count, "application"),
-        dropped(&outcome)
-    );
+    let summary = summary(&outcome, &frontend);
     report_outcome(outcome, &frontend, &summary)
+}
+
+/// Returns the last line of a successful run that has retired applications.
+pub fn summary(outcome: &Outcome, frontend: &TerminalFrontend) -> String {
+    let applications = outcome.plans.first().map_or(0, |plan| plan.origin.only.len());
+    format!(
+        "{} The roles of {} cannot log in, and have no privileges in the managed databases that the plan compares.{}",
+        frontend.applied(outcome),
+        counted(applications, "application"),
+        dropped(outcome)
+    )
+}
+
+/// Refuses a fleet: the names of the databases that are dropped are confirmed for one instance.
+fn refuse_fleet(options: &DropArgs, command: &str, hint: &'static str) -> Result<(), CliError> {
+    if options.fleet.is_none() {
+        return Ok(());
+    }
+    let fact = format!("`rdsprov {command}` runs for one instance, and not for a fleet");
+    Err(CliError::usage(&fact).with_hint(hint))
 }
 
 /// Implements `rdsprov teardown`.
 pub async fn teardown(options: &TeardownArgs, detail: Detail) -> Result<Exit, CliError> {
+    refuse_fleet(&options.drops, "teardown", "run `rdsprov teardown` for each instance")?;
     let (format, ask) = (options.output.format, !options.recording.yes);
     let view = View { command: Command::Teardown, format, detail, ask };
     let (config, frontend) =

@@ -6,7 +6,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde::Serialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use crate::definitions::{Application, Auth, Definitions, UnknownApplication};
 use crate::marker::Marker;
@@ -231,7 +232,7 @@ impl Database {
 }
 
 /// What is left of the data of a dropped database.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Backup {
     /// The file with this path, which the user has named.
@@ -241,7 +242,7 @@ pub enum Backup {
 }
 
 /// The last complete `apply` on a server: afterwards, the server was as its definitions say.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LastApplied {
     /// The server, as `host:port`.
     pub server: Option<String>,
@@ -299,6 +300,9 @@ pub struct Desired {
     /// The applications that are not declared and whose roles are retired, see [`Desired::retire`].
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub orphans: BTreeSet<ApplicationName>,
+    /// Whether applications are retired, see [`Desired::retire`].
+    #[serde(skip_serializing_if = "is_false")]
+    pub retires: bool,
     /// The build whose roles and databases are dropped, see `rdsprov teardown`. The desired state then
     /// declares nothing.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -464,6 +468,7 @@ impl Desired {
             only: BTreeSet::new(),
             additive: false,
             orphans: BTreeSet::new(),
+            retires: false,
             torn_down_build: None,
             ends_sessions: false,
             drops_roles: false,
@@ -525,6 +530,7 @@ impl Desired {
             only: BTreeSet::new(),
             additive: false,
             orphans: BTreeSet::new(),
+            retires: false,
             torn_down_build: None,
             ends_sessions: false,
             drops_roles: false,
@@ -649,6 +655,7 @@ impl Desired {
             }
             self.only.insert(name);
         }
+        self.retires = !applications.is_empty();
         Ok(())
     }
 

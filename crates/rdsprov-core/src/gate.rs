@@ -68,11 +68,14 @@ pub enum GateError {
         /// The name of the environment.
         environment: String,
     },
-    /// The name of a database that is to be dropped was not given, or not on the terminal.
-    #[error("database {database} is to be dropped, and its name was not given as a confirmation")]
+    /// The names of databases that are to be dropped were not given, or not on the terminal.
+    #[error("{} to be dropped, and {} given as a confirmation", match databases.as_slice() {
+        [one] => format!("database {one} is"),
+        several => format!("databases {} are", listed(several)),
+    }, if databases.len() == 1 { "its name was not" } else { "their names were not" })]
     DropUnconfirmed {
-        /// The name of the database.
-        database: DatabaseName,
+        /// The names of the databases.
+        databases: Vec<DatabaseName>,
     },
     /// The user has given the name of a database that exists and that the plan does not drop.
     #[error("the plan does not drop database {database}, and its name was given as a confirmation")]
@@ -155,8 +158,8 @@ impl GateError {
                 "check the environment; if each build may be torn down in it, write `ephemeral = true` below `[environments.{environment}]` in rdsprov.toml"
             )
             .into(),
-            Self::DropUnconfirmed { database } => {
-                hint!["review the plan, then add ", (Opt::Confirm, database)]
+            Self::DropUnconfirmed { databases } => {
+                confirm("review the plan, then add", databases)
             }
             Self::ConfirmedNotDropped { database, unconfirmed, is_teardown } => {
                 return hints_about_confirmation(database, unconfirmed, *is_teardown);
@@ -190,11 +193,20 @@ fn hints_about_confirmation(
         ]
     }];
     if !unconfirmed.is_empty() {
-        let options = unconfirmed.iter().flat_map(|one| [" ".into(), (Opt::Confirm, one).into()]);
-        let begin = Part::from("to confirm what the plan drops, add");
-        hints.push(std::iter::once(begin).chain(options).collect());
+        hints.push(confirm("to confirm what the plan drops, add", unconfirmed));
     }
     hints
+}
+
+/// Returns the hint to confirm that databases are dropped.
+fn confirm(begin: &'static str, databases: &[DatabaseName]) -> Hint {
+    let names = databases.iter().map(|one| one.as_str().to_owned()).collect();
+    [Part::from(begin), " ".into(), Part::Options(Opt::Confirm, names)].into_iter().collect()
+}
+
+/// Returns the names of databases, separated by commas.
+fn listed(databases: &[DatabaseName]) -> String {
+    databases.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
 /// An approval, as a caller gives it.

@@ -73,6 +73,7 @@ named_enum! {
         Check,
         Delegate,
         Plan,
+        Retire,
         Rotate,
         Validate,
     }

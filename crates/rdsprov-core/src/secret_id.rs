@@ -14,9 +14,9 @@ use crate::hint::{Hint, Opt};
 
 /// How many days Secrets Manager keeps a secret whose deletion is scheduled: 7 to 30. Until then, it can be
 /// restored.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(transparent)]
-pub struct RecoveryWindow(u8);
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(try_from = "u8")]
+pub struct RecoveryWindow(#[schemars(range(min = 7, max = 30))] u8);
 
 impl RecoveryWindow {
     /// Returns a recovery window; `None` if Secrets Manager does not allow this number of days.
@@ -36,6 +36,14 @@ impl RecoveryWindow {
     #[must_use]
     pub fn days(self) -> u8 {
         self.0
+    }
+}
+
+impl TryFrom<u8> for RecoveryWindow {
+    type Error = &'static str;
+
+    fn try_from(days: u8) -> Result<Self, Self::Error> {
+        Self::new(days).ok_or("a recovery window has 7 to 30 days")
     }
 }
 

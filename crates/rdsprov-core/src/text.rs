@@ -7,6 +7,7 @@ use std::fmt::Display;
 use std::io;
 
 use unicode_properties::{GeneralCategory, UnicodeGeneralCategory as _};
+use unicode_width::UnicodeWidthStr as _;
 
 /// Returns whether a character is not shown as itself: a control character, a separator other than the
 /// space, a character that changes the direction of the text around it, or one that has no width, no shape
@@ -194,15 +195,18 @@ pub(crate) fn spreadsheet_cell(text: &str) -> String {
     if text.starts_with('\t') && !line.starts_with('\'') { format!("'{line}") } else { line }
 }
 
-/// Returns rows of cells as lines, in which each column has the width of its longest cell.
+/// Returns rows of cells as lines, in which each column has the width of its widest cell on a terminal: some
+/// characters of East Asian scripts take two columns.
 pub(crate) fn table<const N: usize>(rows: &[[String; N]]) -> String {
-    let width = |column: usize| {
-        rows.iter().map(|row| row[column].chars().count()).max().unwrap_or_default()
-    };
+    let width =
+        |column: usize| rows.iter().map(|row| row[column].width()).max().unwrap_or_default();
     let widths: Vec<usize> = (0..N).map(width).collect();
+    let padded = |(cell, width): (&String, &usize)| {
+        format!("{cell}{}", " ".repeat(width.saturating_sub(cell.width())))
+    };
     let line = |row: &[String; N]| {
-        let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}"));
-        cells.collect::<Vec<_>>().join("  ").trim_end().to_owned() + "\n"
+        let cells: Vec<String> = row.iter().zip(&widths).map(padded).collect();
+        cells.join("  ").trim_end().to_owned() + "\n"
     };
     rows.iter().map(line).collect()
 }
@@ -289,6 +293,12 @@ mod tests {
         assert!(json.lines().all(|line| !line.contains(is_hidden)), "{json}");
         assert!(json.contains("\\u202e") && json.contains("\\udb40\\udc41"), "{json}");
         assert_eq!(serde_json::from_str::<[String; 1]>(&json).unwrap(), [hostile]);
+    }
+
+    #[test]
+    fn columns_of_a_table_have_the_width_of_a_terminal() {
+        let rows = [["数据", "a"], ["é", "b"], ["shop", ""]].map(|row| row.map(str::to_owned));
+        assert_eq!(table(&rows), "数据  a\né     b\nshop\n");
     }
 
     /// Wherever such a text is in a log, the CI system would execute a command.

@@ -139,6 +139,8 @@ pub struct ProvisionEvent {
     pub adopt_from: Option<String>,
     #[serde(default)]
     pub only: Vec<String>,
+    #[serde(default)]
+    pub additive: bool,
     pub approval: Option<String>,
     #[serde(default, deserialize_with = "parsed_list")]
     pub allow: Vec<Hazard>,
@@ -203,6 +205,9 @@ impl ProvisionEvent {
         let of_apply = [("records", self.records.is_some()), ("dry_run", self.dry_run)];
         if let Some((key, _)) = is_given(Mode::Apply, of_apply) {
             return Err(format!("`{key}` requires the mode `apply`"));
+        }
+        if self.additive && !matches!(self.mode, Mode::Plan | Mode::Apply) {
+            return Err("`additive` requires the mode `plan` or `apply`".to_owned());
         }
         match (&self.fleet, &self.instance) {
             (Some(FileSource::Text { syntax: Syntax::Hcl, .. }), _) => {
@@ -424,6 +429,7 @@ mod tests {
             (r#"{"mode": "plan", "allow": ["all"]}"#, "unknown hazard"),
             (r#"{"mode": "plan", "role": "a"}"#, "`role` requires the mode `access`"),
             (r#"{"mode": "check", "records": "s3://abc/a"}"#, "requires the mode `apply`"),
+            (r#"{"mode": "check", "additive": true}"#, "`additive` requires the mode `plan`"),
             (r#"{"mode": "apply", "records": "s3://abc/../a"}"#, "`s3://BUCKET/PREFIX`"),
             (r#"{"mode": "plan", "fleet": {}}"#, "`fleet` requires `instance`"),
             (r#"{"mode": "plan", "instance": "a"}"#, "`instance` requires `fleet`"),

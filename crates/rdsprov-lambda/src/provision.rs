@@ -321,6 +321,7 @@ impl Invocation<'_> {
         options.allow = event.allow;
         options.adopt_from = event.adopt_from;
         options.only = event.only;
+        options.additive = event.additive;
         options
     }
 

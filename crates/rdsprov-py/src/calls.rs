@@ -9,7 +9,6 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use rdsprov_core::export::ExportScope;
 use rdsprov_core::name::{DatabaseName, RoleName};
-use rdsprov_core::observed as core_observed;
 use rdsprov_core::operations::AccessQuery;
 use rdsprov_core::plan::{Plan as CorePlan, SecretFindings};
 use rdsprov_core::preflight::Check;
@@ -21,7 +20,7 @@ use crate::basis::Basis;
 use crate::definitions::Definitions;
 use crate::observed::Observed;
 use crate::options::Keywords;
-use crate::plan::{MadeBy, Plan};
+use crate::plan::{Inputs, MadeBy, Plan};
 use crate::wait::{self};
 use crate::wording::PythonWording;
 use crate::{errors, values};
@@ -29,8 +28,7 @@ use crate::{errors, values};
 /// The observed state of a server, and the plan that follows from it.
 struct Observation {
     basis: Basis,
-    observed: core_observed::Observed,
-    findings: SecretFindings,
+    inputs: Inputs,
     plan: CorePlan,
 }
 
@@ -45,11 +43,14 @@ fn observe_and_plan(
     let setup = &basis.setup;
     let observation = wait::run_interruptible(py, &call, || async move {
         let mut run = setup.open(&options).await?;
-        Ok::<_, session::Error>(run.plan().await?.into_parts())
+        let planned = run.plan().await?;
+        let last_applied = planned.last_applied().to_vec();
+        let (observed, findings, plan) = planned.into_parts();
+        let inputs = Inputs { observed: Arc::new(observed), findings, last_applied };
+        Ok::<_, session::Error>((inputs, plan))
     })?;
-    let (observed, findings, plan) =
-        observation.map_err(|error| errors::to_exception(py, &error))?;
-    Ok(Observation { basis, observed, findings, plan })
+    let (inputs, plan) = observation.map_err(|error| errors::to_exception(py, &error))?;
+    Ok(Observation { basis, inputs, plan })
 }
 
 /// Implements `rdsprov.plan`.
@@ -61,8 +62,8 @@ pub fn plan(
     keywords: Option<Bound<'_, PyDict>>,
 ) -> PyResult<Plan> {
     let keywords = Keywords(keywords.unwrap_or_else(|| PyDict::new(py)));
-    let Observation { basis, observed, findings, plan } = observe_and_plan(definitions, &keywords)?;
-    Plan::new(basis.definitions, &keywords, MadeBy::Plan, Arc::new(observed), findings, plan)
+    let Observation { basis, inputs, plan } = observe_and_plan(definitions, &keywords)?;
+    Plan::new(basis.definitions, &keywords, MadeBy::Plan, inputs, plan)
 }
 
 /// Implements `rdsprov.check`.
@@ -134,7 +135,7 @@ pub fn observe(
     keywords: Option<Bound<'_, PyDict>>,
 ) -> PyResult<Observed> {
     let keywords = Keywords(keywords.unwrap_or_else(|| PyDict::new(py)));
-    Ok(Observed(Arc::new(observe_and_plan(definitions, &keywords)?.observed)))
+    Ok(Observed(observe_and_plan(definitions, &keywords)?.inputs.observed))
 }
 
 /// Implements `rdsprov.access`.
@@ -203,6 +204,7 @@ pub fn diff(
     let basis = Basis::new(definitions, &keywords)?;
     let observed = Observed::from_python(observed)?;
     let core = py.detach(|| CorePlan::new(&basis.desired, &observed, SecretFindings::default()));
-    let made_by = MadeBy::Diff;
-    Plan::new(basis.definitions, &keywords, made_by, observed, SecretFindings::default(), core)
+    let findings = SecretFindings::default();
+    let inputs = Inputs { observed, findings, last_applied: Vec::new() };
+    Plan::new(basis.definitions, &keywords, MadeBy::Diff, inputs, core)
 }

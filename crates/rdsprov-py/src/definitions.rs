@@ -300,11 +300,12 @@ impl Definitions {
 
     /// Reads applications from an iterable of `Application` objects, mappings or other objects, each with a `name`.
     #[staticmethod]
-    #[pyo3(signature = (applications, *, environment=None, aws_region=None, adopt=Vec::new(), config=None))]
+    #[pyo3(signature = (applications, *, environment=None, aws_region=None, scope=None, adopt=Vec::new(), config=None))]
     fn from_applications(
         applications: &Bound<'_, PyAny>,
         environment: Option<String>,
         aws_region: Option<String>,
+        scope: Option<String>,
         adopt: Vec<String>,
         config: Option<PathBuf>,
     ) -> PyResult<Self> {
@@ -315,6 +316,9 @@ impl Definitions {
         let mut top = Map::new();
         top.insert("environment".to_owned(), environment.into());
         top.insert("aws_region".to_owned(), aws_region.into());
+        if let Some(scope) = scope {
+            top.insert("scope".to_owned(), scope.into());
+        }
         let listed = PyList::new(py, listed)?;
         top.insert(APPLICATIONS.to_owned(), mapping::to_json(&listed, "the applications")?);
         Self::from_value(py, Value::Object(top), options, config)

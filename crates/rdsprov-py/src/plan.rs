@@ -10,6 +10,7 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyIterator, PyTuple};
 use pythonize::pythonize;
+use rdsprov_core::desired::LastApplied;
 use rdsprov_core::observed as core_observed;
 use rdsprov_core::plan::{self as core, SecretFindings};
 use rdsprov_core::session;
@@ -35,9 +36,16 @@ pub struct Plan {
     /// The keywords of the call that made the plan.
     pub keywords: Py<PyDict>,
     pub made_by: MadeBy,
-    observed: Arc<core_observed::Observed>,
-    findings: SecretFindings,
+    inputs: Inputs,
     changes: PyOnceLock<Py<PyTuple>>,
+}
+
+/// What a plan was made from, in addition to its definitions and keywords.
+#[derive(Clone)]
+pub struct Inputs {
+    pub observed: Arc<core_observed::Observed>,
+    pub findings: SecretFindings,
+    pub last_applied: Vec<LastApplied>,
 }
 
 /// The function that made a plan.
@@ -55,8 +63,7 @@ impl Plan {
         definitions: Py<Definitions>,
         keywords: &Keywords<'_>,
         made_by: MadeBy,
-        observed: Arc<core_observed::Observed>,
-        findings: SecretFindings,
+        inputs: Inputs,
         core: core::Plan,
     ) -> PyResult<Self> {
         Ok(Self {
@@ -64,8 +71,7 @@ impl Plan {
             definitions,
             keywords: keywords.of_plan()?,
             made_by,
-            observed,
-            findings,
+            inputs,
             changes: PyOnceLock::new(),
         })
     }
@@ -190,7 +196,7 @@ impl Plan {
     /// The observed state that the plan is based on.
     #[getter]
     fn observed(&self) -> Observed {
-        Observed(self.observed.clone())
+        Observed(self.inputs.observed.clone())
     }
 
     /// The definitions, read for the environment of the plan.
@@ -282,19 +288,22 @@ impl Plan {
             self.definitions.clone_ref(py),
             self.keywords.clone_ref(py),
             self.made_by == MadeBy::Plan,
-            serde_json::to_string(&*self.observed).unwrap_or_default(),
-            serde_json::to_string(&self.findings).unwrap_or_default(),
+            serde_json::to_string(&*self.inputs.observed).unwrap_or_default(),
+            serde_json::to_string(&self.inputs.findings).unwrap_or_default(),
+            serde_json::to_string(&self.inputs.last_applied).unwrap_or_default(),
             self.text(),
         );
         Ok((options::restore_function(py, "restore_plan")?, state))
     }
 }
 
-/// The pickled state: definitions, keywords, and whether `plan` made the plan; observed state, secret findings and plan as JSON.
-type PlanState = (Py<Definitions>, Py<PyDict>, bool, String, String, String);
+/// The pickled state: definitions, keywords, and whether `plan` made the plan; observed state, secret findings,
+/// the last `apply` on each server, and plan as JSON.
+type PlanState = (Py<Definitions>, Py<PyDict>, bool, String, String, String, String);
 
 /// Restores a pickled plan: plans again, because equal inputs give an equal plan.
 #[pyfunction]
+#[allow(clippy::too_many_arguments, reason = "they are the pickled state")]
 pub fn restore_plan(
     py: Python<'_>,
     definitions: Bound<'_, Definitions>,
@@ -302,17 +311,21 @@ pub fn restore_plan(
     made_by_plan: bool,
     observed: &str,
     findings: &str,
+    last_applied: &str,
     text: &str,
 ) -> PyResult<Plan> {
     let keywords = Keywords(keywords);
-    let basis = Basis::new(&definitions, &keywords)?;
+    let mut basis = Basis::new(&definitions, &keywords)?;
     let wrong = |error: serde_json::Error| errors::usage(py, &format!("the plan: {error}"));
     let observed: Arc<core_observed::Observed> =
         Arc::new(serde_json::from_str(observed).map_err(wrong)?);
     let findings: SecretFindings = serde_json::from_str(findings).map_err(wrong)?;
+    let last_applied: Vec<LastApplied> = serde_json::from_str(last_applied).map_err(wrong)?;
+    basis.desired.last_applied.clone_from(&last_applied);
     let core = core::Plan::new(&basis.desired, &observed, findings.clone());
     let made_by = if made_by_plan { MadeBy::Plan } else { MadeBy::Diff };
-    let plan = Plan::new(basis.definitions, &keywords, made_by, observed, findings, core)?;
+    let inputs = Inputs { observed, findings, last_applied };
+    let plan = Plan::new(basis.definitions, &keywords, made_by, inputs, core)?;
     if plan.text() == text {
         Ok(plan)
     } else {

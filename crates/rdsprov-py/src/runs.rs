@@ -89,6 +89,7 @@ pub fn apply<'py>(
     wanted.run.environment = Some(plan.environment().to_owned());
     wanted.run.plan_source = source;
     wanted.keep_going = !run.keywords.given("fail_fast")?.unwrap_or(true);
+    wanted.confirm = run.keywords.given("confirm")?.unwrap_or_default();
     let builder = definitions.bind(py).get().builder(None, &[], None);
     let builder = builder.map_err(|error| errors::to_exception(py, &error))?;
     run.execute(py, Some(plan.digest()), |frontend, cancellation| {

@@ -84,6 +84,22 @@ def test_refusals(workspace: Workspace) -> None:
     assert pickle.loads(pickle.dumps(caught.value)).refusals == plan.refusals
 
 
+def test_notes_about_drift(workspace: Workspace) -> None:
+    ledger = workspace.directory / "ledger.jsonl"
+    assert rdsprov.apply(ready(workspace), build_id="17", audit_ledger=ledger).converged
+    workspace.server.sql("ALTER ROLE shop_reader CONNECTION LIMIT 3")
+    options = workspace.options
+    assert not rdsprov.plan(definitions(), **options).notes
+    plan = rdsprov.plan(definitions(), audit_ledger=ledger, **options)
+    assert [note.code for note in plan.notes] == [rdsprov.NoteCode.DRIFT]
+    assert "build 17 of " in str(plan)
+    # Also in another process, which has no ledger.
+    text = pickle.dumps(plan)
+    ledger.unlink()
+    assert pickle.loads(text) == plan
+    assert rdsprov.apply(pickle.loads(text)).converged
+
+
 def test_additive_plans(workspace: Workspace) -> None:
     rdsprov.apply(ready(workspace))
     workspace.server.sql("ALTER ROLE shop_reader CREATEDB NOINHERIT")

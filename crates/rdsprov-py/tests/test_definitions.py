@@ -332,6 +332,8 @@ def test_valid_files_equal_their_data(file: Path) -> None:
         read, environment=read.environment, aws_region=read.aws_region
     )
     assert again.applications == read.applications
+    scoped = Definitions.from_applications(read, environment="dev", scope="billing")
+    assert scoped.scope == "billing"
     assert pickle.loads(pickle.dumps(read)) == read
 
 

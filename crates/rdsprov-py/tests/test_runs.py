@@ -112,6 +112,8 @@ def test_retire(workspace: Workspace) -> None:
     audit = workspace.directory / "audit.csv"
     words: dict[str, Any] = {**options, "audit_output": audit, "drop_role": True}
     allow = [rdsprov.Hazard.DROPS_ROLE]
+    with pytest.raises(rdsprov.UsageError, match="no database is to be dropped"):
+        rdsprov.retire(ended, ["reports"], without_backup=True, **words)
     dry = rdsprov.retire(ended, ["reports"], dry_run=True, **words)
     assert dry.digest and not dry.committed
     assert "drop_role" in [record.action for record in dry.records]
@@ -142,14 +144,22 @@ def test_retire_drops_databases(workspace: Workspace) -> None:
         rdsprov.retire(ended, ENTRIES, **words)
     with pytest.raises(rdsprov.UsageError, match="contradict"):
         rdsprov.retire(ended, ENTRIES, backup="x", without_backup=True, **words)
-    with pytest.raises(rdsprov.ApprovalRequired, match='`confirm="shop"`|`confirm=\\["shop"\\]`'):
+    with pytest.raises(rdsprov.ApprovalRequired, match='`confirm=\\["shop"\\]`'):
         rdsprov.retire(ended, ENTRIES, without_backup=True, **words)
     count = "SELECT count(*) FROM pg_database WHERE datname = 'shop'"
     assert workspace.server.sql(count) == "1"
-    assert rdsprov.retire(
-        ended, ENTRIES, without_backup=True, confirm=["shop"], **words
-    ).converged
+    # The command saves a plan, which keeps its options.
+    retire = ["retire", "shop,reports", "-d", "own.json", "--out", "retire.plan"]
+    done = workspace.command(*retire, "--drop-database", "--drop-role", "--without-backup")
+    assert done.returncode == 0, done.stderr
+    saved = rdsprov.Plan.from_file(workspace.directory / "retire.plan", ended, **options)
+    assert rdsprov.Action.DROP_DATABASE in [step.action for step in saved.changes]
+    with pytest.raises(rdsprov.ApprovalRequired, match='`confirm=\\["shop"\\]`'):
+        rdsprov.apply(saved, allow=words["allow"])
+    assert rdsprov.apply(saved, allow=words["allow"], confirm=["shop"]).converged
     assert workspace.server.sql(count) == "0"
+    again = rdsprov.retire(ended, ENTRIES, without_backup=True, confirm=["shop"], **words)
+    assert again.converged and not again.committed
 
 
 def test_teardown(workspace: Workspace) -> None:

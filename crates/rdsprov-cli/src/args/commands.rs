@@ -132,10 +132,16 @@ pub struct PreflightArgs {
 pub struct ApplyArgs {
     /// Apply this saved plan if it is still current
     ///
-    /// `rdsprov plan --out FILE` saves a plan. It is refused if the server or the
+    /// `rdsprov plan --out FILE` and `rdsprov retire --out FILE` save a plan. It is refused if the server or the
     /// secrets have changed since.
     #[arg(value_name = "PLAN")]
     pub plan: Option<PathBuf>,
+    /// Confirm that the saved plan drops the database with this name
+    ///
+    /// A plan of `rdsprov retire --out FILE` can drop databases. Without this flag, the name must be typed
+    /// on the terminal. May be given several times.
+    #[arg(long, value_name = "DATABASE", requires = "plan", help_heading = APPROVAL)]
+    pub confirm: Vec<String>,
     #[command(flatten)]
     pub common: CommonArgs,
     #[command(flatten)]
@@ -171,7 +177,9 @@ pub struct ApplyArgs {
 #[derive(Debug, Args)]
 pub struct RotateArgs {
     /// Replace the passwords of these applications
-    #[arg(value_name = "APPLICATION")]
+    ///
+    /// A list, separated by spaces or commas.
+    #[arg(value_name = "APPLICATION", value_delimiter = ',')]
     pub applications: Vec<String>,
     #[command(flatten)]
     pub common: CommonArgs,
@@ -186,8 +194,15 @@ pub struct RotateArgs {
 #[derive(Debug, Args)]
 pub struct RetireArgs {
     /// End the access of these applications
-    #[arg(value_name = "APPLICATION")]
+    ///
+    /// A list, separated by spaces or commas.
+    #[arg(value_name = "APPLICATION", value_delimiter = ',')]
     pub applications: Vec<String>,
+    /// Save the plan to this file, for `rdsprov apply FILE`, and change nothing
+    ///
+    /// The file contains no passwords.
+    #[arg(long, value_name = "FILE", conflicts_with = "confirm", help_heading = OUTPUT)]
+    pub out: Option<PathBuf>,
     /// Drop their roles as well
     ///
     /// A role that still owns objects is refused, with a list of them. Needs `--allow drops_role` in
@@ -276,6 +291,9 @@ pub struct DropArgs {
     /// Without this flag, the name must be typed on the terminal. May be given several times.
     #[arg(long, value_name = "DATABASE", help_heading = APPROVAL)]
     pub confirm: Vec<String>,
+    /// Not possible for a fleet: the error says what to do instead
+    #[arg(long, value_name = "FILE", hide = true, help_heading = FLEET)]
+    pub fleet: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

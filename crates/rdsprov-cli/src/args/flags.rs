@@ -54,8 +54,9 @@ pub struct CommonArgs {
     pub config: Option<PathBuf>,
     /// Take over an existing unmanaged role and database of this application
     ///
-    /// The same as `adopt = true` in the definition of the application. May be given several times.
-    #[arg(long, value_name = "APPLICATION", help_heading = DEFINITIONS)]
+    /// The same as `adopt = true` in the definition of the application. A list, separated by commas; may be
+    /// given several times.
+    #[arg(long, value_name = "APPLICATION", value_delimiter = ',', help_heading = DEFINITIONS)]
     pub adopt: Vec<String>,
 }
 

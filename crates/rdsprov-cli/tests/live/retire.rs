@@ -206,6 +206,26 @@ fn applications_with_access_are_not_retired() {
     assert_eq!(fixture.catalog_state(), state);
     let file = definitions(&fixture, &all);
     expect(&fixture.run(&file, &["retire", "--env", "dev"]), 64);
+    // A list, and options that would have no effect.
+    let plan = run(&fixture, "retire hr,hr_reports", &[SHOP], &["--dry-run"], 0);
+    assert!(plan.contains("only for applications hr, hr_reports"), "{plan}");
+    for (more, error, hint) in [
+        (
+            &["--without-backup"][..],
+            "the absence of a dump is named, but",
+            "remove --without-backup",
+        ),
+        (&["--backup", "x"], "the dump `x` is named, but", "remove --backup FILE"),
+        (
+            &["--fleet", "f.toml"],
+            "runs for one instance, and not for a fleet",
+            "`rdsprov apply --fleet`",
+        ),
+    ] {
+        let output = run(&fixture, "retire hr", &[SHOP], more, 64);
+        assert!(output.contains(error) && output.contains(hint), "{output}");
+    }
+    assert_eq!(fixture.catalog_state(), state);
 }
 
 /// A role of another environment, and one that nobody manages, stay as they are.
@@ -348,6 +368,55 @@ fn roles_and_databases_are_dropped() {
 
 const HR_ENDED: &str =
     r#"hr = { database_name = "hr", username = "hr_owner", access_level = "none" }"#;
+
+/// A plan of `retire` is reviewed in a file, and `apply` does what `retire` would do.
+#[test]
+fn saved_plan_of_retire_is_applied() {
+    let fixture = applied(versions()[0]);
+    let ended = [SHOP, HR_ENDED];
+    let save = |more: &[&str], code| {
+        run(&fixture, "retire hr", &ended, &[&["--out", "plan.json"], more].concat(), code)
+    };
+    let apply =
+        |more: &[&[&str]], code| run(&fixture, "apply plan.json", &ended, &more.concat(), code);
+    let state = fixture.catalog_state();
+    save(&DROPS[..2], 64);
+    std::fs::write(fixture.path().join("hr.dump"), "a dump").unwrap();
+    let text = save(&[&DROPS[..2], &["--backup", "hr.dump", "--end-sessions"]].concat(), 0);
+    assert!(text.contains("To apply it, run `rdsprov apply plan.json` with"), "{text}");
+    // It has the gates of `retire`.
+    let confirm = ["--confirm", "hr"];
+    let text = apply(&[&confirm], 3);
+    assert!(text.contains("drops_role (1 change), drops_database (2 changes)"), "{text}");
+    let text = apply(&[&DROPS[2..]], 3);
+    assert!(text.contains("hint: review the plan, then add --confirm hr"), "{text}");
+    let text = apply(&[&DROPS[2..], &["--confirm", "shop"]], 3);
+    assert!(text.contains("the plan does not drop database shop"), "{text}");
+    std::fs::remove_file(fixture.path().join("hr.dump")).unwrap();
+    let text = apply(&[&DROPS[2..], &confirm], 64);
+    assert!(text.contains("the dump `hr.dump` cannot be used"), "{text}");
+    std::fs::write(fixture.path().join("hr.dump"), "a dump").unwrap();
+    assert_eq!(fixture.catalog_state(), state);
+    // Something has changed since.
+    fixture.query("GRANT CONNECT ON DATABASE hr TO shop_owner");
+    let text = apply(&[&DROPS[2..], &confirm], 3);
+    assert!(text.contains("error[plan-stale]"), "{text}");
+    assert!(text.contains("save a new plan with `rdsprov retire` and --out FILE"), "{text}");
+    fixture.query("REVOKE CONNECT ON DATABASE hr FROM shop_owner");
+
+    let mut own = fixture.server.session("hr_owner", &password("hr"), "hr").unwrap();
+    let text = apply(&[&DROPS[2..], &confirm, &["--audit-ledger", "ledger.jsonl"]], 0);
+    assert!(text.contains("Dropped: database hr, role hr_owner."), "{text}");
+    assert!(text.contains(" 1 database and 1 role dropped"), "{text}");
+    assert!(own.ask("SELECT 1").is_err());
+    assert_eq!(left_of_hr(&fixture), "");
+    // It has not made the server as declared.
+    let ledger = std::fs::read_to_string(fixture.path().join("ledger.jsonl")).unwrap();
+    assert!(ledger.contains(r#""command":"retire""#), "{ledger}");
+    assert!(!ledger.contains(r#""applied":"#), "{ledger}");
+    let text = apply(&[&DROPS[2..], &confirm], 0);
+    assert!(text.contains("This plan has already been applied"), "{text}");
+}
 
 /// What is not dropped with the role is listed, and nothing is changed.
 #[test]

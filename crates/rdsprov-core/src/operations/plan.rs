@@ -3,6 +3,7 @@
 use super::error::RunError;
 use super::provisioner::Provisioner;
 use crate::config::VerifyPasswords;
+use crate::desired::LastApplied;
 use crate::hint::Wording;
 use crate::name::DatabaseName;
 use crate::observed::Observed;
@@ -25,6 +26,12 @@ impl Planned<'_> {
     #[must_use]
     pub fn plan(&self) -> &Plan {
         &self.plan
+    }
+
+    /// Returns the last complete `apply` on each server, with which the plan tells drift.
+    #[must_use]
+    pub fn last_applied(&self) -> &[LastApplied] {
+        &self.run.desired.last_applied
     }
 
     /// Returns whether the server has a database.

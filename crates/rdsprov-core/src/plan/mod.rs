@@ -84,7 +84,7 @@ pub use hazard::Hazard;
 pub(crate) use identity::GlobalObject;
 pub use identity::{DatabaseIdentity, DatabaseOid, Identities, PrivilegedAttribute, RoleIdentity};
 pub use note::{Note, NoteCode, NoteKind};
-pub use origin::Origin;
+pub use origin::{Origin, RetirementOptions};
 pub use plan::{
     Deferred, FORMAT_VERSION, Finding, Orphan, OrphanKind, Plan, PlannedApplication,
     SecretFindings, Undeclared,

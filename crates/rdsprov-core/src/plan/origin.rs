@@ -6,11 +6,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::config::TlsMode;
-use crate::desired::{self, Desired, is_false};
+use crate::desired::{self, Backup, Desired, is_false};
 use crate::name::{ApplicationName, RoleName};
 use crate::observed::{Connection, Observed};
 use crate::run_setting::RunSettingName;
-use crate::secret_id::SecretId;
+use crate::secret_id::{RecoveryWindow, SecretId};
 
 /// The server, the secrets, the definitions and the protections that a plan was made with.
 ///
@@ -68,10 +68,42 @@ pub struct Origin {
     /// Whether the plan contains additions only, and leaves what takes access away pending.
     #[serde(default, skip_serializing_if = "is_false")]
     pub additive: bool,
+    /// How the plan retires the applications in `only`. Absent in the plan of another command than `retire`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retirement: Option<RetirementOptions>,
     /// The build whose roles and databases the plan drops. Absent in the plan of another command than
     /// `teardown`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub torn_down_build: Option<String>,
+}
+
+/// What a plan of `retire` does in addition to the end of access.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[non_exhaustive]
+pub struct RetirementOptions {
+    /// Whether the sessions of the roles are ended.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub ends_sessions: bool,
+    /// Whether the roles are dropped.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub drops_roles: bool,
+    /// What is left of the data of the databases that the roles own, if these are dropped.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drops_databases: Option<Backup>,
+    /// How many days the secrets of the roles can be restored, if they are deleted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deletes_secrets: Option<RecoveryWindow>,
+}
+
+impl RetirementOptions {
+    fn new(desired: &Desired) -> Option<Self> {
+        desired.retires.then(|| Self {
+            ends_sessions: desired.ends_sessions,
+            drops_roles: desired.drops_roles,
+            drops_databases: desired.drops_databases.clone(),
+            deletes_secrets: desired.deletes_secrets,
+        })
+    }
 }
 
 impl Origin {
@@ -110,6 +142,7 @@ impl Origin {
             only: desired.only.clone(),
             scope: desired.scope.clone(),
             additive: desired.additive,
+            retirement: RetirementOptions::new(desired),
             torn_down_build: desired.torn_down_build.clone(),
         }
     }

@@ -156,9 +156,13 @@ impl SavedPlanError {
             Self::OtherServer { given: server, .. } | Self::Replaced { server, .. } => {
                 hint![format!("save a plan for {server} with "), Operation::Plan, " and ", Opt::Out]
             }
-            Self::Stale(_) => {
-                hint!["run ", Operation::Plan, " again, review the new plan and apply it"]
-            }
+            Self::Stale(stale) => hint![
+                "save a new plan with ",
+                stale.saved_by,
+                " and ",
+                Opt::Out,
+                ", review it and apply it"
+            ],
         }]
     }
 }
@@ -173,6 +177,8 @@ pub struct Stale {
     pub current: String,
     /// The differences between the two.
     pub differences: Differences,
+    /// The operation whose plan was saved.
+    pub saved_by: Operation,
 }
 
 /// The differences between the current plan and a saved one. Steps are lines as in the
@@ -362,6 +368,10 @@ impl SavedPlan {
             saved: self.digest.clone(),
             current: plan.digest.clone(),
             differences: self.differences(plan),
+            saved_by: match self.origin.retirement {
+                Some(_) => Operation::Retire,
+                None => Operation::Plan,
+            },
         })
         .into())
     }

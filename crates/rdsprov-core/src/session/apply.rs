@@ -18,7 +18,7 @@ use super::outcome::outcome_event;
 use super::record_files::ConfiguredFiles;
 use super::records::Records;
 use super::run_options::{ApplyOptions, Completion, PlanSource, RunOptions, read_without_setup};
-use super::setup::{Delegation, Setup, SetupBuilder};
+use super::setup::{Delegation, Retirement, Setup, SetupBuilder};
 use super::usage_error::UsageError;
 use crate::audit::{
     Command, Event, EventKind, EventRecorder, Found, LedgerHead, Record, RunContext,
@@ -107,8 +107,17 @@ pub async fn apply<F: Frontend>(
 ) -> Outcome {
     let audit = setup.configured_files();
     let setup = || setup.build();
-    let operation = Operation::Apply { keep_going: options.keep_going };
-    run_operation(audit, setup, &options.run, frontend, cancellation, operation).await
+    let mut operation = Operation::Apply { keep_going: options.keep_going };
+    let mut run = options.run.clone();
+    run.server.retirement.confirm.clone_from(&options.confirm);
+    // A file that cannot be read is reported with the other errors of the run.
+    if let Ok(Some(saved)) = read_without_setup(&run.plan_source) {
+        if saved.origin.retirement.is_some() {
+            operation = Operation::Retire;
+        }
+        run.plan_source = PlanSource::Saved(Box::new(saved));
+    }
+    run_operation(audit, setup, &run, frontend, cancellation, operation).await
 }
 
 /// Creates a delegate for an environment, and records the run.
@@ -377,15 +386,21 @@ impl<F: Frontend> Execution<'_, F> {
     async fn confirm_drops(&self, plan: &Plan) -> Result<(), Error> {
         let confirmed = &self.options.server.retirement.confirm;
         let drops = plan.steps().filter(|step| step.action == Action::DropDatabase);
+        let mut databases: Vec<DatabaseName> = Vec::new();
         for database in drops.filter_map(|step| step.database.as_ref()) {
-            let is_confirmed = confirmed.iter().any(|name| name == database.as_str())
-                || self.frontend.confirm_drop(database).await;
-            if !is_confirmed {
-                let database = database.clone();
-                return Err(GateError::DropUnconfirmed { database }.into());
+            let is_named = confirmed.iter().any(|name| name == database.as_str());
+            if databases.contains(database) || is_named {
+                continue;
+            }
+            // After the first answer that does not confirm, the user is not asked again.
+            if !databases.is_empty() || !self.frontend.confirm_drop(database).await {
+                databases.push(database.clone());
             }
         }
-        Ok(())
+        if databases.is_empty() {
+            return Ok(());
+        }
+        Err(GateError::DropUnconfirmed { databases }.into())
     }
 
     /// Returns whether one failure or refusal does not end the run.
@@ -550,12 +565,13 @@ impl<F: Frontend> Execution<'_, F> {
     }
 }
 
-/// Returns the options for the server. A saved plan keeps its restriction to some applications, and to
-/// additions.
+/// Returns the options for the server. A saved plan keeps its restriction to some applications and to
+/// additions, and how it retires applications.
 ///
 /// # Errors
-/// Returns [`UsageError::OtherSelection`] if the options name other applications than the saved plan, and
-/// [`UsageError::NotAdditive`] if only the options restrict the run to additions.
+/// Returns [`UsageError::OtherSelection`] if the options name other applications than the saved plan,
+/// [`UsageError::NotAdditive`] if only the options restrict the run to additions, and the errors of
+/// [`Retirement::check_backup`].
 fn server_options(
     options: &RunOptions,
     saved: Option<&SavedPlan>,
@@ -572,5 +588,11 @@ fn server_options(
     if server.additive && !additive {
         return Err(UsageError::NotAdditive);
     }
-    Ok(ServerOptions { only: of_plan, additive, ..server })
+    let Some(retirement) = &saved.origin.retirement else {
+        return Ok(ServerOptions { only: of_plan, additive, ..server });
+    };
+    let confirm = server.retirement.confirm.clone();
+    let retirement = Retirement::of_saved(retirement, of_plan, confirm);
+    retirement.check_backup()?;
+    Ok(ServerOptions { only: Vec::new(), retirement, ..server })
 }

@@ -18,7 +18,7 @@ use crate::config::{CaFile, ConfigError, SettingOrigin, TlsMode, TlsSettingsErro
 use crate::definitions::{
     DefinitionErrors, Definitions, Rules, SourceText, Syntax, UnknownApplication,
 };
-use crate::desired::RetireError;
+use crate::desired::{Backup, RetireError};
 use crate::gate::GateError;
 use crate::hint;
 use crate::hint::{Hint, Operation, Opt};
@@ -198,6 +198,7 @@ fn session_examples() -> Vec<Error> {
             allowed: Some(CaFile::Path(PathBuf::from("/etc/rdsprov/ca.pem"))),
         }
         .into(),
+        SitePolicyError::NotEphemeral { policy: policy_file(), environment: environment() }.into(),
         SitePolicyError::NoLedger { policy: policy_file() }.into(),
         Error::ConfigOutside { path: path() },
         Error::Outside { path: path(), option: Opt::AuditLedger },
@@ -221,6 +222,8 @@ fn session_examples() -> Vec<Error> {
         UsageError::NoBackup.into(),
         UsageError::BackupUnusable { path: text("shop.dump"), reason: text("it is a directory") }
             .into(),
+        UsageError::BackupWithoutDrop { backup: Backup::File(text("shop.dump")) }.into(),
+        UsageError::BackupWithoutDrop { backup: Backup::Nothing }.into(),
         UsageError::NoBuild.into(),
         UsageError::LedgerUnreadable {
             path: text("ledger.jsonl"),
@@ -619,7 +622,7 @@ fn gates() -> [GateError; 9] {
         GateError::OtherEnvironment { policy: text("dev"), plan: environment() },
         GateError::InvalidApproval { value: text("yes") },
         GateError::NotEphemeral { environment: environment() },
-        GateError::DropUnconfirmed { database: DatabaseName::new_unchecked("shop") },
+        GateError::DropUnconfirmed { databases: vec![DatabaseName::new_unchecked("shop")] },
         GateError::ConfirmedNotDropped {
             database: DatabaseName::new_unchecked("shop"),
             unconfirmed: vec![DatabaseName::new_unchecked("shop_pr_7")],
@@ -650,7 +653,12 @@ fn saved_plans() -> Vec<SavedPlanError> {
         SavedPlanError::OtherVersion { found: text("0.0.9") },
         SavedPlanError::OtherServer { saved: text("a:5432"), given: text("b:5432") },
         SavedPlanError::Replaced { server: text("a:5432"), saved: text("71"), given: text("72") },
-        SavedPlanError::Stale(Box::new(Stale { saved: digest(), current: digest(), differences })),
+        SavedPlanError::Stale(Box::new(Stale {
+            saved: digest(),
+            current: digest(),
+            differences,
+            saved_by: Operation::Plan,
+        })),
     ]
 }
 

@@ -155,7 +155,7 @@ pub(super) fn apply_options(
     // The steps of a ledger belong to the intent of their run id, so that each instance has its own.
     run.run_id = Some(format!("{run_id}/{}", instance.name));
     run.instance = Some(instance.name.clone());
-    ApplyOptions { run, keep_going: options.keep_going }
+    ApplyOptions { run, keep_going: options.keep_going, ..ApplyOptions::default() }
 }
 
 /// Returns the options for the server of an instance.

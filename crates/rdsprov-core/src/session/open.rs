@@ -156,6 +156,17 @@ pub struct ServerOptions {
 pub(super) struct RunAws(OnceCell<aws::AwsConfig>);
 
 impl ServerOptions {
+    /// Returns the options with which a plan retires applications, as [`retire`](super::retire) does.
+    ///
+    /// # Errors
+    /// Returns [`Error::Usage`] if databases are dropped, and what is left of their data is not named, and if
+    /// it is named although none are dropped.
+    pub fn retiring(mut self, retirement: Retirement) -> Result<Self, Error> {
+        retirement.check_backup()?;
+        self.retirement = retirement;
+        Ok(self)
+    }
+
     /// Returns the place that sets the value of an option.
     pub(super) fn source(&self, option: Opt) -> ValueSource {
         match (self.variables.get(&option), self.of_fleet_file.get(&option)) {

@@ -56,8 +56,11 @@ pub struct RunOptions {
 pub struct ApplyOptions {
     /// The options that each run has.
     pub run: RunOptions,
-    /// Whether the transactions of other databases are executed after one has failed.
+    /// Whether the transactions of other databases are executed after one has failed. A saved plan of
+    /// `retire` ends with the first failure.
     pub keep_going: bool,
+    /// The names of the databases that a saved plan of `retire` drops, as a confirmation.
+    pub confirm: Vec<String>,
 }
 
 /// The plan that a run may execute.

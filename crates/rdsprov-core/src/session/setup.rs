@@ -15,7 +15,7 @@ use crate::definitions::{self, Auth, DefinitionErrors, Definitions, SourceText};
 use crate::desired::{Adoption, Backup, Credential};
 use crate::input_file::{self, Input};
 use crate::name::RoleName;
-use crate::plan::SavedPlan;
+use crate::plan::{RetirementOptions, SavedPlan};
 use crate::policy::Policy;
 use crate::run_setting::{RunSetting, RunSettingName, ValueSource};
 use crate::secret_id::{RecoveryWindow, SecretId};
@@ -86,6 +86,24 @@ impl Retirement {
         Self { applications: applications.into_iter().collect(), ..Self::default() }
     }
 
+    /// Returns the options with which a saved plan retires applications.
+    pub(super) fn of_saved(
+        saved: &RetirementOptions,
+        applications: Vec<String>,
+        confirm: Vec<String>,
+    ) -> Self {
+        Self {
+            applications,
+            end_sessions: saved.ends_sessions,
+            drop_role: saved.drops_roles,
+            drop_database: saved.drops_databases.is_some(),
+            backup: saved.drops_databases.clone(),
+            confirm,
+            delete_secrets: saved.deletes_secrets,
+            build: None,
+        }
+    }
+
     /// Adds what makes a teardown of them: the build, whose roles and databases are dropped.
     pub(super) fn of_build(self, build: Option<&str>) -> Result<Self, UsageError> {
         let build = build.filter(|build| !build.is_empty()).ok_or(UsageError::NoBuild)?;
@@ -95,7 +113,10 @@ impl Retirement {
     /// Checks what is left of the data of dropped databases.
     pub(super) fn check_backup(&self) -> Result<(), UsageError> {
         let path = match &self.backup {
-            _ if !self.drop_database => return Ok(()),
+            None if !self.drop_database => return Ok(()),
+            Some(backup) if !self.drop_database => {
+                return Err(UsageError::BackupWithoutDrop { backup: backup.clone() });
+            }
             None => return Err(UsageError::NoBackup),
             Some(Backup::Nothing) => return Ok(()),
             Some(Backup::File(path)) => path,

@@ -1,6 +1,6 @@
 //! The errors of options that contradict each other or have an invalid value.
 
-use crate::desired::RetireError;
+use crate::desired::{Backup, RetireError};
 use crate::error_code::ErrorCode;
 use crate::hint;
 use crate::hint::{Hint, Operation, Opt};
@@ -68,6 +68,15 @@ pub enum UsageError {
     /// A database is to be dropped, and the user has not said what is left of its data.
     #[error("databases are to be dropped, and neither a dump of them nor its absence is named")]
     NoBackup,
+    /// A dump or its absence is named, and no database is to be dropped.
+    #[error("{}, but no database is to be dropped", match backup {
+        Backup::File(path) => format!("the dump `{path}` is named"),
+        Backup::Nothing => "the absence of a dump is named".to_owned(),
+    })]
+    BackupWithoutDrop {
+        /// What is named.
+        backup: Backup,
+    },
     /// The dump of a database is not a file.
     #[error("the dump `{path}` cannot be used: {reason}")]
     BackupUnusable {
@@ -119,6 +128,7 @@ impl UsageError {
             | Self::DelegateWithoutSecret
             | Self::NoBackup
             | Self::BackupUnusable { .. }
+            | Self::BackupWithoutDrop { .. }
             | Self::NoBuild
             | Self::LedgerUnreadable { .. }
             | Self::DeletionWithoutAws
@@ -197,6 +207,13 @@ impl UsageError {
             ],
             Self::NoBackup | Self::BackupUnusable { .. } => {
                 hint!["name the file with ", Opt::Backup, ", or use ", Opt::WithoutBackup]
+            }
+            Self::BackupWithoutDrop { backup } => {
+                let given = match backup {
+                    Backup::File(_) => Opt::Backup,
+                    Backup::Nothing => Opt::WithoutBackup,
+                };
+                hint!["add ", Opt::DropDatabase, ", or remove ", given]
             }
             Self::DeletionWithoutAws => {
                 hint!["remove ", Opt::DeleteSecret, ", or use ", (Opt::Secrets, "aws")]

@@ -77,6 +77,13 @@ fn plan_apply_and_check() {
         assert!(drift["plan"].as_str().unwrap().contains("reports_reader"), "{drift:#}");
         assert_eq!(function.metrics()["Drift"], 1);
         ended(function.invoke(&event("apply", json!({"dry_run": true}))), "dry_run", 0);
+        // What takes access away stays pending.
+        fixture.server.superuser("shop", "GRANT CREATE ON SCHEMA public TO reports_reader").unwrap();
+        let more = json!({"additive": true, "format": "none"});
+        ended(function.invoke(&event("apply", more)), "applied", 0);
+        let drift =
+            ended(function.invoke(&event("check", json!({"format": "text"}))), "differs", 2);
+        assert_eq!(drift["counts"]["steps"], 1, "{drift:#}");
         ended(function.invoke(&event("apply", json!({}))), "applied", 0);
         ended(function.invoke(&event("check", json!({}))), "as_declared", 0);
 

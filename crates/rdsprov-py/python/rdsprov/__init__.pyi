@@ -704,6 +704,7 @@ class Definitions:
         *,
         environment: str | None = None,
         aws_region: str | None = None,
+        scope: str | None = None,
         adopt: Sequence[str] = ...,
         config: _Path | None = None,
     ) -> Definitions: ...
@@ -917,6 +918,7 @@ def plan(
     adopt_from: str | None = None,
     only: Iterable[str] = (),
     additive: bool = False,
+    audit_ledger: _Path | None = None,
     config: _Path | None = None,
     cancellation: Cancellation | None = None,
     timeout: float | None = None,
@@ -950,6 +952,7 @@ def check(
     adopt_from: str | None = None,
     only: Iterable[str] = (),
     strict: bool = False,
+    audit_ledger: _Path | None = None,
     config: _Path | None = None,
     fail_on: Iterable[Literal["orphaned", "undeclared"]] = (),
     cancellation: Cancellation | None = None,
@@ -1091,6 +1094,7 @@ def apply(
     request_id: str | None = None,
     allow: Iterable[_HazardName] = (),
     approval: str | None = None,
+    confirm: Iterable[str] = (),
     lock_timeout: str | int | None = None,
     dry_run: bool = False,
     fail_fast: bool = True,
@@ -1320,6 +1324,7 @@ class _ObserveOptions(_ConnectionOptions, total=False):
 class _SelectionOptions(_ObserveOptions, total=False):
     adopt_from: str | None
     only: Iterable[str]
+    audit_ledger: _Path | None
 
 class _PlanOptions(_SelectionOptions, total=False):
     additive: bool
@@ -1330,7 +1335,6 @@ class _CheckOptions(_SelectionOptions, total=False):
 
 class _PreflightOptions(_SelectionOptions, total=False):
     audit_output: _Path | None
-    audit_ledger: _Path | None
     lock_timeout: str | int | None
 
 class _ApplyOptions(TypedDict, total=False):
@@ -1343,6 +1347,7 @@ class _ApplyOptions(TypedDict, total=False):
     request_id: str | None
     allow: Iterable[_HazardName]
     approval: str | None
+    confirm: Iterable[str]
     lock_timeout: str | int | None
     dry_run: bool
     fail_fast: bool
@@ -1354,11 +1359,11 @@ class _ApplyOptions(TypedDict, total=False):
 class _SessionOptions(_PlanOptions, total=False):
     run_id: str | None
     audit_output: _Path | None
-    audit_ledger: _Path | None
     actor: str | None
     approver: str | None
     request_id: str | None
     approval: str | None
+    confirm: Iterable[str]
     lock_timeout: str | int | None
     dry_run: bool
     fail_fast: bool

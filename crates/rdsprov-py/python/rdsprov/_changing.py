@@ -18,6 +18,7 @@ def apply(
     request_id=None,
     allow=(),
     approval=None,
+    confirm=(),
     lock_timeout=None,
     dry_run=False,
     fail_fast=True,
@@ -37,6 +38,7 @@ def apply(
 
     - ``approval``: ``"true"``, or the digest of the plan; by default the variable ``ALLOW_DB_PROVISION``.
     - ``allow``: hazards that are allowed, in addition to those of the plan.
+    - ``confirm``: the names of the databases that a saved plan of ``rdsprov retire --out FILE`` drops.
     - ``lock_timeout``: how long to wait for another run on the server: seconds, or a text such as ``"10m"``.
     - ``dry_run``: records the plan without executing it.
     - ``fail_fast``: stops at the first failure; with ``False``, the other databases continue.
@@ -88,11 +90,11 @@ def apply(
         cancellation=cancellation,
         timeout=timeout,
         on_event=on_event,
-        **lists(allow=allow),
+        **lists(allow=allow, confirm=confirm),
     )
 
 
-@with_options_of(plan, apply, without=("only", "additive", "adopt_from", "fail_fast"))
+@with_options_of(plan, apply, without=("only", "additive", "adopt_from", "fail_fast", "confirm"))
 def rotate(definitions, applications, **options):
     """Replaces the passwords of applications, one after another, and returns the outcome of the run.
 
@@ -201,7 +203,7 @@ def teardown(environment, build_id, **options):
 @with_options_of(
     plan,
     apply,
-    without=("adopt", "only", "additive", "fail_fast"),
+    without=("adopt", "only", "additive", "fail_fast", "confirm"),
     to_secret=None,
     auth="password",
     secret_kms_key=None,

@@ -120,6 +120,7 @@ def plan(
     adopt_from=None,
     only=(),
     additive=False,
+    audit_ledger=None,
     config=None,
     cancellation=None,
     timeout=None,
@@ -138,6 +139,8 @@ def plan(
     - ``only``: applications; the plan covers only their roles, databases and privileges.
       Other applications stay declared, but are neither compared nor changed, and their secrets are not read.
     - ``additive``: the plan creates and grants only; what takes access away is in ``pending`` of the plan.
+    - ``audit_ledger``: the ledger that says which definitions were applied last: ``notes`` of the plan then tell drift
+      from changed definitions.
     - ``config``: the configuration file; by default the one that the definitions were read with.
 
     Options for the connection:
@@ -195,7 +198,16 @@ def checked_options_of_plan(**options):
 
 
 #: The options of ``plan`` that concern the secrets and the privileges of applications.
-_OF_APPLICATIONS = ("secret_stage", "verify_passwords", "allow", "adopt", "adopt_from", "only", "additive")
+_OF_APPLICATIONS = (
+    "secret_stage",
+    "verify_passwords",
+    "allow",
+    "adopt",
+    "adopt_from",
+    "only",
+    "additive",
+    "audit_ledger",
+)
 
 
 @with_options_of(plan, without=("additive",), strict=False, fail_on=())
@@ -221,9 +233,7 @@ def check(definitions, **options):
     return _rdsprov.check(definitions, **with_lists(options))
 
 
-@with_options_of(
-    plan, without=("additive",), audit_output=None, audit_ledger=None, lock_timeout=None
-)
+@with_options_of(plan, without=("additive",), audit_output=None, lock_timeout=None)
 def preflight(definitions, **options):
     """Checks everything that ``apply`` needs, and returns the report.
 
@@ -244,7 +254,7 @@ def preflight(definitions, **options):
     return _rdsprov.preflight(definitions, **with_lists(options))
 
 
-@with_options_of(plan, without=("adopt_from", "only", "additive"))
+@with_options_of(plan, without=("adopt_from", "only", "additive", "audit_ledger"))
 def observe(definitions, **options):
     """Reads the observed state of a server, from which ``diff`` can plan later.
 

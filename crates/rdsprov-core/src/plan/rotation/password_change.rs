@@ -89,6 +89,7 @@ impl Plan {
                 only: BTreeSet::new(),
                 additive: false,
                 scope: None,
+                retirement: None,
                 torn_down_build: None,
             },
             run_settings: Vec::new(),
