@@ -27,7 +27,49 @@ pub fn script(shell: Shell) -> String {
         let name = "rdsprov";
         let _ = completer.write_registration(VARIABLE, name, name, name, &mut script);
     }
-    String::from_utf8_lossy(&script).into_owned()
+    let script = String::from_utf8_lossy(&script).into_owned();
+    if shell == Shell::Bash { with_words_of_values(&script) } else { script }
+}
+
+/// The lines of the script for Bash that collect the words of the command line.
+const WORDS: &str = r#"    local words=("${COMP_WORDS[@]}")
+    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+        words[COMP_CWORD]="$2"
+    fi
+"#;
+
+/// The same, for a `=` that Bash has made a word of its own: `--env=dev` is one word.
+const JOINED_WORDS: &str = r#"    local words=() count=0 is_value=false i word
+    for ((i = 0; i < ${#COMP_WORDS[@]}; i++)); do
+        word="${COMP_WORDS[i]}"
+        if [[ $i -eq $COMP_CWORD && "${BASH_VERSINFO[0]}" -ge 4 && "$word" != "=" ]]; then
+            word="$2"
+        fi
+        if [[ $count -gt 0 && "${words[count - 1]}" == --* && "$word" == "=" ]]; then
+            words[count - 1]+="="
+            is_value=true
+        elif [[ $is_value == true ]]; then
+            words[count - 1]+="$word"
+            is_value=false
+        else
+            words[count]="$word"
+            count=$((count + 1))
+        fi
+        if [[ $i -eq $COMP_CWORD ]]; then
+            _CLAP_COMPLETE_INDEX=$((count - 1))
+        fi
+    done
+"#;
+
+/// The end of the function in the script for Bash.
+const END: &str = "        compopt -o nospace\n    fi\n}\n";
+
+/// Returns the script for Bash with the words after a `=`. Readline replaces only what is after it, so that no
+/// candidate contains what is before it.
+fn with_words_of_values(script: &str) -> String {
+    let end = "        compopt -o nospace\n    fi\n    \
+               COMPREPLY=(\"${COMPREPLY[@]#\"${words[_CLAP_COMPLETE_INDEX]%\"$2\"}\"}\")\n}\n";
+    script.replacen(WORDS, JOINED_WORDS, 1).replacen(END, end, 1)
 }
 
 /// Prints candidates if a shell asks for them, and returns whether it does.

@@ -50,24 +50,32 @@ impl State {
         STATE.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn show(&mut self, is_terminal: bool) {
-        let Some((activity, since)) = &self.activity else { return };
+    /// Returns what to show: nothing in the first second, and in the log of a job nothing soon after the last
+    /// line.
+    fn due(&self, is_terminal: bool) -> Option<String> {
+        let (activity, since) = self.activity.as_ref()?;
         let elapsed = since.elapsed();
-        if elapsed < PATIENCE {
-            return;
+        let is_due = is_terminal || self.printed.unwrap_or(*since).elapsed() >= BETWEEN_LINES;
+        if elapsed < PATIENCE || !is_due {
+            return None;
         }
         let mut text = String::new();
         if let Some((ended, of)) = self.instances {
             let _ = write!(text, "{ended} of {of} instances, ");
         }
         let _ = write!(text, "{activity} ({} s)", elapsed.as_secs());
+        Some(text)
+    }
+
+    fn show(&mut self, is_terminal: bool) {
+        let Some(text) = self.due(is_terminal) else { return };
         if is_terminal {
             if LINE.is_hidden() {
                 LINE.set_draw_target(ProgressDrawTarget::stderr());
             }
             LINE.set_message(text);
             LINE.tick();
-        } else if self.printed.unwrap_or(*since).elapsed() >= BETWEEN_LINES {
+        } else {
             let _ = writeln!(io::stderr(), "… {text}");
             self.printed = Some(Instant::now());
         }
@@ -165,5 +173,30 @@ impl Visit for Text {
         if field.name() == self.field {
             self.value = format!("{value:?}");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// In the log of a job, a fleet has a line every few seconds, with the number of instances that have ended.
+    #[test]
+    fn line_of_a_fleet_is_due_every_few_seconds() {
+        let before = |seconds| Instant::now().checked_sub(Duration::from_secs(seconds)).unwrap();
+        let state = |seconds, printed: Option<u64>| State {
+            activity: Some(("db-2: reading 5 secrets".to_owned(), before(seconds))),
+            instances: Some((1, 3)),
+            printed: printed.map(before),
+        };
+        let line = state(100, None).due(false).unwrap();
+        assert!(line.starts_with("1 of 3 instances, db-2: reading 5 secrets (10"), "{line}");
+        assert!(state(100, Some(50)).due(false).is_some());
+        assert_eq!(state(100, Some(0)).due(false), None);
+        assert_eq!(state(2, None).due(false), None);
+        // The line on a terminal is replaced.
+        assert!(state(2, Some(0)).due(true).is_some());
+        assert_eq!(state(0, None).due(true), None);
+        assert_eq!(State::default().due(true), None);
     }
 }

@@ -24,10 +24,14 @@ pub fn run(options: &ValidateArgs) -> Result<Exit, CliError> {
                 text.push_str("no applications are declared\n");
             }
             for app in definitions.applications.values() {
+                let access = match app.access_level {
+                    AccessLevel::None => "no access to".to_owned(),
+                    level => format!("{level} of"),
+                };
                 let _ = writeln!(
                     text,
-                    "  {}: {} of database {} as {}",
-                    app.application, app.access_level, app.database_name, app.username
+                    "  {}: {access} database {} as {}",
+                    app.application, app.database_name, app.username
                 );
             }
             let owned: BTreeSet<_> = definitions

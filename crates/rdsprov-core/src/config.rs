@@ -277,6 +277,7 @@ impl Config {
             one_declaration: false,
             environment: None,
             scope: self.definitions.scope.clone(),
+            config_file: self.path.clone(),
             defaults: self.defaults.clone(),
             environment_defaults: self.environments.iter().map(defaults_of).collect(),
         }

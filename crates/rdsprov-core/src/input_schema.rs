@@ -120,6 +120,21 @@ mod tests {
         table.unwrap_or_else(|| panic!("{pointer} is not in {schema}")).keys().cloned().collect()
     }
 
+    /// An editor accepts no default that the parser rejects.
+    #[test]
+    fn no_access_is_not_a_default() {
+        let schema = config_file().to_value();
+        let levels = &schema["$defs"]["Defaults"]["properties"]["access_level"]["oneOf"];
+        let levels: Vec<&str> =
+            levels.as_array().unwrap().iter().filter_map(|one| one["const"].as_str()).collect();
+        assert_eq!(levels, ["owner", "editor", "reader"]);
+        for level in ["none", "owner"] {
+            let text = format!("[defaults]\naccess_level = \"{level}\"");
+            let is_accepted = Config::from_toml("rdsprov.toml", &text).is_ok();
+            assert_eq!(is_accepted, levels.contains(&level), "{level}");
+        }
+    }
+
     /// A key that is missing would be an error in the editor, and none in a run.
     #[test]
     fn schemas_have_the_keys_of_the_parsers() {

@@ -43,7 +43,7 @@ const WITHOUT_EFFECT: [(&str, &[&str]); 5] = [
 ];
 
 /// Examples, which both forms of the help show.
-const EXAMPLES: [(&str, &str); 16] = [
+const EXAMPLES: [(&str, &str); 17] = [
     ("validate", "rdsprov validate -d terraform.tfvars"),
     (
         "plan",
@@ -64,8 +64,10 @@ const EXAMPLES: [(&str, &str); 16] = [
     (
         "retire",
         "rdsprov retire shop --env dev --dry-run\n  \
+         rdsprov retire shop --env prod --out retire.json\n  \
          rdsprov retire shop --env prod --drop-role --allow drops_role",
     ),
+    ("teardown", "rdsprov teardown --env review --build-id 16-01-26-01 --dry-run"),
     (
         "audit",
         "rdsprov audit verify ledger.jsonl\n  rdsprov audit report ledger.jsonl --role shop_owner",
@@ -98,6 +100,30 @@ pub fn with_help(mut command: Command) -> Command {
             let Some((_, example)) = example else { return subcommand };
             let more = subcommand.get_after_help().map(|more| format!("\n\n{more}"));
             subcommand.after_help(format!("Examples:\n  {example}{}", more.unwrap_or_default()))
+        });
+    }
+    command
+}
+
+/// The number of values of a flag that the short help lists.
+const LISTED: usize = 6;
+
+/// Removes long lists of values, for the short help.
+pub fn without_long_lists(mut command: Command) -> Command {
+    let names: Vec<String> =
+        command.get_subcommands().map(|one| one.get_name().to_owned()).collect();
+    for name in names {
+        command = command.mut_subcommand(name, |subcommand| {
+            subcommand.mut_args(|argument| {
+                if argument.get_possible_values().len() <= LISTED {
+                    return argument;
+                }
+                let help = format!(
+                    "{} (--help lists them)",
+                    argument.get_help().map(ToString::to_string).unwrap_or_default()
+                );
+                argument.help(help).hide_possible_values(true)
+            })
         });
     }
     command

@@ -280,8 +280,10 @@ pub fn parse(arguments: &[OsString]) -> Result<Invocation, clap::Error> {
             .into_iter()
             .fold(command, |command, name| command.mut_subcommand(name, without_empty_variables))
     }
-    let command = without_empty_variables(with_help());
-    match command.clone().try_get_matches_from(arguments) {
+    let is_short = arguments.iter().any(|word| word == "-h");
+    let command = if is_short { help::without_long_lists(with_help()) } else { with_help() };
+    let command = without_empty_variables(command);
+    match command.clone().try_get_matches_from(without_help_of_help(arguments)) {
         Ok(matches) => {
             fleet::check(&command, &matches)?;
             let mut line = CommandLine::from_arg_matches(&matches)?;
@@ -299,6 +301,13 @@ pub fn parse(arguments: &[OsString]) -> Result<Invocation, clap::Error> {
         }
         Err(error) => Err(error),
     }
+}
+
+/// Returns the arguments without a flag for help after `help`, where clap accepts none.
+fn without_help_of_help(arguments: &[OsString]) -> Vec<OsString> {
+    let is_help = arguments.get(1).is_some_and(|word| word == "help");
+    let is_flag = |word: &OsString| word == "-h" || word == "--help";
+    arguments.iter().filter(|word| !(is_help && is_flag(word))).cloned().collect()
 }
 
 /// Returns the options of a subcommand whose values come from environment variables, with the names
@@ -494,6 +503,27 @@ mod tests {
             }
             check_words(&command.clone().render_long_help().to_string(), name);
         });
+    }
+
+    #[test]
+    fn help_is_printed_by_each_form_of_its_command() {
+        let help = |line: &str| {
+            let words: Vec<OsString> = line.split(' ').map(OsString::from).collect();
+            let error = parse(&words).err().unwrap();
+            assert!(!error.use_stderr(), "{line}: {error}");
+            error.to_string()
+        };
+        let all = help("rdsprov help");
+        assert!(all.contains("Usage: rdsprov [OPTIONS] <COMMAND>"), "{all}");
+        for line in ["rdsprov help -h", "rdsprov help --help"] {
+            assert_eq!(help(line), all, "{line}");
+        }
+        assert_eq!(help("rdsprov help plan -h"), help("rdsprov help plan"));
+        // The short form does not list each hazard.
+        let (short, long) = (help("rdsprov plan -h"), help("rdsprov plan --help"));
+        assert!(!short.contains("widens_access") && long.contains("widens_access"), "{short}");
+        assert!(short.contains("Allow plans with this hazard (--help lists them)"), "{short}");
+        assert!(short.contains("[possible values: text, json, sql, markdown, github]"), "{short}");
     }
 
     #[test]

@@ -59,13 +59,15 @@ fn run(shell: &str, directory: &Path, script: &str) -> Vec<String> {
 fn bash(directory: &Path, words: &[&str]) -> Vec<String> {
     let quoted: Vec<String> = words.iter().map(|word| format!("'{word}'")).collect();
     let last = words.len() - 1;
+    // Bash makes a `=` a word of its own, after which the current word is empty.
+    let current = if words[last] == "=" { "''" } else { &quoted[last] };
     let script = format!(
         "source <(rdsprov completions bash)
          COMP_WORDS=({}); COMP_CWORD={last}; COMP_TYPE=9
          _clap_complete_rdsprov rdsprov {} {}
          printf '%s\\n' \"${{COMPREPLY[@]}}\"",
         quoted.join(" "),
-        quoted[last],
+        current,
         quoted[last - 1],
     );
     let mut found = run("bash", directory, &script);
@@ -81,6 +83,16 @@ fn names_of_the_definitions_are_completed() {
     assert_eq!(complete(&["plan", "--only", "shop", "re"]), ["reports"]);
     assert_eq!(complete(&["plan", "--only", "shop,re"]), ["shop,reports"]);
     assert_eq!(complete(&["plan", "--adopt", "s"]), ["shop"]);
+    // After a `=`, which is a word for Bash.
+    assert_eq!(complete(&["plan", "--only", "=", "re"]), ["reports"]);
+    assert_eq!(complete(&["plan", "--env", "=", "dev", "--only", "="]), ["reports", "shop"]);
+    assert_eq!(
+        complete(&["plan", "--env", "=", "dev", "--only", "=", "shop,re"]),
+        ["shop,reports"]
+    );
+    assert_eq!(complete(&["plan", "--only", "=", "shop", "--detailed"]), ["--detailed-exitcode"]);
+    // Where `=` is not a word break, it is a part of the word.
+    assert_eq!(complete(&["plan", "--only=re"]), ["--only=reports"]);
     assert_eq!(complete(&["retire", "--env", "prod", "sh"]), ["shop"]);
     // The files that the command line and the configuration name.
     fs::write(directory.path().join("configured.toml"), CONFIGURED).unwrap();
@@ -101,6 +113,8 @@ fn closed_sets_environments_and_instances_are_completed() {
     let directory = directory();
     let complete = |words: &[&str]| bash(directory.path(), &[&["rdsprov"], words].concat());
     assert_eq!(complete(&["plan", "--env", ""]), ["dev", "test", "staging", "prod"]);
+    assert_eq!(complete(&["plan", "--env", "=", "st"]), ["staging"]);
+    assert_eq!(complete(&["plan", "--env", "="]), ["dev", "test", "staging", "prod"]);
     assert_eq!(complete(&["plan", "--allow", "drops_"]), ["drops_role", "drops_database"]);
     assert_eq!(complete(&["explain", "plan-st"]), ["plan-stale"]);
     assert_eq!(complete(&["pref"]), ["preflight"]);

@@ -55,6 +55,20 @@ fn unreadable_file_hides_no_other_error() {
 }
 
 #[test]
+fn messages_name_the_configuration_file_and_the_end_of_access() {
+    let folder = TempDir::new().unwrap();
+    let folder = folder.path();
+    let ended = SHOP.replace(" } }", ", access_level = \"none\" } }");
+    fs::write(folder.join("shop.tfvars"), format!("scope = \"billing\"\n{ended}")).unwrap();
+    let text = expect(&validate(folder, &["-d", "shop.tfvars"]), 0);
+    assert!(text.contains("  shop: no access to database shop as shop_user\n"), "{text}");
+    fs::write(folder.join("site.toml"), "[definitions]\nscope = \"crm\"\n").unwrap();
+    let text = expect(&validate(folder, &["-d", "shop.tfvars", "--config", "site.toml"]), 1);
+    assert!(text.contains("`scope` is \"billing\" here, but \"crm\" in site.toml"), "{text}");
+    assert!(text.contains("in `[definitions]` of `site.toml`"), "{text}");
+}
+
+#[test]
 fn validate_needs_no_environment() {
     let folder = TempDir::new().unwrap();
     let folder = folder.path();

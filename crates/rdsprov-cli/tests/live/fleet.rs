@@ -257,6 +257,27 @@ fn pending_changes_and_findings_are_reported() {
     assert!(text.contains("but the check fails on: undeclared."), "{text}");
 }
 
+/// The rows of all instances are under one header, and name their server.
+#[test]
+fn access_of_a_fleet_is_one_csv() {
+    let fleet = Fleet::start(2, "dev");
+    expect(&fleet.run(&["apply"]), 0);
+    let output = fleet.run(&["access", "--format", "csv", "--role", "shop_reader"]);
+    let text = expect(&output, 0);
+    let csv = String::from_utf8(output.stdout).unwrap();
+    let (header, rows) = csv.split_once('\n').unwrap();
+    assert_eq!(csv.matches(header).count(), 1, "{csv}");
+    for server in &fleet.servers {
+        let name = format!("localhost:{},", server.port());
+        let of_server = rows.lines().filter(|row| row.contains(&name));
+        let reads = of_server.filter(|row| row.contains("shop_reader") && row.contains("CONNECT"));
+        assert_eq!(reads.count(), 1, "{name} {csv}");
+    }
+    assert!(text.contains("db-1") && text.contains("db-2"), "{text}");
+    let text = expect(&fleet.run(&["access", "--format", "html"]), 64);
+    assert!(text.contains("hint: report one instance without --fleet"), "{text}");
+}
+
 /// An approval covers exactly the plans of all instances: if one of them is another one, nothing is
 /// changed on any.
 #[test]

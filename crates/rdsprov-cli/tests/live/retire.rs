@@ -335,6 +335,8 @@ fn roles_and_databases_are_dropped() {
         let more = [DROPS.as_slice(), &CONFIRMED].concat();
         let output = run(&fixture, "retire hr", &all, &more, 3);
         assert!(output.contains("application hr_reports uses it as reader"), "{output}");
+        let hint = "hint: write `access_level = \"none\"` in the entry of hr_reports, or remove";
+        assert!(output.contains(hint), "{output}");
         // A client of the reader, which is an orphan.
         let mut reader =
             fixture.server.session("shop_reader", &password("hr_reports"), "hr").unwrap();
@@ -355,6 +357,7 @@ fn roles_and_databases_are_dropped() {
         assert!(output.contains("the user has a dump of it in hr.dump"), "{output}");
         assert!(output.contains(",hr,,drop_database,success,"), "{output}");
         assert!(output.contains(",hr_owner,drop_role,success,"), "{output}");
+        assert!(output.contains(", 1 database and 1 role dropped."), "{output}");
         assert_eq!(left_of_hr(&fixture), "", "PostgreSQL {major}");
         assert_eq!(fixture.admin_grants(), "0");
         let state = fixture.catalog_state();

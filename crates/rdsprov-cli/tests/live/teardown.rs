@@ -127,6 +127,12 @@ fn what_a_build_created_is_dropped() {
             "{dry}"
         );
         assert!(dry.contains("1 database and 2 roles to drop"), "{dry}");
+        // No definitions name the application of a database: its owner does.
+        let groups: Vec<&str> =
+            dry.lines().filter(|line| line.starts_with("application ")).collect();
+        assert!(groups.iter().any(|line| line.starts_with("application shop")), "{dry}");
+        let drop = dry.split("application shop").nth(1).unwrap();
+        assert!(drop.split("\napplication ").next().unwrap().contains("database shop"), "{dry}");
         assert_eq!(fixture.catalog_state(), state, "PostgreSQL {major}");
 
         let output = confirmed(&fixture, "b1", 0);

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use schemars::JsonSchema;
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Deserializer};
+use serde_json::Value;
 
 use super::Auth;
 use crate::name::{DatabasePattern, ExtensionName, NameError, RoleName, SchemaName};
@@ -20,6 +21,7 @@ use crate::valid_until::ValidUntil;
 #[non_exhaustive]
 pub struct Defaults {
     #[serde(deserialize_with = "access_level")]
+    #[schemars(schema_with = "access_levels")]
     pub access_level: Option<AccessLevel>,
     #[serde(deserialize_with = "names")]
     pub schemas: Option<Vec<SchemaName>>,
@@ -95,6 +97,15 @@ fn access_level<'de, D: Deserializer<'de>>(
         )),
         level => Ok(Some(level)),
     }
+}
+
+/// Returns the schema of an access level that can be a default.
+fn access_levels(generator: &mut SchemaGenerator) -> Schema {
+    let mut schema = AccessLevel::json_schema(generator);
+    if let Some(levels) = schema.get_mut("oneOf").and_then(Value::as_array_mut) {
+        levels.retain(|one| one["const"] != "none");
+    }
+    schema
 }
 
 fn connection_limit<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i32>, D::Error> {

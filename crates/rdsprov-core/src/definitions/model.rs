@@ -22,7 +22,7 @@ use crate::error_code::ErrorCode;
 use crate::hint;
 use crate::hint::{Hint, Opt};
 use crate::name::{check_environment, check_scope};
-use crate::text::brief;
+use crate::text::{brief, visible};
 
 /// A variable that rdsprov reads from the top level of a file.
 struct Variable {
@@ -335,9 +335,12 @@ fn scope(files: &mut [(File<'_>, Option<Node>)], rules: &Rules) -> Option<String
             report_variable(files, SCOPE, error.code(), error.to_string(), error.hint());
         }
         (Some(name), Some(configured)) if name != configured => {
-            let message = format!("`{SCOPE}` is {name:?} here, but {configured:?} in rdsprov.toml");
-            let hint = "remove one of them; if only Terraform uses the variable, add it to \
-                        `ignore_keys` in `[definitions]` of `rdsprov.toml`";
+            let file = visible(rules.config_file.as_deref().unwrap_or("rdsprov.toml"));
+            let message = format!("`{SCOPE}` is {name:?} here, but {configured:?} in {file}");
+            let hint = format!(
+                "remove one of them; if only Terraform uses the variable, add it to \
+                 `ignore_keys` in `[definitions]` of `{file}`"
+            );
             report_variable(files, SCOPE, ErrorCode::ConflictingVariables, message, hint.into());
         }
         (Some(_) | None, _) => {}

@@ -32,6 +32,8 @@ pub struct Rules {
     pub environment: Option<String>,
     /// The scope that `rdsprov.toml` sets. Files that set one must agree.
     pub scope: Option<String>,
+    /// The path of the configuration file, for messages; `None` means `rdsprov.toml`.
+    pub config_file: Option<String>,
     /// The values of keys that an application does not set, in every environment.
     pub defaults: Defaults,
     /// The values of keys that an application does not set, for each environment. They

@@ -10,7 +10,7 @@ use super::authority::AdministratorAttribute;
 use super::planner::Planner;
 use super::scopes::scope_of_database;
 use super::{Action, Hazard, MembershipOption, RefusalKind, Scope, Step, Transaction, sql, words};
-use crate::desired::{self, Backup};
+use crate::desired::{self, Access, Backup};
 use crate::name::{ApplicationName, DatabaseName, RoleName};
 use crate::observed::{self, DependencyKind, RoleDependency};
 use crate::privilege::AccessLevel;
@@ -109,9 +109,17 @@ impl Planner<'_> {
         let of_owner = Some(&entry.application).filter(|one| desired.is_selected(one));
         let application =
             of_owner.or_else(|| desired.selected_entry(entry)).unwrap_or(&entry.application);
-        if let Some(reason) = self.use_of_database(name, entry) {
-            let kind = RefusalKind::DatabaseNotDroppable { database: name.clone(), reason };
-            self.refuse(application, kind);
+        let mut access = entry.access.values();
+        let user = access.find(|one| one.level != AccessLevel::None);
+        let reason = match user {
+            Some(Access { application, level, .. }) => {
+                Some(format!("application {application} uses it as {level}"))
+            }
+            None => self.use_of_database(name),
+        };
+        if let Some(reason) = reason {
+            let (database, entry) = (name.clone(), user.map(|one| one.application.clone()));
+            self.refuse(application, RefusalKind::DatabaseNotDroppable { database, reason, entry });
             return Vec::new();
         }
         let administrator = &observed.administrator.name;
@@ -150,13 +158,8 @@ impl Planner<'_> {
         self.transaction(Scope::Cluster, steps).into_iter().chain(dropped).collect()
     }
 
-    /// Returns what prevents that a database is dropped, as a sentence.
-    fn use_of_database(&self, name: &DatabaseName, entry: &desired::Database) -> Option<String> {
-        let mut access = entry.access.values();
-        if let Some(one) = access.find(|one| one.level != AccessLevel::None) {
-            let (application, level) = (&one.application, one.level);
-            return Some(format!("application {application} uses it as {level}"));
-        }
+    /// Returns what on the server prevents that a database is dropped, as a sentence.
+    fn use_of_database(&self, name: &DatabaseName) -> Option<String> {
         if let Some(other) = self.other_user(name) {
             return Some(other);
         }

@@ -36,7 +36,6 @@ struct Candidate<'a> {
 
 /// Checks the password of each role of the selected applications, by a login as the role that its
 /// secret names: the role itself or its clone. Roles that cannot log in are left out.
-///
 pub(crate) async fn check_passwords(
     admin: &Endpoint,
     admin_session: &Session,

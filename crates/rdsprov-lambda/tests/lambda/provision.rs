@@ -78,7 +78,10 @@ fn plan_apply_and_check() {
         assert_eq!(function.metrics()["Drift"], 1);
         ended(function.invoke(&event("apply", json!({"dry_run": true}))), "dry_run", 0);
         // What takes access away stays pending.
-        fixture.server.superuser("shop", "GRANT CREATE ON SCHEMA public TO reports_reader").unwrap();
+        fixture
+            .server
+            .superuser("shop", "GRANT CREATE ON SCHEMA public TO reports_reader")
+            .unwrap();
         let more = json!({"additive": true, "format": "none"});
         ended(function.invoke(&event("apply", more)), "applied", 0);
         let drift =

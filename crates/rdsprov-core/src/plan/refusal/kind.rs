@@ -302,7 +302,12 @@ coded_enum! {
         /// A role that is to be dropped has objects, privileges or other dependencies left.
         RoleNotDroppable { role: RoleName, held: Vec<String> },
         /// A database that is to be dropped is used.
-        DatabaseNotDroppable { database: DatabaseName, reason: String },
+        DatabaseNotDroppable {
+            database: DatabaseName,
+            reason: String,
+            /// The application with an entry that uses the database.
+            entry: Option<ApplicationName>,
+        },
     }
 
     /// The stable code of a rule that refuses a plan: `role-not-managed`.

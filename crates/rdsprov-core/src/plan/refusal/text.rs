@@ -338,7 +338,7 @@ impl RefusalKind {
             Self::RoleNotDroppable { role, held } => {
                 format!("role {role} cannot be dropped, because it still has {}", held.join(", "))
             }
-            Self::DatabaseNotDroppable { database, reason } => {
+            Self::DatabaseNotDroppable { database, reason, entry: _ } => {
                 format!("database {database} cannot be dropped: {reason}")
             }
         }
@@ -636,7 +636,12 @@ impl RefusalKind {
                     ],
                 ];
             }
-            Self::DatabaseNotDroppable { .. } => hint![
+            Self::DatabaseNotDroppable { entry: Some(application), .. } => format!(
+                "write `access_level = \"none\"` in the entry of {application}, or remove the entry, \
+                 then run again"
+            )
+            .into(),
+            Self::DatabaseNotDroppable { entry: None, .. } => hint![
                 "end this use, then run again; ",
                 Opt::EndSessions,
                 " ends the sessions of retired roles"
