@@ -6,6 +6,7 @@ use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::binaries;
@@ -21,9 +22,18 @@ const DATABASE: &str = "platform";
 /// A running server. Dropping it stops the process.
 pub struct Server {
     directory: DataDir,
-    process: Child,
+    process: Mutex<Child>,
     port: u16,
     major: u32,
+}
+
+/// How a server is shut down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shutdown {
+    /// Ends all sessions, rolls their transactions back, and writes a checkpoint.
+    Fast,
+    /// Ends at once, as in a crash: the next start recovers from the WAL.
+    Immediate,
 }
 
 /// Returns the user to run servers as, if it is not the current one: PostgreSQL refuses
@@ -137,6 +147,7 @@ impl Server {
         change_owner(user.as_deref(), directory.path())?;
         let (process, port) = launch(&bin, user.as_deref(), directory.path())
             .or_else(|_| launch(&bin, user.as_deref(), directory.path()))?;
+        let process = Mutex::new(process);
         Ok(Self { directory, process, port, major: primary.major })
     }
 
@@ -146,6 +157,36 @@ impl Server {
     /// Returns the error output of psql.
     pub fn promote(&self) -> Result<(), Error> {
         self.superuser("postgres", "SELECT pg_promote()").map(drop)
+    }
+
+    /// Shuts the server down, and waits until it has ended.
+    ///
+    /// # Errors
+    /// Fails if the server cannot be ended.
+    pub fn stop(&self, shutdown: Shutdown) -> Result<(), Error> {
+        let mut process = self.process.lock().unwrap_or_else(PoisonError::into_inner);
+        let signal = match shutdown {
+            Shutdown::Fast => "-INT",
+            Shutdown::Immediate => "-QUIT",
+        };
+        run(Command::new("kill").args([signal, &process.id().to_string()]))?;
+        process.wait().map(drop).map_err(io_error("cannot wait for the server"))
+    }
+
+    /// Starts the server again, after [`Server::stop`], on the same port. It then ends with the thread that
+    /// calls this.
+    ///
+    /// # Errors
+    /// Fails if the server does not start.
+    pub fn start_again(&self) -> Result<(), Error> {
+        let bin = {
+            let (cache, _lock) = cache()?;
+            binaries::find(self.major, &cache)?
+        };
+        let user = user()?;
+        let started = launch_at(&bin, user.as_deref(), self.directory.path(), self.port)?;
+        *self.process.lock().unwrap_or_else(PoisonError::into_inner) = started;
+        Ok(())
     }
 
     /// Starts a server that also accepts connections without TLS from loopback.
@@ -211,6 +252,7 @@ impl Server {
         // Another process may take the free port before the server binds it.
         let (process, port) = launch(&bin, user, directory.path())
             .or_else(|_| launch(&bin, user, directory.path()))?;
+        let process = Mutex::new(process);
         Ok(Self { directory, process, port, major })
     }
 
@@ -426,9 +468,10 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         // SIGQUIT requests an immediate shutdown: the data directory is not needed afterwards.
-        let pid = self.process.id().to_string();
+        let process = self.process.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let pid = process.id().to_string();
         let _ = Command::new("kill").args(["-QUIT", &pid]).status();
-        let _ = self.process.wait();
+        let _ = process.wait();
     }
 }
 
@@ -507,8 +550,14 @@ fn launch(bin: &Path, user: Option<&str>, directory: &Path) -> Result<(Child, u1
     let free = TcpListener::bind("127.0.0.1:0").map_err(io_error("cannot find a free port"))?;
     let port = free.local_addr().map_err(io_error("cannot find a free port"))?.port();
     drop(free);
+    Ok((launch_at(bin, user, directory, port)?, port))
+}
+
+/// Starts a server on a port and waits until it accepts connections.
+fn launch_at(bin: &Path, user: Option<&str>, directory: &Path, port: u16) -> Result<Child, Error> {
     let log_path = directory.join("log");
-    let log = File::create(&log_path).map_err(io_error("cannot create the log"))?;
+    let log = File::options().create(true).append(true).open(&log_path);
+    let log = log.map_err(io_error("cannot create the log"))?;
     let mut process = as_user(user, &bin.join("postgres"))
         .arg("-D")
         .arg(directory.join("data"))
@@ -524,7 +573,7 @@ fn launch(bin: &Path, user: Option<&str>, directory: &Path) -> Result<(Child, u1
         if TcpStream::connect(("127.0.0.1", port)).is_ok()
             && superuser(directory, port, "postgres", "SELECT 1").is_ok()
         {
-            return Ok((process, port));
+            return Ok(process);
         }
         let ended = process.try_wait().map_err(io_error("cannot wait for the server"))?.is_some();
         if ended || Instant::now() > deadline {

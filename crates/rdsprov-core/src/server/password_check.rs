@@ -35,7 +35,8 @@ struct Candidate<'a> {
 }
 
 /// Checks the password of each role of the selected applications, by a login as the role that its
-/// secret names: the role itself or its clone. Roles that cannot log in are left out.
+/// secret names: the role itself or its clone. Roles whose correct password the server rejects, too, are
+/// left out.
 pub(crate) async fn check_passwords(
     admin: &Endpoint,
     admin_session: &Session,
@@ -49,7 +50,7 @@ pub(crate) async fn check_passwords(
         .filter_map(|(name, role)| {
             let user = observed.current_clone(name).unwrap_or(name);
             let password = &secrets.get(role.secret()?)?.password;
-            can_log_in_with_password(observed, user).then_some(Candidate { name, user, password })
+            can_check_password(observed, user).then_some(Candidate { name, user, password })
         })
         .collect();
     let all = |result: PasswordCheck| {
@@ -78,13 +79,19 @@ pub(crate) async fn check_passwords(
     }
 }
 
-/// Returns whether a login shows if a password of a role is correct.
+/// Returns whether the authentication of a role shows if its password is correct.
 ///
-/// For a role without `LOGIN`, or after `VALID UNTIL`, PostgreSQL also rejects the correct
-/// password. Amazon RDS rejects each password of a member of `rds_iam`.
-pub(crate) fn can_log_in_with_password(observed: &Observed, role: &RoleName) -> bool {
+/// After `VALID UNTIL`, PostgreSQL also rejects the correct password, and Amazon RDS rejects each password of
+/// a member of `rds_iam`. A role without `LOGIN` is rejected after its authentication: so the plan that gives
+/// it `LOGIN` also sets a wrong password, in the same transaction.
+fn can_check_password(observed: &Observed, role: &RoleName) -> bool {
     let seen = observed.roles.get(role);
-    seen.is_some_and(|seen| seen.login && !seen.expired && !seen.uses_iam_auth())
+    seen.is_some_and(|seen| !seen.expired && !seen.uses_iam_auth())
+}
+
+/// Returns whether a role can log in if its password is correct.
+pub(crate) fn can_log_in_with_password(observed: &Observed, role: &RoleName) -> bool {
+    can_check_password(observed, role) && observed.roles.get(role).is_some_and(|seen| seen.login)
 }
 
 /// Returns the databases for the login of the role, in this order: one that it has declared access to, that

@@ -1,0 +1,1 @@
+//! Other sessions change the same objects while runs plan and apply.
