@@ -79,6 +79,17 @@ enum Task {
         #[arg(long)]
         base: Option<u64>,
     },
+    /// Interrupt runs by faults of the connection, the server and the program
+    Faults {
+        /// What fails: cuts, server, program or other_sessions; all of them without any
+        part: Option<String>,
+        /// Share of the faults: each one with 1, every tenth with 10
+        #[arg(long, default_value_t = 1)]
+        share: u32,
+        /// PostgreSQL versions to test
+        #[arg(long, value_name = "MAJOR,…")]
+        pg: Option<String>,
+    },
     /// Check the types of the Python module and run its tests
     Python {
         /// Arguments for pytest; with any, the types are not checked
@@ -152,6 +163,7 @@ fn main() -> ExitCode {
         Task::Update { no_test } => update::run(!no_test),
         Task::FuzzAccess { minutes, pg } => fuzz_access(minutes, pg.as_deref()),
         Task::FuzzModel { cases, server_cases, base } => fuzz_model(cases, server_cases, base),
+        Task::Faults { part, share, pg } => faults(part.as_deref(), share, pg.as_deref()),
         Task::Python { arguments } => {
             debian::install_missing(&[15]).and_then(|()| python::test(None, &arguments))
         }
@@ -216,6 +228,17 @@ fn fuzz_model(cases: usize, server_cases: usize, base: Option<u64>) -> Result<()
     environment.extend(base());
     let live = ["test", "--locked", "--workspace", "--test", "model"];
     run("cargo", &[live.as_slice(), &["--", "--nocapture", "server::"]].concat(), &environment)
+}
+
+fn faults(part: Option<&str>, share: u32, versions: Option<&str>) -> Result<(), String> {
+    debian::install_missing(&[15])?;
+    let share = share.to_string();
+    let mut environment = vec![("RDSPROV_FAULTS", share.as_str())];
+    environment.extend(versions.map(|versions| ("RDSPROV_TEST_PG", versions)));
+    let part = part.map(|part| format!("{part}::"));
+    let mut test = vec!["test", "--locked", "--workspace", "--test", "faults", "--", "--nocapture"];
+    test.extend(part.as_deref());
+    run("cargo", &test, &environment)
 }
 
 fn start(version: u32, out: Option<&Path>) -> Result<(), String> {

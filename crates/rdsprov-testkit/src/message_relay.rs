@@ -21,6 +21,8 @@ pub struct MessageRelay {
 pub struct RelayedMessage<'a> {
     /// The number of the message, from 1, over all connections and both directions.
     pub number: usize,
+    /// The number of its connection, from 1.
+    pub connection: usize,
     /// Whether the client has sent it.
     pub is_of_client: bool,
     /// The type of the message; `None` for the first packet of a connection, which has none.
@@ -34,6 +36,8 @@ pub struct RelayedMessage<'a> {
 pub enum Delivery {
     /// Delivers it.
     Deliver,
+    /// Cuts its connection instead.
+    CutBefore,
     /// Delivers it, and then cuts its connection.
     CutConnection,
     /// Delivers it, and then cuts all connections, and each new one.
@@ -45,12 +49,14 @@ type Decide = dyn Fn(RelayedMessage<'_>) -> Delivery + Send + Sync;
 struct State {
     upstream: AtomicU16,
     messages: AtomicUsize,
+    accepted: AtomicUsize,
     is_cut: AtomicBool,
     decide: Mutex<Arc<Decide>>,
     connections: Mutex<Vec<Arc<Connection>>>,
 }
 
 struct Connection {
+    number: usize,
     client: TcpStream,
     server: TcpStream,
     is_cut: AtomicBool,
@@ -78,6 +84,7 @@ impl MessageRelay {
         let state = Arc::new(State {
             upstream: AtomicU16::new(server.port()),
             messages: AtomicUsize::new(0),
+            accepted: AtomicUsize::new(0),
             is_cut: AtomicBool::new(false),
             decide: Mutex::new(Arc::new(|_| Delivery::Deliver)),
             connections: Mutex::default(),
@@ -131,7 +138,8 @@ fn serve(client: TcpStream, state: &Arc<State>) -> io::Result<()> {
     client.set_nodelay(true)?;
     server.set_nodelay(true)?;
     let is_cut = AtomicBool::new(false);
-    let connection = Arc::new(Connection { client, server, is_cut });
+    let number = state.accepted.fetch_add(1, Ordering::SeqCst) + 1;
+    let connection = Arc::new(Connection { number, client, server, is_cut });
     lock(&state.connections).push(Arc::clone(&connection));
     let (of_client, shared) = (Arc::clone(&connection), Arc::clone(state));
     std::thread::spawn(move || {
@@ -175,15 +183,25 @@ fn forward(
         let number = state.messages.fetch_add(1, Ordering::SeqCst) + 1;
         let decide = Arc::clone(&lock(&state.decide));
         let body = message.get(4..).unwrap_or_default();
-        let delivery = decide(RelayedMessage { number, is_of_client, kind, body });
+        let delivery = decide(RelayedMessage {
+            number,
+            connection: connection.number,
+            is_of_client,
+            kind,
+            body,
+        });
         if connection.is_cut() {
+            return Ok(());
+        }
+        if delivery == Delivery::CutBefore {
+            connection.cut();
             return Ok(());
         }
         let bytes: Vec<u8> = kind.into_iter().chain(message).collect();
         to.write_all(&bytes)?;
         match delivery {
             Delivery::Deliver => {}
-            Delivery::CutConnection => {
+            Delivery::CutBefore | Delivery::CutConnection => {
                 connection.cut();
                 return Ok(());
             }

@@ -49,6 +49,12 @@ impl Ledger {
         steps.map(|one| (one["summary"].to_string(), Self::objects(one))).collect()
     }
 
+    /// Returns the number of records of this event with a value.
+    pub fn count(&self, event: &str, key: &str, value: &str) -> usize {
+        let counts = |record: &&Value| record["event"] == event && record[key] == value;
+        self.0.iter().filter(counts).count()
+    }
+
     /// Returns whether the last run has recorded its end.
     pub fn has_ended(&self) -> bool {
         self.0.last().is_some_and(|record| record["event"] == "outcome")

@@ -1,4 +1,4 @@
-//! Faults during runs: of the connection, of the server, of the program, and other sessions that
+//! Faults during runs: of the connection, of the server, of the program, and of other sessions that
 //! change the same objects. After each of them, the server and the records say the same, and the next
 //! run converges.
 //!
@@ -13,6 +13,7 @@ mod cuts;
 #[allow(dead_code, reason = "the test `live` uses the rest")]
 mod fixture;
 mod ledger;
+mod lost_answers;
 mod operation;
 mod other_sessions;
 mod program;

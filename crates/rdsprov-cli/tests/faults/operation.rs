@@ -52,7 +52,7 @@ const DRIFT: &str = "GRANT CONNECT ON DATABASE wiki TO PUBLIC;
     ALTER ROLE shop_editor NOLOGIN CREATEDB CONNECTION LIMIT 3;
     ALTER ROLE shop_reader PASSWORD 'other';
     ALTER ROLE wiki_reader SET work_mem = '8MB';
-    GRANT shop_editor TO wiki_reader;
+    SET SESSION AUTHORIZATION platform_admin; GRANT shop_editor TO wiki_reader; RESET SESSION AUTHORIZATION;
     DROP ROLE IF EXISTS stray;
     \\connect shop
     CREATE TABLE IF NOT EXISTS orders (id int);

@@ -47,7 +47,7 @@ fn random(number: usize) -> usize {
 
 fn at_random(major: u32, operation: Operation, tried: &Tried) {
     let mut site = Site::new(major, operation);
-    for point in points(MOMENTS, 2) {
+    for point in points(MOMENTS, 1) {
         let number = 1 + random(point + 1000 * operation as usize) % site.messages;
         let signals = SIGNALS[point % SIGNALS.len()];
         let place = format!(

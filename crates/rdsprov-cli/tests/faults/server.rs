@@ -18,7 +18,7 @@ enum Fault {
     Crashes,
     /// It shuts down, and starts again after the run.
     ShutsDown,
-    /// The administrator and the databases get no more connections (53300).
+    /// The administrator gets no more connections (53300).
     OutOfConnections,
     /// The disk of new databases is full (53100).
     OutOfDisk,
@@ -167,10 +167,7 @@ fn begin(fault: Fault, site: &Site, disk: &Disk, standby: Option<&Server>) {
             server.start_again().unwrap();
         }
         Fault::ShutsDown => server.stop(Shutdown::Fast).unwrap(),
-        Fault::OutOfConnections => {
-            query("ALTER ROLE platform_admin CONNECTION LIMIT 1");
-            query("UPDATE pg_database SET datconnlimit = 0 WHERE datname IN ('shop', 'wiki')");
-        }
+        Fault::OutOfConnections => query("ALTER ROLE platform_admin CONNECTION LIMIT 0"),
         Fault::OutOfDisk => disk.fill(true),
         Fault::ReadOnly => {
             query("ALTER SYSTEM SET default_transaction_read_only = on");
@@ -188,10 +185,7 @@ fn end(fault: Fault, site: &Site, disk: &Disk) {
     let query = |sql: &str| drop(site.fixture.query(sql));
     match fault {
         Fault::ShutsDown => site.fixture.server.start_again().unwrap(),
-        Fault::OutOfConnections => {
-            query("ALTER ROLE platform_admin CONNECTION LIMIT -1");
-            query("UPDATE pg_database SET datconnlimit = -1 WHERE datname IN ('shop', 'wiki')");
-        }
+        Fault::OutOfConnections => query("ALTER ROLE platform_admin CONNECTION LIMIT -1"),
         Fault::OutOfDisk => disk.fill(false),
         Fault::ReadOnly => {
             site.fixture.server.script_as_superuser(

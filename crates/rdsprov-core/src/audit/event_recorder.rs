@@ -9,7 +9,7 @@ use super::{
     AnnouncedStep, Command, Event, EventKind, FailureCodes, Found, RunContext, Status,
     UnrecordedIntent,
 };
-use crate::plan::{Action, Plan, PlannedApplication, Step, Transaction};
+use crate::plan::{Action, Plan, PlannedApplication, Scope, Step, Transaction};
 use crate::privilege::AccessLevel;
 use crate::step_result::{StepResult, StepStatus};
 
@@ -150,6 +150,16 @@ impl EventRecorder {
         let planned: HashSet<AnnouncedStep> = planned.map(Into::into).collect();
         let changed: HashSet<_> =
             planned.iter().map(|one| (&one.action, &one.role, &one.database)).collect();
+        // The next plan continues with a database that was created, and repeats the step for the rest of it.
+        let continued = plan
+            .transactions
+            .iter()
+            .filter(|one| matches!(one.scope, Scope::NewDatabase(_)) && one.before.is_none());
+        let continued = continued.flat_map(|one| &one.steps);
+        let created: HashSet<AnnouncedStep> = continued
+            .filter(|step| step.action == Action::CreateDatabase)
+            .map(Into::into)
+            .collect();
         let same_definitions = intent.definitions == self.context.definitions;
         // A rotation and a restricted plan contain the steps of some applications only.
         let shows_all = same_definitions
@@ -160,7 +170,9 @@ impl EventRecorder {
             && self.command != Command::Rotate;
         let found = |step: &AnnouncedStep| {
             let concerns_same = changed.contains(&(&step.action, &step.role, &step.database));
-            if planned.contains(step) {
+            if created.contains(step) {
+                Found::Done
+            } else if planned.contains(step) {
                 Found::NotDone
             } else if shows_all && !concerns_same {
                 Found::Done

@@ -40,6 +40,25 @@ pub struct UnrecordedIntent {
 }
 
 impl UnrecordedIntent {
+    /// Returns the intent of a run without a ledger, whose steps have no known result.
+    #[cfg(feature = "postgres")]
+    pub(crate) fn without_ledger(context: &RunContext, steps: Vec<AnnouncedStep>) -> Self {
+        Self {
+            line: 0,
+            sequence: 0,
+            run_id: context.run_id.clone(),
+            definitions: context.definitions.clone(),
+            announced: steps.len(),
+            unknown: steps.len(),
+            steps,
+            ended: false,
+            environment: context.environment.clone(),
+            server: context.server.clone(),
+            system_identifier: context.system_identifier.clone(),
+            command: None,
+        }
+    }
+
     /// Returns whether a run can record what it finds: the intent is for the same command,
     /// environment and server.
     fn concerns(&self, context: &RunContext, command: Command) -> bool {

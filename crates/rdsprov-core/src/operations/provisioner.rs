@@ -20,6 +20,7 @@ use crate::secrets::SecretSource;
 use crate::server::connect::{Endpoint, Session};
 use crate::server::lock::{self, Lock, LockError, LockOptions};
 use crate::server::observe::probe;
+use crate::server::wait;
 use crate::server::{ConnectError, OnServerWait, Tls};
 
 /// A connected run, with its desired state and its secrets.
@@ -150,6 +151,12 @@ impl Provisioner {
         })?;
         tracing::info!("locked {}", self.server());
         Ok(Locked { run: self, lock })
+    }
+
+    /// Waits until processes of the server no longer execute statements whose connection is lost.
+    pub(crate) async fn until_ended(&self, processes: &[i32]) -> Result<(), RunError> {
+        let ended = wait::until_ended(&self.admin_session, processes).await;
+        ended.map_err(|error| RunError::Lock(self.admin_session.describe(&error)))
     }
 
     /// Connects to the database in which each run takes its lock, on a server that accepts changes.

@@ -39,6 +39,9 @@ pub struct ExecutionOutcome {
     pub hint: Option<Hint>,
     /// The cause of this failure, if it has a code of its own.
     pub cause: Option<FailureCause>,
+    /// The processes of the server that have not responded to a `COMMIT` or `CREATE DATABASE`, and may
+    /// still execute it.
+    pub silent_processes: Vec<i32>,
 }
 
 /// The step in which the execution of a plan failed.
@@ -143,6 +146,7 @@ pub async fn apply(
             ended |= failure.ends_run || !options.keep_going || !is_isolated;
             // Without its session, the run has no lock any more.
             ended |= lock.0.client.is_closed();
+            outcome.silent_processes.extend(failure.process);
             if outcome.error.is_none() {
                 outcome.failed_step = transaction.steps.get(failure.step).map(|step| FailedStep {
                     place: place(&transaction.scope),

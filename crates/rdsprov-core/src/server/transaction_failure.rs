@@ -72,6 +72,8 @@ pub(super) struct TransactionFailure {
     /// Whether the server has not responded to `COMMIT` or `CREATE DATABASE`, so that it may have
     /// been executed.
     pub may_be_committed: bool,
+    /// The process of the server that has executed the statement without a response.
+    pub process: Option<i32>,
     /// Whether the statement took longer than the limit for statements.
     pub is_too_long: bool,
     /// Whether a new database contains objects of other roles, which the server has copied.
@@ -95,6 +97,7 @@ impl TransactionFailure {
             ends_run: false,
             kind: None,
             may_be_committed: false,
+            process: None,
             is_too_long: false,
             has_copied_objects: false,
             applications: BTreeSet::new(),
@@ -131,17 +134,26 @@ impl TransactionFailure {
                 " again and apply the new plan"
             ]
         };
+        let of_conflict = || {
+            "run again: another session changed the same object at the same time; committed changes are kept"
+                .into()
+        };
         let of_cause = || self.cause.map(FailureCause::hint);
-        self.hint.clone().or_else(of_cause).or_else(|| self.has_changed().then(of_change))
+        // The session that holds the lock is more useful.
+        let is_conflict = self.kind == Some(FailureKind::Conflict) && self.wait.is_none();
+        let hint = self.hint.clone().or_else(of_cause);
+        let hint = hint.or_else(|| self.has_changed().then(of_change));
+        hint.or_else(|| is_conflict.then(of_conflict))
     }
 
-    /// Returns the failure of a `COMMIT` or `CREATE DATABASE` without a response.
-    pub fn maybe_committed(self, line: &Line<'_>) -> Self {
+    /// Returns the failure of a `COMMIT` or `CREATE DATABASE` without a response of this process.
+    pub fn maybe_committed(self, line: &Line<'_>, process: i32) -> Self {
         let what = match line {
             Line::Before(_) => "the database may have been created or dropped",
             _ => "the changes may have been committed",
         };
-        Self { message: format!("{}; {what}", self.message), may_be_committed: true, ..self }
+        let message = format!("{}; {what}", self.message);
+        Self { message, may_be_committed: true, process: Some(process), ..self }
     }
 }
 

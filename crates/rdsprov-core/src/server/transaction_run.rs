@@ -359,7 +359,9 @@ impl<'r, 'p> TransactionRun<'r, 'p> {
             // A commit is not cancelled: what it has done would not be known.
             (None, Line::Commit) => match timeout(STOP_TIMEOUT, execution).await {
                 Ok(result) => result,
-                Err(_) => return Err(stopped_at(step, &text()).maybe_committed(&line)),
+                Err(_) => {
+                    return Err(stopped_at(step, &text()).maybe_committed(&line, self.process));
+                }
             },
             (None, Line::Before(_)) => {
                 self.execution.admin.cancel(session).await;
@@ -368,9 +370,9 @@ impl<'r, 'p> TransactionRun<'r, 'p> {
                 let failure = stopped_at(step, &text());
                 return Err(match result {
                     Err(_) | Ok(Err(Failure { kind: FailureKind::NoResponse, .. })) => {
-                        failure.maybe_committed(&line)
+                        failure.maybe_committed(&line, self.process)
                     }
-                    Ok(Ok(_)) if !creates => failure.maybe_committed(&line),
+                    Ok(Ok(_)) if !creates => failure.maybe_committed(&line, self.process),
                     Ok(_) => failure,
                 });
             }
@@ -451,7 +453,7 @@ impl<'r, 'p> TransactionRun<'r, 'p> {
         match (kind, line) {
             (FailureKind::NotReplicated, Line::Commit)
             | (FailureKind::NoResponse, Line::Commit | Line::Before(_)) => {
-                failure.maybe_committed(&line)
+                failure.maybe_committed(&line, self.process)
             }
             _ => failure,
         }

@@ -32,8 +32,27 @@ const ASKED_AFTER: Duration = Duration::from_secs(1);
 /// How long a statement is executed before the caller is told.
 const REPORTED_AFTER: Duration = Duration::from_secs(5);
 
+/// How often the server is asked whether a process has ended.
+const PROCESS_INTERVAL: Duration = Duration::from_millis(100);
+
 /// How often a second connection is tried.
 const MAX_CONNECTIONS: u32 = 3;
+
+/// Waits until none of these processes of the server belongs to a session of the administrator any more. The
+/// connection of a session may be lost while its process still executes a statement.
+pub(crate) async fn until_ended(
+    session: &Session,
+    processes: &[i32],
+) -> Result<(), tokio_postgres::Error> {
+    const REMAINING: &str = "SELECT count(*) FROM pg_catalog.pg_stat_activity
+        WHERE pid = $1 AND usename = session_user";
+    for process in processes {
+        while query_one(&session.client, REMAINING, &[process]).await?.try_get::<_, i64>(0)? > 0 {
+            tokio::time::sleep(PROCESS_INTERVAL).await;
+        }
+    }
+    Ok(())
+}
 
 /// A session that holds a lock for which another session waits.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]

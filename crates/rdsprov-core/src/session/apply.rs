@@ -61,8 +61,10 @@ pub struct Outcome {
 pub(super) struct Progress {
     pub recorder: EventRecorder,
     plans: Vec<Plan>,
-    steps: Vec<(Step, StepResult)>,
+    pub steps: Vec<(Step, StepResult)>,
     pub committed: bool,
+    /// See [`server::ExecutionOutcome::silent_processes`].
+    pub silent_processes: Vec<i32>,
 }
 
 /// The operation of a run.
@@ -151,8 +153,13 @@ pub(super) async fn run_operation<F: Frontend>(
     let recorder = EventRecorder { context, command, ..EventRecorder::default() };
     let (records, opened) =
         Records::open(frontend, cancellation, csv, ledger, recorder.clone()).await;
-    let mut progress =
-        Progress { recorder, plans: Vec::new(), steps: Vec::new(), committed: false };
+    let mut progress = Progress {
+        recorder,
+        plans: Vec::new(),
+        steps: Vec::new(),
+        committed: false,
+        silent_processes: Vec::new(),
+    };
     let execution = Execution { options, frontend, records: &records, cancellation, operation };
     // A dry run does not create them.
     let is_checked = !options.skip_preflight && !options.dry_run;
@@ -183,7 +190,7 @@ pub(super) async fn run_operation<F: Frontend>(
         result = result.and(Err(error.into()));
     }
     let (records, ledger_head) = records.into_all().await;
-    let Progress { recorder, plans, steps, committed } = progress;
+    let Progress { recorder, plans, steps, committed, .. } = progress;
     Outcome { result, recorder, plans, steps, committed, records, ledger_head }
 }
 
@@ -242,13 +249,13 @@ impl<F: Frontend> Execution<'_, F> {
             progress.recorder.definitions =
                 definitions.map(Definitions::digests).unwrap_or_default();
         }
-        let mut run = setup.open(&server_options).await?;
-        let server = run.server();
+        let mut provisioner = setup.open(&server_options).await?;
+        let server = provisioner.server();
         progress.recorder.context.server = Some(server.clone());
         if let Some(saved) = &saved {
             saved.check_server(&server)?;
         }
-        let mut run = self.lock(&setup, &mut run, progress).await?;
+        let mut run = self.lock(&setup, &mut provisioner, progress).await?;
         let mut planned = run.plan().await?;
         let plan = planned.plan();
         self.show(progress, plan);
@@ -303,7 +310,14 @@ impl<F: Frontend> Execution<'_, F> {
         // Parts that the first plan deferred are visible after its execution. They are
         // in the second plan.
         for round in 1..=MAX_PLANS {
-            let plan = self.execute(planned, progress).await?;
+            let plan = match self.execute(planned, progress).await {
+                Err(Error::Statement(failure)) if failure.committed.unknown > 0 => {
+                    drop(run);
+                    drop(provisioner);
+                    return Err(self.look(&setup, &server_options, failure, progress).await);
+                }
+                executed => executed?,
+            };
             planned = run.plan().await?;
             let refusals = planned.plan().refusals.clone();
             if self.keeps_going() {
@@ -443,6 +457,7 @@ impl<F: Frontend> Execution<'_, F> {
         if outcome.error.is_none() {
             return Ok(plan);
         }
+        progress.silent_processes.clone_from(&outcome.silent_processes);
         self.record(progress, &progress.recorder.no_change(&plan)).await?;
         Err(self.failure(outcome, committed, progress))
     }

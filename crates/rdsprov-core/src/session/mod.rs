@@ -43,6 +43,7 @@ mod run_options;
 mod run_report;
 mod setup;
 mod system_certificates;
+mod unanswered;
 mod unreadable;
 mod usage_error;
 

@@ -63,6 +63,15 @@ pub enum Notice {
         /// The number of these changes that were made.
         done: usize,
     },
+    /// The server has not responded to a commit. This run has looked what became of its changes.
+    Looked {
+        /// The number of changes without a known result.
+        changes: usize,
+        /// The number of these changes that were made.
+        done: usize,
+        /// The number of these changes that were not made. The next run finds out about the others.
+        not_done: usize,
+    },
     /// A record cannot be written, and another error has ended the run already.
     NotRecorded {
         /// The file, with the reason.
@@ -126,6 +135,22 @@ impl fmt::Display for Notice {
                 "run {run_id} has not recorded the results of {changes} changes: {done} of them \
                  were made, as this run has now recorded"
             ),
+            Self::Looked { changes, done, not_done } => {
+                let them = if *changes == 1 { "1 change" } else { &format!("{changes} changes") };
+                let were = if *done == 1 { "was" } else { "were" };
+                write!(
+                    f,
+                    "the server did not respond to the commit of {them}: {done} of {changes} {were} made"
+                )?;
+                match changes - done - not_done {
+                    0 => f.write_str(", as this run has found and recorded"),
+                    left => write!(
+                        f,
+                        " and {not_done} were not, as this run has found and recorded; the next run looks \
+                         for the other {left}"
+                    ),
+                }
+            }
             Self::NotRecorded { error } => write!(f, "the failure is not recorded: {error}"),
         }
     }
