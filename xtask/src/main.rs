@@ -81,7 +81,7 @@ enum Task {
     },
     /// Interrupt runs by faults of the connection, the server and the program
     Faults {
-        /// What fails: cuts, server, program or other_sessions; all of them without any
+        /// What fails: cuts, lost_answers, server, program or other_sessions
         part: Option<String>,
         /// Share of the faults: each one with 1, every tenth with 10
         #[arg(long, default_value_t = 1)]

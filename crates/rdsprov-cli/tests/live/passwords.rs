@@ -33,7 +33,12 @@ const NOT_IN_RDS_IAM: &str = "check that the role is not a member of rds_iam or 
 
 /// A manual change, the expected note of the plan, and the statement that reverts the change. The
 /// password is always right.
-const ANSWERS: [(&str, &str, &str); 3] = [
+const ANSWERS: [(&str, &str, &str); 4] = [
+    (
+        "ALTER ROLE keycloak_user NOLOGIN",
+        "role keycloak_user: LOGIN",
+        "ALTER ROLE keycloak_user LOGIN",
+    ),
     (
         "ALTER DATABASE keycloak CONNECTION LIMIT 0; REVOKE CONNECT ON DATABASE keycloak FROM keycloak_user",
         "refused[database-unreachable] keycloak: ",
