@@ -65,6 +65,23 @@ fn ledger() -> (TempDir, PathBuf) {
     (directory, path)
 }
 
+/// A clock that is set back is no defect, and is mentioned. Runs that wait for each other are not.
+#[test]
+fn clock_that_is_set_back_is_mentioned() {
+    let (_directory, path) = ledger();
+    let ledger = LedgerWriter::open(&path).unwrap();
+    let note = "follows a record of";
+    for (seconds, is_mentioned) in [(3600, false), (3590, false), (0, true)] {
+        let mut event = outcome();
+        event.at += std::time::Duration::from_secs(seconds);
+        ledger.append(&facts("late"), &[event]).unwrap();
+        let verified = verified(&path);
+        assert_eq!(verified.findings, [], "{seconds}");
+        let is_found = verified.notes.iter().any(|one| one.contains(note));
+        assert_eq!(is_found, is_mentioned, "{seconds}: {:?}", verified.notes);
+    }
+}
+
 /// Each kind of manual change to the file, and its findings.
 #[test]
 fn manual_changes_are_found() {

@@ -190,11 +190,31 @@ impl Site {
             Some(4) | None => {}
             _ => panic!("{place}: {code:?}\n{text}"),
         }
+        if self.operation == Operation::Rotate && !self.current_passwords_log_in() {
+            let says = code.is_none()
+                || text.contains("could not be restored")
+                || text.contains("may have been");
+            assert!(says, "{place}: a current password does not log in\n{text}");
+        }
         if let (Some(4), true) = (code, changed.is_empty()) {
             let says = text.contains("may have been") || self.operation == Operation::Rotate;
             assert!(says, "{place}: nothing changed\n{text}");
         }
         self.converge(place, text);
+    }
+
+    /// Returns whether each rotated role logs in with the current version of its secret.
+    fn current_passwords_log_in(&self) -> bool {
+        let manager = self.fixture.secrets_manager.as_ref().unwrap();
+        [("shop_workers", "shop_editor", "shop"), ("wiki", "wiki_owner", "wiki")].iter().all(
+            |(application, role, database)| {
+                let id = format!("goldenpath/dev/{application}/postgres");
+                let (_, text) = manager.at_stage(&id, "AWSCURRENT").unwrap().unwrap();
+                let secret: serde_json::Value = serde_json::from_str(&text).unwrap();
+                let password = secret["password"].as_str().unwrap();
+                self.fixture.server.sql_as(role, password, database, "SELECT 1").is_ok()
+            },
+        )
     }
 
     fn assert_complete(&self, place: &str, state: &State, text: &str) {
@@ -225,6 +245,8 @@ impl Site {
         let mut verify = self.fixture.program();
         let verified =
             expect(&verify.args(["audit", "verify"]).arg(&self.ledger).output().unwrap(), 0);
+        let is_rotation = self.operation == Operation::Rotate;
+        assert!(!is_rotation || self.current_passwords_log_in(), "{place}: {text}");
         let is_open = verified.contains("have no result") || verified.contains("has not learned");
         assert!(!is_open, "{place}: {verified}\n{earlier}");
         let databases = DATABASES.map(|name| format!("'{name}'")).join(", ");

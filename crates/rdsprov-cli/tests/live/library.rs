@@ -71,7 +71,7 @@ fn refused_plan_is_not_applied() {
     }
 }
 
-/// Takes `LOGIN` from the role again after the first step that gives it.
+/// Lets the password of the role expire again after the first step.
 struct InterferingFrontend<'a> {
     fixture: &'a Fixture,
     has_interfered: AtomicBool,
@@ -80,7 +80,7 @@ struct InterferingFrontend<'a> {
 impl Frontend for InterferingFrontend<'_> {
     fn on_step(&self, _: &Step, _: &StepResult) {
         if !self.has_interfered.swap(true, Ordering::Relaxed) {
-            self.fixture.query("ALTER ROLE shop_owner NOLOGIN");
+            self.fixture.query("ALTER ROLE shop_owner VALID UNTIL '2001-01-01'");
         }
     }
 }
@@ -102,8 +102,8 @@ fn run_ends_after_its_second_plan() {
         };
         assert_eq!(apply(false).result.unwrap(), Completion::Converged);
 
-        // Whether the password is correct is known only when the role can log in.
-        fixture.query("ALTER ROLE shop_owner NOLOGIN PASSWORD 'another'");
+        // Whether the password is correct is known only when it has not expired.
+        fixture.query("ALTER ROLE shop_owner VALID UNTIL '2001-01-01' PASSWORD 'another'");
         let outcome = apply(true);
         assert!(matches!(outcome.result, Err(Error::NotConverged(_))), "{:?}", outcome.result);
         let text = outcome.result.as_ref().unwrap_err().to_string();

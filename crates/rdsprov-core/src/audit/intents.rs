@@ -256,6 +256,7 @@ mod tests {
             let mut intents = Intents::default();
             let link = Link {
                 sequence: 1,
+                timestamp_utc: String::new(),
                 run_id: "one".to_owned(),
                 event: "intent".to_owned(),
                 previous: None,

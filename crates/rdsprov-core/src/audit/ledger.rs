@@ -187,6 +187,8 @@ const HASH_LENGTH: usize = 71;
 #[derive(Debug, Clone, Deserialize)]
 pub(super) struct Link {
     pub sequence: u64,
+    #[serde(default)]
+    pub timestamp_utc: String,
     pub run_id: String,
     pub event: String,
     pub previous: Option<String>,

@@ -12,6 +12,8 @@ use std::io::{self, BufRead};
 
 use serde::Serialize;
 
+use jiff::{SignedDuration, Timestamp};
+
 use super::intents::{Intents, UnrecordedIntent};
 use super::ledger::{Entry, LedgerHead, Line, Link, for_each_line, split_hash};
 use crate::digest::sha256;
@@ -176,7 +178,15 @@ struct Chain {
     open: BTreeMap<String, u64>,
     /// The run of the last record, and whether that record is its outcome.
     last: Option<(String, bool)>,
+    /// The latest time of a record so far.
+    latest: Option<Timestamp>,
+    /// The first record that is earlier than one before it: its line, and both times.
+    set_back: Option<(u64, Timestamp, Timestamp)>,
 }
+
+/// By how much a record may be earlier than one before it: several processes can write to a ledger, and
+/// wait for each other after they have taken the time.
+const CLOCK_TOLERANCE: SignedDuration = SignedDuration::from_mins(2);
 
 impl Chain {
     fn report(&mut self, line: u64, error: IntegrityError) {
@@ -232,6 +242,7 @@ impl Chain {
         self.records += 1;
         self.skip_link_check = !hash_matches;
         self.track_run(number, &link);
+        self.track_time(number, &link);
         self.head = Some(LedgerHead { sequence: link.sequence, hash: link.hash });
     }
 
@@ -257,6 +268,15 @@ impl Chain {
         {
             self.report(number, IntegrityError::NotBound);
         }
+    }
+
+    fn track_time(&mut self, number: u64, link: &Link) {
+        let Ok(time) = link.timestamp_utc.parse::<Timestamp>() else { return };
+        let latest = *self.latest.get_or_insert(time);
+        if latest.duration_since(time) > CLOCK_TOLERANCE {
+            self.set_back.get_or_insert((number, time, latest));
+        }
+        self.latest = Some(latest.max(time));
     }
 
     fn track_run(&mut self, number: u64, link: &Link) {
@@ -355,6 +375,12 @@ impl Chain {
                 recovery.of_run, recovery.line
             )
         }));
+        if let Some((line, time, latest)) = self.set_back {
+            notes.push(format!(
+                "the record in line {line} of {time:.0} follows a record of {latest:.0}: a clock was wrong or \
+                 was set back; the order of the lines is that of the changes"
+            ));
+        }
         if self.truncated > 0 {
             notes.push(format!(
                 "{} incomplete record(s), left by a crash or a full disk and reported by the next run",
