@@ -12,7 +12,7 @@ use rdsprov_core::config::{Config, SecretTags};
 use rdsprov_core::definitions::Auth;
 use rdsprov_core::error_code::ErrorCode;
 use rdsprov_core::name::DatabaseName;
-use rdsprov_core::plan::{Counts, Detail, Plan};
+use rdsprov_core::plan::{Action, Counts, Detail, Plan};
 use rdsprov_core::run_report::RunReport;
 use rdsprov_core::session::{
     self, Cancellation, Completion, Delegation, Frontend, Notice, Outcome, PlanSource, StopReason,
@@ -29,7 +29,7 @@ use crate::error::{CliError, Exit};
 use crate::metrics::Metrics;
 use crate::output::counted;
 use crate::wording::CommandWording;
-use crate::{output, progress, retire, setup};
+use crate::{output, progress, setup};
 
 pub async fn run(options: &ApplyArgs, detail: Detail) -> Result<Exit, CliError> {
     // A saved plan has been reviewed before.
@@ -61,7 +61,7 @@ pub async fn run(options: &ApplyArgs, detail: Detail) -> Result<Exit, CliError> 
         "The server matches the definitions."
     };
     let summary = if first.is_some_and(|plan| plan.origin.retirement.is_some()) {
-        retire::summary(&outcome, &frontend)
+        frontend.retired(&outcome)
     } else {
         format!("{} {converged}", frontend.applied(&outcome))
     };
@@ -299,6 +299,17 @@ impl TerminalFrontend {
         )
     }
 
+    /// Returns the last line of a successful run that has retired applications.
+    pub fn retired(&self, outcome: &Outcome) -> String {
+        let applications = outcome.plans.first().map_or(0, |plan| plan.origin.only.len());
+        format!(
+            "{} The roles of {} cannot log in, and have no privileges in the managed databases that the plan compares.{}",
+            self.applied(outcome),
+            counted(applications, "application"),
+            dropped(outcome)
+        )
+    }
+
     /// Returns whether the user is asked for confirmation.
     fn asks(&self) -> bool {
         self.view.ask && std::io::stdin().is_terminal() && std::io::stderr().is_terminal()
@@ -365,6 +376,21 @@ impl Frontend for TerminalFrontend {
             && std::io::stderr().is_terminal()
             && ask_for(&question, database.as_str()).await
     }
+}
+
+/// Returns a sentence that names the databases and roles which a run has dropped.
+pub fn dropped(outcome: &Outcome) -> String {
+    let names = outcome.steps.iter().filter_map(|(step, result)| {
+        let is_applied = matches!(result.status, StepStatus::Success);
+        let name = match step.action {
+            Action::DropDatabase => format!("database {}", step.database.as_ref()?),
+            Action::DropRole => format!("role {}", step.role.as_ref()?),
+            _ => return None,
+        };
+        is_applied.then(|| visible(&name))
+    });
+    let names: Vec<String> = names.collect();
+    if names.is_empty() { String::new() } else { format!(" Dropped: {}.", names.join(", ")) }
 }
 
 /// Asks a question. Every answer but "yes" means no.

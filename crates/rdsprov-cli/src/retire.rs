@@ -5,16 +5,14 @@ use std::collections::BTreeSet;
 
 use rdsprov_core::audit::Command;
 use rdsprov_core::desired::Backup;
-use rdsprov_core::plan::{Action, Detail};
+use rdsprov_core::plan::Detail;
 use rdsprov_core::secret_id::RecoveryWindow;
-use rdsprov_core::session::{self, Outcome, Retirement, ServerOptions, Setup};
-use rdsprov_core::step_result::StepStatus;
+use rdsprov_core::session::{self, Retirement, ServerOptions, Setup};
 use rdsprov_core::text::visible;
 
-use crate::apply::{TerminalFrontend, View, report_outcome, run_options};
+use crate::apply::{TerminalFrontend, View, dropped, report_outcome, run_options};
 use crate::args::{DropArgs, RetireArgs, TeardownArgs};
 use crate::error::{CliError, Exit};
-use crate::output::counted;
 use crate::plan::print_plan;
 use crate::setup;
 
@@ -50,19 +48,8 @@ pub async fn run(options: &RetireArgs, detail: Detail) -> Result<Exit, CliError>
     let setup = setup::builder(&options.common, config);
     let cancellation = &frontend.cancellation;
     let outcome = session::retire(setup, retirement, &wanted, &frontend, cancellation).await;
-    let summary = summary(&outcome, &frontend);
+    let summary = frontend.retired(&outcome);
     report_outcome(outcome, &frontend, &summary)
-}
-
-/// Returns the last line of a successful run that has retired applications.
-pub fn summary(outcome: &Outcome, frontend: &TerminalFrontend) -> String {
-    let applications = outcome.plans.first().map_or(0, |plan| plan.origin.only.len());
-    format!(
-        "{} The roles of {} cannot log in, and have no privileges in the managed databases that the plan compares.{}",
-        frontend.applied(outcome),
-        counted(applications, "application"),
-        dropped(outcome)
-    )
 }
 
 /// Refuses a fleet: the names of the databases that are dropped are confirmed for one instance.
@@ -99,21 +86,6 @@ pub async fn teardown(options: &TeardownArgs, detail: Detail) -> Result<Exit, Cl
         dropped(&outcome)
     );
     report_outcome(outcome, &frontend, &summary)
-}
-
-/// Returns a sentence that names the databases and roles which a run has dropped.
-fn dropped(outcome: &Outcome) -> String {
-    let names = outcome.steps.iter().filter_map(|(step, result)| {
-        let is_applied = matches!(result.status, StepStatus::Success);
-        let name = match step.action {
-            Action::DropDatabase => format!("database {}", step.database.as_ref()?),
-            Action::DropRole => format!("role {}", step.role.as_ref()?),
-            _ => return None,
-        };
-        is_applied.then(|| visible(&name))
-    });
-    let names: Vec<String> = names.collect();
-    if names.is_empty() { String::new() } else { format!(" Dropped: {}.", names.join(", ")) }
 }
 
 fn add_drops(retirement: &mut Retirement, options: &DropArgs) {

@@ -198,9 +198,9 @@ pub struct RetireArgs {
     /// A list, separated by spaces or commas.
     #[arg(value_name = "APPLICATION", value_delimiter = ',')]
     pub applications: Vec<String>,
-    /// Save the plan to this file, for `rdsprov apply FILE`, and change nothing
+    /// Save the plan to this file, for `rdsprov apply FILE`
     ///
-    /// The file contains no passwords.
+    /// Nothing is changed. The file contains no passwords.
     #[arg(long, value_name = "FILE", conflicts_with = "confirm", help_heading = OUTPUT)]
     pub out: Option<PathBuf>,
     /// Drop their roles as well

@@ -57,6 +57,10 @@ pub(super) fn check(command: &Command, matches: &ArgMatches) -> Result<(), clap:
         return Ok(());
     }
     let Some(subcommand) = command.find_subcommand(name) else { return Ok(()) };
+    // A command that only says what to do instead refuses the fleet itself.
+    if subcommand.get_arguments().any(|one| one.get_id() == "fleet" && one.is_hide_set()) {
+        return Ok(());
+    }
     let options = OF_AN_INSTANCE.map(|(option, key)| (option.name().replace('-', "_"), key));
     let others = ["plan", "metrics_file"].map(|id| (id.to_owned(), None));
     for (id, key) in options.into_iter().chain(others) {

@@ -208,7 +208,7 @@ fn applications_with_access_are_not_retired() {
     expect(&fixture.run(&file, &["retire", "--env", "dev"]), 64);
     // A list, and options that would have no effect.
     let plan = run(&fixture, "retire hr,hr_reports", &[SHOP], &["--dry-run"], 0);
-    assert!(plan.contains("only for applications hr, hr_reports"), "{plan}");
+    assert!(plan.contains("only for applications hr and hr_reports"), "{plan}");
     for (more, error, hint) in [
         (
             &["--without-backup"][..],
@@ -383,6 +383,7 @@ fn saved_plan_of_retire_is_applied() {
     let apply =
         |more: &[&[&str]], code| run(&fixture, "apply plan.json", &ended, &more.concat(), code);
     let state = fixture.catalog_state();
+    let mut own = fixture.server.session("hr_owner", &password("hr"), "hr").unwrap();
     save(&DROPS[..2], 64);
     std::fs::write(fixture.path().join("hr.dump"), "a dump").unwrap();
     let text = save(&[&DROPS[..2], &["--backup", "hr.dump", "--end-sessions"]].concat(), 0);
@@ -407,7 +408,6 @@ fn saved_plan_of_retire_is_applied() {
     assert!(text.contains("save a new plan with `rdsprov retire` and --out FILE"), "{text}");
     fixture.query("REVOKE CONNECT ON DATABASE hr FROM shop_owner");
 
-    let mut own = fixture.server.session("hr_owner", &password("hr"), "hr").unwrap();
     let text = apply(&[&DROPS[2..], &confirm, &["--audit-ledger", "ledger.jsonl"]], 0);
     assert!(text.contains("Dropped: database hr, role hr_owner."), "{text}");
     assert!(text.contains(" 1 database and 1 role dropped"), "{text}");

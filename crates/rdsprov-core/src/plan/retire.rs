@@ -290,3 +290,38 @@ impl Planner<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::desired::Backup;
+    use crate::plan::test_states::{desired_from, marker, observed_with};
+    use crate::plan::{Plan, SecretFindings};
+
+    /// Each condition on the marker of a role keeps it from the teardown.
+    #[test]
+    fn teardown_drops_only_roles_that_its_build_created() {
+        let dropped = |comment: &str| {
+            let mut desired = desired_from("[application_databases]");
+            desired.torn_down_build = Some("1".to_owned());
+            desired.drops_roles = true;
+            desired.drops_databases = Some(Backup::Nothing);
+            let observed = observed_with(&[("shop_owner", comment)], &[]);
+            let plan = Plan::new(&desired, &observed, SecretFindings::default());
+            plan.steps().any(|step| step.action == Action::DropRole)
+        };
+        let own = marker("shop", "shop_owner", "");
+        assert!(dropped(&own));
+        let delegates = ApplicationName::for_delegates();
+        for other in [
+            own.replace("build_id=1", "build_id=2"),
+            own.replace("environment=dev", "environment=prod"),
+            own.replace(" application=", " scope=billing application="),
+            marker("shop", "shop_owner", " adopted"),
+            marker(delegates.as_str(), "shop_owner", ""),
+            "of people".to_owned(),
+        ] {
+            assert!(!dropped(&other), "{other}");
+        }
+    }
+}

@@ -84,3 +84,36 @@ pub(super) fn mark(
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::plan::test_states::{desired_from, marker, observed_with};
+    use crate::plan::{Hazard, Plan, SecretFindings};
+
+    /// A database that only an administrator can have marked belongs to the scope of its marker.
+    #[test]
+    fn database_of_another_scope_is_marked_without_its_owner() {
+        let is_marked = |scope: &str| {
+            let mut desired = desired_from(
+                r#"
+                [application_databases]
+                shop = { database_name = "shop", username = "shop_owner" }
+                "#,
+            );
+            desired.scope = Some("crm".to_owned());
+            desired.may_change_owners = true;
+            let comment = marker("shop", "shop", "")
+                .replace(" application=", &format!(" scope={scope} application="));
+            let observed = observed_with(&[], &[("shop", "platform_admin", &comment)]);
+            let plan = Plan::new(&desired, &observed, SecretFindings::default());
+            let of_database: Vec<bool> = plan
+                .steps()
+                .filter(|step| step.database.is_some())
+                .map(|step| step.hazards.contains(&Hazard::ChangesScope))
+                .collect();
+            assert!(!of_database.is_empty(), "{:?}", plan.refusals);
+            of_database.into_iter().all(|is_marked| is_marked)
+        };
+        assert!(is_marked("billing") && !is_marked("crm"));
+    }
+}

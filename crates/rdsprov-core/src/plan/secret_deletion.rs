@@ -110,3 +110,62 @@ impl Planner<'_> {
         Some(format!("the definitions name it for role {other}"))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::test_states::{desired_from, marker, observed_with};
+    use crate::plan::{Plan, SecretFindings};
+    use crate::secret_id::RecoveryWindow;
+
+    const SECRET: &str = "goldenpath/dev/shop/postgres";
+
+    /// Two applications, of which the first one has ended.
+    fn desired(other_level: &str) -> Desired {
+        desired_from(&format!(
+            "[application_databases]
+             shop = {{ database_name = \"shop\", username = \"shop_owner\", access_level = \"none\" }}
+             wiki = {{ database_name = \"wiki\", username = \"wiki_owner\", access_level = \"{other_level}\" }}"
+        ))
+    }
+
+    fn observed() -> Observed {
+        let secret = format!(" secret=\"{SECRET}\"");
+        let (shop, wiki) =
+            (marker("shop", "shop_owner", &secret), marker("wiki", "wiki_owner", &secret));
+        observed_with(&[("shop_owner", &shop), ("wiki_owner", &wiki)], &[])
+    }
+
+    /// Only the marker of a managed role that is retired names a secret to delete.
+    #[test]
+    fn secrets_are_those_of_retired_roles_of_the_environment() {
+        let roles = |desired: &Desired, observed: &Observed| -> Vec<String> {
+            let all = secrets_of_retired_roles(desired, observed);
+            all.into_iter().map(|(application, _)| application.to_string()).collect()
+        };
+        assert_eq!(roles(&desired("none"), &observed()), ["shop", "wiki"]);
+        assert_eq!(roles(&desired("owner"), &observed()), ["shop"]);
+        let mut of_prod = observed();
+        for role in of_prod.roles.values_mut() {
+            role.comment = role.comment.take().map(|text| text.replace("=dev", "=prod"));
+        }
+        assert!(roles(&desired("none"), &of_prod).is_empty());
+    }
+
+    /// A role that this run does not retire keeps its secret, also if it has no access.
+    #[test]
+    fn secret_of_a_role_that_is_not_selected_is_kept() {
+        let deleted = |selected: &[&str]| {
+            let mut desired = desired("none");
+            let selected: Vec<String> = selected.iter().map(|one| (*one).to_owned()).collect();
+            desired.retire(&selected).unwrap();
+            desired.deletes_secrets = Some(RecoveryWindow::default());
+            let mut findings = SecretFindings::default();
+            findings.retired_secrets.insert(SecretId(SECRET.to_owned()));
+            let plan = Plan::new(&desired, &observed(), findings);
+            plan.steps().filter(|step| step.action == Action::DeleteSecret).count()
+        };
+        assert_eq!(deleted(&["shop"]), 0);
+        assert_eq!(deleted(&["shop", "wiki"]), 1);
+    }
+}
