@@ -1233,6 +1233,9 @@ def teardown(
     lock_timeout: str | int | None = None,
     dry_run: bool = False,
     on_step: Callable[[StepResult], object] | None = None,
+    cancellation: Cancellation | None = None,
+    timeout: float | None = None,
+    on_event: Callable[[Event], object] | None = None,
 ) -> Outcome: ...
 def delegate(
     to: str,
@@ -1418,6 +1421,9 @@ class _TeardownOptions(TypedDict, total=False):
     lock_timeout: str | int | None
     dry_run: bool
     on_step: Callable[[StepResult], object] | None
+    cancellation: Cancellation | None
+    timeout: float | None
+    on_event: Callable[[Event], object] | None
 
 class _RetireOptions(_RotateOptions, total=False):
     end_sessions: bool
