@@ -7,7 +7,7 @@ use crate::site::Site;
 use crate::tried::{Tried, in_parallel, points, selected};
 
 /// The points that are tried by default, for each operation.
-const FEW: usize = 2;
+const FEW: usize = 1;
 
 #[test]
 fn connection_is_cut_after_any_message() {

@@ -170,10 +170,14 @@ impl Operation {
                     ALTER TABLE orders OWNER TO shop_owner;\n",
                 );
             }
-            Self::Delegate => script(
-                "DO $$ BEGIN IF to_regrole('rdsprov_admin') IS NOT NULL THEN
-                    DROP OWNED BY rdsprov_admin; DROP ROLE rdsprov_admin; END IF; END $$;\n",
-            ),
+            Self::Delegate => {
+                let give_back = "DO $$ BEGIN IF to_regrole('rdsprov_admin') IS NOT NULL THEN
+                    REASSIGN OWNED BY rdsprov_admin TO platform_admin;
+                    DROP OWNED BY rdsprov_admin; END IF; END $$;\n";
+                let each = ["template1", "platform", "postgres"];
+                let each = each.map(|database| format!("\\connect {database}\n{give_back}"));
+                script(&format!("{}DROP ROLE IF EXISTS rdsprov_admin;\n", each.concat()));
+            }
             Self::Rotate => {}
         }
     }

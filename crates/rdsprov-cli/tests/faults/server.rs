@@ -38,12 +38,13 @@ const FAULTS: [Fault; 9] = [
     Fault::Crashes,
     Fault::ShutsDown,
     Fault::OutOfConnections,
-    Fault::OutOfDisk,
     Fault::ReadOnly,
     Fault::FailsOver,
     Fault::EndsFirst,
     Fault::EndsLast,
     Fault::EndsAll,
+    // New databases need the disk from then on.
+    Fault::OutOfDisk,
 ];
 
 /// The moments of a run at which each fault happens.
@@ -101,28 +102,43 @@ impl Disk {
 #[test]
 fn server_fails_during_a_run() {
     let tried = Tried::default();
-    in_parallel(&selected(&FAULTS), |(major, fault)| {
-        let operations = match (std::env::var("RDSPROV_FAULTS").is_ok(), fault) {
-            (_, Fault::OutOfDisk) | (false, _) => &[Operation::Fresh][..],
-            (true, _) => &[Operation::Fresh, Operation::Drifted, Operation::OtherOwner],
-        };
-        operations.iter().for_each(|operation| at_moments(major, fault, *operation, &tried));
-    });
+    let faults = selected(&FAULTS);
+    if std::env::var("RDSPROV_FAULTS").is_ok() || std::env::var("RDSPROV_FAULTS_POINT").is_ok() {
+        in_parallel(&faults, |(major, fault)| {
+            let operations = match fault {
+                Fault::OutOfDisk => &[Operation::Fresh][..],
+                _ => &[Operation::Fresh, Operation::Drifted, Operation::OtherOwner],
+            };
+            for operation in operations {
+                let mut site = Site::new(major, *operation);
+                at_moments(&mut site, fault, &points(MOMENTS, 1), &tried);
+            }
+        });
+    } else {
+        // Each fault at another moment.
+        in_parallel(&[0, 1], |half| {
+            let mut faults = faults.iter().enumerate().filter(|(number, _)| number % 2 == half);
+            let mut site = Site::new(faults.clone().next().unwrap().1.0, Operation::Fresh);
+            faults.all(|(number, (_, fault))| at_moments(&mut site, *fault, &[number + 1], &tried));
+        });
+    }
     tried.report();
 }
 
-fn at_moments(major: u32, fault: Fault, operation: Operation, tried: &Tried) {
-    let mut site = Site::new(major, operation);
+/// Lets a fault happen at some moments of a run. Returns whether all could be tried.
+fn at_moments(site: &mut Site, fault: Fault, moments: &[usize], tried: &Tried) -> bool {
+    let major = site.fixture.server.major();
+    let operation = site.operation;
     let disk = match fault {
         Fault::OutOfDisk => Disk::mount(&site.fixture),
         _ => Some(Disk(None)),
     };
     let Some(disk) = disk else {
         println!("no disk can be mounted: OutOfDisk was not tried");
-        return;
+        return true;
     };
     let mut standby = None;
-    for moment in points(MOMENTS, 1) {
+    for moment in moments {
         if fault == Fault::FailsOver && standby.is_none() {
             standby = Some(Server::start_standby_of(&site.fixture.server).unwrap());
         }
@@ -137,18 +153,22 @@ fn at_moments(major: u32, fault: Fault, operation: Operation, tried: &Tried) {
             let (run, acted) = site.interrupt_at(
                 &place,
                 number,
-                |_| begin(fault, &site, &disk, standby.as_ref()),
-                || end(fault, &site, &disk),
+                |_| begin(fault, site, &disk, standby.as_ref()),
+                || end(fault, site, &disk),
             );
             assert!(acted, "{place}: the run has fewer messages");
             site.verify(&place, &run);
             run.code
         });
-        if !succeeded && fault != Fault::OutOfDisk {
-            site = Site::new(major, operation);
+        if !succeeded && fault == Fault::OutOfDisk {
+            return false;
+        }
+        if !succeeded {
+            *site = Site::new(major, operation);
             standby = None;
         }
     }
+    true
 }
 
 fn end_sessions(fixture: &Fixture, which: &str) {
