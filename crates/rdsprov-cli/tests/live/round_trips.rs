@@ -47,8 +47,12 @@ fn each_database_costs_few_flights() {
         let (few, more) = (measured(FEW), measured(MORE));
         let of_one = |few: usize, more: usize| (more - few).div_ceil(MORE - FEW);
         for (run, few, more, connections, flights) in
-            [("fresh", few.0, more.0, 3, 40), ("no change", few.1, more.1, 2, 20)]
+            [("fresh", few.0, more.0, 1, 12), ("no change", few.1, more.1, 2, 14)]
         {
+            println!(
+                "PostgreSQL {major}, {run}: {} and {} connections, {} and {} flights",
+                few.connections, more.connections, few.flights, more.flights
+            );
             let (of_connections, of_flights) =
                 (of_one(few.connections, more.connections), of_one(few.flights, more.flights));
             assert!(

@@ -6,12 +6,13 @@ use super::error::{PlanRefused, RunError};
 use super::plan::Planned;
 use super::provisioner::Locked;
 use crate::hint::Hint;
-use crate::name::{ApplicationName, DatabaseName};
+use crate::name::{ApplicationName, DatabaseName, RoleName};
 use crate::plan::{Action, Plan};
 use crate::server::ExecuteOptions;
 use crate::server::apply::{ExecutionOutcome, apply, outcome_not_started};
 use crate::server::deletions::SecretDeletion;
 use crate::server::lock::Lock;
+use crate::step_result::StepStatus;
 
 /// The plan of a locked run, which can be applied.
 ///
@@ -95,6 +96,17 @@ impl PlannedApply<'_> {
         let window = desired.deletes_secrets;
         let source = &planned.run.secrets.source;
         let deletion = window.map(|window| SecretDeletion { source, window });
-        Ok(apply(plan, admin, &logins, lock, &slots, deletion.as_ref(), options).await)
+        let outcome = apply(plan, admin, &logins, lock, &slots, deletion.as_ref(), options).await;
+        let results = plan.steps().zip(&outcome.steps);
+        let created = results
+            .filter(|(step, result)| {
+                step.action == Action::CreateRole
+                    && step.sets_password()
+                    && result.status == StepStatus::Success
+            })
+            .filter_map(|(step, _)| step.role.clone());
+        let created: Vec<RoleName> = created.collect();
+        planned.run.created.extend(created);
+        Ok(outcome)
     }
 }

@@ -13,6 +13,7 @@ use crate::name::DatabaseName;
 use crate::observed::Observed;
 use crate::secret_id::TemplateError;
 use crate::server::observe::{observe, observe_shared};
+use crate::server::password_check::PasswordChecks;
 
 /// Why a server cannot be exported.
 #[derive(Debug, thiserror::Error)]
@@ -58,7 +59,8 @@ impl AdminConnection {
     async fn observe(&self, desired: &Desired) -> Result<Observed, RunError> {
         let (admin, session, secrets) = (&self.admin, &self.admin_session, BTreeMap::new());
         let verify = VerifyPasswords::Never;
-        let mut observed = observe(admin, session, desired, &secrets, verify).await?;
+        let passwords = PasswordChecks { verify, ..PasswordChecks::default() };
+        let mut observed = observe(admin, session, desired, &secrets, &passwords).await?;
         observed.connection.server = Some(self.server());
         observed.connection.in_recovery = session.in_recovery;
         Ok(observed)

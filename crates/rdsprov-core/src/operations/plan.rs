@@ -12,6 +12,7 @@ use crate::plan::{
 };
 use crate::secrets::scram::accepted_iterations;
 use crate::server::observe::observe;
+use crate::server::password_check::PasswordChecks;
 use crate::server::slots::RunSlots;
 
 /// A run whose plan is known, with the observed state and the secrets that the plan is based on.
@@ -71,14 +72,16 @@ impl Provisioner {
             VerifyPasswords::AlwaysSet if self.applied => VerifyPasswords::Login,
             verify => verify,
         };
+        let mut checks = PasswordChecks { verify, created: self.created.clone() };
         let (admin, session, desired) = (&self.admin, &self.admin_session, &self.desired);
         let secrets = &mut self.secrets;
         // Boxed, because a thread can have a small stack.
         let mut observed =
-            Box::pin(observe(admin, session, desired, secrets.valid(), verify)).await?;
+            Box::pin(observe(admin, session, desired, secrets.valid(), &checks)).await?;
         if secrets.refresh(desired, &observed, admin).await? {
-            // The secret may name another role now.
-            observed = Box::pin(observe(admin, session, desired, secrets.valid(), verify)).await?;
+            // The secret may name another role now, or contain another password than that of a role.
+            checks.created.clear();
+            observed = Box::pin(observe(admin, session, desired, secrets.valid(), &checks)).await?;
         }
         self.record_connection(&mut observed);
         let mut findings = self.secrets.findings().clone();

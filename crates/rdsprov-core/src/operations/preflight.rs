@@ -26,6 +26,7 @@ use crate::secrets::validate::lookup;
 use crate::server::capacity::{Capacity, Limit, capacity};
 use crate::server::lock::{self, LockError};
 use crate::server::observe::observe;
+use crate::server::password_check::PasswordChecks;
 use crate::server::template::{TemplateWait, advice, in_use};
 use crate::server::{ConnectError, Platform, RejectionCause, Tls, TlsState};
 
@@ -141,7 +142,8 @@ impl Preflight<'_> {
         let capacity = capacity(admin_session).await;
         let is_aurora = capacity.as_ref().is_ok_and(|capacity| capacity.aurora);
         let verify = self.passwords.verify.unwrap_or_default();
-        match observe(admin, admin_session, self.desired, secrets.valid(), verify).await {
+        let passwords = PasswordChecks { verify, ..PasswordChecks::default() };
+        match observe(admin, admin_session, self.desired, secrets.valid(), &passwords).await {
             Ok(mut observed) => {
                 observed.connection.in_recovery = admin_session.in_recovery;
                 checks.pass(CheckName::Server, kind_of_server(&observed, is_aurora));

@@ -10,7 +10,7 @@ use super::login_origin::LoginOrigin;
 use super::run_secrets::RunSecrets;
 use crate::config::{Passwords, VerifyPasswords};
 use crate::desired::Desired;
-use crate::name::{DatabaseName, LOCK_DATABASE};
+use crate::name::{DatabaseName, LOCK_DATABASE, RoleName};
 use crate::observed::Observed;
 use crate::plan::{Plan, probe_statements};
 use crate::probe::{Probe, ProbeResult};
@@ -56,6 +56,8 @@ pub struct Provisioner {
     /// Whether a plan was applied. Later plans of the run then verify passwords, even if the
     /// options say that passwords are always set.
     pub(super) applied: bool,
+    /// The roles that the run has created with their passwords.
+    pub(super) created: BTreeSet<RoleName>,
     pub(super) secrets: RunSecrets,
     /// The id of the administrator's secret; `None` if the administrator uses IAM tokens.
     admin_secret: Option<SecretId>,
@@ -110,6 +112,7 @@ impl Provisioner {
             desired,
             verify,
             applied: false,
+            created: BTreeSet::new(),
             secrets,
             admin_secret,
             origin,

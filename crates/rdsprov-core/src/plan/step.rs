@@ -329,7 +329,7 @@ impl<S> Step<S> {
 
 impl Step {
     /// Returns whether the step sets the password of a role from a secret.
-    pub(super) fn sets_password(&self) -> bool {
+    pub(crate) fn sets_password(&self) -> bool {
         self.statements.iter().any(|statement| statement.secret().is_some())
     }
 

@@ -74,6 +74,11 @@ impl Password {
         self.0.chars().count() < characters
     }
 
+    /// Returns whether the password has printable ASCII characters only, which SASLprep does not change.
+    pub(crate) fn is_printable_ascii(&self) -> bool {
+        self.0.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic())
+    }
+
     /// Returns whether both passwords are the same.
     #[must_use]
     pub fn is_same(&self, other: &Self) -> bool {

@@ -208,7 +208,8 @@ pub(super) async fn execute(
         Request::Fault(text) => (*text).to_owned(),
     };
     let value = loop {
-        if let Some(template) = template {
+        // The run has asked for them before its first database. Without any, `CREATE DATABASE` decides.
+        if let Some(template) = template.filter(|one| one.was_in_use()) {
             let sessions = template.until_free(session).await;
             if !sessions.is_empty() {
                 return Err(Failure::template_in_use(&sessions));

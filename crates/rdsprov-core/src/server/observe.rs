@@ -18,10 +18,9 @@ use super::blue_green;
 use super::connect::{Endpoint, Session, describe_error};
 use super::databases::in_each;
 use super::parameter::Parameter;
-use super::password_check;
+use super::password_check::{self, PasswordChecks};
 use super::snapshot::{ObserveError, Snapshot};
 use super::wait::catalog_lock;
-use crate::config::VerifyPasswords;
 use crate::desired::Desired;
 use crate::name::{DatabaseName, ExtensionName, RoleName, SchemaName, TEMPLATE};
 use crate::observed::{Contents, Database, Observed, OwnershipTransfer, UnreadableContents};
@@ -87,7 +86,7 @@ pub async fn observe(
     admin_session: &Session,
     desired: &Desired,
     secrets: &BTreeMap<SecretId, Secret>,
-    verify: VerifyPasswords,
+    checks: &PasswordChecks,
 ) -> Result<Observed, ObserveError> {
     let clones = clones(desired, secrets);
     let of_clones: Vec<&str> = clones.values().map(|clone| clone.name.as_str()).collect();
@@ -108,7 +107,7 @@ pub async fn observe(
     observe_databases(admin, admin_session, desired, &mut observed).await;
     blue_green::observe(admin, admin_session, &mut observed).await?;
     observed.password_checks =
-        password_check::check_passwords(admin, admin_session, desired, &observed, secrets, verify)
+        password_check::check_passwords(admin, admin_session, desired, &observed, secrets, checks)
             .await?;
     Ok(observed)
 }

@@ -5,7 +5,7 @@
 //! PostgreSQL rejects the login after it. SQLSTATE 28P01 means that the password is wrong. Each other
 //! error proves nothing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use futures_util::{StreamExt as _, stream};
 use tokio_postgres::error::SqlState;
@@ -34,18 +34,30 @@ struct Candidate<'a> {
     password: &'a Password,
 }
 
+/// How the passwords of roles are checked.
+#[derive(Default)]
+pub(crate) struct PasswordChecks {
+    pub verify: VerifyPasswords,
+    /// The roles that this run has created with the passwords of its secrets, and committed.
+    pub created: BTreeSet<RoleName>,
+}
+
 /// Checks the password of each role of the selected applications, by a login as the role that its
 /// secret names: the role itself or its clone. Roles whose correct password the server rejects, too, are
 /// left out.
-pub(crate) async fn check_passwords(
+///
+/// The server has stored the verifiers of the roles in [`PasswordChecks::created`] as this run has computed
+/// them. Whether it accepts such a verifier is the same for all of them: if the first one logs in, the others
+/// do not. A verifier depends on how a password is normalized if it is not ASCII, and such a role logs in.
+pub(crate) async fn check_passwords<'a>(
     admin: &Endpoint,
     admin_session: &Session,
-    desired: &Desired,
-    observed: &Observed,
-    secrets: &BTreeMap<SecretId, Secret>,
-    verify: VerifyPasswords,
+    desired: &'a Desired,
+    observed: &'a Observed,
+    secrets: &'a BTreeMap<SecretId, Secret>,
+    PasswordChecks { verify, created }: &PasswordChecks,
 ) -> Result<BTreeMap<RoleName, PasswordCheck>, ObserveError> {
-    let candidates: Vec<Candidate<'_>> = desired
+    let candidates: Vec<Candidate<'a>> = desired
         .selected_roles()
         .filter_map(|(name, role)| {
             let user = observed.current_clone(name).unwrap_or(name);
@@ -57,7 +69,7 @@ pub(crate) async fn check_passwords(
         candidates.iter().map(move |one| (one.name.clone(), result.clone())).collect()
     };
     tracing::info!("checking {}", counted(candidates.len(), "password"));
-    match verify {
+    match *verify {
         VerifyPasswords::Never => Ok(all(PasswordCheck::NotChecked)),
         VerifyPasswords::AlwaysSet => Ok(all(PasswordCheck::ToBeSet)),
         VerifyPasswords::Login if observed.administrator.superuser => {
@@ -65,17 +77,35 @@ pub(crate) async fn check_passwords(
         }
         // Only logins to the server itself show what it accepts.
         VerifyPasswords::Login if admin_session.is_pooled => Ok(all(pooled())),
-        VerifyPasswords::Login => Ok(stream::iter(candidates)
-            .map(async |Candidate { name, user, password }| {
+        VerifyPasswords::Login => {
+            let check = async |Candidate { name, user, password }: Candidate<'a>| {
                 let databases = login_databases(desired, observed, name);
                 let target = admin.as_role(user.clone(), password.clone());
                 let identity = admin.server_identity(Some(admin_session));
                 let platform = Platform::of(observed);
                 (name.clone(), login(&target, &databases, platform, identity).await)
-            })
-            .buffered(CONNECTIONS)
-            .collect()
-            .await),
+            };
+            let check_all = async |candidates: Vec<Candidate<'a>>| {
+                stream::iter(candidates).map(&check).buffered(CONNECTIONS).collect().await
+            };
+            let is_new = |one: &Candidate<'_>| {
+                one.user == one.name
+                    && created.contains(one.name)
+                    && one.password.is_printable_ascii()
+            };
+            let (new, mut checked): (Vec<_>, Vec<_>) = candidates.into_iter().partition(is_new);
+            let mut new = new.into_iter();
+            let first = new.next();
+            checked.extend(first);
+            let mut results: BTreeMap<RoleName, PasswordCheck> = check_all(checked).await;
+            let first = first.and_then(|one| results.get(one.name));
+            if first == Some(&PasswordCheck::Accepted) {
+                results.extend(new.map(|one| (one.name.clone(), PasswordCheck::Accepted)));
+            } else {
+                results.extend(check_all(new.collect()).await);
+            }
+            Ok(results)
+        }
     }
 }
 

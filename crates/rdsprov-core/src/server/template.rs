@@ -41,6 +41,11 @@ impl TemplateWait {
         Self { left: Mutex::new(TIMEOUT), stop }
     }
 
+    /// Returns whether the run has waited for sessions in the template.
+    pub fn was_in_use(&self) -> bool {
+        *self.left.lock().unwrap_or_else(PoisonError::into_inner) < TIMEOUT
+    }
+
     /// Returns whether the run can wait longer.
     pub fn is_possible(&self) -> bool {
         !self.left.lock().unwrap_or_else(PoisonError::into_inner).is_zero()
