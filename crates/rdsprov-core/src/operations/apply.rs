@@ -85,7 +85,7 @@ impl PlannedApply<'_> {
         let (plan, admin) = (planned.plan(), &planned.run.admin);
         let mut logins = vec![admin.clone()];
         let desired = &planned.run.desired;
-        if lock.0.is_pooled {
+        if lock.session.is_pooled {
             // A pooler checks passwords itself, so that a login proves nothing about the server.
             logins.clear();
         } else if let Some((name, role)) = desired.delegate()

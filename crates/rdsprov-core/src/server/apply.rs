@@ -1,10 +1,15 @@
-//! Executes plans: the transactions in order, each of which is committed or rolled back as a whole.
+//! Executes plans: the transactions in order, those of different databases at the same time. Each is
+//! committed or rolled back as a whole.
 //!
 //! This module does not know how a plan is made or recorded.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::convert::Infallible;
+use std::pin::pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use futures_util::{StreamExt as _, stream};
 use jiff::Timestamp;
 
 use super::connect::Endpoint;
@@ -19,9 +24,10 @@ use super::template::{self, TemplateWait};
 use super::transaction_failure::FailureCause;
 use super::transaction_run::Execution;
 use super::wait::{LockHolder, place, step_words};
+use super::workers::{Used, Workers, groups};
 use crate::hint::Hint;
 use crate::name::{ApplicationName, DatabaseName};
-use crate::plan::{Action, Plan, Scope, Slots, Step};
+use crate::plan::{Action, Plan, Scope, Slots, Step, Transaction};
 use crate::step_result::{StepResult, StepStatus};
 
 /// The result of executing a plan.
@@ -71,9 +77,6 @@ pub async fn apply(
     secrets: Option<&SecretDeletion<'_>>,
     options: &ExecuteOptions<'_>,
 ) -> ExecutionOutcome {
-    let listener = options.listener.unwrap_or(&());
-    // A secret is created before the first statement, and is kept if a statement fails.
-    let is_created = |step: &Step| step.action == Action::CreateSecret;
     let mut outcome =
         ExecutionOutcome { committed: plan.steps().any(is_created), ..ExecutionOutcome::default() };
     let template = TemplateWait::new(options.stop.clone());
@@ -82,12 +85,14 @@ pub async fn apply(
         .iter()
         .any(|one| matches!(one.scope, Scope::NewDatabase(_)) && one.before.is_some());
     let mut ended = false;
-    if creates_databases && let Some(reason) = pooler::without_new_databases(admin, &lock.0).await {
+    if creates_databases
+        && let Some(reason) = pooler::without_new_databases(admin, &lock.session).await
+    {
         ended = true;
         outcome.error = Some(reason);
         outcome.hint = Some(use_server_itself());
     } else if creates_databases {
-        let sessions = template.until_free(&lock.0).await;
+        let sessions = template.until_free(&lock.session).await;
         // With `keep_going`, the other databases do not need the template.
         if !sessions.is_empty() && !options.keep_going {
             ended = true;
@@ -95,33 +100,158 @@ pub async fn apply(
             outcome.hint = Some(template::advice(&sessions));
         }
     }
-    let mut unfinished: Vec<DatabaseName> = Vec::new();
+    let ended = AtomicBool::new(ended);
+    let mut unfinished: BTreeSet<DatabaseName> = BTreeSet::new();
     let mut failing: BTreeSet<ApplicationName> = BTreeSet::new();
     let mut oids: BTreeMap<DatabaseName, u32> = BTreeMap::new();
-    for transaction in &plan.transactions {
-        let is_left_out = match &transaction.scope {
-            Scope::Database(name) => unfinished.contains(name),
+    for transactions in groups(plan, options) {
+        let workers = Workers::new(lock, transactions);
+        let group = Group {
+            plan,
+            admin,
+            logins,
+            lock,
+            slots: &SlotsWithOids { slots, oids: &oids },
+            secrets,
+            options,
+            template: &template.shared_by(workers.width(transactions)),
+            workers: &workers,
+            unfinished: &unfinished,
+            failing: &failing,
+            ended: &ended,
+        };
+        // Boxed, because a thread can have a small stack.
+        let done = Box::pin(group.execute(transactions, &mut outcome)).await;
+        workers.close().await;
+        for (transaction, done) in transactions.iter().zip(done) {
+            failing.extend(done.failing);
+            let Scope::NewDatabase(name) = &transaction.scope else { continue };
+            oids.extend(done.oid.map(|oid| (name.clone(), oid)));
+            unfinished.extend((!done.is_finished).then(|| name.clone()));
+        }
+    }
+    outcome
+}
+
+/// Transactions that are executed at the same time.
+struct Group<'a> {
+    plan: &'a Plan,
+    admin: &'a Endpoint,
+    logins: &'a [Endpoint],
+    lock: &'a Lock,
+    slots: &'a SlotsWithOids<'a>,
+    secrets: Option<&'a SecretDeletion<'a>>,
+    options: &'a ExecuteOptions<'a>,
+    template: &'a TemplateWait,
+    workers: &'a Workers<'a>,
+    /// The databases of earlier groups that were not created as a whole.
+    unfinished: &'a BTreeSet<DatabaseName>,
+    /// The applications whose steps failed in earlier groups.
+    failing: &'a BTreeSet<ApplicationName>,
+    /// Whether no further transaction starts.
+    ended: &'a AtomicBool,
+}
+
+/// What the next groups need to know about a transaction.
+struct Done {
+    failing: BTreeSet<ApplicationName>,
+    oid: Option<u32>,
+    /// Whether its database is as the plan requires.
+    is_finished: bool,
+}
+
+impl Group<'_> {
+    /// Executes the transactions, several at the same time, and reports their results in their order. After
+    /// a failure that ends the run, those that have started are completed.
+    async fn execute(
+        &self,
+        transactions: &[Transaction],
+        outcome: &mut ExecutionOutcome,
+    ) -> Vec<Done> {
+        let width = self.workers.width(transactions);
+        let report = async {
+            let mut all = Vec::with_capacity(transactions.len());
+            let executions = transactions.iter().map(|one| Box::pin(self.execute_one(one)));
+            let executions = stream::iter(executions).buffered(width);
+            let mut executions = pin!(executions.zip(stream::iter(transactions)));
+            while let Some(((executed, done), transaction)) = executions.next().await {
+                self.report(transaction, executed, outcome).await;
+                all.push(done);
+            }
+            all
+        };
+        let open = async {
+            self.workers.open(self.admin).await;
+            std::future::pending::<Infallible>().await
+        };
+        tokio::select! {
+            biased;
+            all = report => all,
+            never = open => match never {},
+        }
+    }
+
+    fn has_ended(&self) -> bool {
+        self.ended.load(Ordering::Relaxed)
+    }
+
+    fn end(&self) {
+        self.ended.store(true, Ordering::Relaxed);
+    }
+
+    /// Returns whether a transaction relies on what was not created.
+    fn is_left_out(&self, transaction: &Transaction) -> bool {
+        match &transaction.scope {
+            Scope::Database(name) => self.unfinished.contains(name),
             // It would belong to a role that may not exist.
-            Scope::NewDatabase(name) => {
+            Scope::NewDatabase(_) => {
                 let application = transaction.steps.first().map(|step| &step.application);
-                let left_out = application.is_some_and(|one| failing.contains(one));
-                unfinished.extend(left_out.then(|| name.clone()));
-                left_out
+                application.is_some_and(|one| self.failing.contains(one))
             }
             Scope::Cluster | Scope::DroppedDatabase(_) | Scope::Secrets => false,
-        };
-        ended = ended || !is_left_out && listener.before(transaction).await.is_break();
-        let executed = if ended || is_left_out {
+        }
+    }
+
+    async fn execute_one(&self, transaction: &Transaction) -> (Executed, Done) {
+        let Self { plan, admin, logins, lock, slots, options, template, workers, .. } = *self;
+        let is_in_database = matches!(transaction.scope, Scope::Database(_));
+        let used = if is_in_database { None } else { Some(workers.take().await) };
+        let session = used.as_ref().map_or(&lock.session, Used::session);
+        let is_left_out = self.is_left_out(transaction);
+        let listener = options.listener.unwrap_or(&());
+        if !self.has_ended() && !is_left_out && listener.before(transaction).await.is_break() {
+            self.end();
+        }
+        let mut failing = self.failing.clone();
+        let executed = if self.has_ended() || is_left_out {
             Executed::nothing(transaction)
         } else if transaction.scope == Scope::Secrets {
-            deletions::delete_secrets(secrets, transaction, options.stop.as_ref()).await
+            deletions::delete_secrets(self.secrets, transaction, options.stop.as_ref()).await
         } else {
-            let slots = SlotsWithOids { slots, oids: &oids };
-            let template = &template;
-            let slots = &slots;
-            let execution = Execution { plan, admin, logins, lock, slots, options, template };
+            let execution =
+                Execution { plan, admin, logins, lock, session, workers, slots, options, template };
             execution.without_failing(transaction, &mut failing).await
         };
+        for failure in &executed.failures {
+            let is_isolated = transaction.scope != Scope::Cluster || failure.is_of_applications;
+            // Without its session, the run has no lock any more.
+            let has_lock = !lock.session.client.is_closed();
+            if failure.ends_run || !options.keep_going || !is_isolated || !has_lock {
+                self.end();
+            }
+        }
+        let is_finished = !is_left_out && executed.failures.is_empty();
+        let oid = executed.oid;
+        (executed, Done { failing, oid, is_finished })
+    }
+
+    /// Adds the results of a transaction to the outcome of the run.
+    async fn report(
+        &self,
+        transaction: &Transaction,
+        executed: Executed,
+        outcome: &mut ExecutionOutcome,
+    ) {
         let at = Timestamp::now();
         let steps = transaction.steps.iter().zip(executed.results);
         let results: Vec<StepResult> = steps
@@ -130,41 +260,33 @@ pub async fn apply(
                 StepResult { status, duration, at }
             })
             .collect();
-        ended |= listener.after(&transaction.steps, &results).await.is_break();
+        let listener = self.options.listener.unwrap_or(&());
+        if listener.after(transaction, &transaction.steps, &results).await.is_break() {
+            self.end();
+        }
         outcome.steps.extend(results);
-        if let (Scope::NewDatabase(name), Some(oid)) = (&transaction.scope, executed.oid) {
-            oids.insert(name.clone(), oid);
-        }
         outcome.committed |= executed.committed;
-        if let (Scope::NewDatabase(name), false) =
-            (&transaction.scope, executed.failures.is_empty())
-        {
-            unfinished.push(name.clone());
-        }
-        for failure in executed.failures {
-            let is_isolated = transaction.scope != Scope::Cluster || failure.is_of_applications;
-            ended |= failure.ends_run || !options.keep_going || !is_isolated;
-            // Without its session, the run has no lock any more.
-            ended |= lock.0.client.is_closed();
-            outcome.silent_processes.extend(failure.process);
-            if outcome.error.is_none() {
-                outcome.failed_step = transaction.steps.get(failure.step).map(|step| FailedStep {
-                    place: place(&transaction.scope),
-                    step: step_words(step),
-                    holders: failure
-                        .wait
-                        .as_ref()
-                        .map(|wait| wait.holders.clone())
-                        .unwrap_or_default(),
-                    is_too_long: failure.is_too_long,
-                });
-                outcome.hint = failure.hint();
-                outcome.cause = failure.cause;
-                outcome.error = Some(failure.message);
-            }
+        let processes = executed.failures.iter().filter_map(|failure| failure.process);
+        outcome.silent_processes.extend(processes);
+        let Some(failure) = executed.failures.into_iter().next() else { return };
+        if outcome.error.is_none() {
+            outcome.failed_step = transaction.steps.get(failure.step).map(|step| FailedStep {
+                place: place(&transaction.scope),
+                step: step_words(step),
+                holders: failure.wait.as_ref().map(|wait| wait.holders.clone()).unwrap_or_default(),
+                is_too_long: failure.is_too_long,
+            });
+            outcome.hint = failure.hint();
+            outcome.cause = failure.cause;
+            outcome.error = Some(failure.message);
         }
     }
-    outcome
+}
+
+/// Returns whether a step has created a secret: before the first statement, so that it remains if a statement
+/// fails.
+fn is_created(step: &Step) -> bool {
+    step.action == Action::CreateSecret
 }
 
 /// Returns the outcome of a plan whose execution could not start, because an action that precedes
@@ -189,7 +311,8 @@ pub(crate) async fn outcome_not_started(
         });
         let results: Vec<StepResult> = results.collect();
         // The run ends anyway.
-        let _ = options.listener.unwrap_or(&()).after(&transaction.steps, &results).await;
+        let _ =
+            options.listener.unwrap_or(&()).after(transaction, &transaction.steps, &results).await;
         outcome.steps.extend(results);
     }
     outcome

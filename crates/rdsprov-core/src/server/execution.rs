@@ -136,7 +136,7 @@ impl Execution<'_> {
             }
             let can_continue = self.options.keep_going
                 && transaction.scope == Scope::Cluster
-                && !lock.0.client.is_closed();
+                && !lock.session.client.is_closed();
             if let Some(failure) = &mut attempt.failure {
                 failure.is_of_applications =
                     can_continue && !failure.ends_run && !failure.applications.is_empty();
@@ -219,10 +219,11 @@ impl Execution<'_> {
         progress: &mut TransactionProgress<'_>,
     ) -> Result<(), TransactionFailure> {
         let Scope::Database(name) = &transaction.scope else {
-            return Box::pin(self.run_in(&self.lock.0, transaction, watch, progress)).await;
+            return Box::pin(self.run_in(self.session, transaction, watch, progress)).await;
         };
-        let connected = self.admin.connect_to_application(name).await;
-        let own = connected.map_err(|error| TransactionFailure::at(0, error.to_string()))?;
+        let connected = self.workers.connect(self.admin, name).await;
+        let (own, _permit) =
+            connected.map_err(|error| TransactionFailure::at(0, error.to_string()))?;
         let result = if own.in_recovery {
             let failure = TransactionFailure::at(0, self.admin.read_only().to_string());
             Err(failure.because_of(FailureCause::ReadOnly))

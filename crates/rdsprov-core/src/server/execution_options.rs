@@ -28,14 +28,20 @@ pub type ListenerFuture<'a> = Pin<Box<dyn Future<Output = ControlFlow<()>> + Sen
 
 /// What an execution calls, so that the caller can record and show its progress.
 pub trait Listener: Sync {
-    /// Called before each transaction with its steps. `Break` ends the run before the transaction.
+    /// Called before each transaction. `Break` ends the run before the transaction. Transactions of
+    /// different databases are executed at the same time.
     fn before<'a>(&'a self, _transaction: &'a Transaction) -> ListenerFuture<'a> {
         Box::pin(std::future::ready(ControlFlow::Continue(())))
     }
 
-    /// Called with the results of each transaction, also of those that were not executed. `Break`
-    /// ends the run before the next transaction.
-    fn after<'a>(&'a self, _steps: &'a [Step], _results: &'a [StepResult]) -> ListenerFuture<'a> {
+    /// Called with the steps and the results of each transaction in the order of the plan, also of those that
+    /// were not executed. A rotation can have executed more steps than its transaction has. `Break` ends the run before the next transaction.
+    fn after<'a>(
+        &'a self,
+        _transaction: &'a Transaction,
+        _steps: &'a [Step],
+        _results: &'a [StepResult],
+    ) -> ListenerFuture<'a> {
         Box::pin(std::future::ready(ControlFlow::Continue(())))
     }
 

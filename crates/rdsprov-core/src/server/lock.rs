@@ -21,10 +21,11 @@ use std::time::{Duration, Instant};
 use serde::Deserialize;
 use tokio_postgres::Client;
 
-use super::connect::{Session, describe_error};
-use super::parameter::query_one;
+use super::connect::{Endpoint, Session, describe_error};
+use super::parameter::{Parameter, query_one};
 use super::snapshot::RawText;
 use super::wait::LockHolder;
+use crate::name::{DatabaseName, LOCK_DATABASE};
 
 /// The first key of the advisory locks of runs: the bytes of `rdsp`.
 const CLASS: i32 = i32::from_be_bytes(*b"rdsp");
@@ -64,9 +65,51 @@ const PAUSES: (Duration, Duration) = (Duration::from_millis(40), Duration::from_
 
 /// The lock of a run, which is held until this value is dropped.
 ///
-/// Shared catalogs are changed over the connection that holds the lock. If the run is killed, the
-/// next run therefore waits until the server has ended the statement of the killed run.
-pub(crate) struct Lock(pub(crate) Session);
+/// Shared catalogs are changed over the connection that holds the lock, and over those that [`Lock::join`]
+/// opens. If the run is killed, the next run therefore waits until the server has ended the statements of
+/// the killed run.
+pub(crate) struct Lock {
+    pub(crate) session: Session,
+    /// The name of the run for other runs.
+    name: String,
+}
+
+impl Lock {
+    /// Uses a session without a lock for one change.
+    pub(crate) fn without_lock(session: Session) -> Self {
+        Self { session, name: String::new() }
+    }
+
+    /// Opens another session for changes of shared catalogs. It holds a lock of the class, as the session
+    /// with the lock does, so that other runs wait for it, too. Returns nothing if this fails.
+    pub(super) async fn join(&self, admin: &Endpoint) -> Option<Session> {
+        let database = DatabaseName::new_unchecked(LOCK_DATABASE);
+        let session = admin.for_further_logins().connect(&database).await.ok()?;
+        let prepared = async {
+            let client = &session.client;
+            let name: &str = &self.name;
+            let parameters: [&dyn Parameter; 1] = [&name];
+            tokio::try_join!(
+                async { Ok(query_one(client, PREPARE, &parameters).await?) },
+                announce(client),
+                async { Ok(session.limit_lock_waits().await?) }
+            )
+        };
+        let prepared: Result<_, LockError> =
+            tokio::time::timeout(STATEMENT_TIMEOUT, prepared).await.ok()?;
+        prepared.ok().filter(|_| !session.in_recovery && !session.is_pooled)?;
+        Some(session)
+    }
+
+    /// Ends a session that [`Self::join`] has opened. The server releases its lock before it ends.
+    pub(super) async fn leave(session: Session) {
+        const UNLOCK: &str = "SELECT pg_catalog.pg_advisory_unlock_all()";
+        // An error is ignored: the server releases the lock at the end of the session.
+        let unlocked = session.client.batch_execute(UNLOCK);
+        let _ = tokio::time::timeout(STATEMENT_TIMEOUT, unlocked).await;
+        session.end().await;
+    }
+}
 
 /// How a run waits for the lock.
 #[non_exhaustive]
@@ -80,6 +123,13 @@ pub struct LockOptions<'a> {
     /// Called once if sessions of roles that are not administrators hold locks like those of runs.
     /// The run ignores them.
     pub on_ignored: &'a (dyn Fn(&[LockHolder]) + Sync),
+}
+
+impl LockOptions<'_> {
+    /// Returns the name of the session for other runs.
+    fn name(&self) -> String {
+        format!("rdsprov {}", self.label).trim().to_owned()
+    }
 }
 
 impl Default for LockOptions<'_> {
@@ -126,7 +176,7 @@ struct Others {
 /// Takes the lock in the current database of a session.
 pub(crate) async fn lock(session: Session, options: &LockOptions<'_>) -> Result<Lock, LockError> {
     match take(&session, options).await {
-        Ok(()) => Ok(Lock(session)),
+        Ok(()) => Ok(Lock { session, name: options.name() }),
         // The driver only knows that the connection was closed.
         Err(LockError::Server(reason)) => {
             Err(LockError::Server(session.problem().map_or(reason, |problem| problem.to_string())))
@@ -137,8 +187,7 @@ pub(crate) async fn lock(session: Session, options: &LockOptions<'_>) -> Result<
 
 async fn take(session: &Session, options: &LockOptions<'_>) -> Result<(), LockError> {
     let client = &session.client;
-    let name = format!("rdsprov {}", options.label);
-    query_one(client, PREPARE, &[&name.trim()]).await?;
+    query_one(client, PREPARE, &[&options.name().as_str()]).await?;
     let started = Instant::now();
     let timeout = options.timeout.max(SHORTEST_TIMEOUT);
     let mut pause = PAUSES.0;

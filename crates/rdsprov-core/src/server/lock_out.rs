@@ -133,9 +133,10 @@ async fn revert(
     let lines = std::iter::once(&*begin).chain(statements.iter().copied());
     for statement in lines.chain([&*commit]) {
         let request = Request::Statement(statement);
-        let result = execute(&lock.0, &request, slots, None, ReplicationWarning::Allowed).await;
+        let result =
+            execute(&lock.session, &request, slots, None, ReplicationWarning::Allowed).await;
         if let Err(failure) = result {
-            lock.0.roll_back().await;
+            lock.session.roll_back().await;
             return Err(failure);
         }
     }

@@ -34,6 +34,7 @@ mod tls;
 mod transaction_failure;
 mod transaction_run;
 pub(crate) mod wait;
+mod workers;
 mod writer;
 
 pub use apply::{ExecutionOutcome, FailedStep};

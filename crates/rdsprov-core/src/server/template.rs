@@ -3,7 +3,7 @@
 //! By default, PUBLIC may connect to `template1`, so that any role can hold a session there. A run
 //! waits for such sessions before it changes anything, and all its databases share one limit.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::connect::Session;
@@ -31,14 +31,16 @@ const NAMED: usize = 3;
 
 /// The time that a run can still wait for sessions in the template.
 pub(crate) struct TemplateWait {
-    left: Mutex<Duration>,
+    left: Arc<Mutex<Duration>>,
     stop: Option<Stop>,
+    /// The number of sessions that can wait at the same time.
+    shares: u32,
 }
 
 impl TemplateWait {
     /// Begins a run that `stop` ends.
     pub fn new(stop: Option<Stop>) -> Self {
-        Self { left: Mutex::new(TIMEOUT), stop }
+        Self { left: Arc::new(Mutex::new(TIMEOUT)), stop, shares: 1 }
     }
 
     /// Returns whether the run has waited for sessions in the template.
@@ -54,13 +56,19 @@ impl TemplateWait {
     /// Begins a short wait, after which only sessions of other clients are left: those of the run end a
     /// moment after they were closed.
     pub fn for_own_sessions() -> Self {
-        Self { left: Mutex::new(OWN_SESSIONS), stop: None }
+        Self { left: Arc::new(Mutex::new(OWN_SESSIONS)), stop: None, shares: 1 }
     }
 
-    /// Counts time that the run has waited.
+    /// Returns the same time for a number of sessions that can wait at the same time.
+    pub fn shared_by(&self, sessions: usize) -> Self {
+        let shares = u32::try_from(sessions).unwrap_or(1).max(1);
+        Self { left: self.left.clone(), stop: self.stop.clone(), shares }
+    }
+
+    /// Counts time that a session has waited.
     pub fn spend(&self, waited: Duration) {
         let mut left = self.left.lock().unwrap_or_else(PoisonError::into_inner);
-        *left = left.saturating_sub(waited);
+        *left = left.saturating_sub(waited / self.shares);
     }
 
     /// Waits until the template has no sessions, or the time is used, or the end of the run is

@@ -25,6 +25,7 @@ use super::stop::stopped;
 use super::template::TemplateWait;
 use super::transaction_failure::{FailureCause, TransactionFailure, stopped_at};
 use super::wait::Watch;
+use super::workers::Workers;
 use crate::hint::Hint;
 use crate::plan::{Line, Moment, Plan, Scope, Slots, Statement, Transaction};
 use crate::secret_id::SecretId;
@@ -48,6 +49,9 @@ pub(super) struct Execution<'a> {
     pub admin: &'a Endpoint,
     pub logins: &'a [Endpoint],
     pub lock: &'a Lock,
+    /// The session for changes of shared catalogs.
+    pub session: &'a Session,
+    pub workers: &'a Workers<'a>,
     pub slots: &'a (dyn Slots + Sync),
     pub options: &'a ExecuteOptions<'a>,
     pub template: &'a TemplateWait,
@@ -290,12 +294,13 @@ impl<'r, 'p> TransactionRun<'r, 'p> {
         }
     }
 
-    /// Fails if the run has no lock any more, at the beginning and before the end of the transaction of
-    /// a database.
+    /// Fails if the run has no lock any more, at the beginning and before the end of a transaction in another
+    /// session than that of the lock.
     async fn check_lock(&self, number: usize) -> Result<(), TransactionFailure> {
-        let is_in_database = matches!(self.transaction.scope, Scope::Database(_));
-        let is_boundary = matches!(self.script[number], Line::Begin | Line::Commit);
-        if is_in_database && is_boundary && self.execution.lock.0.client.is_closed() {
+        let of_lock = &self.execution.lock.session;
+        let is_boundary =
+            matches!(self.script[number], Line::Before(_) | Line::Begin | Line::Commit);
+        if !std::ptr::eq(self.session, of_lock) && is_boundary && of_lock.client.is_closed() {
             self.roll_back().await;
             let failure = TransactionFailure::at(self.step_at(number), LOCK_LOST.to_owned());
             return Err(failure.ending_the_run());

@@ -1,5 +1,6 @@
 //! Records and shows the progress of an execution, and stops it if a record cannot be written.
 
+use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -11,7 +12,7 @@ use super::notice::Notice;
 use super::records::{NotWritten, Records};
 use crate::Timestamp;
 use crate::audit::{AuditError, Event, EventRecorder, FailureCodes, Status};
-use crate::plan::{Plan, Step, Transaction};
+use crate::plan::{Plan, Scope, Step, Transaction};
 use crate::server::wait::{place, step_words};
 use crate::server::{Listener, ListenerFuture, StatementWait};
 use crate::step_result::{StepResult, StepStatus};
@@ -33,8 +34,8 @@ pub(super) struct RunListener<'a, F> {
 pub(super) struct State {
     /// The steps with their results, in order.
     pub steps: Vec<(Step, StepResult)>,
-    /// Where the last transaction that was announced runs.
-    place: String,
+    /// The numbers of the transactions that have started, and whose results are not recorded yet.
+    started: BTreeSet<usize>,
     failure: Option<Failure>,
 }
 
@@ -48,15 +49,23 @@ impl<F> RunListener<'_, F> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Returns events that are at least as long as those of a transaction and of the end of the run.
-    fn expected(&self, transaction: &Transaction) -> Vec<Event> {
+    /// Returns the number of a transaction in the plan.
+    fn number(&self, transaction: &Transaction) -> usize {
+        let all = &self.plan.transactions;
+        all.iter().position(|one| std::ptr::eq(one, transaction)).unwrap_or(all.len())
+    }
+
+    /// Returns events that are at least as long as those of some transactions and of the end of the run.
+    fn expected(&self, transactions: &[&Transaction]) -> Vec<Event> {
         let result = StepResult {
             status: StepStatus::RolledBack { remains: None },
             duration: Duration::MAX,
             at: Timestamp::now(),
         };
-        let results = vec![result; transaction.steps.len()];
-        let mut events = self.recorder.results(&transaction.steps, &results);
+        let of_transaction = |one: &&Transaction| {
+            self.recorder.results(&one.steps, &vec![result.clone(); one.steps.len()])
+        };
+        let mut events: Vec<Event> = transactions.iter().flat_map(of_transaction).collect();
         events.extend(self.recorder.no_change(self.plan));
         // A complete run also records the definitions.
         events.push(self.recorder.outcome(Status::Success, "", FailureCodes::default(), false));
@@ -67,8 +76,14 @@ impl<F> RunListener<'_, F> {
 impl<F: Frontend> RunListener<'_, F> {
     async fn reserve(&self, transaction: &Transaction) -> ControlFlow<()> {
         let place = place(&transaction.scope);
-        self.state().place.clone_from(&place);
-        let done = self.state().steps.len();
+        let all = &self.plan.transactions;
+        let number = self.number(transaction);
+        let done: usize = all.iter().take(number).map(|one| one.steps.len()).sum();
+        let started: Vec<&Transaction> = {
+            let mut state = self.state();
+            state.started.insert(number);
+            state.started.iter().filter_map(|number| all.get(*number)).collect()
+        };
         let of = self.plan.steps().count();
         let next = done + transaction.steps.len();
         let steps =
@@ -77,10 +92,13 @@ impl<F: Frontend> RunListener<'_, F> {
         tracing::info!("{message}");
         // An error message contains the statement that failed, and quotes are escaped in JSON. The
         // records of the step and of the run contain the message.
-        let statements = transaction.steps.iter().flat_map(|step| &step.statements);
-        let longest = statements.map(|one| one.redacted().len()).max().unwrap_or_default() as u64;
-        let more = SPACE_FOR_MESSAGES + 4 * longest;
-        let expected = self.expected(transaction);
+        let message_of = |one: &&Transaction| {
+            let statements = one.steps.iter().flat_map(|step| &step.statements);
+            let longest = statements.map(|one| one.redacted().len()).max().unwrap_or_default();
+            SPACE_FOR_MESSAGES + 4 * longest as u64
+        };
+        let more = started.iter().map(message_of).sum();
+        let expected = self.expected(&started);
         match self.records.reserve(&self.recorder.context, expected, more).await {
             Ok(()) => {
                 self.frontend.on_begin(transaction, &message);
@@ -93,10 +111,16 @@ impl<F: Frontend> RunListener<'_, F> {
         }
     }
 
-    async fn record(&self, steps: &[Step], results: &[StepResult]) -> ControlFlow<()> {
+    async fn record(
+        &self,
+        transaction: &Transaction,
+        steps: &[Step],
+        results: &[StepResult],
+    ) -> ControlFlow<()> {
         let events = self.recorder.results(steps, results);
         let written = self.records.write(&self.recorder.context, &events).await;
-        let flow = self.recorded(steps, results, written);
+        self.state().started.remove(&self.number(transaction));
+        let flow = self.recorded(&transaction.scope, steps, results, written);
         for (step, result) in steps.iter().zip(results) {
             self.frontend.on_step(step, result);
         }
@@ -106,6 +130,7 @@ impl<F: Frontend> RunListener<'_, F> {
     /// Keeps the results of steps, and whether their records were written.
     fn recorded(
         &self,
+        scope: &Scope,
         steps: &[Step],
         results: &[StepResult],
         written: Result<(), NotWritten>,
@@ -119,7 +144,7 @@ impl<F: Frontend> RunListener<'_, F> {
             .filter(|(_, result)| is_committed(result))
             .map(|(step, _)| step_words(step))
             .collect();
-        let place = state.place.clone();
+        let place = place(scope);
         // Changes that were not recorded are more important than an earlier failure.
         if state.failure.is_none() || !changes.is_empty() {
             state.failure = Some(Failure::NotWritten { not_written, place, changes });
@@ -133,8 +158,13 @@ impl<F: Frontend> Listener for RunListener<'_, F> {
         Box::pin(self.reserve(transaction))
     }
 
-    fn after<'a>(&'a self, steps: &'a [Step], results: &'a [StepResult]) -> ListenerFuture<'a> {
-        Box::pin(self.record(steps, results))
+    fn after<'a>(
+        &'a self,
+        transaction: &'a Transaction,
+        steps: &'a [Step],
+        results: &'a [StepResult],
+    ) -> ListenerFuture<'a> {
+        Box::pin(self.record(transaction, steps, results))
     }
 
     fn waiting(&self, wait: &StatementWait) {

@@ -82,7 +82,7 @@ impl PlannedRotation<'_> {
                 let rotation_run = RotationRun { planned: &self, manager, candidate, allowed };
                 rotation_run.run(transaction, &mut steps, options.stop.clone(), &mut outcome).await
             };
-            ended |= listener.after(&steps, &results).await.is_break();
+            ended |= listener.after(transaction, &steps, &results).await.is_break();
             outcome.steps.extend(results);
         }
         Ok(outcome)
@@ -299,7 +299,7 @@ impl RotationRun<'_> {
         let session = self.planned.run.connect_to_lock_database().await;
         let session = session.map_err(|error| error.to_string())?;
         session.limit_lock_waits().await.map_err(|error| error.to_string())?;
-        self.set(&Lock(session), step, transaction, current, None).await
+        self.set(&Lock::without_lock(session), step, transaction, current, None).await
     }
 }
 

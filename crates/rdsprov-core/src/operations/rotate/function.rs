@@ -286,7 +286,9 @@ impl Rotation<'_> {
             match self.log_in(login).await {
                 PasswordCheck::Accepted => {
                     let session = self.connect(login).await?;
-                    return self.change(pending, None, None, login, Lock(session)).await;
+                    return self
+                        .change(pending, None, None, login, Lock::without_lock(session))
+                        .await;
                 }
                 PasswordCheck::Inconclusive(reason) => {
                     return Err(self.inconclusive(login, &reason));
@@ -327,23 +329,23 @@ impl Rotation<'_> {
             LockError::Server(reason) => StepFailure::from(reason).into(),
         })?;
         let role = &pending.role;
-        let failed = |error| failed(&lock.0, &error);
+        let failed = |error| failed(&lock.session, &error);
         for role in [role, &other] {
-            if is_administrator(&lock.0, role).await.map_err(failed)? {
+            if is_administrator(&lock.session, role).await.map_err(failed)? {
                 return Err(self.administrator(role));
             }
         }
-        let identity = identity(&lock.0, role).await.map_err(failed)?;
+        let identity = identity(&lock.session, role).await.map_err(failed)?;
         let is_clone = RotationClone::name_for(&other).as_ref() == Some(role);
         let (clone, of) = if is_clone { (role, &other) } else { (&other, role) };
         let clone_of = match &identity {
             None if is_clone => Some(other.clone()),
             None => return Err(Error::NoRole { role: role.clone() }),
-            Some(_) if !is_member(&lock.0, clone, of).await.map_err(failed)? => {
+            Some(_) if !is_member(&lock.session, clone, of).await.map_err(failed)? => {
                 return Err(Error::NotAClone { role: clone.clone(), of: of.clone() });
             }
             // The planner of the other application manages it.
-            Some(_) if is_clone && is_managed(&lock.0, role).await.map_err(failed)? => {
+            Some(_) if is_clone && is_managed(&lock.session, role).await.map_err(failed)? => {
                 return Err(Error::NotAClone { role: clone.clone(), of: of.clone() });
             }
             Some(_) => None,
@@ -386,7 +388,7 @@ impl Rotation<'_> {
         executor: &Login,
         lock: Lock,
     ) -> Result<(), Error> {
-        let session = &lock.0;
+        let session = &lock.session;
         self.check_blue_green(session, executor).await?;
         session.limit_lock_waits().await.map_err(|error| failed(session, &error))?;
         let (server_major, iterations) =
