@@ -13,8 +13,9 @@ use crate::{Error, Server, relay};
 
 /// A running relay. It stops when the process ends.
 ///
-/// A *flight* is what a client sends until the server answers: a round trip. Clients may use TLS, whose
-/// handshake is a flight, too.
+/// A *flight* is what a client sends until the server answers, if the client goes on after the answer: a round
+/// trip. Clients may use TLS, whose handshake is a flight, too. The end of a connection is none: the client
+/// does not wait for it.
 pub struct DelayRelay {
     address: SocketAddr,
     counts: Arc<Counts>,
@@ -41,15 +42,17 @@ impl DelayRelay {
             let server = relay::connect(upstream)?;
             client.set_nodelay(true)?;
             server.set_nodelay(true)?;
-            let waits = Arc::<AtomicBool>::default();
-            let (asks, counts) = (Arc::clone(&waits), Arc::clone(&shared));
+            let was_answered = Arc::<AtomicBool>::default();
+            let (answered, counts) = (Arc::clone(&was_answered), Arc::clone(&shared));
             let there = (client.try_clone()?, server.try_clone()?);
             spawn(move || {
-                forward(there, round_trip / 2, move || asks.store(true, Ordering::SeqCst))
+                forward(there, round_trip / 2, move || {
+                    let goes_on = was_answered.swap(false, Ordering::SeqCst);
+                    counts.flights.fetch_add(usize::from(goes_on), Ordering::SeqCst);
+                });
             });
             forward((server, client), round_trip / 2, move || {
-                let is_answer = waits.swap(false, Ordering::SeqCst);
-                counts.flights.fetch_add(usize::from(is_answer), Ordering::SeqCst);
+                answered.store(true, Ordering::SeqCst);
             });
             Ok(())
         })?;

@@ -45,21 +45,23 @@ fn each_database_costs_few_flights() {
         const FEW: usize = 2;
         const MORE: usize = 6;
         let (few, more) = (measured(FEW), measured(MORE));
-        let of_one = |few: usize, more: usize| (more - few).div_ceil(MORE - FEW);
-        for (run, few, more, connections, flights) in
-            [("fresh", few.0, more.0, 1, 12), ("no change", few.1, more.1, 2, 14)]
+        // Before PostgreSQL 15, each database has a transaction for its schema public.
+        let of_fresh = if major < 15 { (2, 22) } else { (1, 12) };
+        for (run, few, more, (connections, flights)) in
+            [("fresh", few.0, more.0, of_fresh), ("no change", few.1, more.1, (2, 14))]
         {
-            println!(
-                "PostgreSQL {major}, {run}: {} and {} connections, {} and {} flights",
-                few.connections, more.connections, few.flights, more.flights
-            );
-            let (of_connections, of_flights) =
-                (of_one(few.connections, more.connections), of_one(few.flights, more.flights));
+            let of_connections = (more.connections - few.connections).div_ceil(MORE - FEW);
+            // A machine that is busy can send a flight in two parts.
+            let of_flights = (more.flights - few.flights) / (MORE - FEW);
             assert!(
                 of_connections <= connections,
                 "PostgreSQL {major}, {run}: {of_connections} connections"
             );
-            assert!(of_flights <= flights, "PostgreSQL {major}, {run}: {of_flights} flights");
+            let both = (few.flights, more.flights);
+            assert!(
+                of_flights <= flights,
+                "PostgreSQL {major}, {run}: {of_flights} flights {both:?}"
+            );
         }
     }
 }

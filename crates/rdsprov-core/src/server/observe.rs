@@ -352,7 +352,10 @@ async fn read_contents(
             contents.objects_of_administrator = transfer.observe(&snapshot).await?;
         }
     }
-    snapshot.close().await?;
+    // The end of the session ends its snapshot, too, but a pooler keeps the session.
+    if session.is_pooled {
+        snapshot.close().await?;
+    }
     Ok(contents)
 }
 
