@@ -71,6 +71,7 @@ impl From<&args::ServerArgs> for ServerOptions {
         options.overrides.connect_timeout = flags.connect_timeout;
         options.overrides.statement_timeout = flags.statement_timeout;
         options.overrides.observation_timeout = flags.observation_timeout;
+        options.overrides.max_connections = flags.max_connections;
         options.overrides.on_wait = OnServerWait::new(|wait| {
             output::status(&format!("note: {}", visible(&wait.to_string())))
         });

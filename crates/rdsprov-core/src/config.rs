@@ -6,6 +6,7 @@
 mod assume_role;
 mod connect_to;
 mod lock_timeout;
+mod max_connections;
 mod new_secrets;
 mod timeouts;
 mod tls;
@@ -19,6 +20,7 @@ use serde::Deserialize;
 pub use assume_role::AssumeRole;
 pub use connect_to::ConnectTo;
 pub use lock_timeout::LockTimeout;
+pub use max_connections::MaxConnections;
 pub use new_secrets::{KmsKey, NewSecrets, SecretTag, SecretTags};
 pub use timeouts::{ConnectTimeout, ObservationTimeout, StatementTimeout};
 pub use tls::{
@@ -80,6 +82,9 @@ pub struct Config {
     /// How long the observation of one database may take, such as `2m`.
     #[schemars(with = "Option<String>")]
     pub observation_timeout: Option<ObservationTimeout>,
+    /// How many connections a run has at the same time, at most, such as `11`.
+    #[schemars(with = "Option<u32>")]
+    pub max_connections: Option<MaxConnections>,
     /// `[secrets]`: the names of secrets.
     pub secrets: SecretsSection,
     /// `[passwords]`: rules for the passwords in secrets.
@@ -336,6 +341,7 @@ mod tests {
             connect_timeout,
             statement_timeout,
             observation_timeout,
+            max_connections,
             secrets,
             passwords,
             definitions,
@@ -348,7 +354,7 @@ mod tests {
             path: _,
         } = Config::from_toml("rdsprov.toml", example).unwrap();
         let text = format!(
-            "{aws_region:?} {lock_timeout:?} {connect_to:?} {connect_timeout:?} {statement_timeout:?} {observation_timeout:?} {secrets:?} {passwords:?} {definitions:?} {tls:?} {access:?} {audit:?}"
+            "{aws_region:?} {lock_timeout:?} {connect_to:?} {connect_timeout:?} {statement_timeout:?} {observation_timeout:?} {max_connections:?} {secrets:?} {passwords:?} {definitions:?} {tls:?} {access:?} {audit:?}"
         );
         for unset in ["None", "[]", "{}"] {
             assert!(!text.contains(unset), "{text}");

@@ -44,6 +44,7 @@ named_enum! {
         Env,
         Host,
         LockTimeout,
+        MaxConnections,
         Mode,
         ObservationTimeout,
         Only,

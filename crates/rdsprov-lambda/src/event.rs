@@ -4,7 +4,8 @@ use std::fmt::{self, Display};
 use std::str::FromStr;
 
 use rdsprov_core::config::{
-    ConnectTimeout, ConnectTo, LockTimeout, StatementTimeout, TlsMode, VerifyPasswords,
+    ConnectTimeout, ConnectTo, LockTimeout, MaxConnections, StatementTimeout, TlsMode,
+    VerifyPasswords,
 };
 use rdsprov_core::definitions::{Mode as DefinitionsMode, Syntax};
 use rdsprov_core::fleet::OF_AN_INSTANCE;
@@ -173,6 +174,7 @@ pub struct ProvisionEvent {
     pub connect_timeout: Option<ConnectTimeout>,
     #[serde(default, deserialize_with = "parsed_option")]
     pub statement_timeout: Option<StatementTimeout>,
+    pub max_connections: Option<MaxConnections>,
     pub tls: Option<TlsMode>,
     pub verify_passwords: Option<VerifyPasswords>,
     #[serde(default)]

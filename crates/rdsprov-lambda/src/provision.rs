@@ -313,6 +313,7 @@ impl Invocation<'_> {
         options.overrides.connect_to = event.connect_to;
         options.overrides.connect_timeout = event.connect_timeout;
         options.overrides.statement_timeout = event.statement_timeout;
+        options.overrides.max_connections = event.max_connections;
         options.overrides.on_wait =
             OnServerWait::new(|wait| tracing::warn!("{}", visible(&wait.to_string())));
         options.tls.mode = event.tls;

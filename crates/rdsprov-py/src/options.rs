@@ -301,6 +301,7 @@ impl<'py> Keywords<'py> {
         options.overrides.connect_timeout = self.parsed("connect_timeout")?;
         options.overrides.statement_timeout = self.parsed("statement_timeout")?;
         options.overrides.observation_timeout = self.parsed("observation_timeout")?;
+        options.overrides.max_connections = self.parsed("max_connections")?;
         let of_call = call.clone();
         options.overrides.on_wait = OnServerWait::new(move |wait| {
             let kind = match wait.reason {

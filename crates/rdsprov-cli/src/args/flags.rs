@@ -5,8 +5,8 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use rdsprov_core::config::{
-    ConnectTimeout, ConnectTo, LockTimeout, ObservationTimeout, StatementTimeout, TlsMode,
-    VerifyPasswords,
+    ConnectTimeout, ConnectTo, LockTimeout, MaxConnections, ObservationTimeout, StatementTimeout,
+    TlsMode, VerifyPasswords,
 };
 use rdsprov_core::definitions::Mode;
 use rdsprov_core::hint::Opt;
@@ -158,6 +158,17 @@ pub struct ServerArgs {
         help_heading = CONNECTION
     )]
     pub observation_timeout: Option<ObservationTimeout>,
+    /// Open at most this many connections at the same time [default: 11]
+    ///
+    /// At least 4. The administrator, the lock and a watched statement have one each, and the others, up
+    /// to eight, are for work in databases and for logins. With fewer, a run takes longer.
+    #[arg(
+        long,
+        env = "RDSPROV_MAX_CONNECTIONS",
+        value_name = "NUMBER",
+        help_heading = CONNECTION
+    )]
+    pub max_connections: Option<MaxConnections>,
     /// Select how the administrator logs in
     #[arg(
         long,

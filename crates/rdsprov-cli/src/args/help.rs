@@ -3,7 +3,7 @@
 use clap::Command;
 
 /// Flags that only `--help` lists: most runs do not need them.
-const DETAILS: [&str; 26] = [
+const DETAILS: [&str; 27] = [
     "mode",
     "adopt_from",
     "only_instance",
@@ -13,6 +13,7 @@ const DETAILS: [&str; 26] = [
     "connect_timeout",
     "statement_timeout",
     "observation_timeout",
+    "max_connections",
     "admin_user",
     "client_cert",
     "client_key",

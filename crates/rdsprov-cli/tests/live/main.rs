@@ -80,6 +80,7 @@ mod secrets;
 mod selection;
 mod settings;
 mod shapes;
+mod side_by_side;
 mod silent_server;
 mod site_policy;
 mod stored_settings;

@@ -248,7 +248,9 @@ fn changes_without_records_are_reported_and_found_by_the_next_run() {
         };
         let mut blocker = fixture.server.superuser_session("shop").unwrap();
         blocker.ask("BEGIN; GRANT USAGE ON SCHEMA public TO other").unwrap();
-        let lost = [apply.as_slice(), &["--run-id", "lost"]].concat();
+        // One database after the other.
+        let one_by_one = ["--run-id", "lost", "--max-connections", "4"];
+        let lost = [apply.as_slice(), &one_by_one].concat();
         let mut command = fixture.command(&definitions, &lost);
         let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         wait_until_blocked(&fixture);
@@ -308,6 +310,24 @@ fn changes_without_records_are_reported_and_found_by_the_next_run() {
         // A third run finds nothing to record.
         let text = expect(&fixture.run(&definitions, &apply), 0);
         assert!(!text.contains("has not recorded"), "{text}");
+
+        // Both databases at the same time.
+        for (database, reader) in [("shop", "shop_reader"), ("wiki", "wiki_reader")] {
+            fixture.query_in(database, &format!("{revoke} {reader}"));
+        }
+        blocker.ask("BEGIN; GRANT USAGE ON SCHEMA public TO other").unwrap();
+        let mut command = fixture.command(&definitions, &apply);
+        let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        wait_until_blocked(&fixture);
+        std::fs::rename(&here, &away).unwrap();
+        blocker.ask("ROLLBACK").unwrap();
+        let text = expect(&child.wait_with_output().unwrap(), 4);
+        let words = "2 changes were committed (database shop, database wiki), but not written to \
+            records/ledger.jsonl";
+        assert!(text.contains(words), "{text}");
+        std::fs::rename(&away, &here).unwrap();
+        let text = expect(&fixture.run(&definitions, &apply), 0);
+        assert!(text.contains("has not recorded the results of 2 changes: 2 of them"), "{text}");
     }
 }
 

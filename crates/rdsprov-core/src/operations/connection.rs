@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use super::error::RunError;
 use super::login_origin::{LoginOrigin, source_of};
-use crate::config::{ConnectTimeout, ConnectTo, ObservationTimeout, StatementTimeout};
+use crate::config::{
+    ConnectTimeout, ConnectTo, MaxConnections, ObservationTimeout, StatementTimeout,
+};
 use crate::desired::Desired;
 use crate::hint::Opt;
 use crate::name::{DatabaseName, LOCK_DATABASE, RoleName};
@@ -61,6 +63,8 @@ pub struct ConnectionOverrides {
     pub statement_timeout: Option<StatementTimeout>,
     /// How long the observation of one database may take; by default two minutes.
     pub observation_timeout: Option<ObservationTimeout>,
+    /// How many connections the run has at the same time, at most; by default 11.
+    pub max_connections: Option<MaxConnections>,
     /// Called if the first connection takes longer than 5 seconds, or if the run waits for a writer.
     pub on_wait: OnServerWait,
 }
@@ -172,6 +176,7 @@ impl AdminConnection {
         let statement_timeout = overrides.statement_timeout.unwrap_or_default();
         let observation_timeout = overrides.observation_timeout.unwrap_or_default();
         let connect_timeout = overrides.connect_timeout.unwrap_or_default();
+        let max_connections = overrides.max_connections.unwrap_or_default();
         let given = (host.is_some(), port.is_some(), database.is_some());
         let secret = match login {
             AdminCredentials::Secret(id) => fetched.get(id).and_then(|one| one.as_ref().ok()),
@@ -209,6 +214,7 @@ impl AdminConnection {
                     connect_timeout,
                     statement_timeout,
                     observation_timeout,
+                    max_connections,
                     silent_logins: SilentLogins::new(overrides.on_wait.clone()),
                 }
             }
@@ -222,6 +228,7 @@ impl AdminConnection {
                 connect_timeout,
                 statement_timeout,
                 observation_timeout,
+                max_connections,
                 silent_logins: SilentLogins::new(overrides.on_wait.clone()),
             },
         };

@@ -10,12 +10,11 @@ use std::time::Duration;
 use super::connect::{Endpoint, Session};
 use super::connect_error::{ConnectError, RejectionCause};
 use super::server_wait::{ServerWait, WaitReason};
-use super::snapshot::CONNECTIONS;
 use crate::config::ConnectTimeout;
 use crate::name::DatabaseName;
 
 /// The number of databases without a response up to which logins have the full time.
-const WITH_FULL_TIME: usize = CONNECTIONS;
+const WITH_FULL_TIME: usize = 8;
 
 /// The time for each further login of the administrator. A login takes some round trips.
 const SHORT_TIME: Duration = Duration::from_secs(3);
@@ -32,7 +31,7 @@ impl Endpoint {
     ) -> Result<Session, ConnectError> {
         let times = self.observation_timeout.duration().as_secs().div_ceil(SHORT_TIME.as_secs());
         let times = usize::try_from(times).unwrap_or(usize::MAX);
-        let max = WITH_FULL_TIME + CONNECTIONS.saturating_mul(times);
+        let max = WITH_FULL_TIME + self.max_connections.work().saturating_mul(times);
         let silent = self.silent_logins.count(SHORT_TIME);
         if silent >= max && !self.silent_logins.has_answered(database) {
             return Err(self.not_tried(database));

@@ -105,7 +105,7 @@ pub async fn apply(
     let mut failing: BTreeSet<ApplicationName> = BTreeSet::new();
     let mut oids: BTreeMap<DatabaseName, u32> = BTreeMap::new();
     for transactions in groups(plan, options) {
-        let workers = Workers::new(lock, transactions);
+        let workers = Workers::new(admin, lock, transactions);
         let group = Group {
             plan,
             admin,

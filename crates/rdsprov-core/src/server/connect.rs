@@ -22,7 +22,9 @@ use super::network;
 use super::silent_logins::SilentLogins;
 use super::stream_guard::{Answers, GuardedConnector, GuardedStream, Login, StreamProblem};
 use super::tls::{Peer, Protection, Tls, TlsProblem};
-use crate::config::{ConnectTimeout, ConnectTo, ObservationTimeout, StatementTimeout};
+use crate::config::{
+    ConnectTimeout, ConnectTo, MaxConnections, ObservationTimeout, StatementTimeout,
+};
 use crate::name::{DatabaseName, RoleName};
 use crate::plan::{BEGIN_SESSION, session_settings};
 use crate::secrets::{Password, TokenSource};
@@ -61,6 +63,8 @@ pub struct Endpoint {
     pub statement_timeout: StatementTimeout,
     /// How long the observation of one database may take.
     pub observation_timeout: ObservationTimeout,
+    /// How many connections the run has at the same time, at most.
+    pub max_connections: MaxConnections,
     /// The logins of the run that have no response.
     pub silent_logins: SilentLogins,
 }
@@ -177,6 +181,15 @@ impl Endpoint {
     /// the server has answered before, and the owner of a database decides how long a login to it takes.
     pub(crate) fn for_further_logins(&self) -> Self {
         Self { connect_timeout: self.connect_timeout.after_an_answer(), ..self.clone() }
+    }
+
+    /// Returns how many databases are read or changed, or roles log in, at the same time. Through a pooler, each
+    /// connection needs a second one for a moment.
+    pub(crate) fn work(&self, admin_session: &Session) -> usize {
+        match admin_session.is_pooled {
+            true => (self.max_connections.work() / 2).max(1),
+            false => self.max_connections.work(),
+        }
     }
 
     /// Returns whether the server is proved to be the expected one: by its certificate, or because it has

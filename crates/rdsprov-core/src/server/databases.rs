@@ -10,7 +10,7 @@ use tokio_postgres::error::SqlState;
 use super::connect::{END_TIMEOUT, Endpoint, Session};
 use super::connect_error::{ConnectError, RejectionCause};
 use super::parameter::{Parameter, query_one};
-use super::snapshot::{CONNECTIONS, ObserveError};
+use super::snapshot::ObserveError;
 use super::wait::catalog_lock;
 use crate::name::{DatabaseName, TEMPLATE};
 use crate::text::counted;
@@ -107,7 +107,7 @@ impl<R> Reader<'_, R> {
                 tracing::info!("read database {name}, {done} of {total}");
                 (name, result)
             })
-            .buffered(CONNECTIONS)
+            .buffered(self.admin.work(self.admin_session))
             .collect()
             .await;
         for (name, result) in &mut results {

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::connect::Session;
 use super::execute::{FailureKind, pause_after};
+use super::lock::Lock;
 use super::lock_out::{self, LockedOut, Logins};
 use super::transaction_failure::{FailureCause, TransactionFailure};
 use super::transaction_run::{Execution, TransactionProgress, TransactionRun};
@@ -165,7 +166,7 @@ impl Execution<'_> {
     /// Executes a transaction, and repeats it after a conflict with another session.
     async fn repeated(&self, transaction: &Transaction) -> Attempt {
         let report = |wait: &StatementWait| self.options.listener.unwrap_or(&()).waiting(wait);
-        let watch = Watch::new(self.admin, transaction, &report);
+        let watch = Watch::new(self.admin, self.workers.watching(), transaction, &report);
         let mut durations = vec![Duration::ZERO; transaction.steps.len()];
         let mut progress = TransactionProgress {
             durations: &mut durations,
@@ -227,11 +228,12 @@ impl Execution<'_> {
         let result = if own.in_recovery {
             let failure = TransactionFailure::at(0, self.admin.read_only().to_string());
             Err(failure.because_of(FailureCause::ReadOnly))
-        } else if let Err(error) = own.limit_lock_waits().await {
+        } else if let Err(error) = prepare(&own).await {
             Err(TransactionFailure::at(0, own.describe(&error)).of(&own))
         } else {
             Box::pin(self.run_in(&own, transaction, watch, progress)).await
         };
+        Lock::release(&own).await;
         own.leave_pool().await;
         result
     }
@@ -248,4 +250,10 @@ impl Execution<'_> {
         let run = TransactionRun::new(self, session, (transaction, &script), watch, progress).await;
         run.execute().await
     }
+}
+
+/// Prepares a session in a database for a transaction. Does not wait for the server.
+async fn prepare(session: &Session) -> Result<(), tokio_postgres::Error> {
+    Lock::announce_in_database(session).await?;
+    session.limit_lock_waits().await
 }

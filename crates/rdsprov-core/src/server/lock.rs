@@ -3,7 +3,8 @@
 //! Any role that can connect to a database can hold any advisory lock in it. So a run does not
 //! wait for a key, but for sessions: the lock of a run is an advisory lock of the class
 //! [`CLASS`], with any second key, that a session of an *administrator* holds. Such locks of other
-//! roles are ignored and reported.
+//! roles are ignored and reported. Further sessions in which a run changes something hold locks of the class,
+//! too, each in its own database: a run that was killed has ended when the last of them has.
 //!
 //! A run first takes a lock of the class (it announces itself), and then reads which other
 //! administrators hold one. If no other does, the run has the lock. Otherwise it releases its
@@ -29,6 +30,9 @@ use crate::name::{DatabaseName, LOCK_DATABASE};
 
 /// The first key of the advisory locks of runs: the bytes of `rdsp`.
 const CLASS: i32 = i32::from_be_bytes(*b"rdsp");
+
+/// Releases the lock of a session.
+const UNLOCK: &str = "SELECT pg_catalog.pg_advisory_unlock_all()";
 
 const LOCK_HOLDERS: &str = include_str!("queries/lock_holders.sql");
 
@@ -101,9 +105,24 @@ impl Lock {
         Some(session)
     }
 
+    /// Has a session in another database hold a lock of the class. Does not wait for the response. If another
+    /// role holds the same key in this database, the next run does not wait for this session.
+    pub(super) async fn announce_in_database(
+        session: &Session,
+    ) -> Result<(), tokio_postgres::Error> {
+        let announce =
+            format!("SELECT pg_catalog.pg_try_advisory_lock({CLASS}, pg_catalog.pg_backend_pid())");
+        session.client.simple_query_raw(&announce).await.map(|_| ())
+    }
+
+    /// Has a session release its lock of the class. Does not wait for the response.
+    pub(super) async fn release(session: &Session) {
+        // An error is ignored: the server releases the lock at the end of the session.
+        let _ = session.client.simple_query_raw(UNLOCK).await;
+    }
+
     /// Ends a session that [`Self::join`] has opened. The server releases its lock before it ends.
     pub(super) async fn leave(session: Session) {
-        const UNLOCK: &str = "SELECT pg_catalog.pg_advisory_unlock_all()";
         // An error is ignored: the server releases the lock at the end of the session.
         let unlocked = session.client.batch_execute(UNLOCK);
         let _ = tokio::time::timeout(STATEMENT_TIMEOUT, unlocked).await;

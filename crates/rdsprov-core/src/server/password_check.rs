@@ -12,7 +12,7 @@ use tokio_postgres::error::SqlState;
 
 use super::connect::{Endpoint, ServerIdentity, Session};
 use super::connect_error::{ConnectError, Platform, RejectionCause};
-use super::snapshot::{CONNECTIONS, ObserveError, Snapshot};
+use super::snapshot::{ObserveError, Snapshot};
 use crate::config::VerifyPasswords;
 use crate::desired::Desired;
 use crate::name::{DatabaseName, RoleName};
@@ -86,7 +86,8 @@ pub(crate) async fn check_passwords<'a>(
                 (name.clone(), login(&target, &databases, platform, identity).await)
             };
             let check_all = async |candidates: Vec<Candidate<'a>>| {
-                stream::iter(candidates).map(&check).buffered(CONNECTIONS).collect().await
+                let number = admin.work(admin_session);
+                stream::iter(candidates).map(&check).buffered(number).collect().await
             };
             let is_new = |one: &Candidate<'_>| {
                 one.user == one.name

@@ -20,9 +20,6 @@ use crate::error_code::ErrorCode;
 use crate::hint::Hint;
 use crate::observed::UNDECODABLE;
 
-/// The maximum number of connections that are open at the same time.
-pub(crate) const CONNECTIONS: usize = 8;
-
 /// How long a catalog query may take.
 const QUERY_TIMEOUT: Duration = Duration::from_secs(600);
 

@@ -9,6 +9,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use serde::Deserialize;
+use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use super::connect::{Endpoint, Session};
@@ -183,6 +184,8 @@ struct State {
 /// Watches the statements of one transaction, over all its executions.
 pub(super) struct Watch<'a> {
     admin: &'a Endpoint,
+    /// Limits the sessions that ask.
+    asking: &'a Semaphore,
     transaction: &'a Transaction,
     report: &'a (dyn Fn(&StatementWait) + Sync),
     state: Mutex<State>,
@@ -191,10 +194,11 @@ pub(super) struct Watch<'a> {
 impl<'a> Watch<'a> {
     pub fn new(
         admin: &'a Endpoint,
+        asking: &'a Semaphore,
         transaction: &'a Transaction,
         report: &'a (dyn Fn(&StatementWait) + Sync),
     ) -> Self {
-        Self { admin, transaction, report, state: Mutex::default() }
+        Self { admin, asking, transaction, report, state: Mutex::default() }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -238,11 +242,14 @@ impl<'a> Watch<'a> {
             if waited < ASKED_AFTER {
                 continue;
             }
-            if session.is_none() && connections < MAX_CONNECTIONS {
+            if session.is_none()
+                && connections < MAX_CONNECTIONS
+                && let Ok(permit) = self.asking.try_acquire()
+            {
                 connections += 1;
-                session = self.connect().await;
+                session = self.connect().await.map(|session| (session, permit));
             }
-            if let Some(session) = &session
+            if let Some((session, _)) = &session
                 && let Some(wait) = lock_wait(session, pid).await
                 && !wait.holders.is_empty()
             {

@@ -16,13 +16,15 @@ use super::connect_error::ConnectError;
 use super::execution_options::ExecuteOptions;
 use super::lock::Lock;
 use super::lock_out;
-use super::snapshot::CONNECTIONS;
 use crate::name::{DatabaseName, RoleName, TEMPLATE};
 use crate::plan::{Plan, Scope, Transaction};
 
 /// The number of new databases from which on one more session pays, and the number for each further one.
 const FIRST_WORKER: usize = 8;
 const NEXT_WORKER: usize = 32;
+
+/// The largest number of further sessions.
+const MAX_WORKERS: usize = 7;
 
 /// The number of attempts in a database that has no connection left, after all others are closed.
 const ATTEMPTS: u32 = 4;
@@ -74,7 +76,11 @@ pub(super) struct Workers<'a> {
     more: usize,
     free: Mutex<Vec<Worker>>,
     available: Semaphore,
+    /// The number of transactions in databases that are executed at the same time.
+    width: usize,
     in_databases: Semaphore,
+    /// Limits the sessions in which transactions ask what their statements wait for.
+    watching: Semaphore,
 }
 
 /// A session that changes shared catalogs.
@@ -91,29 +97,38 @@ pub(super) struct Used<'a> {
 
 impl<'a> Workers<'a> {
     /// Returns the session with the lock only, until [`Self::open`] has opened more.
-    pub fn new(lock: &'a Lock, group: &[Transaction]) -> Self {
+    pub fn new(admin: &Endpoint, lock: &'a Lock, group: &[Transaction]) -> Self {
+        let width = admin.work(&lock.session);
         let creates = |one: &&Transaction| matches!(one.scope, Scope::NewDatabase(_));
         let more = match group.iter().filter(creates).count() {
             // A pooler may not have enough sessions of the server.
             _ if lock.session.is_pooled => 0,
             0..FIRST_WORKER => 0,
-            number => (number / NEXT_WORKER).clamp(1, CONNECTIONS - 1),
+            number => (number / NEXT_WORKER).clamp(1, MAX_WORKERS).min(width - 1),
         };
         Self {
             lock,
             more,
             free: Mutex::new(vec![Worker::Lock]),
             available: Semaphore::new(1),
-            in_databases: Semaphore::new(CONNECTIONS),
+            width,
+            in_databases: Semaphore::new(width),
+            // The connections that this group does not need.
+            watching: Semaphore::new(1 + width - group.len().clamp(1, width)),
         }
     }
 
     /// Returns how many transactions of a group are executed at the same time.
     pub fn width(&self, group: &[Transaction]) -> usize {
         match group.first().map(|one| &one.scope) {
-            Some(Scope::Database(_)) => CONNECTIONS,
+            Some(Scope::Database(_)) => self.width,
             _ => 1 + self.more,
         }
+    }
+
+    /// Returns what allows a transaction to ask what its statement waits for.
+    pub fn watching(&self) -> &Semaphore {
+        &self.watching
     }
 
     fn free(&self) -> MutexGuard<'_, Vec<Worker>> {
@@ -168,7 +183,7 @@ impl<'a> Workers<'a> {
             return Ok((connected?, permit));
         }
         drop(permit);
-        let all = u32::try_from(CONNECTIONS).unwrap_or(u32::MAX);
+        let all = u32::try_from(self.width).unwrap_or(u32::MAX);
         let alone = self.in_databases.acquire_many(all).await.ok();
         for attempt in 0..ATTEMPTS {
             tokio::time::sleep(PAUSE * attempt).await;

@@ -10,7 +10,8 @@ use super::open::{AdminAuth, Secrets, ServerOptions, tls_settings, tls_source};
 use super::run_options::RunOptions;
 use super::setup::{Setup, SetupBuilder};
 use crate::config::{
-    ConnectTimeout, LockTimeout, ObservationTimeout, StatementTimeout, VerifyPasswords,
+    ConnectTimeout, LockTimeout, MaxConnections, ObservationTimeout, StatementTimeout,
+    VerifyPasswords,
 };
 use crate::hint::Opt;
 use crate::operations::AdminCredentials;
@@ -198,6 +199,8 @@ impl List<'_> {
             configured,
             Some(ObservationTimeout::default()),
         );
+        let (given, configured) = (overrides.max_connections, config.max_connections);
+        self.option(Opt::MaxConnections, given, configured, Some(MaxConnections::default()));
         Ok(())
     }
 

@@ -145,9 +145,20 @@ impl<F: Frontend> RunListener<'_, F> {
             .map(|(step, _)| step_words(step))
             .collect();
         let place = place(scope);
-        // Changes that were not recorded are more important than an earlier failure.
-        if state.failure.is_none() || !changes.is_empty() {
-            state.failure = Some(Failure::NotWritten { not_written, place, changes });
+        match &mut state.failure {
+            // Those of transactions that were executed at the same time.
+            Some(Failure::NotWritten { not_written: earlier, place: places, changes: all })
+                if !all.is_empty() && !changes.is_empty() =>
+            {
+                earlier.written_to.retain(|path| not_written.written_to.contains(path));
+                *places = format!("{places}, {place}");
+                all.extend(changes);
+            }
+            // Changes that were not recorded are more important than an earlier failure.
+            failure if failure.is_none() || !changes.is_empty() => {
+                *failure = Some(Failure::NotWritten { not_written, place, changes });
+            }
+            _ => {}
         }
         ControlFlow::Break(())
     }

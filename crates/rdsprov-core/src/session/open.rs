@@ -624,6 +624,7 @@ impl Setup {
         overrides.statement_timeout = overrides.statement_timeout.or(self.config.statement_timeout);
         overrides.observation_timeout =
             overrides.observation_timeout.or(self.config.observation_timeout);
+        overrides.max_connections = overrides.max_connections.or(self.config.max_connections);
         // An IPv6 address contains several colons.
         let is_host = |host: &String| !host.contains('/') && host.matches(':').count() != 1;
         match &overrides.host {

@@ -829,6 +829,7 @@ class Plan:
         connect_timeout: str | int | None = None,
         statement_timeout: str | int | None = None,
         observation_timeout: str | int | None = None,
+        max_connections: int | None = None,
         build_id: str | None = None,
         allow: Iterable[_HazardName] = (),
         adopt: Iterable[str] = (),
@@ -912,6 +913,7 @@ def plan(
     connect_timeout: str | int | None = None,
     statement_timeout: str | int | None = None,
     observation_timeout: str | int | None = None,
+    max_connections: int | None = None,
     build_id: str | None = None,
     allow: Iterable[_HazardName] = (),
     adopt: Iterable[str] = (),
@@ -946,6 +948,7 @@ def check(
     connect_timeout: str | int | None = None,
     statement_timeout: str | int | None = None,
     observation_timeout: str | int | None = None,
+    max_connections: int | None = None,
     build_id: str | None = None,
     allow: Iterable[_HazardName] = (),
     adopt: Iterable[str] = (),
@@ -981,6 +984,7 @@ def preflight(
     connect_timeout: str | int | None = None,
     statement_timeout: str | int | None = None,
     observation_timeout: str | int | None = None,
+    max_connections: int | None = None,
     build_id: str | None = None,
     allow: Iterable[_HazardName] = (),
     adopt: Iterable[str] = (),
@@ -1016,6 +1020,7 @@ def observe(
     connect_timeout: str | int | None = None,
     statement_timeout: str | int | None = None,
     observation_timeout: str | int | None = None,
+    max_connections: int | None = None,
     build_id: str | None = None,
     allow: Iterable[_HazardName] = (),
     adopt: Iterable[str] = (),
@@ -1047,6 +1052,7 @@ def access(
     connect_timeout: str | int | None = None,
     statement_timeout: str | int | None = None,
     observation_timeout: str | int | None = None,
+    max_connections: int | None = None,
     build_id: str | None = None,
     config: _Path | None = None,
     cancellation: Cancellation | None = None,
@@ -1076,6 +1082,7 @@ def export(
     connect_timeout: str | int | None = None,
     statement_timeout: str | int | None = None,
     observation_timeout: str | int | None = None,
+    max_connections: int | None = None,
     build_id: str | None = None,
     config: _Path | None = None,
     cancellation: Cancellation | None = None,
@@ -1126,6 +1133,7 @@ def rotate(
     connect_timeout: str | int | None = None,
     statement_timeout: str | int | None = None,
     observation_timeout: str | int | None = None,
+    max_connections: int | None = None,
     build_id: str | None = None,
     allow: Iterable[_HazardName] = (),
     adopt: Iterable[str] = (),
@@ -1175,6 +1183,7 @@ def retire(
     connect_timeout: str | int | None = None,
     statement_timeout: str | int | None = None,
     observation_timeout: str | int | None = None,
+    max_connections: int | None = None,
     build_id: str | None = None,
     allow: Iterable[_HazardName] = (),
     adopt: Iterable[str] = (),
@@ -1221,6 +1230,7 @@ def teardown(
     connect_timeout: str | int | None = None,
     statement_timeout: str | int | None = None,
     observation_timeout: str | int | None = None,
+    max_connections: int | None = None,
     allow: Iterable[_HazardName] = (),
     config: _Path | None = None,
     run_id: str | None = None,
@@ -1264,6 +1274,7 @@ def delegate(
     connect_timeout: str | int | None = None,
     statement_timeout: str | int | None = None,
     observation_timeout: str | int | None = None,
+    max_connections: int | None = None,
     build_id: str | None = None,
     allow: Iterable[_HazardName] = (),
     adopt_from: str | None = None,
@@ -1301,6 +1312,7 @@ class _ConnectionOptions(TypedDict, total=False):
     connect_timeout: str | int | None
     statement_timeout: str | int | None
     observation_timeout: str | int | None
+    max_connections: int | None
     build_id: str | None
     config: _Path | None
     cancellation: Cancellation | None
@@ -1401,6 +1413,7 @@ class _TeardownOptions(TypedDict, total=False):
     connect_timeout: str | int | None
     statement_timeout: str | int | None
     observation_timeout: str | int | None
+    max_connections: int | None
     config: _Path | None
     end_sessions: bool
     backup: _Path | None

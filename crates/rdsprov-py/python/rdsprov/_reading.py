@@ -114,6 +114,7 @@ def plan(
     connect_timeout=None,
     statement_timeout=None,
     observation_timeout=None,
+    max_connections=None,
     build_id=None,
     allow=(),
     adopt=(),
@@ -152,6 +153,7 @@ def plan(
     - ``connect_timeout``: how long a connection may take: seconds, or a text such as ``"60s"``, by default a minute.
     - ``statement_timeout``: how long a statement may take: seconds, or a text such as ``"1h"``, by default an hour.
     - ``observation_timeout``: how long the observation of one database may take: seconds, or a text such as ``"2m"``, by default two minutes.
+    - ``max_connections``: how many connections the call has at the same time, at most: from 4, by default 11.
     - ``tls``: ``"verify-full"``, ``"require"`` or ``"disable"``.
     - ``ca_file``: a PEM file with certificates to trust.
     - ``client_cert``, ``client_key``: PEM files with the client certificate and its private key.

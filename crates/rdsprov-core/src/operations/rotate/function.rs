@@ -17,7 +17,9 @@ use std::time::Duration;
 use super::function_error::RotationStepError as Error;
 use super::steps::{NewVersion, StepFailure, create_pending, make_current, new_password_accepted};
 use crate::blue_green::{in_progress, not_known_fact};
-use crate::config::{ConnectTimeout, ConnectTo, ObservationTimeout, StatementTimeout};
+use crate::config::{
+    ConnectTimeout, ConnectTo, MaxConnections, ObservationTimeout, StatementTimeout,
+};
 use crate::error_code::ErrorCode;
 use crate::marker::Marker;
 use crate::name::{DatabaseName, LOCK_DATABASE, RoleName, literal};
@@ -457,6 +459,7 @@ impl Rotation<'_> {
             statement_timeout: function.statement_timeout,
             // A rotation does not observe the server.
             observation_timeout: ObservationTimeout::default(),
+            max_connections: MaxConnections::default(),
             silent_logins: SilentLogins::default(),
         };
         // The first connection of the invocation can wait for a server that resumes.

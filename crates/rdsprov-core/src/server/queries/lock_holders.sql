@@ -1,11 +1,10 @@
--- Returns the other sessions that hold advisory locks of the class $1 in the current database as one JSON document
+-- Returns the other sessions that hold advisory locks of the class $1 in any database as one JSON document
 -- that deserializes to a list of `Announced`; those of administrators come first.
 -- Not returned are prepared transactions, which have no session: a run never prepares one.
 -- usesysid is the role that logged in, whatever role the session has set since. Each role may see it.
 WITH key_holder AS (
   SELECT DISTINCT l.pid FROM pg_catalog.pg_locks l
   WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 2 AND l.classid = $1::int::oid
-    AND l.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database())
     AND l.pid <> pg_catalog.pg_backend_pid()
 ), announced AS (
   SELECT s.pid, s.usename, s.application_name, s.client_addr, s.backend_start,
