@@ -13,7 +13,7 @@ pub fn find(text: &str) -> Option<SyntaxError> {
     let mut suspect = None;
     let lines = Lines::of(text);
     let mut delimiters = Delimiters::of(text);
-    while let Some(delimiter) = delimiters.next() {
+    for delimiter in delimiters.by_ref() {
         let Delimiter::Closing { opening, start, at } = (match delimiter {
             Ok(delimiter) => delimiter,
             Err(error) => return Some(error),
