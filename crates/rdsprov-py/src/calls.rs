@@ -39,7 +39,8 @@ fn observe_and_plan(
     let py = definitions.py();
     let call = keywords.call()?;
     let basis = Basis::new(definitions, keywords)?;
-    let options = keywords.server(&call)?;
+    let mut options = keywords.server(&call)?;
+    options.audit_ledger = keywords.path("audit_ledger")?;
     let setup = &basis.setup;
     let observation = wait::run_interruptible(py, &call, || async move {
         let mut run = setup.open(&options).await?;

@@ -321,7 +321,6 @@ impl<'py> Keywords<'py> {
         options.adopt_from = self.given("adopt_from")?;
         options.only = self.only()?;
         options.additive = self.flag("additive")?;
-        options.audit_ledger = self.path("audit_ledger")?;
         options.strict = self.given("strict")?.unwrap_or_default();
         options.variables = self.variables()?;
         Ok(options)

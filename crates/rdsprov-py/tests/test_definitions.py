@@ -195,7 +195,7 @@ def test_errors_have_locations() -> None:
     assert isinstance(error, rdsprov.DefinitionError)
     places = [(problem.file, problem.line, problem.column) for problem in error.errors]
     assert places == [("dev.tfvars", 2, 3), ("dev.tfvars", 2, 30), ("dev.tfvars", 3, 7)]
-    assert error.errors[1].text == '  a = { database_name = "a", user = "b" }'
+    assert error.errors[1].text == '  a = { database_name = "a", user = "*" }'
     assert "unknown key `user`" in error.errors[1].message and "username" in error.errors[1].hint
     again = pickle.loads(pickle.dumps(error))
     assert again.errors == error.errors and str(again) == str(error)

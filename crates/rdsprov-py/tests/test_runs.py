@@ -155,8 +155,9 @@ def test_retire_drops_databases(workspace: Workspace) -> None:
     saved = rdsprov.Plan.from_file(workspace.directory / "retire.plan", ended, **options)
     assert rdsprov.Action.DROP_DATABASE in [step.action for step in saved.changes]
     with pytest.raises(rdsprov.ApprovalRequired, match='`confirm=\\["shop"\\]`'):
-        rdsprov.apply(saved, allow=words["allow"])
-    assert rdsprov.apply(saved, allow=words["allow"], confirm=["shop"]).converged
+        rdsprov.apply(saved, allow=["drops_database", "drops_role"])
+    allowed = rdsprov.apply(saved, allow=["drops_database", "drops_role"], confirm=["shop"])
+    assert allowed.converged
     assert workspace.server.sql(count) == "0"
     again = rdsprov.retire(ended, ENTRIES, without_backup=True, confirm=["shop"], **words)
     assert again.converged and not again.committed
@@ -168,10 +169,8 @@ def test_teardown(workspace: Workspace) -> None:
     definitions = declare(workspace)
     built = rdsprov.apply(rdsprov.plan(definitions, **workspace.options), build_id="b1")
     assert built.converged
-    environment = workspace.options["environment"]
-    words: dict[str, Any] = {
-        name: value for name, value in workspace.options.items() if name != "environment"
-    }
+    environment = "dev"
+    words: dict[str, Any] = {**workspace.options}
     words.update(without_backup=True, confirm=["shop"], allow=["drops_role", "drops_database"])
     with pytest.raises(rdsprov.ApprovalRequired, match="ephemeral") as caught:
         rdsprov.teardown(environment, "b1", **words)
@@ -179,7 +178,9 @@ def test_teardown(workspace: Workspace) -> None:
     words["config"] = config
     with pytest.raises(rdsprov.UsageError, match="build_id"):
         rdsprov.teardown(environment, "", **words)
-    assert not rdsprov.teardown(environment, "b2", **words).committed
+    with pytest.raises(rdsprov.ApprovalRequired, match="does not drop database shop"):
+        rdsprov.teardown(environment, "b2", **words)
+    assert not rdsprov.teardown(environment, "b2", **{**words, "confirm": []}).committed
     outcome = rdsprov.Session(environment=environment).teardown(environment, "b1", **words)
     assert outcome.converged and outcome.committed
     names = "SELECT count(*) FROM pg_roles WHERE rolname ~ '^shop'"

@@ -7,7 +7,9 @@ import dataclasses
 import inspect
 import json
 import pickle
+import re
 from enum import Enum
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -231,3 +233,9 @@ def test_plans_and_observations_are_values() -> None:
         rdsprov.diff(definitions, {"server_version": 15})
     with pytest.raises(rdsprov.UsageError, match="observed: "):
         rdsprov.Observed.from_json("{}")
+
+
+def test_stub_names_each_hazard() -> None:
+    stub = (Path(rdsprov.__file__).parent / "__init__.pyi").read_text()
+    names = stub.split("_HazardName: TypeAlias", 1)[1].split("\n]", 1)[0]
+    assert re.findall(r'"(\w+)"', names) == [hazard.value for hazard in rdsprov.Hazard]

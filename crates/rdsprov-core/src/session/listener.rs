@@ -49,10 +49,10 @@ impl<F> RunListener<'_, F> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Returns the number of a transaction in the plan.
+    /// Returns the number of a transaction in the plan. The plan that is executed is a copy of it.
     fn number(&self, transaction: &Transaction) -> usize {
         let all = &self.plan.transactions;
-        all.iter().position(|one| std::ptr::eq(one, transaction)).unwrap_or(all.len())
+        all.iter().position(|one| one == transaction).unwrap_or(all.len())
     }
 
     /// Returns events that are at least as long as those of some transactions and of the end of the run.

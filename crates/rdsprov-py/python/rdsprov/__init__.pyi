@@ -88,7 +88,26 @@ _VerifyPasswords: TypeAlias = Literal["login", "never", "always-set"]
 _ModeName: TypeAlias = Union[Mode, Literal["standalone", "coupled"]]
 _HazardName: TypeAlias = Union[
     Hazard,
-    Literal["revokes_access", "changes_owner", "resets_password", "adopts", "closes_to_public"],
+    Literal[
+        "revokes_access",
+        "changes_owner",
+        "resets_password",
+        "adopts",
+        "closes_to_public",
+        "widens_access",
+        "reopens_database",
+        "moves_database",
+        "mixes_environments",
+        "adopts_from_environment",
+        "changes_secret",
+        "changes_application",
+        "changes_scope",
+        "hands_over_code",
+        "reaches_beyond_database",
+        "drops_role",
+        "drops_database",
+        "degrades_blue_green",
+    ],
 ]
 
 class Error(Exception):

@@ -70,6 +70,7 @@ def restore_plan(
     made_by_plan: bool,
     observed: str,
     findings: str,
+    last_applied: str,
     text: str,
 ) -> Plan: ...
 def retire(
