@@ -303,7 +303,7 @@ impl TerminalFrontend {
     pub fn retired(&self, outcome: &Outcome) -> String {
         let applications = outcome.plans.first().map_or(0, |plan| plan.origin.only.len());
         format!(
-            "{} The roles of {} cannot log in, and have no privileges in the managed databases that the plan compares.{}",
+            "{} The roles of {} cannot log in, and have no other privileges than those on what they own in the managed databases that the plan compares.{}",
             self.applied(outcome),
             counted(applications, "application"),
             dropped(outcome)

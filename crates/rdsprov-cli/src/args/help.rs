@@ -68,7 +68,7 @@ const EXAMPLES: [(&str, &str); 17] = [
          rdsprov retire shop --env prod --out retire.json\n  \
          rdsprov retire shop --env prod --drop-role --allow drops_role",
     ),
-    ("teardown", "rdsprov teardown --env review --build-id 16-01-26-01 --dry-run"),
+    ("teardown", "rdsprov teardown --env review --build-id 16-01-26-01 --without-backup --dry-run"),
     (
         "audit",
         "rdsprov audit verify ledger.jsonl\n  rdsprov audit report ledger.jsonl --role shop_owner",

@@ -80,7 +80,8 @@ const LOOPS: [(&str, &str, &[&str]); 8] = [
 ];
 
 /// What a run says if the same command can succeed later.
-const RETRYABLE: [&str; 4] = [
+const RETRYABLE: [&str; 5] = [
+    "another session has dropped or renamed an object since it was observed",
     "[not-converged]",
     "another session changed the same object at the same time",
     "find out which role changed this, then run `rdsprov plan` again",

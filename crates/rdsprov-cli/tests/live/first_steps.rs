@@ -254,6 +254,21 @@ fn additive_run_leaves_nothing_half_open() {
     }
 }
 
+/// A plan for one application names the roles of others that connect through PUBLIC, and get nothing from it.
+#[test]
+fn plan_for_one_application_names_whom_it_locks_out() {
+    let (fixture, definitions) = drifted_shop(versions()[0]);
+    let closes = |arguments: &[&str]| {
+        let arguments = [&["plan", "--env", "dev", "--adopt", "shop"], arguments].concat();
+        let text = expect(&fixture.run(&definitions, &arguments), 0);
+        let line = text.lines().find(|line| line.contains("on database shop from PUBLIC"));
+        line.unwrap_or_else(|| panic!("{text}")).to_owned()
+    };
+    assert!(closes(&["--only", "shop"]).contains("shop_reader"));
+    // Control: with its application, the role gets CONNECT.
+    assert!(!closes(&["--adopt", "shop_reports"]).contains("shop_reader"));
+}
+
 /// In an additive run, the password of a role stays as it is. Whoever knows it gets no new access, and the
 /// definitions of another team change nothing of the role.
 #[test]

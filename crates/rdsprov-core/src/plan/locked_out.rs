@@ -20,14 +20,20 @@ impl Planner<'_> {
     /// Returns the roles with `LOGIN` that cannot connect to a database any more once PUBLIC has no
     /// `CONNECT` on it.
     pub(super) fn locked_out(&self, closed: &ClosedDatabase<'_>) -> BTreeSet<RoleName> {
-        let declared = closed.declared.into_iter().flat_map(|database| database.access.keys());
+        let desired = self.desired;
+        let declared = closed.declared.into_iter().flat_map(|database| &database.access);
+        // The plan grants nothing to the roles of other applications.
+        let declared = declared.filter(|(_, access)| desired.is_selected(&access.application));
+        let declared = declared.map(|(role, _)| role);
         // Roles that are declared elsewhere lose the privileges that they have here.
+        let loses =
+            |role: &RoleName| desired.roles.contains_key(role) && desired.selects_role(role);
         let granted = closed
             .acl
             .iter()
             .filter(|item| item.privilege == Privilege::Connect)
             .filter_map(|item| item.grantee.role())
-            .filter(|role| closed.declared.is_none() || !self.desired.roles.contains_key(*role));
+            .filter(|role| closed.declared.is_none() || !loses(role));
         let mut connects: BTreeSet<&RoleName> = declared.chain(granted).collect();
         connects.extend([closed.owner, &self.observed.administrator.name]);
         let roles = self.observed.roles.iter().filter(|(name, seen)| {

@@ -34,6 +34,23 @@ fn is_concurrent_change(error: &tokio_postgres::Error) -> bool {
             && error.constraint().is_some_and(|index| index.starts_with("pg_")))
 }
 
+/// What to do about an object that does not exist any more.
+const RUN_AGAIN: &str = "run again: another session has dropped or renamed an object since it was observed; \
+     committed changes are kept";
+
+/// Returns whether a statement names an object that does not exist. The plan names objects that it has observed.
+fn is_missing_object(error: &tokio_postgres::Error) -> bool {
+    let missing = [
+        SqlState::UNDEFINED_TABLE,
+        SqlState::UNDEFINED_FUNCTION,
+        SqlState::INVALID_SCHEMA_NAME,
+        SqlState::UNDEFINED_OBJECT,
+    ];
+    // An unknown parameter has the code of an undefined object, too.
+    error.code().is_some_and(|code| missing.contains(code))
+        && error.as_db_error().is_some_and(|error| error.message().ends_with("does not exist"))
+}
+
 /// What follows if the server warns that it does not replicate a statement to the green environment of
 /// a blue/green deployment.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -146,7 +163,8 @@ impl Failure {
             .filter(|_| kind == FailureKind::Changed)
             .and_then(|error| exchanged(error.table(), error.column()));
         let code = error.code().cloned();
-        Self { kind, code, exchanged, ..Self::other(session.describe(error)) }
+        let hint = is_missing_object(error).then(|| Hint::from(RUN_AGAIN));
+        Self { kind, code, exchanged, hint, ..Self::other(session.describe(error)) }
     }
 
     fn template_in_use(sessions: &[LockHolder]) -> Self {
