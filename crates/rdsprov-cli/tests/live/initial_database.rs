@@ -178,6 +178,11 @@ fn owner_of_the_initial_database_stops_no_run() {
                 "ALTER DATABASE platform ALLOW_CONNECTIONS true",
             ),
         ];
+        // The owner could set more than these, so that the run leaves a database that lets it in, too.
+        let mark = fixture.server.log().len();
+        expect(&fixture.run(&definitions, &["check", "--env", "dev"]), 0);
+        let logins = logins_of_administrator(&fixture.server.log()[mark..]);
+        assert!(logins.contains(&"postgres".to_owned()), "PostgreSQL {major}: {logins:?}");
         if major >= 17 {
             hindrances.push((
                 "ALTER DATABASE platform SET transaction_timeout = '1ms'",
