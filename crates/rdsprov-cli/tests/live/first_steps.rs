@@ -141,7 +141,7 @@ fn additive_run_takes_nothing_away() {
             "- revoke SELECT on table public.lines from PUBLIC",
             "- revoke membership of role shop_reader in staff",
             "~ alter role shop_owner: NOCREATEDB",
-            // Whoever knows its present password gets nothing new.
+            // A person who knows its present password gets nothing new.
             "~ alter role shop_owner: INHERIT",
             "~ set work_mem for shop_reader in database shop: reset",
             "~ set password: role shop_owner",
@@ -269,7 +269,7 @@ fn plan_for_one_application_names_whom_it_locks_out() {
     assert!(!closes(&["--adopt", "shop_reports"]).contains("shop_reader"));
 }
 
-/// In an additive run, the password of a role stays as it is. Whoever knows it gets no new access, and the
+/// In an additive run, the password of a role stays as it is. A person who knows it gets no new access, and the
 /// definitions of another team change nothing of the role.
 #[test]
 fn role_with_another_password_gets_no_access_in_additive_runs() {

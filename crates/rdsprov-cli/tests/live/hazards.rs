@@ -534,8 +534,8 @@ fn reader_of_a_database_that_others_have_adopted() {
     expect(&approved(&fixture, &ours, &[]), 0);
 }
 
-/// Whoever knows the old password of a role that was locked, or has expired, gets no access when the role
-/// gets its access back: the new password is set in the same transaction.
+/// A person who knows the old password of a role that was locked, or has expired, gets no access when the
+/// role gets its access back: the new password is set in the same transaction.
 #[test]
 fn role_gets_its_access_back_with_its_password() {
     for major in versions() {

@@ -6,8 +6,8 @@
 //! - If objects in a database get another owner, all steps in this database are pending: they are planned for
 //!   the new owner.
 //! - What a role gets, and changes of its marker, are pending if its password is set or removed later, or if
-//!   a hazard that must be allowed in every environment is pending: whoever knows the present password must
-//!   not get new access, and a changed secret is in the marker only once its password is set.
+//!   a hazard that must be allowed in every environment is pending: a person who knows the present password
+//!   must not get new access, and a changed secret is in the marker only once its password is set.
 
 use std::collections::BTreeSet;
 

@@ -472,8 +472,8 @@ impl Planner<'_> {
             Credential::Password(secret) => secret,
         };
         let password = self.password_from(secret);
-        // Nobody can log in with the password of a role that is locked or expired. It gets its new one with the
-        // access that it gets back: with another password, this would be access for whoever knows it.
+        // A role that is locked or has expired gets its password together with `LOGIN` or the new expiry.
+        // Otherwise a person who knows another password would get access until the password is set.
         let opens = !seen.login || seen.expired && expiry_differs(role, seen);
         let set = |steps: &mut Vec<Step>| {
             let summary = format!("role {name}, {password}");
