@@ -222,11 +222,12 @@ impl Bench<'_> {
         let file = site.define("definitions.tfvars", &all)?;
         site.rdsprov(&["apply"], &owner, port)?;
         let create = format!(
-            "SET SESSION AUTHORIZATION app1_user;
+            "\\c app1
+             SET SESSION AUTHORIZATION app1_user;
              DO $$ BEGIN FOR i IN 1..{count} LOOP EXECUTE format('CREATE TABLE t%s ()', i);
-               IF i % 1000 = 0 THEN COMMIT; END IF; END LOOP; END $$"
+               IF i % 1000 = 0 THEN COMMIT; END IF; END LOOP; END $$;\n"
         );
-        site.superuser("app1", &create)?;
+        site.server.script_as_superuser(&create).map_err(|error| error.to_string())?;
         let marker = site.superuser("postgres", MARKER)?;
         site.superuser("postgres", "CREATE DATABASE start TEMPLATE app1")?;
         let reset = || {
