@@ -54,6 +54,23 @@ pub struct Options {
     write: bool,
 }
 
+impl Options {
+    /// Returns the command that measures the same.
+    fn command(&self) -> String {
+        let list = |numbers: &[usize]| {
+            numbers.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
+        };
+        format!(
+            "cargo xtask bench --databases {} --tables {} --applications {} --rtt {} --rounds {}",
+            list(&self.databases),
+            list(&self.tables),
+            list(&self.applications),
+            self.rtt,
+            self.rounds
+        )
+    }
+}
+
 pub fn run(options: &Options) -> Result<(), String> {
     let program = match &options.program {
         Some(program) => program.clone(),
@@ -75,7 +92,7 @@ pub fn run(options: &Options) -> Result<(), String> {
     for count in &options.tables {
         bench.tables(*count)?;
     }
-    let machine = machine(options.version)?;
+    let machine = format!("`{}`\n\n{}", options.command(), machine(options.version)?);
     println!("{machine}");
     if let Some(path) = &options.json {
         fs::write(path, report::json(&bench.rows, &machine))

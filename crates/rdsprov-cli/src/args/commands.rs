@@ -132,8 +132,8 @@ pub struct PreflightArgs {
 pub struct ApplyArgs {
     /// Apply this saved plan if it is still current
     ///
-    /// `rdsprov plan --out FILE` and `rdsprov retire --out FILE` save a plan. It is refused if the server or the
-    /// secrets have changed since.
+    /// `rdsprov plan --out FILE` and `rdsprov retire --out FILE` save a plan. It is
+    /// refused if the server or the secrets have changed since.
     #[arg(value_name = "PLAN")]
     pub plan: Option<PathBuf>,
     /// Confirm that the saved plan drops the database with this name

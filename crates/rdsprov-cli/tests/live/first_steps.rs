@@ -280,7 +280,7 @@ fn role_with_another_password_gets_no_access_in_additive_runs() {
         {
             fixture.app("dev", application, role);
         }
-        let create = "CREATE ROLE tool_reader LOGIN PASSWORD 'of-somebody-1'";
+        let create = "CREATE ROLE tool_reader LOGIN PASSWORD 'of-people-1'";
         fixture.server.master("postgres", create).unwrap();
         let definitions = fixture.definitions(
             r#"application_databases = {
@@ -291,7 +291,7 @@ fn role_with_another_password_gets_no_access_in_additive_runs() {
         let apply = ["apply", "--env", "dev", "--additive"];
         let text = expect(&fixture.run(&definitions, &apply), 0);
         assert!(text.contains("pending: "), "{text}");
-        fixture.server.sql_as("tool_reader", "of-somebody-1", "postgres", "SELECT 1").unwrap();
+        fixture.server.sql_as("tool_reader", "of-people-1", "postgres", "SELECT 1").unwrap();
         let connects = "SELECT has_database_privilege('tool_reader', 'shop', 'CONNECT')";
         assert_eq!(fixture.query(connects), "f", "PostgreSQL {major}");
         expect(&fixture.run(&definitions, &apply[..3]), 0);

@@ -542,7 +542,7 @@ fn role_gets_its_access_back_with_its_password() {
         let (fixture, definitions) = shop(major);
         for lock in ["NOLOGIN", "VALID UNTIL '2001-01-01'"] {
             for more in [&[][..], &["--additive"]] {
-                fixture.query(&format!("ALTER ROLE shop_reader {lock} PASSWORD 'of-somebody-1'"));
+                fixture.query(&format!("ALTER ROLE shop_reader {lock} PASSWORD 'of-people-1'"));
                 let plan = steps(&fixture, &definitions, more);
                 let actions: Vec<_> = plan.iter().map(|step| step["action"].as_str()).collect();
                 assert_eq!(actions, [Some("alter_role"), Some("set_password")], "{plan:?}");
@@ -551,7 +551,7 @@ fn role_gets_its_access_back_with_its_password() {
                 let log_in = |password: &str| {
                     fixture.server.sql_as("shop_reader", password, "shop", "SELECT 1")
                 };
-                log_in("of-somebody-1").unwrap_err();
+                log_in("of-people-1").unwrap_err();
                 log_in(&password("shop_reports")).unwrap();
                 expect(&fixture.run(&definitions, &["check", "--env", "dev"]), 0);
             }

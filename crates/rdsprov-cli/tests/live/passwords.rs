@@ -100,6 +100,23 @@ fn only_a_wrong_password_is_reset() {
     }
 }
 
+/// No plan can check the password of a role that the definitions let expire.
+#[test]
+fn password_that_has_expired_as_declared_is_a_note() {
+    let fixture = Fixture::new(versions()[0]);
+    fixture.app("dev", "shop", "shop_owner");
+    let definitions = fixture.definitions(
+        r#"application_databases = {
+            shop = { database_name = "shop", username = "shop_owner", valid_until = "2001-01-01T00:00:00Z" }
+        }"#,
+    );
+    expect(&fixture.run(&definitions, &["apply", "--env", "dev"]), 0);
+    let text = expect(&fixture.run(&definitions, &["check", "--env", "dev"]), 0);
+    let note = "note[password-not-checked]: the password of role shop_owner could not be checked and is not changed: \
+                it has expired";
+    assert!(text.contains(note) && !text.contains("deferred"), "{text}");
+}
+
 /// Waits for the plan to report this: the server reloads its configuration asynchronously.
 fn wait_until(fixture: &Fixture, definitions: &str, says: &str) {
     for _ in 0..50 {

@@ -243,12 +243,7 @@ impl Planner<'_> {
         let clone = RotationClone::name_for(name)?;
         let seen = self.observed.roles.get(&clone)?;
         // Before PostgreSQL 15, a role can make any other role its member.
-        let is_of_superuser = |one: &Membership| {
-            self.observed.roles.get(&one.grantor).is_some_and(|grantor| grantor.superuser)
-        };
-        let is_member = |one: &Membership| {
-            one.role == *name && (is_of_superuser(one) || !self.is_given_away(one))
-        };
+        let is_member = |one: &Membership| one.role == *name && !self.is_given_away(one);
         let is_clone = seen.memberships.iter().any(is_member)
             && seen.claimed().is_none()
             && self.administrator_power(&clone, seen).is_none()

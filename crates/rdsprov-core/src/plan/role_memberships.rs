@@ -198,8 +198,8 @@ impl Planner<'_> {
         other.unwrap_or(&role.application)
     }
 
-    /// Returns whether a managed role, or the clone of one, got a membership from a role that does not belong to its application,
-    /// in a group that does not either. From PostgreSQL 16 on, a role with `CREATEROLE` can make each role a
+    /// Returns whether a managed role, or the clone of one, got a membership from a role that does not belong to
+    /// its application, in a group that does not either. From PostgreSQL 16 on, a role with `CREATEROLE` can make each role a
     /// member of the roles that it has created.
     fn is_granted_by_others(
         &self,
@@ -233,7 +233,8 @@ impl Planner<'_> {
             && grantor.is_some_and(|grantor| {
                 // Before PostgreSQL 16, CREATEROLE administers all roles.
                 let administers_all = grantor.create_role && self.observed.major() < 16;
-                !administers_all
+                !grantor.superuser
+                    && !administers_all
                     && !self.is_delegate(grantor)
                     && !self.authority.leads_to(grantor, RDS_SUPERUSER)
             })

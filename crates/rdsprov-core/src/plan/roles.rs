@@ -492,12 +492,10 @@ impl Planner<'_> {
             _ if with_token || opens => set(steps),
             Some(PasswordCheck::Inconclusive(reason)) => self
                 .note(NoteKind::PasswordNotChecked { role: name.clone(), reason: reason.clone() }),
-            None if seen.expired => self.defer(
-                &role.application,
-                format!(
-                    "whether the password of role {name} is correct: the role cannot log in yet"
-                ),
-            ),
+            None if seen.expired => self.note(NoteKind::PasswordNotChecked {
+                role: name.clone(),
+                reason: "it has expired, as the definitions say (`valid_until`)".to_owned(),
+            }),
             Some(PasswordCheck::Accepted | PasswordCheck::NotChecked) | None => {}
         }
     }

@@ -35,7 +35,8 @@ pub trait Listener: Sync {
     }
 
     /// Called with the steps and the results of each transaction in the order of the plan, also of those that
-    /// were not executed. A rotation can have executed more steps than its transaction has. `Break` ends the run before the next transaction.
+    /// were not executed. A rotation can have executed more steps than its transaction has. `Break` ends the run
+    /// before the next transaction.
     fn after<'a>(
         &'a self,
         _transaction: &'a Transaction,

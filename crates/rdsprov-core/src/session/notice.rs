@@ -146,8 +146,8 @@ impl fmt::Display for Notice {
                     0 => f.write_str(", as this run has found and recorded"),
                     left => write!(
                         f,
-                        " and {not_done} were not, as this run has found and recorded; the next run looks \
-                         for the other {left}"
+                        ", and {not_done} not, as this run has found and recorded; the next run looks for \
+                         the other {left}"
                     ),
                 }
             }
