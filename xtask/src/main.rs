@@ -81,10 +81,11 @@ enum Task {
     },
     /// Interrupt runs by faults of the connection, the server and the program
     Faults {
-        /// What fails: cuts, lost_answers, server, program or other_sessions
+        /// What fails; without it, all of these
+        #[arg(value_parser = ["cuts", "lost_answers", "server", "program", "other_sessions"])]
         part: Option<String>,
         /// Share of the faults: each one with 1, every tenth with 10
-        #[arg(long, default_value_t = 1)]
+        #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
         share: u32,
         /// PostgreSQL versions to test
         #[arg(long, value_name = "MAJOR,…")]
@@ -96,7 +97,7 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
-    /// Measure the command beside the least that its work needs
+    /// Compare runs with the least that their work needs
     Bench(bench::Options),
     /// Compare the planning time in Python and in Rust
     BenchPython,
