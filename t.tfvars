@@ -1,1 +1,0 @@
-application_databases = { shop = { database_name = "shop", username = "shop_owner" } }
