@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, UNIX_EPOCH};
 
+use crate::cargo_tool::CargoTool;
 use crate::image;
 use crate::process::run;
 use crate::python::Environment;
@@ -26,8 +27,8 @@ const WHEELS: [&str; 2] = ["x86_64-unknown-linux-gnu", "aarch64-unknown-linux-gn
 /// Links the C library of this system into the programs, where the target musl is not installed.
 const STATIC_GNU: (&str, &str) = ("RUSTFLAGS", "-C target-feature=+crt-static");
 
-/// The version of cargo-cyclonedx, which writes the SBOM.
-const CYCLONEDX: &str = "0.5.9";
+/// Writes the SBOM.
+const CYCLONEDX: CargoTool = CargoTool { name: "cargo-cyclonedx", version: "0.5.9" };
 
 struct Dist {
     tools: Environment,
@@ -140,13 +141,7 @@ impl Dist {
 
     /// Writes the SBOM of the command.
     fn sbom(&self) -> Result<(), String> {
-        let tools = "target/dist-tools";
-        if !Path::new(tools).join("bin/cargo-cyclonedx").exists() {
-            // Compiling it takes longer than running it once.
-            let install = ["install", "--locked", "--debug", "--root", tools, "--version"];
-            self.cargo(&[install.as_slice(), &[CYCLONEDX, "cargo-cyclonedx"]].concat(), &[])?;
-        }
-        let program = format!("{tools}/bin/cargo-cyclonedx");
+        let program = CYCLONEDX.program()?;
         let name = format!("rdsprov-{VERSION}.cdx");
         let (time, manifest) = (self.time.to_string(), "crates/rdsprov-cli/Cargo.toml");
         let form = ["cyclonedx", "--format", "json", "--spec-version", "1.5", "--quiet"];

@@ -2,8 +2,10 @@
 
 mod bench;
 mod book;
+mod cargo_tool;
 mod debian;
 mod demo;
+mod dependencies;
 mod deploy;
 mod dist;
 mod editors;
@@ -107,6 +109,12 @@ enum Task {
     Book,
     /// Render and check the files in deploy
     Deploy,
+    /// Check the licences, versions and sources of all dependencies
+    Dependencies {
+        /// Also check them for known vulnerabilities, with the database of RustSec from GitHub
+        #[arg(long)]
+        advisories: bool,
+    },
     /// Build and try the files of a release in target/dist
     Dist {
         /// Also install the command and the Python module from their sources
@@ -173,6 +181,7 @@ fn main() -> ExitCode {
         Task::Messages => messages(),
         Task::Book => book::build(),
         Task::Deploy => deploy::check(),
+        Task::Dependencies { advisories } => dependencies::check(advisories),
         Task::Dist { from_source } => dist::run_all(from_source),
         Task::Image { command } => image::check(&command),
         Task::Screenshots { page, directory } => screenshots::take(&page, &directory),
