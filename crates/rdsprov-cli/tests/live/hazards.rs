@@ -314,6 +314,8 @@ fn objects_of_the_administrator() {
         admin(
             "CREATE TABLE restored (id serial, item text); CREATE VIEW seen AS SELECT id FROM restored",
         );
+        // The revocation of a privilege on one of two tables names it.
+        admin("GRANT TRIGGER ON restored TO PUBLIC");
         admin("CREATE FUNCTION two() RETURNS int LANGUAGE sql AS 'SELECT 2'");
         fixture.query_in("shop", "REVOKE CREATE ON SCHEMA public FROM platform_admin");
         expect(&fixture.run(&definitions, &["apply", "--env", "dev"]), 0);
@@ -326,6 +328,9 @@ fn objects_of_the_administrator() {
         let allowed = ["apply", "--env", "dev", "--allow", "changes_owner"];
         expect(&fixture.run(&definitions, &allowed), 0);
         expect(&fixture.run(&definitions, &["check", "--env", "dev"]), 0);
+        let of_public = "SELECT count(*) FROM pg_class c, aclexplode(relacl) a
+            WHERE a.grantee = 0 AND c.relname = 'restored'";
+        assert_eq!(fixture.query_in("shop", of_public).trim(), "0", "PostgreSQL {major}");
         alter("ALTER TABLE restored ADD note text; DROP VIEW seen; DROP FUNCTION two()").unwrap();
         alter("INSERT INTO restored (item) VALUES ('tea')").unwrap();
         let reader = fixture.server.sql_as(

@@ -298,15 +298,6 @@ async fn read_contents(
     }
     size?;
     let mut contents: Contents = snapshot.query(DATABASE, &[&roles, &large_object_owners]).await?;
-    let needed = plan::required_relation_names(desired, observed, name, &contents);
-    if !needed.is_empty() {
-        let numbers: Vec<i64> = needed.into_iter().collect();
-        let mut names: BTreeMap<i64, Vec<String>> =
-            snapshot.query(NAMES, &[&roles, &numbers]).await?;
-        for group in contents.schemas.values_mut().flat_map(|schema| &mut schema.relations) {
-            group.names = names.remove(&group.number).unwrap_or_default();
-        }
-    }
     let groups = plan::predefined_groups(desired, observed);
     let groups: Option<Vec<&str>> = (name.as_str() != TEMPLATE)
         .then(|| groups.into_iter().map(|group| group.as_str()).collect());
@@ -350,6 +341,16 @@ async fn read_contents(
             let schemas = schemas.into_iter().flatten().map(SchemaName::as_str).collect();
             let transfer = transfer(administrator, true, Some(schemas));
             contents.objects_of_administrator = transfer.observe(&snapshot).await?;
+        }
+    }
+    // Last, because what the plan transfers to another owner decides about the names that it needs.
+    let needed = plan::required_relation_names(desired, observed, name, &contents);
+    if !needed.is_empty() {
+        let numbers: Vec<i64> = needed.into_iter().collect();
+        let mut names: BTreeMap<i64, Vec<String>> =
+            snapshot.query(NAMES, &[&roles, &numbers]).await?;
+        for group in contents.schemas.values_mut().flat_map(|schema| &mut schema.relations) {
+            group.names = names.remove(&group.number).unwrap_or_default();
         }
     }
     // The end of the session ends its snapshot, too, but a pooler keeps the session.

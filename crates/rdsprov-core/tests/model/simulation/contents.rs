@@ -53,27 +53,33 @@ impl Session<'_> {
             large_object_owners,
         };
         let mut contents = observer.contents()?;
+        if let Some(declared) = declared
+            && let Some(new_owner) = &declared.owner
+        {
+            let owner = self.catalog().role_name(observer.owner);
+            let administrator = &observed.administrator.name;
+            if owner != new_owner.as_str() {
+                let one_by_one = owner == administrator.as_str();
+                contents.ownership_transfer =
+                    observer.transfer(observer.owner, new_owner, one_by_one, None)?;
+            }
+            let is_creator = declared.creators.contains(administrator);
+            let owns_objects = contents.owned.iter().any(|owned| owned.role == *administrator);
+            if owner != administrator.as_str() && !is_creator && owns_objects {
+                let schemas: BTreeSet<&str> = declared
+                    .owner_schemas()
+                    .into_iter()
+                    .flatten()
+                    .map(SchemaName::as_str)
+                    .collect();
+                contents.objects_of_administrator =
+                    observer.transfer(self.user, new_owner, true, Some(&schemas))?;
+            }
+        }
         let needed = required_relation_names(desired, observed, name, &contents);
         let groups = contents.schemas.values_mut().flat_map(|one| &mut one.relations);
         for group in groups.filter(|group| !needed.contains(&group.number)) {
             group.names.clear();
-        }
-        let Some(declared) = declared else { return Ok(contents) };
-        let Some(new_owner) = &declared.owner else { return Ok(contents) };
-        let owner = self.catalog().role_name(observer.owner);
-        let administrator = &observed.administrator.name;
-        if owner != new_owner.as_str() {
-            let one_by_one = owner == administrator.as_str();
-            contents.ownership_transfer =
-                observer.transfer(observer.owner, new_owner, one_by_one, None)?;
-        }
-        let is_creator = declared.creators.contains(administrator);
-        let owns_objects = contents.owned.iter().any(|owned| owned.role == *administrator);
-        if owner != administrator.as_str() && !is_creator && owns_objects {
-            let schemas: BTreeSet<&str> =
-                declared.owner_schemas().into_iter().flatten().map(SchemaName::as_str).collect();
-            contents.objects_of_administrator =
-                observer.transfer(self.user, new_owner, true, Some(&schemas))?;
         }
         Ok(contents)
     }
