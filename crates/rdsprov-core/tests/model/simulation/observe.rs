@@ -57,12 +57,11 @@ impl Model {
             }
         }
         for (name, role) in &desired.roles {
-            let can_log_in = observed
-                .roles
-                .get(name)
-                .is_some_and(|seen| seen.login && !seen.expired && !seen.uses_iam_auth());
+            // A role without `LOGIN` is rejected after its authentication.
+            let can_check =
+                observed.roles.get(name).is_some_and(|seen| !seen.expired && !seen.uses_iam_auth());
             let Some(password) = passwords.get(name.as_str()) else { continue };
-            if can_log_in && role.secret().is_some() {
+            if can_check && role.secret().is_some() {
                 let check = if self.accepts_password(name.as_str(), password) {
                     PasswordCheck::Accepted
                 } else {
