@@ -273,7 +273,10 @@ fn names(random: &mut Random, stem: &str, count: usize) -> Vec<String> {
 }
 
 /// Roles that exist on the server and are not declared.
-pub const UNMANAGED: [&str; 3] = ["clerk", "staff", "stranger"];
+pub const UNMANAGED: [&str; 3] = ["clerk", "staff", CREATED_BY_SUPERUSER];
+
+/// From PostgreSQL 16 on, the administrator cannot act as this one.
+pub const CREATED_BY_SUPERUSER: &str = "stranger";
 
 /// Definitions, and the databases created by hand with the schemas in them.
 #[derive(Debug, Clone, Default)]

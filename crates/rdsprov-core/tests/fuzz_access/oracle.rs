@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::declared::{Application, Declared, Level, UNMANAGED};
+use crate::declared::{Application, CREATED_BY_SUPERUSER, Declared, Level, UNMANAGED};
 use crate::initial_state::ADMINISTRATOR;
 use crate::snapshot::{
     Acl, CatalogObject, Contents, Database, DefaultsOf, Item, Name, ObjectClass, Snapshot,
@@ -193,6 +193,11 @@ impl<'a> Rules<'a> {
         }
         if *grantee == object.owner || !self.is_declared_non_owner(grantee) {
             return Disposition::Keep;
+        }
+        // A note names it, if the administrator cannot act as the role that has granted it: each role
+        // can give its large objects to others, and must not stop a plan.
+        if object.name.class == ObjectClass::LargeObject && item.1 == CREATED_BY_SUPERUSER {
+            return Disposition::MayKeep;
         }
         let Some(app) = self.declared.access(self.database, grantee) else {
             return Disposition::Revoke;
