@@ -1,6 +1,6 @@
 //! The steps that an additive plan leaves pending: those that take something away.
 //!
-//! Which steps these are is decided by [`Step::takes_access`]. Three rules follow from the order of changes:
+//! Which steps these are is decided by [`Step::takes_access`]. Four rules follow from the order of changes:
 //!
 //! - What the plan creates or opens itself is closed in the same plan: no role has had access to it.
 //! - If objects in a database get another owner, all steps in this database are pending: they are planned for
@@ -8,6 +8,7 @@
 //! - What a role gets, and changes of its marker, are pending if its password is set or removed later, or if
 //!   a hazard that must be allowed in every environment is pending: a person who knows the present password
 //!   must not get new access, and a changed secret is in the marker only once its password is set.
+//! - If such a role would be the owner of a new database or schema, all steps in this database are pending.
 
 use std::collections::BTreeSet;
 
@@ -83,6 +84,11 @@ impl<S> Step<S> {
         )
     }
 
+    /// Returns whether the role of the step becomes the owner of a new object that other steps rely on.
+    fn creates_for_role(&self) -> bool {
+        matches!(self.action, Action::CreateDatabase | Action::CreateSchema)
+    }
+
     fn changes_owner(&self) -> bool {
         self.action == Action::ReassignOwned || self.hazards.contains(&Hazard::ChangesOwner)
     }
@@ -153,6 +159,11 @@ pub(super) fn remove_pending(transactions: &mut Vec<Transaction>) -> Vec<Step> {
         .filter(|step| step.takes_access() && decides_about_role(step))
         .filter_map(|step| step.role.clone())
         .collect();
+    let waits = |step: &Step| step.role.as_ref().is_some_and(|role| waiting.contains(role));
+    let waiting_databases: BTreeSet<DatabaseName> = steps()
+        .filter(|step| step.creates_for_role() && waits(step))
+        .filter_map(|step| step.database.clone())
+        .collect();
     let mut pending = Vec::new();
     let is_one_of = |names: &BTreeSet<DatabaseName>, step: &Step| {
         step.database.as_ref().is_some_and(|name| names.contains(name))
@@ -164,8 +175,7 @@ pub(super) fn remove_pending(transactions: &mut Vec<Transaction>) -> Vec<Step> {
                 .iter()
                 .any(|step| step.changes_owner() && !is_one_of(&created, step));
         let is_pending = |step: &Step| {
-            let waits = step.gives_to_role()
-                && step.role.as_ref().is_some_and(|role| waiting.contains(role));
+            let waits = step.gives_to_role() && waits(step) || is_one_of(&waiting_databases, step);
             let is_opened_by_plan = is_one_of(&created, step)
                 || transaction.scope == Scope::Cluster && is_one_of(&reopened, step);
             changes_owner || waits || step.takes_access() && !is_opened_by_plan
@@ -241,6 +251,44 @@ mod tests {
         // The role has the password of the new secret already.
         assert_eq!(changes(&plan(true, changed(PasswordCheck::Accepted))), 1);
         assert_eq!(changes(&plan(false, changed(PasswordCheck::WrongPassword))), 1);
+    }
+
+    /// A person who knows the present password of the role must not get a new database or schema.
+    #[test]
+    fn new_databases_and_schemas_of_a_waiting_role_wait() {
+        let changed = |check: PasswordCheck| {
+            let mut desired = desired_from(
+                r#"
+                [application_databases]
+                shop = { database_name = "shop", username = "shop_owner", schemas = ["public", "archive"], role_owner = true }
+                desk = { database_name = "desk", username = "shop_owner" }
+                sight = { database_name = "desk", username = "viewer", access_level = "reader" }
+                "#,
+            );
+            desired.additive = true;
+            let owner = marker("shop", "shop_owner", "");
+            let database = marker("shop", "shop", "");
+            let mut observed =
+                observed_with(&[("shop_owner", &owner)], &[("shop", "shop_owner", &database)]);
+            let shop = observed.databases.values_mut().next().unwrap();
+            shop.contents = Some(crate::observed::Contents::default());
+            observed.password_checks.insert(RoleName::new_unchecked("shop_owner"), check);
+            Plan::new(&desired, &observed, SecretFindings::default())
+        };
+        let creates = |plan: &Plan| {
+            let actions = plan.steps().map(|step| step.action);
+            let new = [Action::CreateDatabase, Action::CreateSchema];
+            actions.filter(|action| new.contains(action)).count()
+        };
+        let accepted = changed(PasswordCheck::Accepted);
+        assert!(creates(&accepted) >= 2, "{}", accepted.to_text());
+        let waiting = changed(PasswordCheck::WrongPassword);
+        assert_eq!(creates(&waiting), 0, "{}", waiting.to_text());
+        let in_desk =
+            |step: &Step| step.database.as_ref().is_some_and(|one| one.as_str() == "desk");
+        assert!(!waiting.steps().any(in_desk), "{}", waiting.to_text());
+        assert!(waiting.steps().any(|step| step.action == Action::CreateRole));
+        assert!(waiting.pending.iter().any(in_desk));
     }
 
     /// The digest covers what is pending: a reviewer has seen it.
