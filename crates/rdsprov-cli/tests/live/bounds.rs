@@ -51,13 +51,13 @@ fn others_are_applied(fixture: &Fixture, definitions: &str, words: &[&str]) {
 
 /// Two sessions of a role that keep all others from reading a catalog: one reads it in an open transaction,
 /// and the other one waits in `VACUUM FULL`.
-struct LockedCatalog {
+pub struct LockedCatalog {
     reader: Session,
     _vacuum: Session,
 }
 
 impl LockedCatalog {
-    fn new(fixture: &Fixture, role: (&str, &str), database: &str, catalog: &str) -> Self {
+    pub fn new(fixture: &Fixture, role: (&str, &str), database: &str, catalog: &str) -> Self {
         let session = || fixture.server.session(role.0, role.1, database).unwrap();
         let (mut reader, mut vacuum) = (session(), session());
         let answer = reader.ask(&format!("BEGIN; SELECT count(*) FROM {catalog}")).unwrap();

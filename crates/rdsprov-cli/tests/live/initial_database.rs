@@ -3,6 +3,7 @@
 
 use rdsprov_testkit::{Server, versions};
 
+use crate::bounds::LockedCatalog;
 use crate::fixture::{DELEGATE, DELEGATE_SECRET, Fixture, expect, password};
 
 /// `platform` is `dbname` of the administrator's secret.
@@ -199,6 +200,13 @@ fn owner_of_the_initial_database_stops_no_run() {
             }
             fixture.query(reverts);
         }
+        // Its owner keeps each login waiting.
+        let owner = ("shop_owner", password("shop"));
+        let locked = LockedCatalog::new(&fixture, (owner.0, &owner.1), "platform", "pg_rewrite");
+        let check = ["check", "--env", "dev", "--connect-timeout", "3s"];
+        let output = fixture.run(&definitions, &check);
+        drop(locked);
+        expect(&output, 0);
         // Control: as an option, the database is used, and its owner stops the run.
         let limit = "ALTER DATABASE platform CONNECTION LIMIT 0";
         fixture.server.sql_as("shop_owner", &password("shop"), "postgres", limit).unwrap();

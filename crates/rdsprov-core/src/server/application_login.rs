@@ -83,7 +83,8 @@ impl Endpoint {
     }
 }
 
-fn is_silent(error: &ConnectError) -> bool {
+/// Returns whether the server has not answered a login in time.
+pub(super) fn is_silent(error: &ConnectError) -> bool {
     let cause = Some(RejectionCause::NoResponse);
     matches!(error, ConnectError::Rejected { cause: found, .. } if *found == cause)
 }

@@ -1,6 +1,7 @@
 //! Enters the initial database of a server, unless it belongs to an application: its owner could stop the
 //! runs of all others with its settings and privileges.
 
+use super::application_login::is_silent;
 use super::connect::{Endpoint, Session};
 use super::connect_error::ConnectError;
 use crate::error_code::ErrorCode;
@@ -14,8 +15,8 @@ const BELONGS_TO_ADMINISTRATOR: &str = concat!(
 );
 
 impl Endpoint {
-    /// Logs in to the initial database, or to the usual one if the initial database does not accept the
-    /// login or belongs to a role that is not an administrator. Returns the database, too.
+    /// Logs in to the initial database, or to the usual one if the initial database does not accept or answer
+    /// the login, or belongs to a role that is not an administrator. Returns the database, too.
     ///
     /// # Errors
     /// Returns the error of the initial database if the usual one does not accept the login either.
@@ -33,6 +34,8 @@ impl Endpoint {
                 session.end().await;
                 None
             }
+            // The owner of the database can delay each login to it, for example with a lock.
+            Err(error) if is_silent(&error) => Some(error),
             // The server answers the same in each database.
             Err(error)
                 if error.sqlstate().is_none()
