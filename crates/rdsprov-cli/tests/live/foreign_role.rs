@@ -232,3 +232,63 @@ fn build_id_in_the_template() {
         }
     }
 }
+
+/// An entry for the role of another team counts only once the role has been taken over: it neither gives other
+/// roles access without the hazard, nor revokes what the role has elsewhere.
+#[test]
+fn entry_of_an_application_that_is_not_applied_gives_no_power() {
+    let fixture = two_teams(versions()[0]);
+    fixture.app("dev", "spy", "spy");
+    fixture.app("dev", "shop_reports", "shop_reader");
+    let reports = r#"shop_reports = { database_name = "shop", username = "shop_reader", access_level = "reader" }"#;
+    let ours = fixture.definitions(&declared(&[SHOP, reports]));
+    expect(&fixture.run(&ours, &["apply", "--env", "dev"]), 0);
+    fixture.query_in("shop", "SET ROLE shop_owner; CREATE TABLE orders (id int)");
+    let configuration = "[environments.dev]\napproval = \"required\"\n";
+    std::fs::write(fixture.path().join("rdsprov.toml"), configuration).unwrap();
+    let state = fixture.catalog_state();
+
+    let spy = r#"spy = { database_name = "shop", username = "spy", access_level = "reader" }"#;
+    let owner = r#"dummy = { database_name = "shop", username = "shop_owner", secret = "goldenpath/dev/shop/postgres" }"#;
+    let reader = r#"dummy = { database_name = "other", username = "shop_reader", access_level = "reader", secret = "goldenpath/dev/shop_reports/postgres" }"#;
+    let apply = |entries: &[&str], more: &[&str]| {
+        let theirs = fixture.definitions(&declared(entries));
+        let mut command = fixture.command(&theirs, &["apply", "--env", "dev"]);
+        command.args(more).env("ALLOW_DB_PROVISION", "true").output().unwrap()
+    };
+    let report = expect(&apply(&[spy, owner], &["--only", "spy"]), 3);
+    assert!(report.contains("to apply this plan, add --allow widens_access"), "{report}");
+    assert_eq!(fixture.catalog_state(), state);
+
+    let allowed = ["--only", "spy", "--allow", "widens_access"];
+    expect(&apply(&[spy, reader, OTHER], &allowed), 0);
+    let reads = "SELECT has_table_privilege('shop_reader', 'public.orders', 'SELECT'),
+        has_table_privilege('spy', 'public.orders', 'SELECT')";
+    assert_eq!(fixture.query_in("shop", reads).trim(), "t|t");
+    // Without the option, the other entry waits for its own hazard.
+    let left_out = ["--no-fail-fast", "--allow", "widens_access"];
+    let report = expect(&apply(&[spy, reader, OTHER], &left_out), 3);
+    assert!(report.contains("changes_application"), "{report}");
+    assert_eq!(fixture.query_in("shop", reads).trim(), "t|t");
+}
+
+/// The administrator of the server is a member of a group that an entry names. The group is refused, and so is
+/// its member.
+#[test]
+fn entry_for_a_group_hides_no_administrator() {
+    let fixture = two_teams(versions()[0]);
+    fixture.app("dev", "alice", "alice");
+    fixture.app("dev", "dummy", "dba_group");
+    let query = "CREATE ROLE dba_group; CREATE ROLE alice LOGIN PASSWORD 'of-alice-1'; GRANT dba_group TO alice";
+    fixture.server.master("postgres", query).unwrap();
+    fixture.query("GRANT rds_superuser TO dba_group");
+    let alice = r#"alice = { database_name = "other", username = "alice", access_level = "reader", adopt = true }"#;
+    let group = r#"dummy = { database_name = "third", username = "dba_group" }"#;
+    for entries in [&[OTHER, alice][..], &[OTHER, alice, group]] {
+        let theirs = fixture.definitions(&declared(entries));
+        let apply = ["apply", "--env", "dev", "--no-fail-fast"];
+        let report = expect(&fixture.run(&theirs, &apply), 3);
+        assert!(report.contains("refused[role-is-administrator] alice: "), "{report}");
+        fixture.server.sql_as("alice", "of-alice-1", "postgres", "SELECT 1").unwrap();
+    }
+}

@@ -90,11 +90,12 @@ impl Authority<'_> {
             || self.observed.roles.get(role).is_none_or(|seen| seen.inherit)
     }
 
-    /// Returns whether memberships lead from a role, which may be declared, to a group.
+    /// Returns whether memberships lead from a role to a group, also those of declared roles: the plan
+    /// revokes them only if it may change these roles.
     pub fn leads_to(&self, role: &observed::Role, group: &str) -> bool {
+        let all = |from| self.reached_from(from, |_, _| true, |_| false);
         role.memberships.iter().any(|one| {
-            one.role.as_str() == group
-                || self.memberships_from(&one.role, |_, _| true).iter().any(|r| r.as_str() == group)
+            one.role.as_str() == group || all(&one.role).iter().any(|r| r.as_str() == group)
         })
     }
 
@@ -134,11 +135,21 @@ impl Authority<'_> {
         from: &RoleName,
         counts: impl Fn(&observed::Role, &observed::Membership) -> bool,
     ) -> BTreeSet<RoleName> {
+        self.reached_from(from, counts, |name| self.desired.roles.contains_key(name))
+    }
+
+    /// Returns the roles that memberships of one kind lead to, without those of some roles.
+    fn reached_from(
+        &self,
+        from: &RoleName,
+        counts: impl Fn(&observed::Role, &observed::Membership) -> bool,
+        is_left_out: impl Fn(&RoleName) -> bool,
+    ) -> BTreeSet<RoleName> {
         let mut reached = BTreeSet::new();
         let mut next = vec![from];
         while let Some(name) = next.pop() {
             let Some(member) = self.observed.roles.get(name) else { continue };
-            if self.desired.roles.contains_key(name) {
+            if is_left_out(name) {
                 continue;
             }
             for membership in member.memberships.iter().filter(|one| counts(member, one)) {

@@ -17,6 +17,7 @@
 
 use std::collections::BTreeSet;
 
+use super::home::is_home;
 use super::planner::Planner;
 use super::recorded::Recorded;
 use crate::desired::{self, Adoption, Desired};
@@ -53,27 +54,40 @@ fn marker_of_owner(
     marker.filter(|marker| desired.manages(Some(marker)))
 }
 
-/// Returns whether a database belongs to definitions of others: an entry without that of the owner names it,
-/// and these definitions declare neither the owner nor a role for which the database was adopted. The
-/// application alone does not count: others can use its name.
+/// Returns whether a database belongs to definitions of others: neither its owner nor a role for which it
+/// was adopted has its home in these definitions. The entries alone do not count: others can use the names
+/// of applications, roles and databases.
 pub(super) fn is_of_other_definitions(
     desired: &Desired,
     observed: &Observed,
     recorded: &Recorded<'_>,
     name: &DatabaseName,
 ) -> bool {
-    let has_owner = desired.databases.get(name).is_some_and(|entry| entry.owner.is_some());
-    let Some(seen) = observed.databases.get(name).filter(|_| !has_owner) else { return false };
+    let administrator = &observed.administrator.name;
+    let seen = observed.databases.get(name).filter(|seen| !seen.is_unfinished(administrator));
+    let Some(seen) = seen else { return false };
+    let entry = desired.databases.get(name);
+    let changes_owner = entry.is_some_and(|entry| {
+        let declared = entry.owner.as_ref();
+        declared.is_some_and(|owner| *owner != seen.owner)
+            && desired.is_selected(&entry.application)
+    });
+    // This plan needs the permission for another hazard.
+    if changes_owner {
+        return false;
+    }
+    let delegates = ApplicationName::for_delegates();
     match marker_of_owner(desired, observed, seen) {
         // A delegate does not belong to a team.
-        Some(marker) if marker.application == ApplicationName::for_delegates().as_str() => false,
-        Some(marker) => {
-            desired.is_other_scope(marker.scope.as_deref())
-                || !desired.roles.contains_key(&seen.owner)
+        Some(marker) if marker.application != delegates.as_str() => {
+            !is_home(desired, observed, &seen.owner)
         }
-        None => {
+        of_owner => {
+            let of_administrator = seen.owner == *administrator || of_owner.is_some();
+            let is_adopted = of_administrator && desired.manages(seen.marker().as_ref());
             let mut roles = recorded.roles_with_database(name).peekable();
-            roles.peek().is_some() && !roles.any(|role| desired.roles.contains_key(role))
+            (is_adopted || roles.peek().is_some())
+                && !roles.any(|role| is_home(desired, observed, role))
         }
     }
 }

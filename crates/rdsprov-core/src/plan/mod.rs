@@ -34,6 +34,7 @@ mod github;
 mod groups;
 mod hazard;
 mod head;
+mod home;
 mod identities;
 mod identity;
 mod locked_out;

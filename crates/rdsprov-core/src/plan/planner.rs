@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::authority::{AdministratorAttribute, Authority, Permission};
 use super::basis::Basis;
+use super::home::is_home;
 use super::predefined_groups::predefined_groups;
 use super::recorded::Recorded;
 use super::{
@@ -405,7 +406,8 @@ impl<'a> Planner<'a> {
     ///
     /// Its owner can grant privileges to any role. So if the database does not declare the role, the
     /// revocation is a step of the application of the database, and not of the home of the role: the
-    /// owner can prevent it. A role that is not managed loses nothing before its home has adopted it.
+    /// owner can prevent it. A role that is not managed, or that belongs to other definitions, loses nothing
+    /// before its home has taken it over.
     pub fn application_of_privilege<'b>(
         &'b self,
         role: Option<&'b RoleName>,
@@ -413,9 +415,7 @@ impl<'a> Planner<'a> {
     ) -> &'b ApplicationName {
         let Some(role) = role else { return &database.application };
         let role = self.role_of_clone(role).unwrap_or(role);
-        let seen = self.observed.roles.get(role);
-        let is_managed = seen.is_some_and(|seen| self.desired.manages(seen.marker().as_ref()));
-        if is_managed && !database.access.contains_key(role) {
+        if !database.access.contains_key(role) && is_home(self.desired, self.observed, role) {
             return &database.application;
         }
         self.application_for(role, database)

@@ -6,6 +6,7 @@
 
 use std::collections::BTreeSet;
 
+use super::home::is_declared_by;
 use super::planner::{Adoptable, Planner, Takeover};
 use super::scopes::change_in_words;
 use super::{Action, ChangedSecret, Hazard, RefusalKind, Step, sql, words};
@@ -40,16 +41,7 @@ impl Planner<'_> {
         self.desired.manages(Some(marker))
             && !role.is_home_chosen
             && marker.application != role.application.as_str()
-            && self.is_declared_by(name, &marker.application)
-    }
-
-    /// Returns whether an entry of an application declares a role.
-    fn is_declared_by(&self, name: &RoleName, application: &str) -> bool {
-        let declares = |database: &desired::Database| {
-            let entry = database.access.get(name);
-            entry.is_some_and(|entry| entry.application.as_str() == application)
-        };
-        self.desired.databases.values().any(declares)
+            && is_declared_by(self.desired, name, &marker.application)
     }
 
     /// Returns the application to which a retired role belongs, if its marker names one that does not
@@ -62,7 +54,7 @@ impl Planner<'_> {
     ) -> Option<String> {
         let application = seen.marker()?.application;
         let is_other = application != role.application.as_str();
-        (is_other && !self.is_declared_by(name, &application)).then_some(application)
+        (is_other && !is_declared_by(self.desired, name, &application)).then_some(application)
     }
 
     /// Returns whether the role gets privileges in a selected database whose contents are not known.

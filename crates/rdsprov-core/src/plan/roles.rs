@@ -1,6 +1,7 @@
 //! Plans the attributes and passwords of roles.
 
 use super::authority::AdministratorAttribute;
+use super::home::is_home;
 use super::planner::Planner;
 use super::sql::{Dependents, RoleAttribute};
 use super::{Action, Executor, Hazard, NoteKind, RefusalKind, SecretFindings, Step, sql};
@@ -23,8 +24,11 @@ impl Planner<'_> {
             if self.refuse_administrator(name, role) || self.refuse_name_of_clone(name, role) {
                 continue;
             }
-            let is_declared = |other: &RoleName| self.desired.roles.contains_key(other);
-            if self.refuse_secret_of_other_role(role, |other| !is_declared(other)) {
+            let (desired, observed) = (self.desired, self.observed);
+            // The same plan takes over the other role, which needs the permission for a hazard.
+            let is_own =
+                |other: &RoleName| is_home(desired, observed, other) || desired.selects_role(other);
+            if self.refuse_secret_of_other_role(role, |other| !is_own(other)) {
                 continue;
             }
             match self.observed.roles.get(name) {

@@ -1,9 +1,9 @@
 use std::collections::BTreeSet;
 
 use crate::desired::{Adoption, Desired};
-use crate::name::{DatabaseName, RoleName};
+use crate::name::{ApplicationName, DatabaseName, RoleName};
 use crate::observed::{Contents, Observed};
-use crate::plan::test_states::{desired, marker, observed_with};
+use crate::plan::test_states::{desired, desired_from, marker, observed_with};
 use crate::plan::{Action, Hazard, Plan, SecretFindings, Step};
 
 /// The steps of a plan that grant something to `analyst`, which reads `hr` and `shop`, and those among
@@ -129,4 +129,50 @@ fn unknown_contents_are_marked_with_the_adoption() {
     let mut later = adopted();
     *contents(&mut later, "shop") = None;
     assert_eq!(grants(&only(&[]), &later), (names(["hr", "shop"]), BTreeSet::new()));
+}
+
+/// A team has adopted the database `legacy`. Others declare `analyst` there, and may not get in unnoticed.
+#[test]
+fn databases_of_administrators_belong_to_the_definitions_that_adopted_them() {
+    let definitions = r#"
+        [application_databases]
+        tool = { database_name = "legacy", username = "analyst", access_level = "reader" }
+    "#;
+    let marked = |owner: &str, adopted_for: Option<&str>| {
+        let records = r#" adopted databases=["legacy"]"#;
+        let reports = adopted_for.map(|application| marker(application, "viewer", records));
+        let delegate = marker(ApplicationName::for_delegates().as_str(), "deputy", "");
+        let mut roles = vec![("deputy", delegate.as_str()), ("stranger", "")];
+        roles.extend(reports.as_deref().map(|comment| ("viewer", comment)));
+        let observed = observed_with(&roles, &[("legacy", owner, &marker("legacy", "legacy", ""))]);
+        let (marked, _) = grants(&desired_from(definitions), &observed);
+        !marked.is_empty()
+    };
+    for owner in ["platform_admin", "deputy"] {
+        assert!(marked(owner, Some("reports")), "{owner}");
+        // The role for which it was adopted is gone.
+        assert!(marked(owner, None), "{owner}");
+    }
+}
+
+/// Others declare the owner of the database as well, but the marker of this role names another application.
+#[test]
+fn entry_for_the_owner_is_not_its_home() {
+    let text = |owner_entry: &str| {
+        format!(
+            r#"
+            [application_databases]
+            tool = {{ database_name = "shop", username = "analyst", access_level = "reader" }}
+            {owner_entry} = {{ database_name = "shop", username = "shop_owner" }}
+            "#
+        )
+    };
+    let marked = |owner_entry: &str| {
+        let mut desired = desired_from(&text(owner_entry));
+        desired.select(&["tool".to_owned()]).unwrap();
+        let comment = marker("tool", "analyst", "");
+        grants(&desired, &server(&comment))
+    };
+    assert_eq!(marked("dummy"), (names(["shop"]), BTreeSet::new()));
+    assert_eq!(marked("shop"), (BTreeSet::new(), names(["shop"])));
 }
