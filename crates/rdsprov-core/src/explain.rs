@@ -166,7 +166,8 @@ pub fn reference() -> String {
     let mut text = "# Messages\n\n\
         For users: the codes in the messages of rdsprov, what each means, and what to do.\n\
         `rdsprov explain CODE` prints the same text.\n\
-        `cargo xtask messages` generates this page from `crates/rdsprov-core/src/explanations`.\n"
+        `cargo xtask messages` generates this page from `crates/rdsprov-core/src/explanations`.\n\n\
+        <!-- not executed on this page: each command is for the situation of its message -->\n"
         .to_owned();
     for (kind, heading, about) in KINDS {
         let _ = write!(text, "\n## {heading}\n\n{about}\n");

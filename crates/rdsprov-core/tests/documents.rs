@@ -1,35 +1,16 @@
-//! The links of documents lead to files and headings that exist, the contents list every page, and
-//! the tests that documents name exist.
+//! The links of documents lead to files and headings that exist, the contents list every page, the
+//! tests that documents name exist, and each command is executed by a test.
 
 #![allow(clippy::unwrap_used, reason = "a test")]
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::{Path, PathBuf};
 
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap()
-}
+use rdsprov_testkit::documents::{documents, reason_not_executed, root, shell_blocks};
 
-/// Returns the Markdown files in a directory and, except at the root, below it.
-fn markdown_files(directory: &Path) -> Vec<PathBuf> {
-    let entries = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
-    let mut files: Vec<PathBuf> = Vec::new();
-    for path in entries {
-        if path.is_dir() && directory != root() {
-            files.extend(markdown_files(&path));
-        } else if path.extension().is_some_and(|end| end == "md") {
-            files.push(path);
-        }
-    }
-    files
-}
-
-fn documents() -> Vec<PathBuf> {
-    let root = root();
-    let below = ["docs", "deploy", "examples"].map(|name| markdown_files(&root.join(name)));
-    [markdown_files(&root), below.concat()].concat()
-}
+/// The documents whose commands several tests execute, each those of some sections. The commands of
+/// another document are executed by one test.
+const BY_SECTION: [&str; 2] = ["docs/reference.md", "docs/runbook.md"];
 
 /// Returns the lines of a document that are not in fenced blocks.
 fn prose(document: &str) -> impl Iterator<Item = &str> {
@@ -72,9 +53,9 @@ fn anchors(document: &str) -> Vec<String> {
 fn links_lead_to_files_and_headings() {
     let mut broken = Vec::new();
     let mut count = 0;
-    for path in documents() {
-        let document = fs::read_to_string(&path).unwrap();
-        for link in links(&document) {
+    for document in documents() {
+        let path = root().join(&document.name);
+        for link in links(&document.text) {
             // The contents have chapters without a page.
             if link.is_empty() || link.contains("://") || link.starts_with("mailto:") {
                 continue;
@@ -89,7 +70,7 @@ fn links_lead_to_files_and_headings() {
                         .iter()
                         .any(|one| one == anchor));
             if !is_found {
-                broken.push(format!("{}: {link}", path.strip_prefix(root()).unwrap().display()));
+                broken.push(format!("{}: {link}", document.name));
             }
         }
     }
@@ -99,12 +80,11 @@ fn links_lead_to_files_and_headings() {
 
 #[test]
 fn contents_list_each_page() {
-    let directory = root().join("docs");
-    let contents = links(&fs::read_to_string(directory.join("SUMMARY.md")).unwrap());
+    let contents = links(&fs::read_to_string(root().join("docs/SUMMARY.md")).unwrap());
     let mut wrong = Vec::new();
-    for path in markdown_files(&directory) {
-        let name = path.strip_prefix(&directory).unwrap().display().to_string();
-        let times = contents.iter().filter(|link| **link == name).count();
+    for document in documents() {
+        let Some(name) = document.name.strip_prefix("docs/") else { continue };
+        let times = contents.iter().filter(|link| *link == name).count();
         if times != usize::from(name != "SUMMARY.md") {
             wrong.push(format!("{name}: {times} times"));
         }
@@ -139,4 +119,68 @@ fn named_tests_exist() {
         }
     }
     assert!(missing.is_empty(), "these tests do not exist: {missing:#?}");
+}
+
+/// A block whose commands no test executes has a comment with the reason before it, or contains only
+/// programs that are not available.
+#[test]
+fn each_command_is_executed_or_has_a_reason() {
+    let directory = root().join("crates/rdsprov-cli/tests/live");
+    let sources: Vec<String> = fs::read_dir(directory)
+        .unwrap()
+        .filter_map(|entry| fs::read_to_string(entry.unwrap().path()).ok())
+        .collect();
+    let (mut count, mut wrong) = (0, Vec::new());
+    for document in documents() {
+        let included = format!("include_str!(\"../../../../{}\")", document.name);
+        let tests: Vec<&String> = sources.iter().filter(|one| one.contains(&included)).collect();
+        for block in shell_blocks(&document.text) {
+            count += 1;
+            let title = format!("\"{}\"", block.heading);
+            let is_executed = if BY_SECTION.contains(&document.name.as_str()) {
+                tests.iter().any(|test| test.contains(&title))
+            } else {
+                !tests.is_empty()
+            };
+            let needs_none = block.commands.iter().all(|one| reason_not_executed(one).is_some());
+            let place = format!("{}:{}", document.name, block.line);
+            match block.reason {
+                None if block.commands.is_empty() => wrong.push(format!("{place}: no command")),
+                None if !is_executed && !needs_none => wrong.push(place),
+                Some(reason) if reason.trim().is_empty() => wrong.push(place),
+                _ => {}
+            }
+        }
+    }
+    assert!(count > 150, "only {count} blocks were found");
+    assert!(wrong.is_empty(), "no test executes the commands, and no reason is given: {wrong:#?}");
+}
+
+/// Files of the repository that commands name, and parameters of the workflow.
+#[test]
+fn files_and_parameters_in_commands_exist() {
+    let template = fs::read_to_string(root().join("deploy/argo/workflow-template.yaml")).unwrap();
+    let (mut count, mut missing) = (0, Vec::new());
+    for document in documents() {
+        let commands = shell_blocks(&document.text).into_iter().flat_map(|block| block.commands);
+        for command in commands {
+            let words: Vec<&str> = command.split_whitespace().collect();
+            for (before, word) in words.iter().zip(words.iter().skip(1)) {
+                let is_missing = if word.starts_with("deploy/") {
+                    !root().join(word).exists()
+                } else if *before == "-p" && command.starts_with("argo ") {
+                    let name = word.split('=').next().unwrap_or_default();
+                    !template.contains(&format!("- name: {name}\n"))
+                } else {
+                    continue;
+                };
+                count += 1;
+                if is_missing {
+                    missing.push(format!("{}: {word}", document.name));
+                }
+            }
+        }
+    }
+    assert!(count > 10, "only {count} words were checked");
+    assert!(missing.is_empty(), "these files or parameters do not exist: {missing:#?}");
 }

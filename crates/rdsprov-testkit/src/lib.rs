@@ -12,6 +12,7 @@ mod connection_counter;
 mod data_dir;
 mod delay_relay;
 mod denying_catalogs;
+pub mod documents;
 mod extensions;
 mod fake_server;
 mod http_endpoint;

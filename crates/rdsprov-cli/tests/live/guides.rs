@@ -1,4 +1,4 @@
-//! The tutorial and the guides: each command is executed, in the order of the page.
+//! The README, the tutorial and the guides: each command is executed, in the order of the page.
 
 use rdsprov_testkit::versions;
 
@@ -210,4 +210,125 @@ fn pipeline() {
     page.step(0);
     page.step(0);
     page.step(0);
+}
+
+#[test]
+fn readme() {
+    // Before PostgreSQL 15, the delegate also gets the schemas `public`, a hazard.
+    let fixture = Fixture::with_secrets_manager(versions().pop().unwrap());
+    let applications =
+        [("keycloak", "keycloak_user"), ("analytics", "analytics_ro"), ("old-shop", "old_shop")];
+    for (application, user) in applications {
+        fixture.app("dev", application, user);
+    }
+    let page = Walkthrough::new(fixture, include_str!("../../../../README.md"), "dev");
+    page.write(
+        "old.tfvars",
+        r#"application_databases = {
+          old-shop = { database_name = "old_shop", username = "old_shop" }
+        }"#,
+    );
+    page.run("rdsprov apply -d old.tfvars", 0);
+
+    page.copy("hcl", 0, "terraform.tfvars");
+    page.step(0);
+    page.step(0);
+    page.step(0);
+    page.step(0);
+    let connects = |role: &str, database: &str| {
+        let sql = format!("SELECT has_database_privilege('{role}', '{database}', 'CONNECT')");
+        page.fixture.query(&sql)
+    };
+    assert_eq!(connects("analytics_ro", "keycloak"), "t");
+
+    page.fixture.query("ALTER ROLE analytics_ro CONNECTION LIMIT 3");
+    page.step(0);
+    page.step(0);
+    let limit = "SELECT rolconnlimit FROM pg_roles WHERE rolname = 'analytics_ro'";
+    assert_eq!(page.fixture.query(limit), "-1");
+    page.step(0);
+    let server = &page.fixture.server;
+    assert!(server.sql_as("keycloak_user", &password("keycloak"), "keycloak", "SELECT 1").is_err());
+    page.step(0);
+    assert_eq!(page.fixture.query("SELECT rolcanlogin FROM pg_roles WHERE rolname = 'old_shop'"), "f");
+    page.step(0);
+    assert_eq!(page.fixture.query("SELECT count(*) FROM pg_roles WHERE rolname = 'rdsprov_admin'"), "1");
+
+    page.fixture.query("ALTER ROLE analytics_ro CONNECTION LIMIT 3");
+    page.step(0);
+    page.step(0);
+    let report = page.step(0);
+    assert!(report.contains("grace") && report.contains("CHG-7"), "{report}");
+    let access = page.step(0);
+    assert!(access.contains(r"| analytics\_ro | declared as reader by analytics |"), "{access}");
+}
+
+#[test]
+fn adopting() {
+    // Before PostgreSQL 15, the plan also grants `CREATE` on the schema `public` to the owner.
+    let fixture = Fixture::new(versions().pop().unwrap());
+    fixture
+        .server
+        .script_as_master(
+            "CREATE ROLE keycloak_user LOGIN PASSWORD 'Canary-keycloak-5b1e';
+             GRANT keycloak_user TO platform_admin;
+             CREATE ROLE reporting LOGIN;
+             CREATE DATABASE keycloak OWNER keycloak_user;
+             \\connect keycloak
+             CREATE EXTENSION citext;",
+        )
+        .unwrap();
+    let text = include_str!("../../../../docs/guides/adopting.md");
+    let page = Walkthrough::new(fixture, text, "dev");
+    let file = |name: &str| std::fs::read_to_string(page.fixture.path().join(name)).unwrap();
+    let public = "SELECT has_database_privilege('reporting', 'keycloak', 'CONNECT')";
+    page.step(0);
+    let exported = file("dev.tfvars");
+    page.copy("hcl", 0, "entry");
+    assert!(exported.contains(&file("entry")), "{exported}");
+    page.fixture.server.script_as_master("CREATE DATABASE shop_1; CREATE DATABASE tmp_shop").unwrap();
+    page.step(0);
+    let exported = file("shop.tfvars");
+    assert!(exported.contains("shop_1") && !exported.contains("tmp_shop"), "{exported}");
+
+    page.fixture.app("dev", "keycloak", "keycloak_user");
+    assert!(page.run("rdsprov plan -d dev.tfvars", 3).contains("--adopt keycloak"));
+    page.step(0);
+    page.step(0);
+    page.step(0);
+    assert!(page.step(0).contains("pending"));
+    page.step(0);
+    assert_eq!(page.fixture.query(public), "t");
+    assert!(page.run("rdsprov apply -d dev.tfvars --additive", 0).contains("pending"));
+    page.run("rdsprov check -d dev.tfvars", 2);
+    page.step(0);
+    page.step(0);
+    assert_eq!(page.fixture.query(public), "f");
+    page.run("rdsprov check -d dev.tfvars", 0);
+}
+
+#[test]
+fn auditing() {
+    let page = with_files(include_str!("../../../../docs/guides/auditing.md"));
+    page.write("terraform.tfvars", &with_reports("reader"));
+    page.run("ALLOW_DB_PROVISION=true rdsprov apply --audit-ledger ledger.jsonl --approver grace --request-id CHG-7 -d terraform.tfvars", 0);
+    page.step(0);
+    let report = page.step(0);
+    for part in ["shop_reports", "grace", "CHG-7", "SELECT"] {
+        assert!(report.contains(part), "{part}: {report}");
+    }
+    let granted = page.next();
+    let now = "SELECT to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"')";
+    let now = page.fixture.query(now);
+    let (before, after) = (page.run(&granted, 0), granted.replace("2026-11-01T00:00:00Z", &now));
+    assert!(!before.contains("shop_reports"), "{before}");
+    assert_ne!(after, granted);
+    let after = page.run(&after, 0);
+    assert!(after.contains("shop_reports"), "{after}");
+    page.step(0);
+    let check = page.next();
+    page.run(&check, 0);
+    // What the server has, and no definition declares.
+    page.fixture.query_in("shop", "CREATE ROLE planted LOGIN; GRANT CONNECT ON DATABASE shop TO planted");
+    assert!(page.run(&check, 2).contains("planted"));
 }
