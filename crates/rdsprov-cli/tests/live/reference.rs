@@ -100,7 +100,7 @@ fn commands_of_the_reference() {
 
     page.turn_to(section("Saved plans"), "prod");
     let exists = || page.fixture.query("SELECT count(*) FROM pg_database WHERE datname = 'shop'");
-    page.write("shop.dump", "");
+    page.write("shop.dump", "PGDMP");
     page.write("terraform.tfvars", "application_databases = {}");
     page.fixture.query("DROP OWNED BY planted; DROP ROLE planted");
     page.run("rdsprov retire shop --drop-role --drop-database --backup shop.dump --out retire.json -d terraform.tfvars", 0);
