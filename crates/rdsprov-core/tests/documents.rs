@@ -107,7 +107,7 @@ fn live_tests(document: &str) -> Vec<(String, String)> {
 fn named_tests_exist() {
     let root = root();
     let mut missing = Vec::new();
-    for name in ["docs/security.md", "ARCHITECTURE.md"] {
+    for name in ["docs/comparison.md", "docs/security.md", "ARCHITECTURE.md"] {
         let tests = live_tests(&fs::read_to_string(root.join(name)).unwrap());
         assert!(!tests.is_empty(), "{name} names no test");
         for (module, function) in tests {

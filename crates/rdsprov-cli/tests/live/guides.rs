@@ -332,3 +332,28 @@ fn auditing() {
     page.fixture.query_in("shop", "CREATE ROLE planted LOGIN; GRANT CONNECT ON DATABASE shop TO planted");
     assert!(page.run(&check, 2).contains("planted"));
 }
+
+/// The example of the comparison: each statement is found, and has no effect after the next apply.
+#[test]
+fn comparison() {
+    let fixture = Fixture::new(versions().pop().unwrap());
+    fixture.app("dev", "lib", "lib_owner");
+    fixture.app("dev", "ann", "ann");
+    let page = Walkthrough::new(fixture, include_str!("../../../../docs/comparison.md"), "dev");
+    page.write("rdsprov.toml", CONFIGURATION);
+    page.copy("hcl", 0, "apps.tfvars");
+    page.copy("sql", 0, "drift.sql");
+    page.apply(0);
+    let statements = std::fs::read_to_string(page.fixture.path().join("drift.sql")).unwrap();
+    page.fixture.server.script_as_master(&format!("\\connect lib\n{statements}")).unwrap();
+    let held = "SELECT has_table_privilege('ann', 'books', 'DELETE'),
+        has_column_privilege('ann', 'books', 'price', 'UPDATE'),
+        has_database_privilege('ann', 'lib', 'CREATE'),
+        EXISTS (SELECT FROM pg_database, aclexplode(datacl) WHERE datname = 'lib' AND grantee = 0),
+        pg_has_role('ann', 'pg_monitor', 'MEMBER'),
+        EXISTS (SELECT FROM pg_db_role_setting WHERE setrole = 'ann'::regrole)";
+    assert_eq!(page.fixture.query_in("lib", held), "t|t|t|t|t|t");
+    page.shows(&page.run("rdsprov check", 2));
+    page.apply(0);
+    assert_eq!(page.fixture.query_in("lib", held), "f|f|f|f|f|f");
+}
