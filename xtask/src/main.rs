@@ -277,3 +277,27 @@ fn start(version: u32, out: Option<&Path>) -> Result<(), String> {
         std::thread::park();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+    use rdsprov_testkit::documents::{documents, invocations, shell_blocks};
+
+    use super::Arguments;
+
+    /// A task in a document that does not exist would be met by each contributor.
+    #[test]
+    fn tasks_in_documents_are_valid() {
+        let mut count = 0;
+        for document in documents() {
+            for command in shell_blocks(&document.text).iter().flat_map(|block| &block.commands) {
+                for task in invocations(command, "xtask") {
+                    count += 1;
+                    let error = Arguments::try_parse_from(task).err().map(|one| one.to_string());
+                    assert_eq!(error, None, "{}: {command}", document.name);
+                }
+            }
+        }
+        assert!(count > 10, "only {count} commands were found");
+    }
+}

@@ -156,10 +156,16 @@ fn each_command_is_executed_or_has_a_reason() {
     assert!(wrong.is_empty(), "no test executes the commands, and no reason is given: {wrong:#?}");
 }
 
-/// Files of the repository that commands name, and parameters of the workflow.
+/// Files of the repository and tests that commands name, and parameters of the workflow.
 #[test]
 fn files_and_parameters_in_commands_exist() {
     let template = fs::read_to_string(root().join("deploy/argo/workflow-template.yaml")).unwrap();
+    let tests: Vec<String> = fs::read_dir(root().join("crates"))
+        .unwrap()
+        .filter_map(|entry| fs::read_dir(entry.unwrap().path().join("tests")).ok())
+        .flatten()
+        .map(|entry| entry.unwrap().path().file_stem().unwrap().to_str().unwrap().to_owned())
+        .collect();
     let (mut count, mut missing) = (0, Vec::new());
     for document in documents() {
         let commands = shell_blocks(&document.text).into_iter().flat_map(|block| block.commands);
@@ -171,6 +177,8 @@ fn files_and_parameters_in_commands_exist() {
                 } else if *before == "-p" && command.starts_with("argo ") {
                     let name = word.split('=').next().unwrap_or_default();
                     !template.contains(&format!("- name: {name}\n"))
+                } else if *before == "--test" {
+                    !tests.iter().any(|test| test == *word)
                 } else {
                     continue;
                 };

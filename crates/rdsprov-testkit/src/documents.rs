@@ -189,9 +189,8 @@ pub fn reason_not_executed(command: &str) -> Option<&'static str> {
 #[must_use]
 pub fn program(command: &str) -> &str {
     let is_assignment = |word: &&str| {
-        word.split_once('=').is_some_and(|(name, _)| {
-            name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
-        })
+        word.split_once('=')
+            .is_some_and(|(name, _)| name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_'))
     };
     command.split_whitespace().find(|word| !is_assignment(word)).unwrap_or_default()
 }

@@ -452,10 +452,11 @@ mod tests {
                     let error = parsed.err().map(|error| error.to_string());
                     assert_eq!(error, None, "{}: {line}", document.name);
                     // A file of definitions in the place of a saved plan is valid, and not meant.
-                    let misplaced = command.iter().zip(command.iter().skip(1)).any(|(before, word)| {
-                        word.ends_with(".tfvars")
-                            && !["-d", "--definitions", "--out"].contains(&before.as_str())
-                    });
+                    let misplaced =
+                        command.iter().zip(command.iter().skip(1)).any(|(before, word)| {
+                            word.ends_with(".tfvars")
+                                && !["-d", "--definitions", "--out"].contains(&before.as_str())
+                        });
                     assert!(!misplaced, "{}: {line}", document.name);
                 }
             }

@@ -250,9 +250,15 @@ fn readme() {
     let server = &page.fixture.server;
     assert!(server.sql_as("keycloak_user", &password("keycloak"), "keycloak", "SELECT 1").is_err());
     page.step(0);
-    assert_eq!(page.fixture.query("SELECT rolcanlogin FROM pg_roles WHERE rolname = 'old_shop'"), "f");
+    assert_eq!(
+        page.fixture.query("SELECT rolcanlogin FROM pg_roles WHERE rolname = 'old_shop'"),
+        "f"
+    );
     page.step(0);
-    assert_eq!(page.fixture.query("SELECT count(*) FROM pg_roles WHERE rolname = 'rdsprov_admin'"), "1");
+    assert_eq!(
+        page.fixture.query("SELECT count(*) FROM pg_roles WHERE rolname = 'rdsprov_admin'"),
+        "1"
+    );
 
     page.fixture.query("ALTER ROLE analytics_ro CONNECTION LIMIT 3");
     page.step(0);
@@ -286,7 +292,10 @@ fn adopting() {
     let exported = file("dev.tfvars");
     page.copy("hcl", 0, "entry");
     assert!(exported.contains(&file("entry")), "{exported}");
-    page.fixture.server.script_as_master("CREATE DATABASE shop_1; CREATE DATABASE tmp_shop").unwrap();
+    page.fixture
+        .server
+        .script_as_master("CREATE DATABASE shop_1; CREATE DATABASE tmp_shop")
+        .unwrap();
     page.step(0);
     let exported = file("shop.tfvars");
     assert!(exported.contains("shop_1") && !exported.contains("tmp_shop"), "{exported}");
@@ -313,10 +322,7 @@ fn auditing() {
     page.write("terraform.tfvars", &with_reports("reader"));
     page.run("ALLOW_DB_PROVISION=true rdsprov apply --audit-ledger ledger.jsonl --approver grace --request-id CHG-7 -d terraform.tfvars", 0);
     page.step(0);
-    let report = page.step(0);
-    for part in ["shop_reports", "grace", "CHG-7", "SELECT"] {
-        assert!(report.contains(part), "{part}: {report}");
-    }
+    page.shows(&page.step(0));
     let granted = page.next();
     let now = "SELECT to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"')";
     let now = page.fixture.query(now);
@@ -329,7 +335,8 @@ fn auditing() {
     let check = page.next();
     page.run(&check, 0);
     // What the server has, and no definition declares.
-    page.fixture.query_in("shop", "CREATE ROLE planted LOGIN; GRANT CONNECT ON DATABASE shop TO planted");
+    page.fixture
+        .query_in("shop", "CREATE ROLE planted LOGIN; GRANT CONNECT ON DATABASE shop TO planted");
     assert!(page.run(&check, 2).contains("planted"));
 }
 

@@ -149,7 +149,8 @@ fn amazon_rds() {
     let rules = server.data_directory().join("pg_hba.conf");
     let text = std::fs::read_to_string(&rules).unwrap();
     std::fs::write(&rules, format!("hostssl all token_admin all trust\n{text}")).unwrap();
-    page.fixture.query("CREATE ROLE token_admin LOGIN CREATEDB CREATEROLE; SELECT pg_reload_conf()");
+    page.fixture
+        .query("CREATE ROLE token_admin LOGIN CREATEDB CREATEROLE; SELECT pg_reload_conf()");
     let written = "postgres --host shop.cluster-abc123.eu-west-2.rds.amazonaws.com";
     page.step_at(written, &format!("token_admin --host {here}"), 0);
 
@@ -170,7 +171,8 @@ fn summary(text: &str) -> Vec<String> {
         ["orders-eu ", "orders-us ", "billing "].iter().any(|name| line.starts_with(name))
     });
     let columns = rows.map(|line| {
-        let words: Vec<&str> = line.split_whitespace().take_while(|word| !word.contains('.')).collect();
+        let words: Vec<&str> =
+            line.split_whitespace().take_while(|word| !word.contains('.')).collect();
         words.join(" ")
     });
     columns.collect()

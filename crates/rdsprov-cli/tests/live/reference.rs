@@ -36,7 +36,8 @@ fn commands_of_the_reference() {
         page.step(0);
     }
     for schema in ["rdsprov", "definitions", "fleet"] {
-        let schema: Value = serde_json::from_str(&read(&format!(".schemas/{schema}.json"))).unwrap();
+        let schema: Value =
+            serde_json::from_str(&read(&format!(".schemas/{schema}.json"))).unwrap();
         assert!(schema["$schema"].is_string(), "{schema}");
     }
 
@@ -126,9 +127,15 @@ fn commands_of_the_reference() {
     page.write("terraform.tfvars", SHOP);
     page.fixture.app("review", "shop", "shop_owner");
     page.fixture.secret("goldenpath/review/rds/master", &page.fixture.server.admin_secret());
-    page.run("rdsprov apply --build-id 16-01-26-01 -d terraform.tfvars --allow mixes_environments", 0);
+    page.run(
+        "rdsprov apply --build-id 16-01-26-01 -d terraform.tfvars --allow mixes_environments",
+        0,
+    );
     assert_eq!(exists(), "1");
     page.step(0);
     assert_eq!(exists(), "0");
-    assert_eq!(page.fixture.query("SELECT count(*) FROM pg_roles WHERE rolname = 'shop_owner'"), "0");
+    assert_eq!(
+        page.fixture.query("SELECT count(*) FROM pg_roles WHERE rolname = 'shop_owner'"),
+        "0"
+    );
 }

@@ -138,12 +138,13 @@ impl Walkthrough {
     /// Runs a command line. What it exports is set for the next ones, too.
     pub fn run(&self, line: &str, code: i32) -> String {
         let text = expect(&self.command(line).output().unwrap(), code);
+        // A failed test shows the steps before.
+        println!("$ {line}\n{text}");
         if line.starts_with("export ") || line.starts_with(". ") {
             self.exports.borrow_mut().push_str(&format!("{line}\n"));
         }
-        let is_digest = |line: &&str| {
-            line.starts_with("Plan: ") || line.starts_with("Digest over all plans: ")
-        };
+        let is_digest =
+            |line: &&str| line.starts_with("Plan: ") || line.starts_with("Digest over all plans: ");
         let mut plans = text.lines().filter(is_digest);
         if let Some((_, digest)) = plans.next_back().and_then(|line| line.rsplit_once(' ')) {
             digest.clone_into(&mut self.digest.borrow_mut());
