@@ -3,7 +3,7 @@
 use rdsprov_testkit::versions;
 
 use crate::fixture::{Fixture, password};
-use crate::walkthrough::{SHOP, Walkthrough, with_reports};
+use crate::walkthrough::{SHOP, Walkthrough, newest_version, with_reports};
 
 const CONFIGURATION: &str = "[definitions]\nfiles = [\"apps.tfvars\"]\n";
 
@@ -214,8 +214,7 @@ fn pipeline() {
 
 #[test]
 fn readme() {
-    // Before PostgreSQL 15, the delegate also gets the schemas `public`, a hazard.
-    let fixture = Fixture::with_secrets_manager(versions().pop().unwrap());
+    let fixture = Fixture::with_secrets_manager(newest_version());
     let applications =
         [("keycloak", "keycloak_user"), ("analytics", "analytics_ro"), ("old-shop", "old_shop")];
     for (application, user) in applications {
@@ -271,8 +270,7 @@ fn readme() {
 
 #[test]
 fn adopting() {
-    // Before PostgreSQL 15, the plan also grants `CREATE` on the schema `public` to the owner.
-    let fixture = Fixture::new(versions().pop().unwrap());
+    let fixture = Fixture::new(newest_version());
     fixture
         .server
         .script_as_master(
@@ -343,7 +341,7 @@ fn auditing() {
 /// The example of the comparison: each statement is found, and has no effect after the next apply.
 #[test]
 fn comparison() {
-    let fixture = Fixture::new(versions().pop().unwrap());
+    let fixture = Fixture::new(newest_version());
     fixture.app("dev", "lib", "lib_owner");
     fixture.app("dev", "ann", "ann");
     let page = Walkthrough::new(fixture, include_str!("../../../../docs/comparison.md"), "dev");

@@ -8,7 +8,7 @@ use rdsprov_testkit::{HttpEndpoint, HttpProxy, Reply, Server, documents, version
 use serde_json::{Value, json};
 
 use crate::fixture::Fixture;
-use crate::walkthrough::{SHOP, Walkthrough, with_reports};
+use crate::walkthrough::{SHOP, Walkthrough, newest_version, with_reports};
 
 /// Runs the command of the image on this machine, with the variables and volumes of the container.
 const DOCKER: &str = r#"
@@ -181,7 +181,7 @@ fn summary(text: &str) -> Vec<String> {
 #[test]
 fn fleet() {
     let text = include_str!("../../../../docs/guides/fleet.md");
-    let version = versions().pop().unwrap();
+    let version = newest_version();
     let page = Walkthrough::new(Fixture::new(version), text, "");
     let others = [0, 1].map(|_| Server::start(version).unwrap());
     let path = page.fixture.path().to_owned();

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::Command;
 
 use rdsprov_testkit::documents::{program, reason_not_executed, shell_blocks};
-use rdsprov_testkit::scrub_environment;
+use rdsprov_testkit::{scrub_environment, versions};
 
 use crate::fixture::{Fixture, expect};
 
@@ -18,6 +18,12 @@ const STAND_INS: &str = "stand-ins";
 pub const SHOP: &str = r#"application_databases = {
   shop = { database_name = "shop", username = "shop_owner" }
 }"#;
+
+/// Returns a version for pages that show plans. Before PostgreSQL 15, plans also change the schemas
+/// `public`, and a delegate gets them, which is a hazard.
+pub fn newest_version() -> u32 {
+    versions().pop().unwrap().max(15)
+}
 
 /// Declares another role in the database of the shop.
 pub fn with_reports(level: &str) -> String {
