@@ -125,6 +125,12 @@ pub fn diff(acl: &[AclItem], declared: &DeclaredAcl<'_>) -> AclDiff {
             revoke.dependents.extend(more);
         }
     }
+    // Those that differ in the grantee only follow one another: one statement executes them.
+    result.revoke.sort_by(|one, other| {
+        let kind = |revoke: &Revoke| (revoke.scope, revoke.needs_cascade);
+        let of_grantor = one.grantor.cmp(&other.grantor).then(kind(one).cmp(&kind(other)));
+        of_grantor.then_with(|| one.privileges.cmp(&other.privileges))
+    });
     for item in dependent {
         if !is_managed(&item.grantee) {
             result.add_dependent_grant(item);
@@ -143,6 +149,14 @@ pub enum WithoutGrant {
 }
 
 impl AclDiff {
+    /// Returns the privileges that each grantee lacks. Grantees that lack the same follow one another: one
+    /// statement grants it to them.
+    pub fn grants(&self) -> Vec<(&RoleName, &Privileges)> {
+        let mut grants: Vec<_> = self.grant.iter().collect();
+        grants.sort_by_key(|(_, privileges)| *privileges);
+        grants
+    }
+
     /// Returns the privileges that PUBLIC has and keeps.
     pub fn kept_by_public(&self) -> Privileges {
         let is_revoked = |privilege: &Privilege| {

@@ -410,7 +410,7 @@ impl<'a> DatabasePlanner<'a, '_> {
         acl_diff: &AclDiff,
         extension: Option<&ExtensionName>,
     ) {
-        for (role, privileges) in &acl_diff.grant {
+        for (role, privileges) in acl_diff.grants() {
             if extension.is_some() && acl_diff.held_by_public(privileges) {
                 continue;
             }

@@ -249,7 +249,7 @@ impl<'a> Planner<'a> {
         let managed = |role: &RoleName| self.has_managed_privileges(role);
         let acl_diff =
             acl::diff(acl, &DeclaredAcl { wanted: &wanted, managed: &managed, public: None });
-        for (role, privileges) in &acl_diff.grant {
+        for (role, privileges) in acl_diff.grants() {
             steps.push(step(
                 Action::Grant,
                 self.application_for(role, database),
@@ -427,7 +427,7 @@ impl<'a> Planner<'a> {
         steps: &mut Vec<Step>,
     ) {
         let target = GrantTarget::Database(name.clone());
-        for (role, privileges) in &difference.grant {
+        for (role, privileges) in difference.grants() {
             let Some(execute_as) = self.act_as(owner) else { continue };
             let application = self.application_for(role, database);
             let statement = sql::grant(privileges, &target, &Grantee::Role(role.clone()));

@@ -50,14 +50,15 @@ impl DatabasePlanner<'_, '_> {
             .flat_map(|row| row.acl.iter().cloned())
             .collect();
         let declared = DeclaredAcl { wanted: &wanted, managed: &|_| false, public: None };
-        let missing = acl::diff(&held, &declared).grant;
+        let acl_diff = acl::diff(&held, &declared);
+        let missing = acl_diff.grants();
         let is_clone = self.planner.is_clone(creator);
         if is_clone && !missing.is_empty() && self.execution_context(creator).is_none() {
             // One refusal for all default privileges of the clone, as which no user runs statements.
             self.planner.refuse_without_admin_option(&self.database.application, creator);
             return;
         }
-        for (role, privileges) in &missing {
+        for (role, privileges) in missing {
             let summary = format!(
                 "{} on {} to {role}",
                 listed(privileges),

@@ -99,7 +99,7 @@ impl Transaction {
 
 #[cfg(feature = "postgres")]
 impl Transaction {
-    /// Returns the applications of the step of a line, or of the steps that need a line around them:
+    /// Returns the applications of the steps of a line, or of the steps that need a line around them:
     /// the membership that it grants, uses or revokes. Empty if all steps need the line.
     pub(crate) fn applications_of_line(&self, line: Line<'_>) -> BTreeSet<ApplicationName> {
         let needed = match line {
@@ -109,9 +109,10 @@ impl Transaction {
             | Line::RestoreMembership { role, .. } => Some(role),
             _ => None,
         };
-        let needs = |number: usize, step: &Step| match line.step() {
-            Some(own) => own == number,
-            None => needed.is_some_and(|role| step.memberships().contains_key(role)),
+        let own = line.steps();
+        let needs = |number: usize, step: &Step| match own.is_empty() {
+            false => own.contains(&number),
+            true => needed.is_some_and(|role| step.memberships().contains_key(role)),
         };
         let steps = self.steps.iter().enumerate().filter(|(number, step)| needs(*number, step));
         steps.map(|(_, step)| step.application.clone()).collect()

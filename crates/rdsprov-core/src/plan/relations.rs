@@ -19,6 +19,29 @@ enum Extent {
     Named,
 }
 
+/// The relations on which a role lacks privileges, by their owner, the role, and the privileges.
+type Lacking<'a> = BTreeMap<(RoleName, RoleName, Privileges, WithoutGrant), Vec<&'a Relations>>;
+
+/// The roles that lack the same privileges on the same relations of an owner.
+type Alike<'a> = (RoleName, Privileges, WithoutGrant, Vec<&'a Relations>, Vec<RoleName>);
+
+/// Returns the roles that lack the same on the same relations together, so that one statement grants it
+/// to them; in the order of the first role of each.
+fn by_grant(lacking: Lacking<'_>) -> Vec<Alike<'_>> {
+    let mut all: Vec<Alike<'_>> = Vec::new();
+    let mut places = BTreeMap::new();
+    for ((owner, role, privileges, without_grant), groups) in lacking {
+        let numbers: Vec<i64> = groups.iter().map(|group| group.number).collect();
+        let change = (owner.clone(), privileges.clone(), without_grant, numbers);
+        let place = *places.entry(change).or_insert(all.len());
+        match all.get_mut(place) {
+            Some((.., roles)) => roles.push(role),
+            None => all.push((owner, privileges, without_grant, groups, vec![role])),
+        }
+    }
+    all
+}
+
 impl DatabasePlanner<'_, '_> {
     pub(super) fn relations(&mut self, schema: &SchemaName, groups: &[Relations]) {
         for kind in ObjectKind::RELATIONS {
@@ -37,8 +60,7 @@ impl DatabasePlanner<'_, '_> {
             let extent = |groups: &[&Relations]| {
                 if alike && groups.len() == of_kind.len() { Extent::All } else { Extent::Named }
             };
-            type Lacking = (RoleName, RoleName, Privileges, WithoutGrant);
-            let mut lacking: BTreeMap<Lacking, Vec<&Relations>> = BTreeMap::new();
+            let mut lacking = Lacking::new();
             for (group, acl_diff) in &acl_diff {
                 for (role, privileges) in &acl_diff.grant {
                     let without_grant = acl_diff.without_grant(privileges);
@@ -47,9 +69,11 @@ impl DatabasePlanner<'_, '_> {
                     lacking.entry(lacks).or_default().push(group);
                 }
             }
-            for ((owner, role, privileges, without_grant), groups) in lacking {
+            for (owner, privileges, without_grant, groups, roles) in by_grant(lacking) {
                 let target = self.target(kind, schema, &owner, &groups, extent(&groups));
-                self.grant(&target, &owner, &role, &privileges, without_grant, &[]);
+                for role in roles {
+                    self.grant(&target, &owner, &role, &privileges, without_grant, &[]);
+                }
             }
             let mut excess: Vec<(&RoleName, &AclDiff, Vec<&Relations>)> = Vec::new();
             // The place of each change in `excess`: a schema can have very many different ones.

@@ -23,7 +23,7 @@ use super::slots::SlotsWithOids;
 use super::template::{self, TemplateWait};
 use super::transaction_failure::FailureCause;
 use super::transaction_run::Execution;
-use super::wait::{LockHolder, place, step_words};
+use super::wait::{LockHolder, place, steps_in_words};
 use super::workers::{Used, Workers, groups};
 use crate::hint::Hint;
 use crate::name::{ApplicationName, DatabaseName};
@@ -50,13 +50,13 @@ pub struct ExecutionOutcome {
     pub silent_processes: Vec<i32>,
 }
 
-/// The step in which the execution of a plan failed.
+/// The step in which the execution of a plan failed, or the steps of one statement that failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct FailedStep {
     /// Where its transaction runs: `database shop`, or `roles and databases`.
     pub place: String,
-    /// The step in words, with its application.
+    /// The step in words, with its application, and the number of other steps of its statement.
     pub step: String,
     /// The sessions that held the lock for which its statement has waited.
     pub holders: Vec<LockHolder>,
@@ -270,9 +270,10 @@ impl Group<'_> {
         outcome.silent_processes.extend(processes);
         let Some(failure) = executed.failures.into_iter().next() else { return };
         if outcome.error.is_none() {
-            outcome.failed_step = transaction.steps.get(failure.step).map(|step| FailedStep {
+            let steps = transaction.steps.get(failure.steps.clone()).unwrap_or_default();
+            outcome.failed_step = steps_in_words(steps).map(|step| FailedStep {
                 place: place(&transaction.scope),
-                step: step_words(step),
+                step,
                 holders: failure.wait.as_ref().map(|wait| wait.holders.clone()).unwrap_or_default(),
                 is_too_long: failure.is_too_long,
             });

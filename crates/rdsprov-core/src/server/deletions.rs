@@ -45,7 +45,7 @@ pub(super) async fn delete_secrets(
     let mut executed = Executed::nothing(transaction);
     for (number, step) in transaction.steps.iter().enumerate() {
         if stop.is_some_and(Stop::is_requested) {
-            executed.failures.push(stopped_at(number, &step_words(step)));
+            executed.failures.push(stopped_at(number..number + 1, &step_words(step)));
             break;
         }
         let started = Instant::now();
@@ -58,7 +58,7 @@ pub(super) async fn delete_secrets(
         match deleted {
             Ok(()) => executed.committed = true,
             Err((reason, hint)) => {
-                let failure = TransactionFailure::at(number, reason);
+                let failure = TransactionFailure::at(number..number + 1, reason);
                 executed.failures.push(TransactionFailure { hint, ..failure });
                 break;
             }

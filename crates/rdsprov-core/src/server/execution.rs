@@ -55,7 +55,8 @@ impl Attempt {
             .map(|(number, _)| number)
             .collect();
         let first = self.reverted.first().copied().unwrap_or_default();
-        let failure = TransactionFailure { hint, ..TransactionFailure::at(first, message) };
+        let failure = TransactionFailure::at(first..first + 1, message);
+        let failure = TransactionFailure { hint, ..failure };
         self.failure = Some(failure.because_of(FailureCause::LockedOut));
     }
 
@@ -67,7 +68,11 @@ impl Attempt {
                 false => StepStatus::Success,
             };
         }
-        match step.cmp(&failure.step) {
+        let of_failed = match failure.steps.contains(&step) {
+            true => Ordering::Equal,
+            false => step.cmp(&failure.steps.start),
+        };
+        match of_failed {
             Ordering::Less if failure.may_be_committed => StepStatus::Unknown(None),
             Ordering::Equal if failure.may_be_committed => {
                 StepStatus::Unknown(Some(failure.message.clone()))
@@ -142,7 +147,10 @@ impl Execution<'_> {
                 failure.is_of_applications =
                     can_continue && !failure.ends_run && !failure.applications.is_empty();
                 if failure.is_of_applications {
-                    failure.step = part.step_of(&failure.applications, failure.step);
+                    let step = part.step_of(&failure.applications, failure.steps.start);
+                    if step != failure.steps.start {
+                        failure.steps = step..step + 1;
+                    }
                 }
             }
             for (number, (index, duration)) in numbers.iter().zip(&attempt.durations).enumerate() {
@@ -151,7 +159,8 @@ impl Execution<'_> {
             executed.committed |= attempt.is_committed();
             executed.oid = attempt.oid;
             let Some(mut failure) = attempt.failure else { return executed };
-            failure.step = numbers.get(failure.step).copied().unwrap_or_default();
+            let whole = |step: usize| numbers.get(step).copied().unwrap_or_default();
+            failure.steps = whole(failure.steps.start)..whole(failure.steps.end - 1) + 1;
             let is_of_applications = failure.is_of_applications;
             if is_of_applications {
                 failing.extend(plan.with_dependents(&failure.applications));
@@ -224,12 +233,12 @@ impl Execution<'_> {
         };
         let connected = self.workers.connect(self.admin, name).await;
         let (own, _permit) =
-            connected.map_err(|error| TransactionFailure::at(0, error.to_string()))?;
+            connected.map_err(|error| TransactionFailure::at(0..1, error.to_string()))?;
         let result = if own.in_recovery {
-            let failure = TransactionFailure::at(0, self.admin.read_only().to_string());
+            let failure = TransactionFailure::at(0..1, self.admin.read_only().to_string());
             Err(failure.because_of(FailureCause::ReadOnly))
         } else if let Err(error) = prepare(&own).await {
-            Err(TransactionFailure::at(0, own.describe(&error)).of(&own))
+            Err(TransactionFailure::at(0..1, own.describe(&error)).of(&own))
         } else {
             Box::pin(self.run_in(&own, transaction, watch, progress)).await
         };

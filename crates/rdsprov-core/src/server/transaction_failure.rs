@@ -1,6 +1,7 @@
 //! Why a transaction of a plan failed, and what the run does then.
 
 use std::collections::BTreeSet;
+use std::ops::Range;
 
 use super::connect::Session;
 use super::connect_error::use_writer;
@@ -57,9 +58,9 @@ impl FailureCause {
 
 /// Why a transaction failed.
 pub(super) struct TransactionFailure {
-    /// The index of the failed step. If the failure was outside of a step, it is the next step, or
-    /// the last one.
-    pub step: usize,
+    /// The indexes of the failed steps: those of the failed statement. If the failure was outside of
+    /// the steps, they are those of the next statement, or the last step.
+    pub steps: Range<usize>,
     pub message: String,
     /// What the failed statement has waited for.
     pub wait: Option<LockWait>,
@@ -88,9 +89,9 @@ pub(super) struct TransactionFailure {
 }
 
 impl TransactionFailure {
-    pub fn at(step: usize, message: String) -> Self {
+    pub fn at(steps: Range<usize>, message: String) -> Self {
         Self {
-            step,
+            steps,
             message,
             wait: None,
             hint: None,
@@ -158,6 +159,6 @@ impl TransactionFailure {
 }
 
 /// Returns the failure of a statement during which the end of the run was requested.
-pub(super) fn stopped_at(step: usize, text: &str) -> TransactionFailure {
-    TransactionFailure::at(step, format!("stopped at: {text}")).ending_the_run()
+pub(super) fn stopped_at(steps: Range<usize>, text: &str) -> TransactionFailure {
+    TransactionFailure::at(steps, format!("stopped at: {text}")).ending_the_run()
 }

@@ -111,6 +111,7 @@ impl LineKind {
             | Line::SetRole(_)
             | Line::ResetRole
             | Line::Step(..)
+            | Line::Joint(..)
             | Line::RevokeUsage(_)
             | Line::RevokeMembership(_)
             | Line::RestoreMembership { .. }
@@ -179,10 +180,12 @@ impl<'r, 'p> TransactionRun<'r, 'p> {
         ReplicationWarning::new(&self.execution.options.allowed)
     }
 
-    /// Returns the step of a line; of a line around the steps, the next step, or the last one.
-    fn step_at(&self, number: usize) -> usize {
-        let last = self.transaction.steps.len().saturating_sub(1);
-        self.script[number..].iter().find_map(|line| line.step()).unwrap_or(last)
+    /// Returns the steps of a line; of a line around the steps, those of the next line that has any, or
+    /// the last step.
+    fn steps_at(&self, number: usize) -> Range<usize> {
+        let end = self.transaction.steps.len();
+        let next = self.script[number..].iter().map(|line| line.steps());
+        next.into_iter().find(|steps| !steps.is_empty()).unwrap_or(end.saturating_sub(1)..end)
     }
 
     /// Returns the fault that a test injects instead of a statement.
@@ -198,18 +201,22 @@ impl<'r, 'p> TransactionRun<'r, 'p> {
     /// the connection closed, as after SIGKILL.
     fn killed(&self, number: usize, statement: &Statement) -> TransactionFailure {
         let message = format!("interrupted before: {}", statement.redacted());
-        TransactionFailure::at(self.step_at(number), message).ending_the_run()
+        TransactionFailure::at(self.steps_at(number), message).ending_the_run()
     }
 
     fn sent(&self, number: usize) {
-        self.watch.sent(number, self.script[number].step(), self.process);
+        self.watch.sent(number, self.script[number].steps(), self.process);
     }
 
     fn ended(&mut self, number: usize, started: Instant) {
         self.watch.ended();
-        let step = self.script[number].step();
-        if let Some(duration) = step.and_then(|step| self.progress.durations.get_mut(step)) {
-            *duration += started.elapsed();
+        let durations = self.progress.durations.get_mut(self.script[number].steps());
+        let durations = durations.unwrap_or_default();
+        // Steps with one statement share its time.
+        let steps = u32::try_from(durations.len()).unwrap_or(u32::MAX).max(1);
+        let elapsed = started.elapsed() / steps;
+        for duration in durations {
+            *duration += elapsed;
         }
     }
 
@@ -302,7 +309,7 @@ impl<'r, 'p> TransactionRun<'r, 'p> {
             matches!(self.script[number], Line::Before(_) | Line::Begin | Line::Commit);
         if !std::ptr::eq(self.session, of_lock) && is_boundary && of_lock.client.is_closed() {
             self.roll_back().await;
-            let failure = TransactionFailure::at(self.step_at(number), LOCK_LOST.to_owned());
+            let failure = TransactionFailure::at(self.steps_at(number), LOCK_LOST.to_owned());
             return Err(failure.ending_the_run());
         }
         Ok(())
@@ -330,7 +337,7 @@ impl<'r, 'p> TransactionRun<'r, 'p> {
             () = self.session.roll_back() => {}
             () = again => {}
         }
-        stopped_at(self.step_at(number), &self.statement(number).redacted())
+        stopped_at(self.steps_at(number), &self.statement(number).redacted())
     }
 
     /// Executes one line.
@@ -357,7 +364,7 @@ impl<'r, 'p> TransactionRun<'r, 'p> {
             result = &mut execution => Some(result),
             () = stopped(self.execution.options.stop.clone()) => None,
         };
-        let step = self.step_at(number);
+        let steps = self.steps_at(number);
         let text = || statement.redacted();
         let result = match (result, line) {
             (Some(result), _) => result,
@@ -365,14 +372,14 @@ impl<'r, 'p> TransactionRun<'r, 'p> {
             (None, Line::Commit) => match timeout(STOP_TIMEOUT, execution).await {
                 Ok(result) => result,
                 Err(_) => {
-                    return Err(stopped_at(step, &text()).maybe_committed(&line, self.process));
+                    return Err(stopped_at(steps, &text()).maybe_committed(&line, self.process));
                 }
             },
             (None, Line::Before(_)) => {
                 self.execution.admin.cancel(session).await;
                 let result = timeout(STOP_TIMEOUT, execution).await;
                 self.progress.created = matches!(result, Ok(Ok(_)));
-                let failure = stopped_at(step, &text());
+                let failure = stopped_at(steps, &text());
                 return Err(match result {
                     Err(_) | Ok(Err(Failure { kind: FailureKind::NoResponse, .. })) => {
                         failure.maybe_committed(&line, self.process)
@@ -409,7 +416,7 @@ impl<'r, 'p> TransactionRun<'r, 'p> {
         if let Some(wait) = &wait {
             message += &format!(", after {} s of waiting for {wait}", waited.as_secs());
         }
-        let failure = TransactionFailure::at(self.step_at(number), String::new()).of(self.session);
+        let failure = TransactionFailure::at(self.steps_at(number), String::new()).of(self.session);
         let is_too_long = failure.is_too_long
             || kind == FailureKind::Cancelled
                 && started.elapsed() >= self.execution.admin.statement_timeout.duration();
@@ -419,7 +426,7 @@ impl<'r, 'p> TransactionRun<'r, 'p> {
             && code == Some(SqlState::INVALID_TRANSACTION_TERMINATION);
         // The first step of a new database verifies what was copied.
         let has_copied_objects = matches!(self.transaction.scope, Scope::NewDatabase(_))
-            && line.step() == Some(0)
+            && line.steps() == (0..1)
             && code == Some(SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE);
         if !(has_changed || is_gained || has_copied_objects) {
             // The check of code is very long.

@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 use std::fmt;
+use std::ops::Range;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -146,7 +147,8 @@ impl fmt::Display for LockWait {
 pub struct StatementWait {
     /// Where the statement is executed: `database shop`, or `roles and databases`.
     pub place: String,
-    /// The step in words, with its application; `None` for a statement around the steps.
+    /// The step in words, with its application, and the number of other steps of the statement; `None` for a
+    /// statement around the steps.
     pub step: Option<String>,
     /// The time since the statement was sent first, without pauses.
     pub waited: Duration,
@@ -172,8 +174,8 @@ impl fmt::Display for StatementWait {
 /// The statement that is executed, and how long each statement of the transaction has taken.
 #[derive(Default)]
 struct State {
-    /// The line of the script, its step, the process id of its session, and when it was sent.
-    current: Option<(usize, Option<usize>, i32, Instant)>,
+    /// The line of the script, its steps, the process id of its session, and when it was sent.
+    current: Option<(usize, Range<usize>, i32, Instant)>,
     /// The time that each line took in earlier executions of the transaction.
     earlier: BTreeMap<usize, Duration>,
     reported: BTreeSet<usize>,
@@ -206,8 +208,8 @@ impl<'a> Watch<'a> {
     }
 
     /// A line of the script is sent to a session.
-    pub fn sent(&self, line: usize, step: Option<usize>, pid: i32) {
-        self.state().current = Some((line, step, pid, Instant::now()));
+    pub fn sent(&self, line: usize, steps: Range<usize>, pid: i32) {
+        self.state().current = Some((line, steps, pid, Instant::now()));
     }
 
     /// The line has ended.
@@ -233,12 +235,12 @@ impl<'a> Watch<'a> {
             tokio::time::sleep(INTERVAL).await;
             let current = {
                 let state = self.state();
-                state.current.map(|(line, step, pid, started)| {
+                state.current.clone().map(|(line, steps, pid, started)| {
                     let earlier = state.earlier.get(&line).copied().unwrap_or_default();
-                    (line, step, pid, earlier + started.elapsed())
+                    (line, steps, pid, earlier + started.elapsed())
                 })
             };
-            let Some((line, step, pid, waited)) = current else { continue };
+            let Some((line, steps, pid, waited)) = current else { continue };
             if waited < ASKED_AFTER {
                 continue;
             }
@@ -261,7 +263,7 @@ impl<'a> Watch<'a> {
                 drop(state);
                 (self.report)(&StatementWait {
                     place: place(&self.transaction.scope),
-                    step: step.and_then(|step| self.transaction.steps.get(step)).map(step_words),
+                    step: self.transaction.steps.get(steps).and_then(steps_in_words),
                     waited,
                     wait,
                 });
@@ -314,6 +316,17 @@ pub(crate) fn place(scope: &Scope) -> String {
             format!("database {}", visible(name.as_str()))
         }
     }
+}
+
+/// Returns the steps of one statement in words: the first one, and how many others there are.
+pub(super) fn steps_in_words(steps: &[Step]) -> Option<String> {
+    let (first, others) = steps.split_first()?;
+    let first = step_words(first);
+    Some(match others.len() {
+        0 => first,
+        1 => format!("{first} and 1 other step"),
+        others => format!("{first} and {others} other steps"),
+    })
 }
 
 /// Returns a step in words, with its application.

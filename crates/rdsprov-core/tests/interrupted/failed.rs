@@ -1,6 +1,7 @@
 //! Runs in which one statement fails, at each position in turn.
 
 use std::collections::BTreeSet;
+use std::ops::Range;
 use std::path::Path;
 
 use rdsprov_core::operations::PlannedApply;
@@ -24,10 +25,12 @@ application_databases = {
   shop_workers   = { database_name = "shop", username = "shop_editor", access_level = "editor", schemas = ["stock"] }
   legacy         = { database_name = "legacy", username = "legacy_owner", adopt = true }
   legacy_reports = { database_name = "legacy", username = "legacy_reader", access_level = "reader" }
+  legacy_export  = { database_name = "legacy", username = "legacy_export", access_level = "reader" }
 }
 "#;
 
-const APPLICATIONS: [&str; 4] = ["shop", "shop_workers", "legacy", "legacy_reports"];
+const APPLICATIONS: [&str; 5] =
+    ["shop", "shop_workers", "legacy", "legacy_reports", "legacy_export"];
 
 /// Creates an existing database with a table on which PUBLIC has too many privileges.
 fn legacy(server: &Server) {
@@ -41,21 +44,22 @@ fn legacy(server: &Server) {
 fn clean(server: &Server) {
     superuser(server, "DROP DATABASE IF EXISTS shop WITH (FORCE)");
     superuser(server, "DROP DATABASE legacy WITH (FORCE)");
-    superuser(server, "DROP ROLE IF EXISTS shop_owner, shop_editor, legacy_owner, legacy_reader");
+    let roles = "shop_owner, shop_editor, legacy_owner, legacy_reader, legacy_export";
+    superuser(server, &format!("DROP ROLE IF EXISTS {roles}"));
 }
 
-/// Returns the statements of a transaction, each with its step.
-fn script(plan: &Plan, transaction: usize) -> Vec<(Option<usize>, String)> {
+/// Returns the statements of a transaction, each with its steps.
+fn script(plan: &Plan, transaction: usize) -> Vec<(Range<usize>, String)> {
     let script = plan.transactions[transaction].script().into_iter();
-    script.map(|line| (line.step(), line.statement(plan.server_major).redacted())).collect()
+    script.map(|line| (line.steps(), line.statement(plan.server_major).redacted())).collect()
 }
 
 /// Returns the statements without the identities that the transaction verifies: roles and databases
 /// that another run has created in the meantime have OIDs.
-fn without_identities(script: &[(Option<usize>, String)]) -> Vec<(Option<usize>, &str)> {
+fn without_identities(script: &[(Range<usize>, String)]) -> Vec<(Range<usize>, &str)> {
     let shared = script.iter().filter(|(_, text)| !text.contains("rdsprov.created_oid ="));
     let checked = |text: &str| text.contains("RDSP1").then_some("identities");
-    shared.map(|(step, text)| (*step, checked(text).unwrap_or(text))).collect()
+    shared.map(|(steps, text)| (steps.clone(), checked(text).unwrap_or(text))).collect()
 }
 
 /// Applies a plan in which one statement of a transaction is replaced by one that fails.
@@ -64,9 +68,10 @@ async fn failed_at(planned: PlannedApply<'_>, transaction: usize, statement: usi
     let before: usize = (0..transaction).map(|number| script(plan, number).len()).sum();
     let lines = script(plan, transaction);
     let shown = lines[statement].1.clone();
-    // A failure outside of a step is recorded for the next step, or for the last one.
-    let step = lines[statement..].iter().find_map(|(step, _)| *step);
-    let step = step.unwrap_or(plan.transactions[transaction].steps.len() - 1);
+    // A failure outside of the steps is recorded for the steps of the next statement, or for the last one.
+    let failed = lines[statement..].iter().map(|(steps, _)| steps.clone());
+    let end = plan.transactions[transaction].steps.len();
+    let failed = failed.into_iter().find(|steps| !steps.is_empty()).unwrap_or(end - 1..end);
     // CREATE DATABASE is a transaction by itself.
     let created = statement > 0 && plan.transactions[transaction].before.is_some();
     let refusal = at(before + statement, Fault::Sent("SELECT 1/0"));
@@ -81,8 +86,8 @@ async fn failed_at(planned: PlannedApply<'_>, transaction: usize, statement: usi
     message.extend(remains.iter().map(|remains| format!("; {remains}")));
     assert_eq!(outcome.error.as_ref(), Some(&message), "{place}");
 
-    // Earlier transactions are committed, earlier steps are rolled back, the failed step reports the
-    // error, nothing else was tried.
+    // Earlier transactions are committed, earlier steps are rolled back, each step of the failed statement
+    // reports the error, nothing else was tried.
     let steps = plan.transactions.iter().enumerate().flat_map(|(number, transaction)| {
         (0..transaction.steps.len()).map(move |step| (number, step))
     });
@@ -90,9 +95,9 @@ async fn failed_at(planned: PlannedApply<'_>, transaction: usize, statement: usi
         .map(|(number, own)| {
             if number < transaction {
                 StepStatus::Success
-            } else if number == transaction && own == step {
+            } else if number == transaction && failed.contains(&own) {
                 StepStatus::Error(message.clone())
-            } else if number == transaction && own < step {
+            } else if number == transaction && own < failed.start {
                 StepStatus::RolledBack { remains: remains.clone().filter(|_| own == 0) }
             } else {
                 StepStatus::NotRun

@@ -94,7 +94,7 @@ fn grantee_sql(grantee: &Grantee) -> String {
 }
 
 pub fn grant(privileges: &Privileges, target: &GrantTarget, grantee: &Grantee) -> Statement {
-    Statement::plain(granting(privileges, target, grantee))
+    granting(privileges, target, grantee, "")
 }
 
 /// Grants privileges with the grant option.
@@ -103,20 +103,21 @@ pub fn grant_with_grant_option(
     target: &GrantTarget,
     grantee: &Grantee,
 ) -> Statement {
-    Statement::plain(granting(privileges, target, grantee) + " WITH GRANT OPTION")
+    granting(privileges, target, grantee, " WITH GRANT OPTION")
 }
 
-fn granting(privileges: &Privileges, target: &GrantTarget, grantee: &Grantee) -> String {
-    format!(
-        "GRANT {} ON {} TO {}",
-        target.privileges(privileges),
-        target.sql(),
-        grantee_sql(grantee)
-    )
+fn granting(
+    privileges: &Privileges,
+    target: &GrantTarget,
+    grantee: &Grantee,
+    option: &'static str,
+) -> Statement {
+    let before = format!("GRANT {} ON {} TO", target.privileges(privileges), target.sql());
+    Statement::of_grantee(before, grantee_sql(grantee), option)
 }
 
 /// The part of a privilege that is revoked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum RevokeScope {
     /// The privilege and its grant option.
     Privilege,
@@ -140,7 +141,7 @@ pub fn revoke(
     target: &GrantTarget,
     grantee: &Grantee,
 ) -> Statement {
-    Statement::plain(revocation(scope, privileges, target, grantee))
+    revocation(scope, privileges, target, grantee, "")
 }
 
 /// Revokes what the current role granted, and what the grantee granted to others.
@@ -150,7 +151,7 @@ pub fn revoke_cascade(
     target: &GrantTarget,
     grantee: &Grantee,
 ) -> Statement {
-    Statement::plain(revocation(scope, privileges, target, grantee) + " CASCADE")
+    revocation(scope, privileges, target, grantee, " CASCADE")
 }
 
 fn revocation(
@@ -158,14 +159,11 @@ fn revocation(
     privileges: &Privileges,
     target: &GrantTarget,
     grantee: &Grantee,
-) -> String {
-    format!(
-        "REVOKE {}{} ON {} FROM {}",
-        scope.sql(),
-        target.privileges(privileges),
-        target.sql(),
-        grantee_sql(grantee)
-    )
+    behavior: &'static str,
+) -> Statement {
+    let before =
+        format!("REVOKE {}{} ON {} FROM", scope.sql(), target.privileges(privileges), target.sql());
+    Statement::of_grantee(before, grantee_sql(grantee), behavior)
 }
 
 /// Grants `USAGE` on a schema.
@@ -192,13 +190,13 @@ pub fn grant_default(
     privileges: &Privileges,
     grantee: &RoleName,
 ) -> Statement {
-    Statement::plain(format!(
-        "{} GRANT {} ON {}S TO {}",
+    let before = format!(
+        "{} GRANT {} ON {}S TO",
         default_privileges(creator, Some(schema)),
         list(privileges),
-        kind.keyword(),
-        grantee.quoted()
-    ))
+        kind.keyword()
+    );
+    Statement::of_grantee(before, grantee.quoted(), "")
 }
 
 pub fn revoke_default(
@@ -209,12 +207,12 @@ pub fn revoke_default(
     privileges: &Privileges,
     grantee: &Grantee,
 ) -> Statement {
-    Statement::plain(format!(
-        "{} REVOKE {}{} ON {}S FROM {}",
+    let before = format!(
+        "{} REVOKE {}{} ON {}S FROM",
         default_privileges(creator, schema),
         scope.sql(),
         list(privileges),
-        kind.keyword(),
-        grantee_sql(grantee)
-    ))
+        kind.keyword()
+    );
+    Statement::of_grantee(before, grantee_sql(grantee), "")
 }

@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
+use std::ops::Range;
 
 use super::identity::{created_oid, store_created_oid, verify_identities};
 use super::session::{store_memberships, verify_memberships};
@@ -11,9 +12,13 @@ use super::{
 };
 use crate::name::{DatabaseName, RoleName};
 use crate::plan::{
-    Action, DatabaseOid, ExecuteAs, Identities, MembershipOption, Scope, TemporaryUsage,
+    Action, DatabaseOid, ExecuteAs, Identities, MembershipOption, Scope, Step, TemporaryUsage,
     Transaction,
 };
+
+/// The number of grantees of one statement. Each statement writes the catalog row of each of its objects
+/// again, so few statements cost less; but an error names the whole statement.
+const MAX_GRANTEES: usize = 500;
 
 /// One line of the script of a transaction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,6 +47,9 @@ pub enum Line<'a> {
     ResetRole,
     /// A statement of the step with this index.
     Step(usize, &'a Statement),
+    /// One statement for all of these steps, of which the first one has this index: their statements
+    /// differ in the grantee only.
+    Joint(usize, &'a [Step]),
     /// The owner of a schema revokes the temporary `USAGE`.
     RevokeUsage(&'a TemporaryUsage),
     /// The administrator loses a temporary membership.
@@ -62,13 +70,14 @@ pub enum Line<'a> {
 }
 
 impl<'a> Line<'a> {
-    /// Returns the index of the step that the line belongs to; `None` for a line around the steps.
+    /// Returns the indexes of the steps that the line belongs to; none for a line around the steps.
     #[must_use]
-    pub fn step(self) -> Option<usize> {
+    pub fn steps(self) -> Range<usize> {
         match self {
-            Self::Before(_) => Some(0),
-            Self::Step(number, _) => Some(number),
-            _ => None,
+            Self::Before(_) => 0..1,
+            Self::Step(number, _) => number..number + 1,
+            Self::Joint(first, steps) => first..first + steps.len(),
+            _ => 0..0,
         }
     }
 
@@ -79,6 +88,7 @@ impl<'a> Line<'a> {
             Self::Before(statement) | Self::Step(_, statement) => {
                 return Cow::Borrowed(statement);
             }
+            Self::Joint(_, steps) => return Cow::Owned(joint(steps)),
             Self::GrantUsage(usage) => {
                 return Cow::Owned(grant_usage(&usage.schema, &usage.grantee));
             }
@@ -128,7 +138,8 @@ impl Transaction {
         script.lines.extend(self.verification(Moment::Start));
         let mut granted = BTreeSet::new();
         let mut granted_usage: &[TemporaryUsage] = &[];
-        for (number, step) in self.steps.iter().enumerate() {
+        let mut number = 0;
+        while let Some(step) = self.steps.get(number) {
             let stays_granted = granted_usage == step.temporary_usage;
             if !stays_granted {
                 script.revoke_usage(granted_usage);
@@ -148,7 +159,14 @@ impl Transaction {
             }
             granted_usage = &step.temporary_usage;
             script.switch_role(&step.execute_as);
-            script.lines.extend(step.statements.iter().map(|one| Line::Step(number, one)));
+            let together = executed_together(&self.steps[number..]);
+            match together {
+                [] | [_] => {
+                    script.lines.extend(step.statements.iter().map(|one| Line::Step(number, one)));
+                }
+                several => script.lines.push(Line::Joint(number, several)),
+            }
+            number += together.len().max(1);
         }
         script.revoke_usage(granted_usage);
         script.switch_role(&ExecuteAs::Administrator);
@@ -182,6 +200,37 @@ impl Transaction {
             Some(&(inherit, set)) => Line::RestoreMembership { role, inherit, set },
         }
     }
+}
+
+/// Returns the first steps that are executed as one statement with a list of grantees. PostgreSQL changes
+/// the ACL of an object for each grantee in turn, so the result is that of a statement for each of them.
+fn executed_together(steps: &[Step]) -> &[Step] {
+    let Some((first, others)) = steps.split_first() else { return steps };
+    let mut grantees = BTreeSet::from_iter(grantee(first));
+    let others = others.iter().take(MAX_GRANTEES - 1).take_while(|step| {
+        let is_alike = step.execute_as == first.execute_as
+            && step.temporary_memberships == first.temporary_memberships
+            && step.temporary_usage == first.temporary_usage
+            && matches!(
+                (first.statements.as_slice(), step.statements.as_slice()),
+                ([first], [other]) if first.differs_in_grantee_only(other)
+            );
+        is_alike && grantees.insert(grantee(step).unwrap_or_default())
+    });
+    &steps[..1 + others.count()]
+}
+
+/// Returns the grantee of a step as SQL.
+fn grantee(step: &Step) -> Option<&str> {
+    step.statements.first().and_then(Statement::grantee)
+}
+
+/// Returns the statement of steps that are executed together.
+fn joint(steps: &[Step]) -> Statement {
+    let statements = steps.iter().flat_map(|step| &step.statements);
+    let first = statements.clone().next();
+    let grantees = statements.filter_map(Statement::grantee);
+    first.map_or_else(|| Statement::plain(String::new()), |first| first.with_grantees(grantees))
 }
 
 /// The lines of a script while it is written, and the role that executes the next one.

@@ -30,6 +30,8 @@ pub struct Statement(Text);
 enum Text {
     /// A text without slots.
     Plain(String),
+    /// A text that grants to a grantee or revokes from it, divided at the grantee.
+    OfGrantee { before: String, grantee: String, after: &'static str },
     /// A text that ends with the verifier of the password in a secret.
     Password { before: String, role: RoleName, secret: SecretId },
     /// A text that ends with the OID of a database that the plan has created.
@@ -108,6 +110,38 @@ impl Statement {
         Self(Text::Plain(text))
     }
 
+    /// Creates a statement that grants to a grantee or revokes from it, divided at the grantee.
+    pub(super) fn of_grantee(before: String, grantee: String, after: &'static str) -> Self {
+        Self(Text::OfGrantee { before, grantee, after })
+    }
+
+    /// Returns the grantee of the statement as SQL.
+    pub(super) fn grantee(&self) -> Option<&str> {
+        match &self.0 {
+            Text::OfGrantee { grantee, .. } => Some(grantee),
+            Text::Plain(_)
+            | Text::Password { .. }
+            | Text::CreatedOid { .. }
+            | Text::Marker { .. } => None,
+        }
+    }
+
+    /// Returns whether two statements do the same for their grantees.
+    pub(super) fn differs_in_grantee_only(&self, other: &Self) -> bool {
+        let Text::OfGrantee { before, after, .. } = &self.0 else { return false };
+        matches!(
+            &other.0,
+            Text::OfGrantee { before: other, after: end, .. } if after == end && before == other
+        )
+    }
+
+    /// Returns the statement for several grantees.
+    pub(super) fn with_grantees<'a>(&self, grantees: impl Iterator<Item = &'a str>) -> Self {
+        let Text::OfGrantee { before, after, .. } = &self.0 else { return self.clone() };
+        let grantees = grantees.collect::<Vec<_>>().join(", ");
+        Self::of_grantee(before.clone(), grantees, after)
+    }
+
     /// Creates a statement without slots for a test of another module.
     #[cfg(test)]
     pub(crate) fn sample(text: &str) -> Self {
@@ -135,7 +169,10 @@ impl Statement {
     pub fn secret(&self) -> Option<&SecretId> {
         match &self.0 {
             Text::Password { secret, .. } => Some(secret),
-            Text::Plain(_) | Text::CreatedOid { .. } | Text::Marker { .. } => None,
+            Text::Plain(_)
+            | Text::OfGrantee { .. }
+            | Text::CreatedOid { .. }
+            | Text::Marker { .. } => None,
         }
     }
 
@@ -143,7 +180,10 @@ impl Statement {
     pub(in crate::plan) fn created_database(&self) -> Option<&DatabaseName> {
         match &self.0 {
             Text::CreatedOid { database, .. } => Some(database),
-            Text::Plain(_) | Text::Password { .. } | Text::Marker { .. } => None,
+            Text::Plain(_)
+            | Text::OfGrantee { .. }
+            | Text::Password { .. }
+            | Text::Marker { .. } => None,
         }
     }
 
@@ -153,6 +193,7 @@ impl Statement {
     pub fn redacted(&self) -> String {
         match &self.0 {
             Text::Plain(text) => text.clone(),
+            Text::OfGrantee { before, grantee, after } => format!("{before} {grantee}{after}"),
             Text::Password { before, secret, .. } => {
                 format!("{before} {}", literal(&format!("<password from {secret}>")))
             }
@@ -170,6 +211,7 @@ impl Statement {
     pub(in crate::plan) fn to_psql(&self, variables: &ScriptVariables<'_>) -> String {
         match &self.0 {
             Text::Plain(text) => text.clone(),
+            Text::OfGrantee { before, grantee, after } => format!("{before} {grantee}{after}"),
             Text::Password { before, secret, .. } => {
                 format!(
                     "{before} :'{}'",
@@ -196,9 +238,10 @@ impl Statement {
                 let verifier = slots.verifier(secret)?;
                 Ok(hidden_password::set_password(before, role, &verifier, key))
             }
-            Text::Plain(_) | Text::CreatedOid { .. } | Text::Marker { .. } => {
-                self.executable(slots)
-            }
+            Text::Plain(_)
+            | Text::OfGrantee { .. }
+            | Text::CreatedOid { .. }
+            | Text::Marker { .. } => self.executable(slots),
         }
     }
 
@@ -209,6 +252,7 @@ impl Statement {
     pub fn executable(&self, slots: &dyn Slots) -> Result<String, SlotError> {
         Ok(match &self.0 {
             Text::Plain(text) => text.clone(),
+            Text::OfGrantee { before, grantee, after } => format!("{before} {grantee}{after}"),
             Text::Password { before, secret, .. } => {
                 format!("{before} {}", literal(&slots.verifier(secret)?))
             }
