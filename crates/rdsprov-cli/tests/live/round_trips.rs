@@ -1,6 +1,7 @@
-//! The number of connections and flights of a run: what it costs where the server is far away.
+//! The number of connections, flights and statements of a run, and of the rows that it writes.
 
-use std::time::Duration;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use rdsprov_testkit::{DelayRelay, versions};
 
@@ -64,4 +65,70 @@ fn each_database_costs_few_flights() {
             );
         }
     }
+}
+
+/// Returns the definitions of an owner of database shop and of some readers.
+fn with_readers(fixture: &Fixture, readers: usize) -> String {
+    let entry = |name: &str, level: &str| {
+        let user = format!("{name}_user");
+        fixture.app("dev", name, &user);
+        format!(
+            "{name} = {{ database_name = \"shop\", username = \"{user}\", access_level = \"{level}\" }}\n"
+        )
+    };
+    let readers = (0..readers).map(|number| entry(&format!("r{number}"), "reader"));
+    let entries: String = [entry("shop", "owner")].into_iter().chain(readers).collect();
+    fixture.definitions(&format!("application_databases = {{\n{entries}}}"))
+}
+
+/// Returns how many rows of `pg_class` of database shop were inserted and updated, as soon as this is at
+/// least the minimum: a session reports it when it ends.
+fn written_rows(fixture: &Fixture, column: &str, minimum: usize) -> usize {
+    let count = "SELECT n_tup_ins, n_tup_upd FROM pg_stat_sys_tables WHERE relname = 'pg_class'";
+    let count = count.replace("n_tup_ins, n_tup_upd", column);
+    let started = Instant::now();
+    loop {
+        let rows = fixture.query_in("shop", &count).trim().parse().unwrap();
+        if rows >= minimum {
+            return rows;
+        }
+        assert!(started.elapsed() < Duration::from_secs(30), "only {rows} rows: {column}");
+        sleep(Duration::from_millis(50));
+    }
+}
+
+/// The readers of a database get their privileges with one statement for each object, so that each table has
+/// one new row in `pg_class`.
+#[test]
+fn further_readers_cost_no_further_grants() {
+    const TABLES: usize = 50;
+    const READERS: usize = 20;
+    let fixture = Fixture::new(*versions().last().unwrap());
+    expect(&fixture.run(&with_readers(&fixture, 0), &["apply", "--env", "dev"]), 0);
+    let tables = format!(
+        "SET SESSION AUTHORIZATION shop_user;
+         DO $$ BEGIN FOR i IN 1..{TABLES} LOOP EXECUTE format('CREATE TABLE t%s (id int)', i); END LOOP; END $$"
+    );
+    fixture.query_in("shop", &tables);
+    let grants = |readers: usize| {
+        let definitions = with_readers(&fixture, readers);
+        let plan = fixture.run(&definitions, &["plan", "--env", "dev", "--format", "sql"]);
+        let script = expect(&plan, 0);
+        let is_grant = |line: &&str| line.starts_with("GRANT ") || line.contains(" GRANT ");
+        script.lines().filter(is_grant).map(str::to_owned).collect::<Vec<_>>()
+    };
+    // CONNECT, USAGE, the tables, and the default privileges of tables and of sequences.
+    let (few, many) = (grants(2), grants(READERS));
+    assert_eq!(few.iter().filter(|line| line.contains("r0_user")).count(), 5, "{few:#?}");
+    assert_eq!(few.len(), many.len(), "{few:#?} {many:#?}");
+
+    written_rows(&fixture, "n_tup_ins", TABLES);
+    let before = written_rows(&fixture, "n_tup_upd", 0);
+    expect(&fixture.run(&with_readers(&fixture, READERS), &["apply", "--env", "dev"]), 0);
+    let updated = written_rows(&fixture, "n_tup_upd", before + TABLES) - before;
+    assert_eq!(updated, TABLES);
+    let readable = "SELECT count(*) FROM pg_class, pg_roles WHERE relname ~ '^t[0-9]+$' AND rolname ~ '^r[0-9]+_user$'
+        AND has_table_privilege(rolname, pg_class.oid, 'SELECT')";
+    assert_eq!(fixture.query_in("shop", readable).trim(), (READERS * TABLES).to_string());
+    expect(&fixture.run(&with_readers(&fixture, READERS), &["check", "--env", "dev"]), 0);
 }

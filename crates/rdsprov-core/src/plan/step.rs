@@ -231,6 +231,12 @@ impl<S> Step<S> {
         }
     }
 
+    /// Creates a step for a test of another module.
+    #[cfg(test)]
+    pub(crate) fn sample(action: Action, application: &ApplicationName, summary: &str) -> Self {
+        Self::new(action, application, summary.to_owned(), [])
+    }
+
     /// Creates a step on a role that the administrator executes as itself, without a database or
     /// hazard.
     pub(super) fn on_role(

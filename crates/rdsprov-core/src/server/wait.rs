@@ -333,3 +333,28 @@ pub(super) fn steps_in_words(steps: &[Step]) -> Option<String> {
 pub(crate) fn step_words(step: &Step) -> String {
     format!("{} of application {}", visible(&step.words()), step.application)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::{Action, Statement};
+
+    #[test]
+    fn steps_of_one_statement_are_counted() {
+        let grant = |role: &str| {
+            let application = crate::name::ApplicationName::new(role).unwrap();
+            Step::<Statement>::sample(
+                Action::Grant,
+                &application,
+                &format!("SELECT on table t to {role}"),
+            )
+        };
+        let steps = ["a", "b", "c"].map(grant);
+        let words = |count: usize| steps_in_words(&steps[..count]);
+        assert_eq!(words(0), None);
+        let first = "grant SELECT on table t to a of application a";
+        assert_eq!(words(1).unwrap(), first);
+        assert_eq!(words(2).unwrap(), format!("{first} and 1 other step"));
+        assert_eq!(words(3).unwrap(), format!("{first} and 2 other steps"));
+    }
+}

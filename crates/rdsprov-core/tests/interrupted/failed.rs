@@ -110,13 +110,15 @@ async fn failed_at(planned: PlannedApply<'_>, transaction: usize, statement: usi
 }
 
 /// Fails at each statement of a transaction in turn, in separate runs, and then completes it.
-/// Returns the number of statements, or `None` if the plan has fewer transactions.
-async fn failed_in(server: &Server, secrets: &Path, transaction: usize) -> Option<usize> {
+/// Returns the numbers of statements and of those that several steps share, or `None` if the plan has fewer
+/// transactions.
+async fn failed_in(server: &Server, secrets: &Path, transaction: usize) -> Option<(usize, usize)> {
     let mut plan = open(server, secrets, DEFINITIONS).await.plan().await.unwrap().into_parts().2;
     if transaction >= plan.transactions.len() {
         return None;
     }
     let mut left = script(&plan, transaction);
+    let shared = left.iter().filter(|(steps, _)| steps.len() > 1).count();
     let (count, mut transaction, mut statement) = (left.len(), transaction, 0);
     while statement < left.len() {
         let shown = &left[statement].1;
@@ -142,7 +144,7 @@ async fn failed_in(server: &Server, secrets: &Path, transaction: usize) -> Optio
     }
     applied(server, secrets, DEFINITIONS).await;
     assert_eq!(superuser(server, GRANTED_BY_US), "0");
-    Some(count)
+    Some((count, shared))
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -152,13 +154,14 @@ async fn failed_run_is_completed_by_the_next() {
     for major in BTreeSet::from([all[0], all[all.len() - 1]]) {
         let (server, secrets) = site(major, &APPLICATIONS);
         legacy(&server);
-        let (mut transaction, mut tried) = (0, 0);
-        while let Some(statements) = failed_in(&server, secrets.path(), transaction).await {
-            (transaction, tried) = (transaction + 1, tried + statements);
+        let (mut transaction, mut tried, mut shared) = (0, 0, 0);
+        while let Some(one) = failed_in(&server, secrets.path(), transaction).await {
+            (transaction, tried, shared) = (transaction + 1, tried + one.0, shared + one.1);
             clean(&server);
             legacy(&server);
         }
         assert!(tried > 50, "only {tried} statements were tried");
+        assert!(shared > 2, "only {shared} statements of several steps were tried");
         assert!(!server.log().contains("Canary-"));
     }
 }

@@ -183,3 +183,84 @@ fn grant_waits_for_exclusive_table_locks_since_18() {
         other.expect_ok("COMMIT");
     });
 }
+
+#[test]
+fn list_of_grantees_does_what_a_statement_for_each_does() {
+    on_each_version(|server| {
+        let mut session = superuser(server);
+        session.expect_ok(
+            "CREATE ROLE list_owner; CREATE ROLE list_a; CREATE ROLE list_b; CREATE ROLE list_c;
+             CREATE SCHEMA list AUTHORIZATION list_owner; CREATE SCHEMA turn AUTHORIZATION list_owner;
+             GRANT USAGE ON SCHEMA list, turn TO PUBLIC;
+             SET ROLE list_owner; CREATE TABLE list.t (); CREATE TABLE turn.t ()",
+        );
+        let acls = "SELECT relacl FROM pg_class WHERE relname = 't' AND relnamespace::regnamespace::text = ANY ('{list,turn}')
+             UNION SELECT defaclacl FROM pg_default_acl WHERE defaclrole = 'list_owner'::regrole";
+        for (before, list, turn) in [
+            (
+                "",
+                "GRANT SELECT ON list.t TO list_b, PUBLIC, list_a",
+                ["list_b", "PUBLIC", "list_a"],
+            ),
+            (
+                "",
+                "GRANT UPDATE ON list.t TO list_a, list_b WITH GRANT OPTION",
+                ["list_a", "list_b", "list_b"],
+            ),
+            (
+                "SET ROLE list_b; GRANT UPDATE ON list.t, turn.t TO list_c; SET ROLE list_owner",
+                "REVOKE UPDATE ON list.t FROM list_a, list_b CASCADE",
+                ["list_a", "list_b", "list_b"],
+            ),
+            ("", "REVOKE SELECT ON list.t FROM PUBLIC, list_a", ["PUBLIC", "list_a", "list_a"]),
+        ] {
+            session.expect_ok(before);
+            session.expect_ok(list);
+            let (what, grantees) = list.split_once(" TO ").or(list.split_once(" FROM ")).unwrap();
+            let option =
+                [" WITH GRANT OPTION", " CASCADE"].into_iter().find(|end| grantees.ends_with(end));
+            let word = if what.starts_with("GRANT") { "TO" } else { "FROM" };
+            for grantee in turn {
+                let what = what.replace("list.t", "turn.t");
+                session
+                    .expect_ok(&format!("{what} {word} {grantee}{}", option.unwrap_or_default()));
+            }
+            assert_eq!(session.expect_ok(acls).lines().count(), 1, "{list}");
+        }
+        let change = "ALTER DEFAULT PRIVILEGES IN SCHEMA";
+        session.expect_ok(&format!("{change} list GRANT SELECT ON TABLES TO list_a, list_b"));
+        for grantee in ["list_a", "list_b"] {
+            session.expect_ok(&format!("{change} turn GRANT SELECT ON TABLES TO {grantee}"));
+        }
+        let defaults = "SELECT DISTINCT defaclacl FROM pg_default_acl WHERE defaclrole = 'list_owner'::regrole";
+        assert_eq!(session.expect_ok(defaults), "{list_a=r/list_owner,list_b=r/list_owner}");
+        // A privilege that depends on one of the grantees prevents the whole statement.
+        session.expect_ok(
+            "GRANT UPDATE ON list.t TO list_a, list_b WITH GRANT OPTION;
+             SET ROLE list_b; GRANT UPDATE ON list.t TO list_c; SET ROLE list_owner",
+        );
+        let revoke = "REVOKE UPDATE ON list.t FROM list_a, list_b";
+        session.expect_error(revoke, "2BP01", "dependent privileges exist");
+        let held = "SELECT has_table_privilege('list_a', 'list.t', 'UPDATE')";
+        assert_eq!(session.expect_ok(held), "t");
+    });
+}
+
+#[test]
+fn list_of_grantees_writes_the_row_of_an_object_once() {
+    on_each_version(|server| {
+        let mut session = superuser(server);
+        session.expect_ok(
+            "CREATE ROLE once_a; CREATE ROLE once_b; CREATE ROLE once_c; CREATE SCHEMA once;
+             CREATE TABLE once.one (); CREATE TABLE once.other ()",
+        );
+        let grant = |to: &str| format!("GRANT SELECT ON ALL TABLES IN SCHEMA once TO {to}");
+        let in_turn = ["once_a", "once_b", "once_c"].map(grant).join("; ");
+        let written = "SELECT n_tup_upd FROM pg_stat_xact_sys_tables WHERE relname = 'pg_class'";
+        for (grants, rows) in [(grant("once_a, once_b, once_c"), "2"), (in_turn, "6")] {
+            session.expect_ok(&format!("BEGIN; {grants}"));
+            assert_eq!(session.expect_ok(written), rows, "{grants}");
+            session.expect_ok("ROLLBACK");
+        }
+    });
+}
