@@ -54,6 +54,20 @@ pub struct DependentGrant {
     pub grantable: bool,
 }
 
+/// Returns the elements with equal keys together, in the order of the first element of each key.
+pub fn grouped<T, K: Ord>(all: impl IntoIterator<Item = T>, key: impl Fn(&T) -> K) -> Vec<Vec<T>> {
+    let mut groups: Vec<Vec<T>> = Vec::new();
+    let mut places = BTreeMap::new();
+    for one in all {
+        let place = *places.entry(key(&one)).or_insert(groups.len());
+        match groups.get_mut(place) {
+            Some(group) => group.push(one),
+            None => groups.push(vec![one]),
+        }
+    }
+    groups
+}
+
 /// The changes of one ACL.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct AclDiff {
@@ -125,12 +139,11 @@ pub fn diff(acl: &[AclItem], declared: &DeclaredAcl<'_>) -> AclDiff {
             revoke.dependents.extend(more);
         }
     }
-    // Those that differ in the grantee only follow one another: one statement executes them.
-    result.revoke.sort_by(|one, other| {
-        let kind = |revoke: &Revoke| (revoke.scope, revoke.needs_cascade);
-        let of_grantor = one.grantor.cmp(&other.grantor).then(kind(one).cmp(&kind(other)));
-        of_grantor.then_with(|| one.privileges.cmp(&other.privileges))
+    // One statement executes those that differ in the grantee only.
+    let revoke = grouped(std::mem::take(&mut result.revoke), |one| {
+        (one.grantor.clone(), one.scope, one.needs_cascade, one.privileges.clone())
     });
+    result.revoke = revoke.into_iter().flatten().collect();
     for item in dependent {
         if !is_managed(&item.grantee) {
             result.add_dependent_grant(item);
@@ -152,9 +165,7 @@ impl AclDiff {
     /// Returns the privileges that each grantee lacks. Grantees that lack the same follow one another: one
     /// statement grants it to them.
     pub fn grants(&self) -> Vec<(&RoleName, &Privileges)> {
-        let mut grants: Vec<_> = self.grant.iter().collect();
-        grants.sort_by_key(|(_, privileges)| *privileges);
-        grants
+        grouped(&self.grant, |(_, privileges)| *privileges).into_iter().flatten().collect()
     }
 
     /// Returns the privileges that PUBLIC has and keeps.

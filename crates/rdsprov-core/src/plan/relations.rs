@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use super::acl::{AclDiff, WithoutGrant};
+use super::acl::{self, AclDiff, WithoutGrant};
 use super::database_planner::DatabasePlanner;
 use super::sql::GrantTarget;
 use crate::name::{RoleName, SchemaName};
@@ -17,29 +17,6 @@ enum Extent {
     All,
     /// Some of them, which the statement names.
     Named,
-}
-
-/// The relations on which a role lacks privileges, by their owner, the role, and the privileges.
-type Lacking<'a> = BTreeMap<(RoleName, RoleName, Privileges, WithoutGrant), Vec<&'a Relations>>;
-
-/// The roles that lack the same privileges on the same relations of an owner.
-type Alike<'a> = (RoleName, Privileges, WithoutGrant, Vec<&'a Relations>, Vec<RoleName>);
-
-/// Returns the roles that lack the same on the same relations together, so that one statement grants it
-/// to them; in the order of the first role of each.
-fn by_grant(lacking: Lacking<'_>) -> Vec<Alike<'_>> {
-    let mut all: Vec<Alike<'_>> = Vec::new();
-    let mut places = BTreeMap::new();
-    for ((owner, role, privileges, without_grant), groups) in lacking {
-        let numbers: Vec<i64> = groups.iter().map(|group| group.number).collect();
-        let change = (owner.clone(), privileges.clone(), without_grant, numbers);
-        let place = *places.entry(change).or_insert(all.len());
-        match all.get_mut(place) {
-            Some((.., roles)) => roles.push(role),
-            None => all.push((owner, privileges, without_grant, groups, vec![role])),
-        }
-    }
-    all
 }
 
 impl DatabasePlanner<'_, '_> {
@@ -60,7 +37,8 @@ impl DatabasePlanner<'_, '_> {
             let extent = |groups: &[&Relations]| {
                 if alike && groups.len() == of_kind.len() { Extent::All } else { Extent::Named }
             };
-            let mut lacking = Lacking::new();
+            type Lacking = (RoleName, RoleName, Privileges, WithoutGrant);
+            let mut lacking: BTreeMap<Lacking, Vec<&Relations>> = BTreeMap::new();
             for (group, acl_diff) in &acl_diff {
                 for (role, privileges) in &acl_diff.grant {
                     let without_grant = acl_diff.without_grant(privileges);
@@ -69,28 +47,28 @@ impl DatabasePlanner<'_, '_> {
                     lacking.entry(lacks).or_default().push(group);
                 }
             }
-            for (owner, privileges, without_grant, groups, roles) in by_grant(lacking) {
-                let target = self.target(kind, schema, &owner, &groups, extent(&groups));
-                for role in roles {
-                    self.grant(&target, &owner, &role, &privileges, without_grant, &[]);
+            // One statement for all roles that lack the same on the same relations.
+            let of_roles = acl::grouped(lacking, |((owner, _, privileges, _), groups)| {
+                let numbers: Vec<i64> = groups.iter().map(|group| group.number).collect();
+                (owner.clone(), privileges.clone(), numbers)
+            });
+            for of_roles in of_roles {
+                let ((owner, ..), groups) = &of_roles[0];
+                let target = self.target(kind, schema, owner, groups, extent(groups));
+                for ((owner, role, privileges, without_grant), _) in &of_roles {
+                    self.grant(&target, owner, role, privileges, *without_grant, &[]);
                 }
             }
-            let mut excess: Vec<(&RoleName, &AclDiff, Vec<&Relations>)> = Vec::new();
-            // The place of each change in `excess`: a schema can have very many different ones.
-            let mut places: BTreeMap<String, usize> = BTreeMap::new();
-            for (group, acl_diff) in acl_diff.iter().filter(|(_, one)| !one.revoke.is_empty()) {
+            let excess = acl_diff.iter().filter(|(_, one)| !one.revoke.is_empty());
+            let excess = acl::grouped(excess, |(group, acl_diff)| {
                 let AclDiff { revoke, dependent_grants, .. } = acl_diff;
-                let kept = acl_diff.kept_by_public();
-                let change = format!("{:?}", (&group.owner, revoke, dependent_grants, kept));
-                let place = *places.entry(change).or_insert(excess.len());
-                match excess.get_mut(place) {
-                    Some((_, _, groups)) => groups.push(group),
-                    None => excess.push((&group.owner, acl_diff, vec![group])),
-                }
-            }
-            for (owner, acl_diff, groups) in excess {
-                let target = self.target(kind, schema, owner, &groups, extent(&groups));
-                self.revokes(&target, owner, acl_diff);
+                format!("{:?}", (&group.owner, revoke, dependent_grants, acl_diff.kept_by_public()))
+            });
+            for same in excess {
+                let (first, acl_diff) = same[0];
+                let groups: Vec<&Relations> = same.iter().map(|(group, _)| *group).collect();
+                let target = self.target(kind, schema, &first.owner, &groups, extent(&groups));
+                self.revokes(&target, &first.owner, acl_diff);
             }
         }
     }

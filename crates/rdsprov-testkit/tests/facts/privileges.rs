@@ -257,10 +257,16 @@ fn list_of_grantees_writes_the_row_of_an_object_once() {
         let grant = |to: &str| format!("GRANT SELECT ON ALL TABLES IN SCHEMA once TO {to}");
         let in_turn = ["once_a", "once_b", "once_c"].map(grant).join("; ");
         let written = "SELECT n_tup_upd FROM pg_stat_xact_sys_tables WHERE relname = 'pg_class'";
-        for (grants, rows) in [(grant("once_a, once_b, once_c"), "2"), (in_turn, "6")] {
-            session.expect_ok(&format!("BEGIN; {grants}"));
-            assert_eq!(session.expect_ok(written), rows, "{grants}");
+        let mut updated = |grants: &str| {
+            // The server can count the rows of the transaction before.
+            session.expect_ok("BEGIN");
+            let before: u32 = session.expect_ok(written).parse().unwrap_or_default();
+            session.expect_ok(grants);
+            let after: u32 = session.expect_ok(written).parse().unwrap();
             session.expect_ok("ROLLBACK");
-        }
+            after - before
+        };
+        assert_eq!(updated(&grant("once_a, once_b, once_c")), 2);
+        assert_eq!(updated(&in_turn), 6);
     });
 }
