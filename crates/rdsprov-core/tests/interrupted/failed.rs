@@ -25,12 +25,11 @@ application_databases = {
   shop_workers   = { database_name = "shop", username = "shop_editor", access_level = "editor", schemas = ["stock"] }
   legacy         = { database_name = "legacy", username = "legacy_owner", adopt = true }
   legacy_reports = { database_name = "legacy", username = "legacy_reader", access_level = "reader" }
-  legacy_export  = { database_name = "legacy", username = "legacy_export", access_level = "reader" }
+  legacy_export  = { database_name = "legacy", username = "shop_editor", access_level = "reader", secret = "goldenpath/dev/shop_workers/postgres" }
 }
 "#;
 
-const APPLICATIONS: [&str; 5] =
-    ["shop", "shop_workers", "legacy", "legacy_reports", "legacy_export"];
+const APPLICATIONS: [&str; 4] = ["shop", "shop_workers", "legacy", "legacy_reports"];
 
 /// Creates an existing database with a table on which PUBLIC has too many privileges.
 fn legacy(server: &Server) {
@@ -44,8 +43,7 @@ fn legacy(server: &Server) {
 fn clean(server: &Server) {
     superuser(server, "DROP DATABASE IF EXISTS shop WITH (FORCE)");
     superuser(server, "DROP DATABASE legacy WITH (FORCE)");
-    let roles = "shop_owner, shop_editor, legacy_owner, legacy_reader, legacy_export";
-    superuser(server, &format!("DROP ROLE IF EXISTS {roles}"));
+    superuser(server, "DROP ROLE IF EXISTS shop_owner, shop_editor, legacy_owner, legacy_reader");
 }
 
 /// Returns the statements of a transaction, each with its steps.
