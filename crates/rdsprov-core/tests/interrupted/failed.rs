@@ -1,7 +1,7 @@
 //! Runs in which one statement fails, at each position in turn.
 
 use std::collections::BTreeSet;
-use std::ops::Range;
+use std::ops::{ControlFlow, Range};
 use std::path::Path;
 
 use rdsprov_core::operations::PlannedApply;
@@ -162,4 +162,45 @@ async fn failed_run_is_completed_by_the_next() {
         assert!(shared > 2, "only {shared} statements of several steps were tried");
         assert!(!server.log().contains("Canary-"));
     }
+}
+
+/// The server grants nothing of a statement for two readers, and says so with a warning only.
+#[tokio::test(flavor = "multi_thread")]
+async fn warning_about_a_statement_fails_each_of_its_steps() {
+    const WARNING: &str = "DO $$ BEGIN RAISE WARNING USING ERRCODE = '01007', MESSAGE = 'no privileges were granted'; END $$";
+    let (server, secrets) = site(versions()[0], &APPLICATIONS);
+    legacy(&server);
+    let is_joint =
+        |text: &str| text.starts_with("GRANT SELECT ON ALL TABLES") && text.contains(", ");
+    let interrupt = |text: &str| match is_joint(text) {
+        true => ControlFlow::Break(Fault::Sent(WARNING)),
+        false => ControlFlow::Continue(()),
+    };
+    let mut run = open(&server, secrets.path(), DEFINITIONS).await;
+    let mut run = run.lock().await.unwrap();
+    let planned = run.plan().await.unwrap();
+    let plan = planned.plan().clone();
+    let transactions = 0..plan.transactions.len();
+    let scripts = transactions.map(|number| script(&plan, number)).collect::<Vec<_>>();
+    let with_joint = scripts.iter().position(|lines| lines.iter().any(|(_, text)| is_joint(text)));
+    let failed = with_joint.unwrap();
+    let (steps, statement) = scripts[failed].iter().find(|(_, text)| is_joint(text)).unwrap();
+    assert_eq!(steps.len(), 2, "{statement}");
+    let outcome = planned.apply("1", &ExecuteOptions::interrupted_by(&interrupt)).await.unwrap();
+    let message = format!("no privileges were granted (01007); the statement was: {statement}");
+    assert_eq!(outcome.error.as_ref(), Some(&message));
+    let words = outcome.failed_step.unwrap().step;
+    assert!(words.ends_with(" of application legacy_reports and 1 other step"), "{words}");
+    let first: usize = plan.transactions[..failed].iter().map(|one| one.steps.len()).sum();
+    let of_failed = &outcome.steps[first..first + plan.transactions[failed].steps.len()];
+    for (number, step) in of_failed.iter().enumerate() {
+        let expected = match steps {
+            steps if steps.contains(&number) => StepStatus::Error(message.clone()),
+            steps if number < steps.start => StepStatus::RolledBack { remains: None },
+            _ => StepStatus::NotRun,
+        };
+        assert_eq!(step.status, expected, "{number}");
+    }
+    let held = "SELECT count(*) FROM pg_class WHERE relacl::text ~ 'legacy_reader|shop_editor'";
+    assert_eq!(server.superuser("legacy", held).unwrap().trim(), "0");
 }

@@ -119,7 +119,8 @@ impl<'a> Line<'a> {
 
 impl Transaction {
     /// Returns the lines in order: the statements of the steps, and around them the statement that
-    /// runs first, temporary memberships, changes of the role and temporary usage.
+    /// runs first, temporary memberships, changes of the role and temporary usage. Consecutive steps that
+    /// differ in the grantee only have one statement.
     #[must_use]
     pub fn script(&self) -> Vec<Line<'_>> {
         let mut script = Script { lines: Vec::new(), execute_as: &ExecuteAs::Administrator };
