@@ -231,7 +231,8 @@ fn steps_that_differ_in_the_grantee_are_one_statement() {
         let schema = SchemaName::new_unchecked("s");
         grant_default(&role("o"), &schema, ObjectKind::Table, &select, &role(grantee))
     };
-    let table: Vec<(Vec<Statement>, &[(Range<usize>, &str)])> = vec![
+    type Executed = (Range<usize>, &'static str);
+    let table: Vec<(Vec<Statement>, &[Executed])> = vec![
         (
             vec![usage("a"), usage("b\""), usage("c")],
             &[(0..3, r#"GRANT USAGE ON SCHEMA "s" TO "a", "b""", "c""#)],
