@@ -382,15 +382,18 @@ impl Desired {
                     .map(Some)
             }
         };
+        let with_access: BTreeSet<&RoleName> = definitions
+            .applications
+            .values()
+            .filter(|app| app.access_level != AccessLevel::None)
+            .map(|app| &app.username)
+            .collect();
         let homes = definitions.applications.values().filter(|app| app.role_owner);
         for app in homes.chain(definitions.applications.values()) {
             if roles.contains_key(&app.username) {
                 continue;
             }
-            let has_access = |one: &Application| {
-                one.username == app.username && one.access_level != AccessLevel::None
-            };
-            if !definitions.applications.values().any(has_access) {
+            if !with_access.contains(&app.username) {
                 roles.insert(app.username.clone(), Role::retired(&app.application));
                 continue;
             }
@@ -447,12 +450,11 @@ impl Desired {
                 },
             );
         }
+        let named_secrets: BTreeSet<&str> =
+            definitions.applications.values().filter_map(|app| app.secret.as_deref()).collect();
         for role in roles.values_mut() {
             // If one entry of the role sets `secret`, this secret is used for all its entries.
-            let named = definitions.applications.values().any(|app| {
-                app.secret.is_some()
-                    && app.secret.as_deref() == role.secret().map(|id| id.0.as_str())
-            });
+            let named = role.secret().is_some_and(|id| named_secrets.contains(id.0.as_str()));
             let own = role.secret().cloned();
             role.other_secrets.retain(|id, _| !named && Some(id) != own.as_ref());
         }

@@ -18,7 +18,7 @@
 use std::collections::BTreeSet;
 
 use super::home::is_home;
-use super::planner::Planner;
+use super::planner::{DeclaredDatabase, Planner};
 use super::recorded::Recorded;
 use crate::desired::{self, Adoption, Desired};
 use crate::marker::Marker;
@@ -147,9 +147,7 @@ impl Planner<'_> {
     pub(super) fn recorded_databases(&self, role: &RoleName) -> BTreeSet<String> {
         let current = self.observed.roles.get(role).and_then(|seen| seen.marker());
         let current = current.filter(|marker| self.desired.manages(Some(marker)));
-        let with_access =
-            self.desired.databases.iter().filter(|(_, entry)| entry.access.contains_key(role));
-        let is_named = |(name, entry): &(&DatabaseName, &desired::Database)| {
+        let is_named = |(name, entry): &&DeclaredDatabase<'_>| {
             let needs_record = self.without_managed_owner(name, entry).is_some_and(|seen| {
                 let believed = self.believed_marker(name, entry, seen);
                 self.desired.manages(believed.as_ref())
@@ -162,13 +160,14 @@ impl Planner<'_> {
             // The plan does not cover this database.
             current.as_ref().is_some_and(|marker| marker.databases.contains(name.as_str()))
         };
-        with_access.filter(is_named).map(|(name, _)| name.to_string()).collect()
+        let named = self.databases_of(role).iter().filter(is_named);
+        named.map(|(name, _)| name.to_string()).collect()
     }
 
     /// Returns whether the marker of a role records a database that the same plan adopts.
     pub(super) fn adopts_with(&self, role: &RoleName) -> bool {
-        self.desired.selected_databases().any(|(name, entry)| {
-            entry.access.contains_key(role) && self.is_adopted_now(name, entry)
+        self.databases_of(role).iter().any(|(name, entry)| {
+            self.desired.selected_entry(entry).is_some() && self.is_adopted_now(name, entry)
         })
     }
 

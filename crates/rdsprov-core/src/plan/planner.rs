@@ -22,6 +22,9 @@ use crate::observed::{self, Observed, PasswordCheck, UNDECODABLE};
 use crate::probe::Probe;
 use crate::run_setting::RunSetting;
 
+/// A database of the definitions.
+pub(super) type DeclaredDatabase<'a> = (&'a DatabaseName, &'a desired::Database);
+
 /// Compares the two states and collects the findings.
 pub(super) struct Planner<'a> {
     pub desired: &'a Desired,
@@ -36,6 +39,8 @@ pub(super) struct Planner<'a> {
     pub password_changes: BTreeSet<ApplicationName>,
     /// What the markers record, once it is needed.
     recorded: OnceCell<Recorded<'a>>,
+    /// The declared databases of each role, once they are needed.
+    databases_by_role: OnceCell<BTreeMap<&'a RoleName, Vec<DeclaredDatabase<'a>>>>,
     /// The clones of declared roles, once they are needed.
     clones: OnceCell<BTreeSet<&'a RoleName>>,
     /// The predefined roles whose privileges declared roles have, once they are needed.
@@ -65,6 +70,7 @@ impl<'a> Planner<'a> {
             relation_names: RelationNames::default(),
             password_changes: BTreeSet::new(),
             recorded: OnceCell::new(),
+            databases_by_role: OnceCell::new(),
             clones: OnceCell::new(),
             groups: OnceCell::new(),
             strangers: OnceCell::new(),
@@ -74,6 +80,20 @@ impl<'a> Planner<'a> {
     /// Returns what the markers of all roles and databases record.
     pub fn recorded(&self) -> &Recorded<'a> {
         self.recorded.get_or_init(|| Recorded::new(self.desired, self.observed))
+    }
+
+    /// Returns the databases to which a role has declared access.
+    pub fn databases_of(&self, role: &RoleName) -> &[DeclaredDatabase<'a>] {
+        let by_role = self.databases_by_role.get_or_init(|| {
+            let mut by_role: BTreeMap<&RoleName, Vec<DeclaredDatabase<'a>>> = BTreeMap::new();
+            for (name, entry) in &self.desired.databases {
+                for role in entry.access.keys() {
+                    by_role.entry(role).or_default().push((name, entry));
+                }
+            }
+            by_role
+        });
+        by_role.get(role).map_or(&[], Vec::as_slice)
     }
 
     /// Returns whether a role is the clone of a declared role.

@@ -59,9 +59,9 @@ impl Planner<'_> {
 
     /// Returns whether the role gets privileges in a selected database whose contents are not known.
     fn hides_grants_to(&self, name: &RoleName) -> bool {
-        self.desired.selected_databases().any(|(database, entry)| {
-            let seen = self.observed.databases.get(database);
-            entry.access.contains_key(name)
+        self.databases_of(name).iter().any(|(database, entry)| {
+            let seen = self.observed.databases.get(*database);
+            self.desired.selected_entry(entry).is_some()
                 && seen.is_some_and(|seen| {
                     seen.owner != *name
                         && seen.contents.is_none()

@@ -1,6 +1,6 @@
 //! Plans the settings of declared roles in a database.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::planner::Planner;
 use super::{Action, RefusalKind, Step, sql};
@@ -20,7 +20,11 @@ impl Planner<'_> {
         steps: &mut Vec<Step>,
     ) {
         let none = BTreeMap::new();
-        for role in self.desired.roles.keys() {
+        let with_settings = seen
+            .into_iter()
+            .flat_map(|seen| seen.settings.keys().chain(seen.settings_too_long.iter().flatten()));
+        let roles: BTreeSet<&RoleName> = database.access.keys().chain(with_settings).collect();
+        for role in roles.into_iter().filter(|role| self.desired.roles.contains_key(*role)) {
             if !self.desired.is_selected(self.application_for(role, database)) {
                 continue;
             }
