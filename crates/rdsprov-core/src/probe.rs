@@ -1,7 +1,7 @@
 //! Probes: questions about the permissions of the administrator that the catalogs do not answer.
 //!
 //! Amazon RDS allows more to members of `rds_superuser` than PostgreSQL does. So the run executes
-//! the statement in question and rolls it back. The planner asks for probes as values; it does not
+//! the statement in question and rolls it back, or a statement that fails after the same check. The planner asks for probes as values; it does not
 //! know how they are executed.
 
 use std::collections::BTreeMap;
@@ -21,7 +21,8 @@ pub enum Probe {
     /// Creates a database from a template that does not exist: PostgreSQL checks the permission
     /// first. `CREATE DATABASE` cannot be executed in a transaction.
     CreateDatabase,
-    /// Grants the role to the administrator. The administrator may then alter and grant the role.
+    /// Grants the role to itself: PostgreSQL checks the permission first, and then rejects the circle. With
+    /// the permission, the administrator may alter and grant the role.
     GrantRole(RoleName),
     /// Revokes a membership that another role granted.
     RevokeMembership(MembershipRevocation),
@@ -106,6 +107,18 @@ impl Probe {
 }
 
 impl Probe {
+    /// Returns the SQLSTATE with which PostgreSQL rejects the statement of the probe after it has checked the
+    /// permission; `None` if the statement succeeds. A statement that fails writes no WAL, so that
+    /// `preflight` executes it, too.
+    #[must_use]
+    pub fn expected_error(&self) -> Option<&'static str> {
+        match self {
+            Self::CreateDatabase => Some("3D000"),
+            Self::GrantRole(_) => Some("0LP01"),
+            _ => None,
+        }
+    }
+
     /// Returns whether it asks what the administrator may do, and not what PUBLIC may do.
     #[must_use]
     pub fn is_about_administrator(&self) -> bool {
@@ -142,13 +155,13 @@ impl fmt::Display for Probe {
     }
 }
 
-/// The result of a probe: a statement that was executed and rolled back.
+/// The result of a probe.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ProbeResult {
-    /// The administrator may execute the statement.
+    /// The administrator has the permission.
     Allowed,
-    /// The server rejected the statement. Contains its error message with the SQLSTATE.
+    /// The server denied the permission. Contains its error message with the SQLSTATE.
     Denied(String),
 }
 

@@ -326,9 +326,36 @@ fn what_the_administrator_may_not_do() {
         std::fs::write(&adopting, &adopted).unwrap();
         fixture.query("CREATE ROLE shop_owner LOGIN");
         if major >= 16 {
-            let option =
-                "GRANT shop_owner TO platform_admin WITH ADMIN TRUE, INHERIT FALSE, SET FALSE";
-            fixture.query(option);
+            // `apply` has the server try it, and `preflight` asks in a way that writes nothing.
+            fixture.disable_background_writes();
+            Report::of(&mut preflight(&fixture, &adopting, &[]), 3);
+            let before = fixture.wal_position();
+            let report = Report::of(&mut preflight(&fixture, &adopting, &[]), 3);
+            assert_eq!(fixture.wal_position(), before, "PostgreSQL {major}");
+            let apply = ["apply", "--env", "dev", "--dry-run", "--format", "json"];
+            let output = fixture.run(&adopting, &apply);
+            expect(&output, 3);
+            let applied: Value = serde_json::from_slice(&output.stdout).unwrap();
+            let refusals = applied["plan"]["refusals"].as_array().unwrap();
+            let of = |all: &[Value], code: &str| -> Vec<[Value; 3]> {
+                let coded = all.iter().filter(|one| one["code"] == code);
+                coded.map(|one| ["code", "message", "hint"].map(|key| one[key].clone())).collect()
+            };
+            let code = "admin-option-missing";
+            let said = of(refusals, code);
+            assert_eq!(of(report.checks(), code), said, "PostgreSQL {major}");
+            let codes = |all: &[Value]| -> BTreeSet<String> {
+                let codes = all.iter().filter_map(|one| one["code"].as_str());
+                codes.map(str::to_owned).collect()
+            };
+            let refused = report.checks().iter().filter(|one| one["status"] == "refused");
+            let refused: Vec<Value> = refused.cloned().collect();
+            assert_eq!(codes(&refused), codes(refusals), "PostgreSQL {major}");
+            // The statement works as the role that the hint names.
+            let fix = &refusals.iter().find(|one| one["code"] == code).unwrap()["manual_fix"];
+            assert_eq!(fix["executor"], "superuser", "{fix}");
+            assert!(fixture.server.master("postgres", fix["sql"].as_str().unwrap()).is_err());
+            fixture.query(fix["sql"].as_str().unwrap());
         }
         // It is not managed.
         let report = Report::of(&mut preflight(&fixture, &definitions, &[]), 3);

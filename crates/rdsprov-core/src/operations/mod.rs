@@ -15,6 +15,7 @@ mod export;
 mod login_origin;
 mod plan;
 mod preflight;
+mod probes;
 mod provisioner;
 #[cfg(feature = "aws")]
 mod rotate;

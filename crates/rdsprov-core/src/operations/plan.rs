@@ -89,7 +89,7 @@ impl Provisioner {
             self.find_retired_secrets(&observed, &mut findings).await;
         }
         let plan = |observed: &Observed| Plan::new(&self.desired, observed, findings.clone());
-        let (observed, plan) = self.resolve_probes(observed, plan).await?;
+        let plan = self.probes().resolve(&self.desired, &mut observed, plan).await?;
         Ok(Planned { run: self, observed, plan })
     }
 

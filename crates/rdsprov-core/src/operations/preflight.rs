@@ -1,7 +1,7 @@
 //! Makes those checks of a preflight that contact the source of the secrets and the server.
 //!
-//! Nothing is changed: no lock is taken, and no probe is executed, because a statement that is rolled back
-//! writes WAL, too.
+//! Nothing is changed: no lock is taken, and no probe is executed that writes WAL, as a statement that is
+//! rolled back does.
 
 use std::net::IpAddr;
 
@@ -10,6 +10,7 @@ use tokio_postgres::error::SqlState;
 
 use super::connection::{AdminConnection, AdminCredentials, ConnectionOverrides, administrator};
 use super::error::RunError;
+use super::probes::{ProbeScope, Probes};
 use super::run_secrets::RunSecrets;
 use crate::config::{ConnectTo, LockTimeout, Passwords};
 use crate::desired::Desired;
@@ -29,6 +30,7 @@ use crate::server::observe::observe;
 use crate::server::password_check::PasswordChecks;
 use crate::server::template::{TemplateWait, advice, in_use};
 use crate::server::{ConnectError, Platform, RejectionCause, Tls, TlsState};
+use crate::text::counted;
 
 /// The time before its expiry from which on a server certificate is reported.
 const EXPIRES_SOON: SignedDuration = SignedDuration::from_hours(30 * 24);
@@ -147,7 +149,7 @@ impl Preflight<'_> {
             Ok(mut observed) => {
                 observed.connection.in_recovery = admin_session.in_recovery;
                 checks.pass(CheckName::Server, kind_of_server(&observed, is_aurora));
-                self.check_changes(checks, connection, &observed, secrets.findings()).await;
+                self.check_changes(checks, connection, observed, secrets.findings()).await;
             }
             Err(error) => {
                 checks.add(failed(CheckName::Server, &RunError::Observe(error)));
@@ -168,17 +170,32 @@ impl Preflight<'_> {
         &self,
         checks: &mut Checks,
         connection: &AdminConnection,
-        observed: &Observed,
+        mut observed: Observed,
         findings: &SecretFindings,
     ) {
-        let plan = Plan::new(self.desired, observed, findings.clone());
-        checks.add(blue_green(observed, &plan));
+        let probes = Probes {
+            admin: &connection.admin,
+            session: &connection.admin_session,
+            scope: ProbeScope::WithoutWrites,
+        };
+        let plan = |observed: &Observed| Plan::new(self.desired, observed, findings.clone());
+        let plan = match probes.resolve(self.desired, &mut observed, plan).await {
+            Ok(plan) => plan,
+            Err(error) => {
+                checks.add(failed(CheckName::Changes, &error));
+                for name in [CheckName::BlueGreen, CheckName::Template] {
+                    checks.skip_because_of(name, CheckName::Changes);
+                }
+                return;
+            }
+        };
+        checks.add(blue_green(&observed, &plan));
         if checks.has_failed(CheckName::Definitions) {
             checks.skip_because_of(CheckName::Changes, CheckName::Definitions);
             checks.skip_because_of(CheckName::Template, CheckName::Definitions);
             return;
         }
-        add_changes(checks, observed, &plan, findings);
+        add_changes(checks, &observed, &plan, findings);
         if plan.steps().any(|step| step.action == Action::CreateDatabase) {
             let wait = TemplateWait::for_own_sessions();
             let sessions = wait.until_free(&connection.admin_session).await;
@@ -532,8 +549,7 @@ fn connections_left(capacity: &Capacity, administrator: &str) -> Check {
     let Some((left, place)) = limits.iter().filter_map(left).min_by_key(|(left, _)| *left) else {
         return Check::new(CheckName::Connections, CheckStatus::Passed, "no limit is set");
     };
-    let noun = if left == 1 { "connection" } else { "connections" };
-    let message = format!("{place} has {left} {noun} left");
+    let message = format!("{place} has {} left", counted(left, "connection"));
     if left < NEEDED {
         let message = format!("{message}, and a run needs {NEEDED} more");
         let hint = "end other sessions, or raise the limit";

@@ -2,24 +2,22 @@
 //!
 //! [`Provisioner`] is shared by `plan`, `check`, `apply`, `rotate` and `delegate`.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use super::connection::{AdminConnection, AdminCredentials, ConnectionOverrides};
 use super::error::RunError;
 use super::login_origin::LoginOrigin;
+use super::probes::{ProbeScope, Probes};
 use super::run_secrets::RunSecrets;
 use crate::config::{Passwords, VerifyPasswords};
 use crate::desired::Desired;
 use crate::name::{DatabaseName, LOCK_DATABASE, RoleName};
 use crate::observed::Observed;
-use crate::plan::{Plan, probe_statements};
-use crate::probe::{Probe, ProbeResult};
 use crate::run_setting::{RunSetting, ValueSource};
 use crate::secret_id::SecretId;
 use crate::secrets::SecretSource;
 use crate::server::connect::{Endpoint, Session};
 use crate::server::lock::{self, Lock, LockError, LockOptions};
-use crate::server::observe::probe;
 use crate::server::wait;
 use crate::server::{ConnectError, OnServerWait, Tls};
 
@@ -168,75 +166,9 @@ impl Provisioner {
         self.admin.connect_to_writer(&database, &self.on_wait).await
     }
 
-    /// Plans, and executes the probes of the plan and plans again until no probe is left. A reader
-    /// or a standby rejects each probe, whatever the administrator may do: none is executed there.
-    pub(super) async fn resolve_probes(
-        &self,
-        mut observed: Observed,
-        plan: impl Fn(&Observed) -> Plan,
-    ) -> Result<(Observed, Plan), RunError> {
-        loop {
-            let plan = plan(&observed);
-            // Without changes to make, no probe is executed: a probe is rolled
-            // back, but writes WAL. In a blue/green deployment, it is a change as any other.
-            let changes_nothing = plan.is_empty() && plan.refusals.is_empty();
-            let is_refused = !observed.blue_green_in_progress().is_empty()
-                && !self.desired.may_degrade_blue_green;
-            let needs_no_probe = plan.probes.is_empty() || changes_nothing || is_refused;
-            if needs_no_probe || self.admin_session.in_recovery {
-                return Ok((observed, plan));
-            }
-            self.execute_probes(plan.probes, &mut observed).await?;
-        }
-    }
-
-    /// Executes probes, and adds their results to the observed state.
-    async fn execute_probes(
-        &self,
-        probes: BTreeSet<Probe>,
-        observed: &mut Observed,
-    ) -> Result<(), RunError> {
-        let mut by_database: BTreeMap<Option<DatabaseName>, Vec<Probe>> = BTreeMap::new();
-        for one in probes {
-            let database = one.database().filter(|name| **name != observed.admin_database);
-            by_database.entry(database.cloned()).or_default().push(one);
-        }
-        for (database, probes) in by_database {
-            let own;
-            let session = match &database {
-                None => &self.admin_session,
-                Some(database) => match self.admin.connect(database).await {
-                    Ok(session) => {
-                        own = session;
-                        &own
-                    }
-                    // The owner has closed it since it was observed: this concerns its application.
-                    Err(error) => {
-                        match observed.databases.get_mut(database) {
-                            Some(seen) => seen.unreachable = Some(error.to_string()),
-                            // The template.
-                            None => {
-                                let denied = ProbeResult::Denied(error.to_string());
-                                let results = &mut observed.probe_results;
-                                for one in probes {
-                                    results.insert(one, denied.clone());
-                                }
-                            }
-                        }
-                        continue;
-                    }
-                },
-            };
-            for one in probes {
-                let text = probe_statements(&one, &observed.admin_database);
-                let result = probe(session, &one, &text).await?;
-                observed.probe_results.insert(one, result);
-            }
-            if database.is_some() {
-                session.leave_pool().await;
-            }
-        }
-        Ok(())
+    /// Returns how the run asks the server for permissions.
+    pub(super) fn probes(&self) -> Probes<'_> {
+        Probes { admin: &self.admin, session: &self.admin_session, scope: ProbeScope::All }
     }
 
     /// Completes an observed state with what the server does not know about the connection.

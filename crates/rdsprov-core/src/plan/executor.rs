@@ -7,6 +7,7 @@ use super::planner::Planner;
 use super::sql::{self, Line, RoleAttribute, Statement};
 use super::{Executor, ManualFix, Memberships, Remedy, Scope, Step};
 use crate::name::{ApplicationName, RoleName};
+use crate::observed::RDS_SUPERUSER;
 use crate::probe::{MembershipRevocation, RevocationScope};
 
 impl Planner<'_> {
@@ -22,9 +23,10 @@ impl Planner<'_> {
     }
 
     /// Returns the executor of what the administrator may not do and a member of `rds_superuser`
-    /// may: the master user, unless the administrator is such a member.
+    /// may: the master user, unless the administrator is such a member or the server is not one of RDS.
     pub(super) fn more_powerful(&self) -> Executor {
-        if self.observed.administrator.rds_superuser {
+        let is_rds = self.observed.roles.keys().any(|name| name.as_str() == RDS_SUPERUSER);
+        if self.observed.administrator.rds_superuser || !is_rds {
             Executor::Superuser
         } else {
             Executor::MasterUser

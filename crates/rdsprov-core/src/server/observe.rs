@@ -12,8 +12,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use tokio_postgres::error::SqlState;
-
 use super::blue_green;
 use super::connect::{Endpoint, Session, describe_error};
 use super::databases::in_each;
@@ -424,8 +422,8 @@ impl Transfer<'_> {
     }
 }
 
-/// Executes the statement of a probe and rolls it back, to learn whether the administrator may
-/// execute it.
+/// Executes the statement of a probe and rolls it back, to learn whether the administrator has the
+/// permission that the probe asks for.
 pub(crate) async fn probe(
     session: &Session,
     probe: &Probe,
@@ -435,40 +433,28 @@ pub(crate) async fn probe(
         place: "the permissions of the administrator".to_owned(),
         reason: session.describe(&error),
     };
-    if *probe == Probe::CreateDatabase {
-        return match session.client.batch_execute(statement).await {
-            Err(error) if error.code() == Some(&SqlState::INVALID_CATALOG_NAME) => {
-                Ok(ProbeResult::Allowed)
-            }
-            Err(error) if error.as_db_error().is_some() => {
-                Ok(ProbeResult::Denied(describe_error(&error)))
-            }
-            Err(error) => Err(failed(error)),
-            // A template of this name exists after all.
-            Ok(()) => {
-                session
-                    .client
-                    .batch_execute("DROP DATABASE rdsprov_probe")
-                    .await
-                    .map_err(failed)?;
-                Ok(ProbeResult::Allowed)
-            }
-        };
+    let client = &session.client;
+    // `CREATE DATABASE` cannot be executed in a transaction.
+    let in_transaction = *probe != Probe::CreateDatabase;
+    if in_transaction {
+        let begin = "BEGIN READ WRITE; SET LOCAL lock_timeout = '3s'";
+        client.batch_execute(begin).await.map_err(failed)?;
     }
-    session
-        .client
-        .batch_execute("BEGIN READ WRITE; SET LOCAL lock_timeout = '3s'")
-        .await
-        .map_err(failed)?;
-    let result = session.client.batch_execute(statement).await;
-    // A `GRANT` without an effect is not a failure of the next transaction.
-    let _ = session.take_notices();
-    session.client.batch_execute("ROLLBACK").await.map_err(failed)?;
+    let result = client.batch_execute(statement).await;
+    if in_transaction {
+        // A `GRANT` without an effect is not a failure of the next transaction.
+        let _ = session.take_notices();
+        client.batch_execute("ROLLBACK").await.map_err(failed)?;
+    } else if result.is_ok() {
+        // A template of this name exists after all.
+        client.batch_execute("DROP DATABASE rdsprov_probe").await.map_err(failed)?;
+    }
     match result {
         Ok(()) => Ok(ProbeResult::Allowed),
-        Err(error) if error.as_db_error().is_some() => {
-            Ok(ProbeResult::Denied(describe_error(&error)))
-        }
-        Err(error) => Err(failed(error)),
+        Err(error) => match error.code() {
+            Some(code) if Some(code.code()) == probe.expected_error() => Ok(ProbeResult::Allowed),
+            Some(_) => Ok(ProbeResult::Denied(describe_error(&error))),
+            None => Err(failed(error)),
+        },
     }
 }

@@ -142,7 +142,9 @@ fn execute_probe(model: &mut Model, probe: &Probe, admin: &DatabaseName) -> Resu
     session.roll_back();
     match result {
         Ok(_) => Ok(ProbeResult::Allowed),
-        Err(simulation::Failure::Server { state, .. }) if creates_database && state == "3D000" => {
+        Err(simulation::Failure::Server { state, .. })
+            if probe.expected_error() == Some(state.as_str()) =>
+        {
             Ok(ProbeResult::Allowed)
         }
         Err(error @ simulation::Failure::Server { .. }) => {

@@ -100,7 +100,7 @@ impl Locked<'_> {
         let plan = |observed: &Observed| {
             Plan::for_rotation(&run.desired, observed, findings.clone(), &states)
         };
-        let (observed, plan) = run.resolve_probes(observed, plan).await?;
+        let plan = run.probes().resolve(&run.desired, &mut observed, plan).await?;
         let iterations = accepted_iterations(observed.passwords.scram_iterations);
         Ok(PlannedRotation { run, lock: &self.lock, plan, candidates, iterations })
     }

@@ -16,7 +16,7 @@ pub fn probe(probe: &Probe, admin_database: &DatabaseName) -> String {
         Probe::CreateDatabase => {
             "CREATE DATABASE rdsprov_probe TEMPLATE \"rdsprov: no template\"".to_owned()
         }
-        Probe::GrantRole(role) => format!("GRANT {} TO CURRENT_USER", role.quoted()),
+        Probe::GrantRole(role) => format!("GRANT {0} TO {0}", role.quoted()),
         Probe::RevokeMembership(revocation) => membership_revocation(revocation),
         Probe::SetParameter { parameter, value } => {
             parameter_change("CURRENT_USER", admin_database, parameter, Some(value))

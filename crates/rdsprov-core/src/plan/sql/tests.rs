@@ -492,7 +492,7 @@ fn probes_are_the_statements_in_question() {
         guard.redacted()
     );
     for (question, expected) in [
-        (Probe::GrantRole(shop.clone()), r#"GRANT "sh""op" TO CURRENT_USER"#),
+        (Probe::GrantRole(shop.clone()), r#"GRANT "sh""op" TO "sh""op""#),
         (Probe::RevokeMembership(revocation), r#"REVOKE ADMIN OPTION FOR "rds_iam" FROM "sh""op""#),
         (
             Probe::SetParameter { parameter: parameter("work_mem"), value: "it's".to_owned() },
