@@ -252,7 +252,7 @@ pub struct LastApplied {
     pub build_id: String,
     /// The day of the run, in UTC: `2026-11-20`.
     pub date: String,
-    /// The short digest of the definition of each application.
+    /// The short digests of the definition of each application, as the definitions return them.
     pub definitions: BTreeMap<String, String>,
 }
 

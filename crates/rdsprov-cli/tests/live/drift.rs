@@ -60,6 +60,14 @@ fn drift_is_told_from_changed_definitions() {
         let configured = run(&fixture, &entries, &[&["plan"]], 0);
         assert!(configured.contains(drift), "{configured}");
 
+        // Only the part about the role has another definition.
+        fixture.query_in("hr", "GRANT CONNECT ON DATABASE hr TO PUBLIC");
+        let parts = run(&fixture, &entries, &[&["check"]], 2);
+        for words in ["(hr: only its database, shop)", "(hr: only its role)"] {
+            assert!(parts.contains(words), "{words}: {parts}");
+        }
+        fixture.query_in("hr", "REVOKE CONNECT ON DATABASE hr FROM PUBLIC");
+
         // Neither a restricted nor a refused run is a complete one.
         run(&fixture, &entries, &[&["apply", "--only", "hr", "--build-id", "19"]], 0);
         let text = run(&fixture, &entries, &[&["plan"]], 0);

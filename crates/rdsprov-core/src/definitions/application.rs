@@ -68,6 +68,35 @@ pub struct Application {
     pub location: Location,
 }
 
+impl Application {
+    /// Returns three short digests with `.` between them: of the definition with all defaults, and of its keys
+    /// without those that concern only the database or only the role. What a run may adopt is not a part
+    /// of them.
+    fn digests(&self) -> String {
+        let all = Self { adopt: false, ..self.clone() };
+        let of_role = Self {
+            schemas: Vec::new(),
+            extensions: Vec::new(),
+            settings: BTreeMap::new(),
+            creators: Vec::new(),
+            plugin_databases: Vec::new(),
+            ..all.clone()
+        };
+        let of_database = Self {
+            auth: Auth::Password,
+            secret: None,
+            role_owner: false,
+            createdb: false,
+            memberships: Vec::new(),
+            connection_limit: -1,
+            valid_until: None,
+            ..all.clone()
+        };
+        let digest = |one: &Self| sha256_json(one).chars().take(SHORT_DIGEST).collect::<String>();
+        [&all, &of_role, &of_database].map(digest).join(".")
+    }
+}
+
 /// The content of all definitions files of a run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Definitions {
@@ -106,15 +135,10 @@ impl Definitions {
         }
     }
 
-    /// Returns a short digest of each application: its definition with all defaults. What a run may
-    /// adopt is not a part of it.
+    /// Returns the short digests of each application: see [`Application::digests`].
     pub(crate) fn digests(&self) -> BTreeMap<String, String> {
-        let digest = |one: &Application| {
-            let digest = sha256_json(&Application { adopt: false, ..one.clone() });
-            digest.chars().take(SHORT_DIGEST).collect()
-        };
         let applications = self.applications.iter();
-        applications.map(|(name, one)| (name.to_string(), digest(one))).collect()
+        applications.map(|(name, one)| (name.to_string(), one.digests())).collect()
     }
 
     /// Allows one application to adopt its role and database, like `adopt = true` in its entry.

@@ -12,6 +12,7 @@ use crate::named_enum::coded_enum;
 use crate::observed::RDS_IAM;
 use crate::privilege::Privileges;
 use crate::secret_id::SecretId;
+use crate::text;
 
 /// A fact that a plan reports and that does not stop it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -104,9 +105,9 @@ coded_enum! {
         /// The secret of a retired role is not deleted, because something else uses it.
         SecretKept { secret: SecretId, role: RoleName, reason: String },
         /// Applications with changes have the definitions of the last complete `apply`.
-        Drift { applications: Vec<ApplicationName>, run: String },
+        Drift { applications: Vec<String>, run: String },
         /// Applications with changes have other definitions than the last complete `apply`.
-        DefinitionChanged { applications: Vec<ApplicationName>, run: String },
+        DefinitionChanged { applications: Vec<String>, run: String },
     }
 
     /// The stable code of a note: `password-not-checked`.
@@ -242,8 +243,7 @@ impl Note {
                 "role {role} has {object} in {group} that is not declared, and this run does not revoke it: role {grantor}, which granted it, can"
             ),
             NoteKind::PermissionsNotChecked { probes } => {
-                let permissions =
-                    if *probes == 1 { "1 permission" } else { &format!("{probes} permissions") };
+                let permissions = text::counted(*probes, "permission");
                 format!(
                     "the server is a reader or a standby, which rejects changes: the plan assumes {permissions} of the administrator that only a writer can confirm"
                 )
@@ -253,10 +253,8 @@ impl Note {
 }
 
 /// Returns the number of applications in words, and their names.
-fn counted(applications: &[ApplicationName]) -> (String, String) {
-    let plural = if applications.len() == 1 { "" } else { "s" };
-    let names: Vec<&str> = applications.iter().map(ApplicationName::as_str).collect();
-    (format!("{} application{plural}", applications.len()), names.join(", "))
+fn counted(applications: &[String]) -> (String, String) {
+    (text::counted(applications.len(), "application"), applications.join(", "))
 }
 
 /// The JSON form of a note.
