@@ -1,22 +1,168 @@
 //! Implements `rdsprov config`.
 
+use clap::ValueEnum;
+use clap::builder::PossibleValue;
+use rdsprov_core::hint::Opt;
+use rdsprov_core::run_setting::{SettingName, SettingsInForce, ValueSource};
 use rdsprov_core::session;
 
 use crate::apply::record_options;
-use crate::args::{ConfigArgs, FindingsFormat};
+use crate::args::{AuditStdout, ConfigArgs, FindingsFormat, LogFormat};
 use crate::error::{CliError, Exit};
 use crate::wording::CommandWording;
-use crate::{output, setup};
+use crate::{args, output, setup};
 
-pub fn run(options: &ConfigArgs) -> Result<Exit, CliError> {
-    let config = session::config(options.common.config.as_deref())?;
-    let mut run = record_options(&options.records);
-    run.server = (&options.server).into();
-    let settings = setup::builder(&options.common, config)
-        .settings_in_force(&run, options.common.config.is_some())?;
+/// The variable of the approval, which has no flag.
+const APPROVAL: &str = "ALLOW_DB_PROVISION";
+
+pub fn run(options: &ConfigArgs, log: LogFormat, no_progress: bool) -> Result<Exit, CliError> {
+    let settings = settings(options, log, no_progress)?;
     output::write_stdout(&match options.format {
         FindingsFormat::Json => settings.to_json().map_err(CliError::internal)? + "\n",
         FindingsFormat::Text => settings.to_text(&CommandWording),
     });
     Ok(Exit::Done)
+}
+
+fn settings(
+    options: &ConfigArgs,
+    log: LogFormat,
+    no_progress: bool,
+) -> Result<SettingsInForce, CliError> {
+    let config = session::config(options.common.config.as_deref())?;
+    let mut run = record_options(&options.records);
+    run.server = (&options.server).into();
+    run.server.new_secrets = (&options.new_secrets).into();
+    let mut settings = setup::builder(&options.common, config)
+        .settings_in_force(&run, options.common.config.is_some())?;
+    add_own(&mut settings, options, log, no_progress);
+    Ok(settings)
+}
+
+/// Adds the settings that only the command has.
+fn add_own(
+    settings: &mut SettingsInForce,
+    options: &ConfigArgs,
+    log: LogFormat,
+    no_progress: bool,
+) {
+    let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+    let approval = variable(APPROVAL);
+    let source = match approval {
+        Some(_) => ValueSource::Variable(APPROVAL.to_owned()),
+        None => ValueSource::Default,
+    };
+    settings.add(SettingName::Key(APPROVAL.to_owned()), approval, source);
+    let named = |value: Option<PossibleValue>| value.map(|value| value.get_name().to_owned());
+    let stdout = options.stdout.audit_stdout;
+    let metrics = options.metrics.metrics_file.as_ref().map(|path| path.display().to_string());
+    // `--format` of this command is the format of its own output.
+    let format = args::variable("format").and_then(|name| Some((variable(&name)?, name)));
+    let is_json = matches!(log, LogFormat::Json);
+    for (option, value, is_set) in [
+        (
+            Opt::AuditStdout,
+            named(stdout.unwrap_or(AuditStdout::Auto).to_possible_value()),
+            stdout.is_some(),
+        ),
+        (Opt::MetricsFile, metrics.clone(), metrics.is_some()),
+        (Opt::LogFormat, named(log.to_possible_value()), is_json),
+        (Opt::NoProgress, Some(no_progress.to_string()), no_progress),
+    ] {
+        let source = match options.server.variables.get(&option) {
+            Some(name) => ValueSource::Variable(name.clone()),
+            None if is_set => ValueSource::Option(option),
+            None => ValueSource::Default,
+        };
+        settings.add(SettingName::Option(option), value, source);
+    }
+    let (value, source) = match format {
+        Some((value, name)) => (value, ValueSource::Variable(name)),
+        None => ("text".to_owned(), ValueSource::Default),
+    };
+    settings.add(SettingName::Option(Opt::Format), Some(value), source);
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use rdsprov_core::schema::Document;
+    use serde_json::Value;
+
+    use super::*;
+    use crate::args::{CliCommand, Invocation};
+
+    /// The names of the settings that `rdsprov config` shows with these arguments.
+    fn shown(arguments: &[&str]) -> BTreeSet<String> {
+        let words = ["rdsprov", "config", "--env", "dev"].iter().chain(arguments);
+        let words: Vec<_> = words.map(|word| (*word).into()).collect();
+        let Ok(Invocation::Run(line)) = args::parse(&words) else { panic!("{arguments:?}") };
+        let CliCommand::Config(options) = &line.command else { panic!("{arguments:?}") };
+        let settings = settings(options, line.log_format, line.no_progress).unwrap();
+        let document = serde_json::to_value(settings).unwrap();
+        let settings = document["settings"].as_array().unwrap();
+        settings.iter().map(|one| one["name"].as_str().unwrap().to_owned()).collect()
+    }
+
+    /// A setting that is not shown could differ from what its user expects.
+    #[test]
+    fn each_option_with_a_variable_is_shown() {
+        let of_iam = ["--admin-auth", "iam", "--admin-user", "a", "--host", "h"];
+        let shown = &shown(&[]) | &shown(&of_iam);
+        let command = args::built();
+        for name in ["apply", "delegate"] {
+            let command = command.find_subcommand(name).unwrap();
+            for argument in command.get_arguments().filter(|one| one.get_env().is_some()) {
+                let option = argument.get_long().unwrap();
+                assert!(shown.contains(option), "--{option} of `{name}` is not in {shown:?}");
+            }
+        }
+    }
+
+    /// The options that set the same as keys with other names.
+    const OPTIONS: [(&str, &str); 9] = [
+        ("aws_region", "region"),
+        ("secrets.admin", "admin-secret"),
+        ("secrets.kms_key", "secret-kms-key"),
+        ("secrets.tags", "secret-tags"),
+        ("definitions.files", "definitions"),
+        ("definitions.mode", "mode"),
+        ("passwords.verify", "verify-passwords"),
+        ("audit.output", "audit-output"),
+        ("audit.ledger", "audit-ledger"),
+    ];
+
+    #[test]
+    fn each_key_is_shown() {
+        let shown = shown(&[]);
+        let schema = Document::ConfigFile.schema().to_value();
+        let properties = |of: &Value| of["properties"].as_object().cloned().unwrap_or_default();
+        let mut keys = Vec::new();
+        for (key, value) in properties(&schema) {
+            let section = value["$ref"].as_str().map(|path| path.trim_start_matches('#'));
+            let section = section.and_then(|path| schema.pointer(path)).map(properties);
+            match section.filter(|section| !section.is_empty()) {
+                // The values of keys that an entry does not set belong to the definitions.
+                _ if key == "defaults" => {}
+                _ if key == "environments" => {
+                    keys.extend(
+                        ["environments.dev.approval", "environments.dev.ephemeral"]
+                            .map(String::from),
+                    );
+                }
+                _ if key == "tls" => {
+                    keys.extend(["tls", "ca-file", "client-cert", "client-key"].map(String::from));
+                }
+                Some(section) => keys.extend(section.keys().map(|one| format!("{key}.{one}"))),
+                None => keys.push(key),
+            }
+        }
+        assert!(keys.len() > 20, "{keys:?}");
+        for key in keys {
+            let option = OPTIONS.iter().find(|(one, _)| *one == key).map(|(_, option)| *option);
+            let name = option.map_or_else(|| key.replace('_', "-"), str::to_owned);
+            assert!(shown.contains(&key) || shown.contains(&name), "{key} is not in {shown:?}");
+        }
+    }
 }

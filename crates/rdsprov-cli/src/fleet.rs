@@ -15,7 +15,7 @@ use rdsprov_core::plan::{Detail, Plan};
 use rdsprov_core::session::{self, FleetFrontend, FleetOptions, FleetOutcome, Frontend, Notice};
 use rdsprov_core::text::{pretty_json, visible};
 
-use crate::apply::{ask_user, cancellation_on_signals, records_lost, run_options, shows_records};
+use crate::apply::{ask_for, cancellation_on_signals, records_lost, run_options, shows_records};
 use crate::args::{
     AccessArgs, AccessFormat, ApplyArgs, CheckArgs, CommonArgs, FleetArgs, Format, LogFormat,
     PlanArgs, PreflightArgs, ValidateArgs,
@@ -231,7 +231,7 @@ fn exit(status: InstanceStatus, pending_is_reported: bool) -> Exit {
 }
 
 fn no_script(format: Format) -> Result<(), CliError> {
-    if !format.is_of_plans_only() {
+    if format.is_of_fleets() {
         return Ok(());
     }
     let noun = if format == Format::Sql { "a script is" } else { "annotations are" };
@@ -381,7 +381,7 @@ impl FleetFrontend for FleetTerminal {
     }
 
     async fn confirm(&self, _report: &FleetReport) -> bool {
-        ask_user("Apply these plans?").await
+        ask_for("Apply these plans?", "yes").await
     }
 }
 

@@ -9,10 +9,6 @@ use crate::wording::CommandWording;
 use crate::{output, setup};
 
 pub async fn run(options: &PreflightArgs) -> Result<Exit, CliError> {
-    if options.output.format.is_of_plans_only() {
-        return Err(CliError::usage("the preflight report has no such format")
-            .with_hint("use --format text, --format json or --format markdown"));
-    }
     let config = session::config(options.common.config.as_deref())?;
     let setup = setup::builder(&options.common, config);
     let report = session::preflight(setup, &run_options(options)).await;

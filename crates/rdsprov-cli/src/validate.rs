@@ -14,7 +14,8 @@ pub fn run(options: &ValidateArgs) -> Result<Exit, CliError> {
     let definitions = setup::definitions(&options.common)?;
     let text = match options.output.format {
         Format::Json => pretty_json(&definitions).map_err(CliError::internal)? + "\n",
-        Format::Text => {
+        // The command line accepts no other format.
+        _ => {
             let mut text = match &definitions.environment {
                 Some(environment) => format!("environment {environment}"),
                 None => "no environment".to_owned(),
@@ -49,11 +50,6 @@ pub fn run(options: &ValidateArgs) -> Result<Exit, CliError> {
                 );
             }
             text
-        }
-        Format::Sql | Format::Markdown | Format::Github => {
-            return Err(CliError::usage("`rdsprov validate` prints text and JSON only").with_hint(
-                "use --format text or --format json, or `rdsprov plan` for SQL and Markdown",
-            ));
         }
     };
     output::write_stdout(&text);

@@ -47,8 +47,10 @@ fn placeholder(flag: &str) -> Option<String> {
 
 /// Returns the definition of a flag in each subcommand that has the flag.
 fn definitions(flag: &str) -> Vec<Arg> {
-    CommandLine::command()
+    let command = CommandLine::command();
+    command
         .get_subcommands()
+        .chain([&command])
         .flat_map(clap::Command::get_arguments)
         .filter(|argument| argument.get_long() == Some(flag))
         .cloned()

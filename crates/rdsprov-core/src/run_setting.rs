@@ -138,7 +138,8 @@ pub const FORMAT_VERSION: u32 = 1;
 pub enum SettingName {
     /// An option, such as `region`.
     Option(Opt),
-    /// A key of `rdsprov.toml` without an option, such as `secrets.application`, or `site policy`.
+    /// A key of `rdsprov.toml` without an option, such as `secrets.application`, `site policy`, or the variable of
+    /// the approval.
     Key(String),
 }
 
@@ -179,6 +180,11 @@ impl SettingsInForce {
     #[cfg(feature = "postgres")]
     pub(crate) fn new(settings: Vec<SettingInForce>) -> Self {
         Self { format_version: FORMAT_VERSION, settings }
+    }
+
+    /// Adds a setting that belongs to the front end, such as the format of its output.
+    pub fn add(&mut self, name: SettingName, value: Option<String>, source: ValueSource) {
+        self.settings.push(SettingInForce { name, value, source });
     }
 
     /// Returns the settings as a table: name, value and source, with the spelling of a front end.

@@ -21,11 +21,16 @@ impl Wording for EventWording {
             // These are keys of `rdsprov.toml`, or options of the command only.
             Opt::AuditLedger
             | Opt::AuditOutput
+            | Opt::AuditStdout
             | Opt::Auth
             | Opt::CaFile
             | Opt::ClientCert
             | Opt::ClientKey
             | Opt::Config
+            | Opt::Format
+            | Opt::LogFormat
+            | Opt::MetricsFile
+            | Opt::NoProgress
             | Opt::Out
             | Opt::SecretKmsKey
             | Opt::SecretTags

@@ -13,8 +13,13 @@ impl Wording for PythonWording {
             // Definitions are an object, made of files.
             Opt::Definitions => return "`rdsprov.Definitions.from_path(...)`".to_owned(),
             Opt::Out => return "`Plan.save(...)`".to_owned(),
-            // Only the command has this.
-            Opt::WithVerifiers => return option.of_command(),
+            // Only the command has these.
+            Opt::AuditStdout
+            | Opt::Format
+            | Opt::LogFormat
+            | Opt::MetricsFile
+            | Opt::NoProgress
+            | Opt::WithVerifiers => return option.of_command(),
             _ => {}
         }
         let value = value.map(|value| option.literal(value)).unwrap_or_default();

@@ -4,19 +4,17 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use rdsprov_core::audit::LedgerTime;
-use rdsprov_core::config::{KmsKey, LockTimeout, SecretTag};
+use rdsprov_core::config::LockTimeout;
 use rdsprov_core::export::ExportFormat;
 use rdsprov_core::graph::GraphFormat;
 use rdsprov_core::plan::Finding;
 
 use super::flags::{
-    AccessFormat, AdditiveArgs, AdminAuthArg, CommonArgs, MetricsArgs, OutputArgs, RecordArgs,
-    RecordingArgs, RestoredArgs, SelectionArgs, ServerArgs,
+    AccessFormat, AdditiveArgs, AdminAuthArg, CommonArgs, MetricsArgs, NewSecretArgs, OutputArgs,
+    RecordArgs, RecordingArgs, RestoredArgs, SelectionArgs, ServerArgs, StdoutArgs,
 };
 use super::fleet::FleetArgs;
-use super::headings::{
-    APPROVAL, COMPATIBILITY, DEFINITIONS, EXECUTION, FLEET, OUTPUT, RECORDS, SECRETS,
-};
+use super::headings::{APPROVAL, COMPATIBILITY, DEFINITIONS, EXECUTION, FLEET, OUTPUT, RECORDS};
 use super::values::{EXPORT_FORMATS, FINDINGS, GRAPH_FORMATS, closed_set};
 
 #[derive(Debug, Args)]
@@ -243,6 +241,9 @@ pub struct TeardownArgs {
     /// Use this configuration file [default: rdsprov.toml, if it exists]
     #[arg(long, env = "RDSPROV_CONFIG", value_name = "FILE", help_heading = DEFINITIONS)]
     pub config: Option<PathBuf>,
+    /// Not possible for a teardown: the error says what to do instead
+    #[arg(long, value_name = "FILE", hide = true, help_heading = OUTPUT)]
+    pub out: Option<PathBuf>,
     #[command(flatten)]
     pub drops: DropArgs,
     #[command(flatten)]
@@ -312,25 +313,8 @@ pub struct DelegateArgs {
     /// With `iam`, the role has no password and no secret, and is a member of rds_iam.
     #[arg(long, value_enum, default_value_t = AdminAuthArg::Password, value_name = "METHOD", help_heading = DEFINITIONS)]
     pub auth: AdminAuthArg,
-    /// Encrypt a new secret with this KMS key [default: aws/secretsmanager]
-    ///
-    /// The id, the ARN or the alias of a key. It concerns only a secret that this command creates in
-    /// Secrets Manager.
-    #[arg(long, env = "RDSPROV_SECRET_KMS_KEY", value_name = "KEY", help_heading = SECRETS)]
-    pub secret_kms_key: Option<KmsKey>,
-    /// Give a new secret these tags
-    ///
-    /// A list, separated by spaces or commas. The tags in rdsprov.toml apply as well, except those
-    /// with the same keys.
-    #[arg(
-        long,
-        env = "RDSPROV_SECRET_TAGS",
-        num_args = 1..,
-        value_name = "KEY=VALUE",
-        value_delimiter = ',',
-        help_heading = SECRETS
-    )]
-    pub secret_tags: Vec<SecretTag>,
+    #[command(flatten)]
+    pub new_secrets: NewSecretArgs,
     /// Take over an existing role with this name that is not managed
     #[arg(long, help_heading = DEFINITIONS)]
     pub adopt: bool,
@@ -462,7 +446,13 @@ pub struct ConfigArgs {
     #[command(flatten)]
     pub server: ServerArgs,
     #[command(flatten)]
+    pub new_secrets: NewSecretArgs,
+    #[command(flatten)]
     pub records: RecordArgs,
+    #[command(flatten)]
+    pub stdout: StdoutArgs,
+    #[command(flatten)]
+    pub metrics: MetricsArgs,
     /// Select the output format
     #[arg(
         long,

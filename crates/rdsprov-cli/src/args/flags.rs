@@ -5,8 +5,8 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use rdsprov_core::config::{
-    ConnectTimeout, ConnectTo, LockTimeout, MaxConnections, ObservationTimeout, StatementTimeout,
-    TlsMode, VerifyPasswords,
+    ConnectTimeout, ConnectTo, KmsKey, LockTimeout, MaxConnections, NewSecrets, ObservationTimeout,
+    SecretTag, SecretTags, StatementTimeout, TlsMode, VerifyPasswords,
 };
 use rdsprov_core::definitions::Mode;
 use rdsprov_core::hint::Opt;
@@ -292,21 +292,60 @@ pub struct RecordingArgs {
     pub yes: bool,
     #[command(flatten)]
     pub records: RecordArgs,
-    /// Select when the records are written to stdout
-    #[arg(
-        long,
-        value_enum,
-        default_value = "auto",
-        env = "RDSPROV_AUDIT_STDOUT",
-        value_name = "WHEN",
-        help_heading = RECORDS
-    )]
-    pub audit_stdout: AuditStdout,
+    #[command(flatten)]
+    pub stdout: StdoutArgs,
     #[command(flatten)]
     pub metrics: MetricsArgs,
     /// Show and record the plan without executing it
     #[arg(long, help_heading = EXECUTION)]
     pub dry_run: bool,
+}
+
+/// The flag for records on stdout.
+#[derive(Debug, Args)]
+pub struct StdoutArgs {
+    /// Select when the records are written to stdout [default: auto]
+    #[arg(
+        long,
+        value_enum,
+        env = "RDSPROV_AUDIT_STDOUT",
+        value_name = "WHEN",
+        help_heading = RECORDS
+    )]
+    pub audit_stdout: Option<AuditStdout>,
+}
+
+/// The flags for the secrets that a run creates in Secrets Manager.
+#[derive(Debug, Args)]
+pub struct NewSecretArgs {
+    /// Encrypt a new secret with this KMS key [default: aws/secretsmanager]
+    ///
+    /// The id, the ARN or the alias of a key. It concerns only a secret that this command creates in
+    /// Secrets Manager.
+    #[arg(long, env = "RDSPROV_SECRET_KMS_KEY", value_name = "KEY", help_heading = SECRETS)]
+    pub secret_kms_key: Option<KmsKey>,
+    /// Give a new secret these tags
+    ///
+    /// A list, separated by spaces or commas. The tags in rdsprov.toml apply as well, except those
+    /// with the same keys.
+    #[arg(
+        long,
+        env = "RDSPROV_SECRET_TAGS",
+        num_args = 1..,
+        value_name = "KEY=VALUE",
+        value_delimiter = ',',
+        help_heading = SECRETS
+    )]
+    pub secret_tags: Vec<SecretTag>,
+}
+
+impl From<&NewSecretArgs> for NewSecrets {
+    fn from(flags: &NewSecretArgs) -> Self {
+        let mut new = Self::default();
+        new.kms_key.clone_from(&flags.secret_kms_key);
+        new.tags = SecretTags::new(flags.secret_tags.iter().cloned());
+        new
+    }
 }
 
 /// The flag for metrics.
@@ -385,9 +424,9 @@ pub struct OutputArgs {
 }
 
 impl Format {
-    /// Returns whether only plans have the format.
-    pub fn is_of_plans_only(self) -> bool {
-        matches!(self, Self::Sql | Self::Github)
+    /// Returns whether a fleet has the format.
+    pub fn is_of_fleets(self) -> bool {
+        !matches!(self, Self::Sql | Self::Github)
     }
 }
 

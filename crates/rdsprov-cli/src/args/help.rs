@@ -1,6 +1,9 @@
 //! What the help of each command shows: examples, and the flags that mean something to the command.
 
-use clap::Command;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap::{Arg, Command, ValueEnum as _};
+
+use super::flags::Format;
 
 /// Flags that only `--help` lists: most runs do not need them.
 const DETAILS: [&str; 27] = [
@@ -42,6 +45,27 @@ const WITHOUT_EFFECT: [(&str, &[&str]); 5] = [
     ("rotate", &["adopt"]),
     ("retire", &["adopt"]),
 ];
+
+/// The formats of each command with plans or reports that does not have all of them.
+const FORMATS: [(&str, &[Format]); 7] = [
+    ("validate", &[Format::Text, Format::Json]),
+    ("preflight", &[Format::Text, Format::Json, Format::Markdown]),
+    ("apply", &OF_RUNS),
+    ("delegate", &OF_RUNS),
+    ("rotate", &[Format::Text, Format::Json, Format::Markdown]),
+    ("retire", &OF_RUNS),
+    ("teardown", &OF_RUNS),
+];
+
+/// The formats of runs that show a plan: annotations are for plans on which nothing follows.
+const OF_RUNS: [Format; 4] = [Format::Text, Format::Json, Format::Sql, Format::Markdown];
+
+/// Restricts an option to some formats, which help, manual page and completion then list.
+fn restricted(argument: Arg, formats: &'static [Format]) -> Arg {
+    let values = formats.iter().filter_map(Format::to_possible_value);
+    let parser = PossibleValuesParser::new(values);
+    argument.value_parser(parser.try_map(|name| Format::from_str(&name, false)))
+}
 
 /// Examples, which both forms of the help show.
 const EXAMPLES: [(&str, &str); 17] = [
@@ -90,12 +114,18 @@ pub fn with_help(mut command: Command) -> Command {
         let without_effect =
             WITHOUT_EFFECT.iter().find(|(one, _)| *one == name).map_or(&[][..], |(_, all)| all);
         let example = EXAMPLES.iter().find(|(one, _)| *one == name);
+        let formats = FORMATS.iter().find(|(one, _)| *one == name);
         command = command.mut_subcommand(name, |subcommand| {
             let subcommand = subcommand.mut_args(|argument| {
                 let id = argument.get_id().as_str();
                 let (is_detail, has_no_effect) =
                     (DETAILS.contains(&id), without_effect.contains(&id));
+                let formats = formats.filter(|_| id == "format");
                 let argument = if is_detail { argument.hide_short_help(true) } else { argument };
+                let argument = match formats {
+                    Some((_, formats)) => restricted(argument, formats),
+                    None => argument,
+                };
                 if has_no_effect { argument.hide(true) } else { argument }
             });
             let Some((_, example)) = example else { return subcommand };
@@ -159,6 +189,39 @@ mod tests {
             let words = line.split(" > ").next().unwrap().split_whitespace();
             let words = words.skip_while(|word| *word != "rdsprov");
             command.clone().try_get_matches_from(words).unwrap();
+        }
+    }
+
+    /// Help, manual page and completion list what a command accepts, and nothing else.
+    #[test]
+    fn each_command_lists_the_formats_that_it_accepts() {
+        let command = crate::args::built();
+        for name in ["plan", "check"].into_iter().chain(FORMATS.map(|(name, _)| name)) {
+            let accepted: Vec<_> = Format::value_variants()
+                .iter()
+                .filter_map(Format::to_possible_value)
+                .map(|value| value.get_name().to_owned())
+                .filter(|format| {
+                    let format = format!("--format={format}");
+                    let mut words = vec!["rdsprov", name, &format];
+                    words.extend(["--to", "r"].iter().filter(|_| name == "delegate"));
+                    command.clone().try_get_matches_from(words).is_ok()
+                })
+                .collect();
+            let subcommand = command.find_subcommand(name).unwrap();
+            let argument = subcommand.get_arguments().find(|one| one.get_id() == "format");
+            let listed: Vec<_> = argument
+                .unwrap()
+                .get_possible_values()
+                .iter()
+                .map(|value| value.get_name().to_owned())
+                .collect();
+            assert_eq!(listed, accepted, "{name}");
+            let expected = match FORMATS.iter().find(|(one, _)| *one == name) {
+                Some((_, formats)) => formats.len(),
+                None => Format::value_variants().len(),
+            };
+            assert_eq!(listed.len(), expected, "{name}");
         }
     }
 

@@ -26,6 +26,7 @@ use clap::{
     ValueEnum,
 };
 use clap_complete::Shell;
+use rdsprov_core::audit::Command;
 use rdsprov_core::hint::Opt;
 use rdsprov_core::plan::Detail;
 use rdsprov_core::schema::Document;
@@ -304,6 +305,20 @@ pub fn parse(arguments: &[OsString]) -> Result<Invocation, clap::Error> {
     }
 }
 
+/// Returns the command of a run whose result is to be a JSON document, also if its arguments are wrong.
+pub fn run_in_json(arguments: &[OsString]) -> Option<Command> {
+    let words: Vec<&str> = arguments.iter().skip(1).filter_map(|word| word.to_str()).collect();
+    let is_name = |word: &&&str| CommandLine::command().find_subcommand(word).is_some();
+    let name = words.iter().find(is_name)?;
+    let of_next = |(one, next): (&&str, &&str)| (*one == "--format").then(|| (*next).to_owned());
+    let given = words.iter().find_map(|word| word.strip_prefix("--format=").map(str::to_owned));
+    let given = given.or_else(|| words.iter().zip(words.iter().skip(1)).find_map(of_next));
+    let set = || std::env::var(variable("format")?).ok();
+    let is_of_fleet = words.iter().any(|word| word.starts_with("--fleet"));
+    let is_json = !is_of_fleet && given.or_else(set).is_some_and(|format| format == "json");
+    Command::all().find(|one| is_json && one.name() == *name)
+}
+
 /// Returns the arguments without a flag for help after `help`, where clap accepts none.
 fn without_help_of_help(arguments: &[OsString]) -> Vec<OsString> {
     let is_help = arguments.get(1).is_some_and(|word| word == "help");
@@ -315,7 +330,7 @@ fn without_help_of_help(arguments: &[OsString]) -> Vec<OsString> {
 /// of the variables.
 fn from_variables(matches: &ArgMatches) -> BTreeMap<Opt, String> {
     let Some((name, matches)) = matches.subcommand() else { return BTreeMap::new() };
-    let command = CommandLine::command();
+    let command = built();
     let Some(command) = command.find_subcommand(name) else { return BTreeMap::new() };
     let from_variable = |option: Opt| {
         let argument = command.get_arguments().find(|one| one.get_long() == Some(option.name()))?;
@@ -502,6 +517,20 @@ mod tests {
         assert!(!short.contains("widens_access") && long.contains("widens_access"), "{short}");
         assert!(short.contains("Allow plans with this hazard (--help lists them)"), "{short}");
         assert!(short.contains("[possible values: text, json, sql, markdown, github]"), "{short}");
+    }
+
+    #[test]
+    fn runs_in_json_are_recognized_with_wrong_arguments() {
+        let of = |line: &str| {
+            let words: Vec<OsString> = line.split(' ').map(OsString::from).collect();
+            run_in_json(&words)
+        };
+        use rdsprov_core::audit::Command::{Apply, Retire};
+        assert_eq!(of("rdsprov apply --format json --nope"), Some(Apply));
+        assert_eq!(of("rdsprov -v retire --nope --format=json"), Some(Retire));
+        for line in ["plan --format json", "apply --nope", "apply --fleet f --format json"] {
+            assert_eq!(of(&format!("rdsprov {line}")), None, "{line}");
+        }
     }
 
     #[test]

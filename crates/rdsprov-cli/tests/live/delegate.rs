@@ -389,8 +389,8 @@ fn new_secret_has_a_kms_key_and_tags() {
     let config = command.args(["config", "--env", "dev"]).output().unwrap();
     let config = expect(&config, 0);
     for words in [
-        &["secrets.kms_key", "alias/file", "rdsprov.toml"],
-        &["secrets.tags", "cost=1,", "rdsprov.toml"],
+        &["--secret-kms-key", "alias/file", "rdsprov.toml"],
+        &["--secret-tags", "cost=1", "rdsprov.toml"],
     ] {
         let is_in = |line: &str| words.iter().all(|word| line.contains(word));
         assert!(config.lines().any(is_in), "{config}");

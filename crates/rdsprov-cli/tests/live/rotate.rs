@@ -429,7 +429,7 @@ fn invalid_rotations_are_refused() {
     refused("shared", &[], 3, "give each role its own secret");
     refused("admin", &[], 3, "of role admin_user is also the secret of the administrator");
     refused("new", &[], 3, "refused[role-missing] new: ");
-    refused("keycloak", &["--format", "sql"], 64, "a rotation has no such format");
+    refused("keycloak", &["--format", "sql"], 64, "invalid value 'sql' for '--format <FORMAT>'");
     refused("keycloak", &["--secret-stage", "AWSPENDING"], 64, "remove --secret-stage STAGE");
     let directory = format!("file:{}", fixture.path().display());
     refused("keycloak", &["--secrets", &directory], 3, "[secret-without-stages]");

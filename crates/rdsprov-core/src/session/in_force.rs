@@ -9,6 +9,7 @@ use super::files::{DefinitionOptions, MACHINE_POLICY, POLICY_VARIABLE};
 use super::open::{AdminAuth, Secrets, ServerOptions, tls_settings, tls_source};
 use super::run_options::RunOptions;
 use super::setup::{Setup, SetupBuilder};
+use crate::audit::Attribution;
 use crate::config::{
     ConnectTimeout, LockTimeout, MaxConnections, ObservationTimeout, StatementTimeout,
     VerifyPasswords,
@@ -175,13 +176,17 @@ impl List<'_> {
             let is_mode = setting.name == RunSettingName::TlsMode;
             self.of_run(if is_mode { Opt::Tls } else { Opt::CaFile }, setting);
         }
-        if let Some(client) = &tls.client {
-            let files = [(Opt::ClientCert, &client.certificate), (Opt::ClientKey, &client.key)];
-            for (option, path) in files {
-                let path = path.display().to_string();
-                let source = tls_source(config, server, tls.client_origin, option);
-                self.push(SettingName::Option(option), Some(path), source);
-            }
+        if !of_run.iter().any(|setting| setting.name == RunSettingName::CaFile) {
+            self.option::<String>(Opt::CaFile, None, None, None);
+        }
+        let client = tls.client.as_ref().map(|client| [&client.certificate, &client.key]);
+        for (number, option) in [Opt::ClientCert, Opt::ClientKey].into_iter().enumerate() {
+            let path = client.map(|files| files[number].display().to_string());
+            let source = match path {
+                Some(_) => tls_source(config, server, tls.client_origin, option),
+                None => ValueSource::Default,
+            };
+            self.push(SettingName::Option(option), path, source);
         }
         let default = Some(ConnectTimeout::default());
         self.option(
@@ -212,6 +217,11 @@ impl List<'_> {
             other => (format!("{other:?}"), server.source(Opt::Secrets)),
         };
         self.push(SettingName::Option(Opt::Secrets), Some(source), of_source);
+        let (method, of_method) = match server.admin_auth {
+            AdminAuth::Password => ("password", ValueSource::Default),
+            AdminAuth::Iam => ("iam", server.source(Opt::AdminAuth)),
+        };
+        self.push(SettingName::Option(Opt::AdminAuth), Some(method.to_owned()), of_method);
         match server.admin_auth {
             AdminAuth::Password => {
                 let login = setup.login_with_secret(server)?;
@@ -222,11 +232,6 @@ impl List<'_> {
             }
             AdminAuth::Iam => {
                 setup.site.check_admin_secret(setup.environment(), None)?;
-                self.push(
-                    SettingName::Option(Opt::AdminAuth),
-                    Some("iam".to_owned()),
-                    server.source(Opt::AdminAuth),
-                );
                 self.option(Opt::AdminUser, server.admin_user.clone(), None, None);
             }
         }
@@ -236,11 +241,22 @@ impl List<'_> {
         if matches!(server.secrets, Secrets::Aws) {
             self.push(SettingName::Option(Opt::Region), region, source);
             self.option(Opt::SecretStage, server.secret_stage, None, Some(Stage::default()));
-            let key = section.kms_key.as_ref().map(|key| key.as_str().to_owned());
-            self.key("secrets.kms_key", key, None);
-            let tags: Vec<_> =
-                section.tags.iter().map(|(key, value)| format!("{key}={value}")).collect();
-            self.key("secrets.tags", list(&tags), None);
+            let given = &server.new_secrets;
+            let [key, configured] = [&given.kms_key, &section.kms_key]
+                .map(|key| key.as_ref().map(|key| key.as_str().to_owned()));
+            self.option(Opt::SecretKmsKey, key, configured, None);
+            let all = setup.new_secrets(server).tags;
+            for (key, value) in all.iter() {
+                let source = match given.tags.iter().any(|(given, _)| given == key) {
+                    true => server.source(Opt::SecretTags),
+                    false => self.of_config(),
+                };
+                let name = SettingName::Option(Opt::SecretTags);
+                self.push(name, Some(format!("{key}={value}")), source);
+            }
+            if all.iter().next().is_none() {
+                self.option::<String>(Opt::SecretTags, None, None, None);
+            }
         }
         let passwords = &setup.config.passwords;
         let default = Some(VerifyPasswords::default());
@@ -255,6 +271,10 @@ impl List<'_> {
         let key = format!("environments.{}.approval", setup.environment());
         let approval = &setup.approval;
         self.push(SettingName::Key(key), Some(approval.value.clone()), approval.source.clone());
+        let key = format!("environments.{}.ephemeral", setup.environment());
+        let section = setup.config.environments.get(setup.environment());
+        let ephemeral = section.map(|section| section.ephemeral).filter(|ephemeral| *ephemeral);
+        self.key(key, ephemeral, Some(false));
         let configured = setup.config.access.undeclared;
         match setup.site.undeclared_access_source(setup.environment(), configured) {
             Some((path, required)) => {
@@ -265,6 +285,11 @@ impl List<'_> {
         }
         self.option(Opt::Allow, list(&server.allow), None, None);
         self.option(Opt::BuildId, server.build_id.clone(), None, None);
+        self.option(Opt::RunId, options.run_id.clone(), None, None);
+        let os_user = Attribution::detect(None, None, None).actor;
+        self.option(Opt::Actor, options.actor.clone(), None, Some(os_user));
+        self.option(Opt::Approver, options.approver.clone(), None, None);
+        self.option(Opt::RequestId, options.request_id.clone(), None, None);
         let path = |path: &Option<PathBuf>| path.as_ref().map(|path| path.display().to_string());
         let audit = &setup.config.audit;
         self.option(Opt::AuditOutput, path(&options.audit_output), path(&audit.output), None);
