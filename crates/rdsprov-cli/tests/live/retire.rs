@@ -357,6 +357,7 @@ fn roles_and_databases_are_dropped() {
         assert!(output.contains("the user has a dump of it in hr.dump"), "{output}");
         assert!(output.contains(",hr,,drop_database,success,"), "{output}");
         assert!(output.contains(",hr_owner,drop_role,success,"), "{output}");
+        assert!(!output.contains(",apply_grants,no_change,"), "{output}");
         assert!(output.contains(", 1 database and 1 role dropped."), "{output}");
         assert_eq!(left_of_hr(&fixture), "", "PostgreSQL {major}");
         assert_eq!(fixture.admin_grants(), "0");

@@ -78,8 +78,18 @@ impl EventRecorder {
     /// entries have no event `create_database`.
     #[must_use]
     pub fn no_change(&self, plan: &Plan) -> Vec<Event> {
-        let changed: BTreeSet<_> =
+        let mut changed: BTreeSet<_> =
             plan.steps().map(|step| (&step.application, kind(step))).collect();
+        // With a role or a database, its privileges are dropped, too.
+        for step in plan.steps() {
+            let is_dropped = |app: &&PlannedApplication| match step.action {
+                Action::DropRole => step.role.as_ref() == Some(&app.role),
+                Action::DropDatabase => step.database.as_ref() == Some(&app.database),
+                _ => false,
+            };
+            let dropped = plan.applications.iter().filter(is_dropped);
+            changed.extend(dropped.map(|app| (&app.application, KINDS[2])));
+        }
         plan.applications
             .iter()
             .flat_map(|app| KINDS.map(|kind| (app, kind)))
