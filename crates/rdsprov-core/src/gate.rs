@@ -13,6 +13,7 @@ use crate::name::ApplicationName;
 use crate::name::DatabaseName;
 use crate::plan::{Hazard, Plan, Step};
 use crate::policy::{ApprovalPolicy, Policy};
+use crate::text;
 
 /// A gate does not allow a plan to be applied.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -103,8 +104,7 @@ pub enum GateError {
 /// Returns hazards with the number of their steps: `adopts (1 change)`.
 fn counted(hazards: &BTreeMap<Hazard, usize>) -> String {
     let one = |(hazard, count): (&Hazard, &usize)| {
-        let plural = if *count == 1 { "" } else { "s" };
-        format!("{hazard} ({count} change{plural})")
+        format!("{hazard} ({})", text::counted(*count, "change"))
     };
     hazards.iter().map(one).collect::<Vec<_>>().join(", ")
 }

@@ -176,9 +176,9 @@ fn privilege_on_another_object_is_a_change() {
         );
         let text = access(&fixture, &definitions, &["--diff", "old.json"], 2);
         for line in [
-            "  ~ temp: SELECT on 1 tables in schema public, before on other ones",
-            "  ~ temp: UPDATE on some columns of 1 tables in schema public, before on other ones",
-            "  ~ temp: EXECUTE on 1 routines in schema public, before on other ones",
+            "  ~ temp: SELECT on 1 table in schema public, before on other ones",
+            "  ~ temp: UPDATE on some columns of 1 table in schema public, before on other ones",
+            "  ~ temp: EXECUTE on 1 routine in schema public, before on other ones",
         ] {
             assert!(text.lines().any(|one| one == line), "PostgreSQL {major}: {line}\n{text}");
         }
@@ -217,8 +217,8 @@ fn changes_since_an_older_report_are_printed() {
             "  + temp: CONNECT on the database",
             "  + temp: SELECT on all tables in schema public",
             "  - all_reader: CONNECT on the database",
-            "  + shop_reader: DELETE on 1 tables in schema public",
-            "  - bi: SELECT on some columns of 1 tables in schema public",
+            "  + shop_reader: DELETE on 1 table in schema public",
+            "  - bi: SELECT on some columns of 1 table in schema public",
             "  - bi: LOGIN",
         ] {
             assert!(text.lines().any(|one| one == line), "PostgreSQL {major}: {line}\n{text}");
@@ -256,6 +256,7 @@ fn changes_since_an_older_report_are_printed() {
             .unwrap();
         let error = offline(&["--diff", "old.json", "other.json"], 64);
         assert!(error.contains("environment dev, and the other of environment qa"), "{error}");
+        assert!(error.contains("hint: compare reports of one environment"), "{error}");
         std::fs::write(&file, text.replace(r#""format_version": 2"#, r#""format_version": 1"#))
             .unwrap();
         assert!(

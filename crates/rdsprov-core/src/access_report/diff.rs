@@ -13,7 +13,7 @@ use super::{AccessReport, DatabaseReport, ObjectAccess, ReportOrigin, RoleReport
 use crate::name::{DatabaseName, RoleName, SchemaName};
 use crate::observed::Grantee;
 use crate::privilege::{ObjectKind, Privilege};
-use crate::text::{pretty_json, visible, word};
+use crate::text::{counted, pretty_json, visible, word};
 
 /// The value of `format_version` in the JSON form.
 pub const DIFF_FORMAT_VERSION: u32 = 1;
@@ -363,8 +363,7 @@ impl AccessDiff {
         }
         let summary = match self.changes.len() {
             0 => "No change of access.".to_owned(),
-            1 => "1 change of access.".to_owned(),
-            count => format!("{count} changes of access."),
+            count => format!("{} of access.", counted(count, "change")),
         };
         text + "\n" + &summary + "\n"
     }
@@ -440,14 +439,12 @@ impl AccessChange {
     }
 }
 
-/// Returns the place of objects in words, to follow their number.
+/// Returns the place of a privilege in words: after objects, their schema.
 fn place(schema: Option<&SchemaName>, kind: Option<ObjectKind>) -> String {
     match (schema.map(|schema| word(schema.as_str())), kind) {
         (None, _) => "the database".to_owned(),
         (Some(schema), None) => format!("schema {schema}"),
-        (Some(schema), Some(kind)) => {
-            format!("{}s in schema {schema}", kind.keyword().to_lowercase())
-        }
+        (Some(schema), Some(_)) => format!(" in schema {schema}"),
     }
 }
 
@@ -475,16 +472,17 @@ impl Extent {
         });
     }
 
-    /// Returns the number of objects in words: `all `, `3 `, `some columns of 2 `.
+    /// Returns the objects in words: `all tables`, `3 tables`, `some columns of 1 table`.
     fn words(self, kind: Option<ObjectKind>) -> String {
-        match (kind, self) {
-            (None, _) => String::new(),
-            (_, Self { all: true, .. }) => "all ".to_owned(),
-            (_, Self { objects: 0, on_columns, .. }) => format!("some columns of {on_columns} "),
-            (_, Self { objects, on_columns: 0, .. }) => format!("{objects} "),
-            (_, Self { objects, on_columns, .. }) => {
-                format!("{objects}, and on some columns of {on_columns}, ")
-            }
+        let Some(noun) = kind.map(|kind| kind.keyword().to_lowercase()) else {
+            return String::new();
+        };
+        let [objects, columns] = [self.objects, self.on_columns].map(|one| counted(one, &noun));
+        match self {
+            Self { all: true, .. } => format!("all {noun}s"),
+            Self { objects: 0, .. } => format!("some columns of {columns}"),
+            Self { on_columns: 0, .. } => objects,
+            _ => format!("{objects}, and on some columns of {columns},"),
         }
     }
 }

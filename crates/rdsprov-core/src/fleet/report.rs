@@ -10,7 +10,7 @@ use crate::hint::Neutral;
 use crate::named_enum::named_enum;
 use crate::plan::Plan;
 use crate::preflight::{CheckStatus, PreflightReport};
-use crate::text::{pretty_json, table, visible};
+use crate::text::{counted, pretty_json, table, visible};
 
 /// The version of the JSON form.
 const FORMAT_VERSION: u32 = 1;
@@ -208,13 +208,12 @@ impl FleetReport {
 
     /// Returns the number of instances of each status: `12 instances: 11 applied, 1 failed.`
     fn counts(&self) -> String {
-        let count = self.instances.len();
-        let noun = if count == 1 { "instance" } else { "instances" };
         let of_status = InstanceStatus::all().filter_map(|status| {
             let count = self.instances.iter().filter(|one| one.status == status).count();
             (count > 0).then(|| format!("{count} {}", status.name().replace('_', " ")))
         });
-        format!("{count} {noun}: {}.", of_status.collect::<Vec<_>>().join(", "))
+        let instances = counted(self.instances.len(), "instance");
+        format!("{instances}: {}.", of_status.collect::<Vec<_>>().join(", "))
     }
 }
 

@@ -9,6 +9,7 @@ use serde::Serialize;
 use super::groups::{Detail, Kind};
 use super::words::selected_words;
 use super::{Action, Finding, Plan};
+use crate::text::counted;
 
 /// The number of steps of a plan. A step that completes a creation counts as an addition.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, JsonSchema)]
@@ -42,15 +43,11 @@ impl Counts {
 
     fn in_words(&self, [add, change, revoke, drop, rotate]: [&str; 5]) -> String {
         if self.rotate > 0 {
-            let plural = if self.rotate == 1 { "" } else { "s" };
-            return format!("{} password{plural} {rotate}", self.rotate);
+            return format!("{} {rotate}", counted(self.rotate, "password"));
         }
-        let counted = |count: usize, what: &str| {
-            let plural = if count == 1 { "" } else { "s" };
-            (count > 0).then(|| format!("{count} {what}{plural}"))
-        };
-        let dropped = [counted(self.drop_databases, "database"), counted(self.drop_roles, "role")];
-        let dropped: Vec<String> = dropped.into_iter().flatten().collect();
+        let dropped = [(self.drop_databases, "database"), (self.drop_roles, "role")];
+        let dropped = dropped.into_iter().filter(|(count, _)| *count > 0);
+        let dropped: Vec<String> = dropped.map(|(count, noun)| counted(count, noun)).collect();
         let dropped = match dropped.is_empty() {
             true => String::new(),
             false => format!(", {} {drop}", dropped.join(" and ")),

@@ -15,6 +15,7 @@ use crate::name::{ApplicationName, DatabaseName, RoleName};
 use crate::observed::{self, DependencyKind, RoleDependency};
 use crate::privilege::AccessLevel;
 use crate::rotation_clone::RotationClone;
+use crate::text::counted;
 
 impl Planner<'_> {
     /// Returns the databases to drop: those of the selected applications that a retired role owns, or to
@@ -242,10 +243,10 @@ impl Planner<'_> {
 
 /// Returns what a role has, in words: `3 objects of its own in database hr`.
 fn in_words(one: &RoleDependency) -> String {
-    let plural = if one.count == 1 { "" } else { "s" };
+    let objects = counted(one.count, "object");
     let kind = match one.kind {
-        DependencyKind::Owner => format!("{} object{plural} of its own", one.count),
-        DependencyKind::Privileges => format!("privileges on {} object{plural}", one.count),
+        DependencyKind::Owner => format!("{objects} of its own"),
+        DependencyKind::Privileges => format!("privileges on {objects}"),
         DependencyKind::Other => format!(
             "{} polic{}",
             one.count,

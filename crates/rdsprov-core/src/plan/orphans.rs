@@ -13,6 +13,7 @@ use crate::marker::Marker;
 use crate::name::{ApplicationName, RoleName};
 use crate::observed::{Acl, Grantee, Observed};
 use crate::privilege::{Privilege, Privileges};
+use crate::text::counted;
 
 /// Returns the managed roles and databases that the definitions no longer declare; those of selected
 /// applications, if the plan is restricted. Delegates are not orphans: no definitions declare them. A
@@ -122,8 +123,8 @@ fn remaining_privileges(role: &RoleName, observed: &Observed) -> Vec<String> {
         }
         let Some(contents) = &database.contents else { continue };
         for owned in contents.owned.iter().filter(|owned| owned.role == *role) {
-            let plural = if owned.count == 1 { "" } else { "s" };
-            holds.push(format!("{} object{plural} of its own in database {name}", owned.count));
+            let objects = counted(owned.count, "object");
+            holds.push(format!("{objects} of its own in database {name}"));
         }
         for (schema_name, schema) in &contents.schemas {
             if schema.owner == *role {
@@ -133,11 +134,8 @@ fn remaining_privileges(role: &RoleName, observed: &Observed) -> Vec<String> {
             }
             for group in &schema.relations {
                 let kind = group.kind.keyword().to_lowercase();
-                let plural = if group.count == 1 { "" } else { "s" };
-                let objects = format!(
-                    "{} {kind}{plural} in schema {schema_name} of database {name}",
-                    group.count
-                );
+                let objects = counted(group.count, &kind);
+                let objects = format!("{objects} in schema {schema_name} of database {name}");
                 if group.owner == *role {
                     holds.push(objects);
                 } else if let Some(privileges) = held(role, &group.acl) {

@@ -2,7 +2,7 @@
 
 use super::{Check, CheckStatus, PreflightReport};
 use crate::hint::Wording;
-use crate::text::{escaped, visible};
+use crate::text::{counted, escaped, visible};
 
 impl CheckStatus {
     fn mark(self) -> char {
@@ -85,13 +85,15 @@ impl PreflightReport {
     /// Returns the last line: `17 checks: 15 passed, 1 failed, 1 not made.`
     fn closing(&self) -> String {
         use CheckStatus::{Failed, Passed, Refused, Skipped, Warning};
-        let count = self.checks.len();
-        let noun = if count == 1 { "check" } else { "checks" };
         let of_status = [Passed, Warning, Refused, Failed, Skipped].into_iter().filter_map(|one| {
             let count = self.count(one);
             (count > 0).then(|| format!("{count} {}", one.counted()))
         });
-        format!("{count} {noun}: {}.", of_status.collect::<Vec<_>>().join(", "))
+        format!(
+            "{}: {}.",
+            counted(self.checks.len(), "check"),
+            of_status.collect::<Vec<_>>().join(", ")
+        )
     }
 }
 

@@ -98,7 +98,9 @@ impl<R> Reader<'_, R> {
     {
         let deadline = &deadline;
         let (total, done) = (databases.len(), &AtomicUsize::new(0));
-        tracing::info!("reading {}", counted(total, "database"));
+        if total > 0 {
+            tracing::info!("reading {}", counted(total, "database"));
+        }
         let mut results: Vec<_> = stream::iter(databases)
             .map(async |name| {
                 // Boxed, because a thread can have a small stack.

@@ -9,7 +9,7 @@ use crate::error_code::ErrorCode;
 use crate::hint;
 use crate::hint::{Hint, Operation, Opt};
 use crate::server::{FailedStep, FailureCause, LockHolder};
-use crate::text::visible;
+use crate::text::{counted, visible};
 
 /// The number of changes that a message lists.
 const LISTED: usize = 5;
@@ -160,7 +160,8 @@ impl NotRecorded {
 impl fmt::Display for NotRecorded {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let count = self.changes.len();
-        let were = if count == 1 { "1 change was" } else { &format!("{count} changes were") };
+        let were =
+            format!("{} {}", counted(count, "change"), if count == 1 { "was" } else { "were" });
         write!(
             f,
             "{were} committed ({}), but not written to {} ({}): {}",

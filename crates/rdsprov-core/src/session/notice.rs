@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use crate::config::LockTimeout;
 use crate::name::ApplicationName;
 use crate::server::{LockHolder, StatementWait};
+use crate::text::counted;
 
 /// A fact that a user needs while a run continues. Its text is one line.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -136,7 +137,7 @@ impl fmt::Display for Notice {
                  were made, as this run has now recorded"
             ),
             Self::Looked { changes, done, not_done } => {
-                let them = if *changes == 1 { "1 change" } else { &format!("{changes} changes") };
+                let them = counted(*changes, "change");
                 let were = if *done == 1 { "was" } else { "were" };
                 write!(
                     f,

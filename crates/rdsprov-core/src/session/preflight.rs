@@ -13,6 +13,7 @@ use crate::audit::{Columns, CsvWriter, LedgerWriter};
 use crate::desired::Desired;
 use crate::operations::{AdminCredentials, Preflight};
 use crate::preflight::{Check, CheckName, CheckStatus, Checks, PreflightReport};
+use crate::text::counted;
 
 /// Checks what a run with these options needs. Changes nothing, and takes no lock.
 ///
@@ -131,10 +132,6 @@ impl Setup {
 
 /// Returns what the definitions declare.
 fn declared(desired: &Desired) -> String {
-    let counted = |count: usize, noun: &str| {
-        let ending = if count == 1 { "" } else { "s" };
-        format!("{count} {noun}{ending}")
-    };
     format!(
         "{}, {} and {}",
         counted(desired.applications.len(), "application"),
