@@ -41,7 +41,11 @@ async fn compare(options: &AccessArgs, old: &Path, new: Option<&Path>) -> Result
         Some(path) => limited(read(path)?),
         None => report(options).await?,
     };
-    let diff = AccessDiff::new(&before, &after).map_err(CliError::usage)?;
+    let diff = AccessDiff::new(&before, &after).map_err(|fact| {
+        CliError::usage(fact).with_hint(
+            "compare reports of one environment: --env NAME selects that of a new report",
+        )
+    })?;
     output::write_stdout(&match options.format {
         AccessFormat::Json => diff.to_json().map_err(CliError::internal)? + "\n",
         _ => diff.to_text(),

@@ -8,7 +8,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use rdsprov_core::audit::{Columns, Command, Record, RunContext, to_csv};
-use rdsprov_core::config::{Config, SecretTags};
+use rdsprov_core::config::Config;
 use rdsprov_core::definitions::Auth;
 use rdsprov_core::error_code::ErrorCode;
 use rdsprov_core::name::DatabaseName;
@@ -28,8 +28,9 @@ use crate::args::{
 use crate::error::{CliError, Exit};
 use crate::metrics::Metrics;
 use crate::output::counted;
+use crate::rerun::Rerun;
 use crate::wording::CommandWording;
-use crate::{output, progress, setup};
+use crate::{output, progress, setup, style};
 
 pub async fn run(options: &ApplyArgs, detail: Detail) -> Result<Exit, CliError> {
     // A saved plan has been reviewed before.
@@ -78,8 +79,7 @@ pub async fn delegate(options: &DelegateArgs, detail: Detail) -> Result<Exit, Cl
     wanted.server = (&options.server).into();
     wanted.server.adopt_from.clone_from(&options.restored.adopt_from);
     wanted.environment.clone_from(&options.env);
-    wanted.server.new_secrets.kms_key.clone_from(&options.secret_kms_key);
-    wanted.server.new_secrets.tags = SecretTags::new(options.secret_tags.iter().cloned());
+    wanted.server.new_secrets = (&options.new_secrets).into();
     let mut delegation = Delegation::new(&options.to);
     delegation.auth = match options.auth {
         AdminAuthArg::Password => Auth::Password,
@@ -129,7 +129,7 @@ pub fn shows_records(
     format: Format,
 ) -> Result<bool, CliError> {
     let names_file = options.records.audit_output.is_some() || config.audit.output.is_some();
-    match options.audit_stdout {
+    match options.stdout.audit_stdout.unwrap_or(AuditStdout::Auto) {
         AuditStdout::Always if format == Format::Json => {
             Err(CliError::usage("stdout cannot contain the records and a JSON document")
                 .with_hint("leave out --audit-stdout always: the document contains the records"))
@@ -148,6 +148,10 @@ pub fn report_outcome(
     frontend: &TerminalFrontend,
     summary: &str,
 ) -> Result<Exit, CliError> {
+    if frontend.is_asking.load(Ordering::Relaxed) {
+        // What follows does not continue the line of the question.
+        output::message("");
+    }
     if let Some(head) = &outcome.ledger_head {
         output::status(&format!("Last ledger record: {}, {}", head.sequence, head.hash));
     }
@@ -157,7 +161,8 @@ pub fn report_outcome(
     };
     let report = || RunReport::new(&outcome, exit, &CommandWording);
     if let Some(path) = &frontend.metrics_file {
-        Metrics::of_run(&report()).write(path, frontend.created.elapsed());
+        let scope = outcome.recorder.context.scope.as_deref();
+        Metrics::of_run(&report(), scope).write(path, frontend.created.elapsed());
     }
     if frontend.view.format == Format::Json {
         write_report(&report())?;
@@ -170,9 +175,27 @@ pub fn report_outcome(
             output::status("This plan has already been applied; nothing is left to do.");
         }
         Ok(Completion::DryRun) => output::status("Dry run: nothing was changed."),
-        Err(error) => return Err(CliError { exit, ..error.into() }),
+        Err(error) => {
+            let rerun = match &error {
+                session::Error::Gate(gate) => Rerun::passing(gate, outcome.plans.last()),
+                _ => None,
+            };
+            return Err(CliError { exit, rerun, ..error.into() });
+        }
     }
     Ok(Exit::Done)
+}
+
+/// Returns the error of a run that has not started. With the format JSON, it is also in a document on stdout.
+pub fn reported(command: Command, format: Format, error: CliError) -> CliError {
+    if format == Format::Json {
+        let (context, wording) = (RunContext::default(), &CommandWording);
+        let report = RunReport::failed(command, error.exit, &error.errors, &context, wording);
+        if let Err(internal) = write_report(&report) {
+            return internal;
+        }
+    }
+    error
 }
 
 fn write_report(report: &RunReport) -> Result<(), CliError> {
@@ -244,31 +267,12 @@ impl TerminalFrontend {
         config: Option<&Path>,
         options: &RecordingArgs,
     ) -> Result<(Config, Self), CliError> {
-        if view.format == Format::Github {
-            return Err(CliError::usage("annotations are for plans only")
-                .with_hint("use --format github with `rdsprov plan` or `rdsprov check`"));
-        }
         let read = session::config(config).map_err(CliError::from).and_then(|config| {
             let shows_records = shows_records(options, &config, view.format)?;
             Ok((config, shows_records))
         });
-        let (config, shows_records) = match read {
-            Ok(read) => read,
-            Err(error) => {
-                if view.format == Format::Json {
-                    let context = RunContext::default();
-                    let errors = &error.errors;
-                    write_report(&RunReport::failed(
-                        view.command,
-                        error.exit,
-                        errors,
-                        &context,
-                        &CommandWording,
-                    ))?;
-                }
-                return Err(error);
-            }
-        };
+        let (config, shows_records) =
+            read.map_err(|error| reported(view.command, view.format, error))?;
         let frontend = Self {
             view,
             shows_records,
@@ -303,11 +307,19 @@ impl TerminalFrontend {
     pub fn retired(&self, outcome: &Outcome) -> String {
         let applications = outcome.plans.first().map_or(0, |plan| plan.origin.only.len());
         format!(
-            "{} The roles of {} cannot log in, and have no other privileges than those on what they own in the managed databases that the plan compares.{}",
+            "{} The roles of {} cannot log in. In the managed databases that the plan compares, they have privileges only on what they own.{}",
             self.applied(outcome),
             counted(applications, "application"),
             dropped(outcome)
         )
+    }
+
+    /// Asks a question. If a signal ends the run, the question has no end.
+    async fn ask(&self, question: &str, expected: &str) -> bool {
+        self.is_asking.store(true, Ordering::Relaxed);
+        let confirmed = ask_for(question, expected).await;
+        self.is_asking.store(false, Ordering::Relaxed);
+        confirmed
     }
 
     /// Returns whether the user is asked for confirmation.
@@ -360,10 +372,7 @@ impl Frontend for TerminalFrontend {
     /// Asks the user, if there is a terminal. Without one, the approval gate has decided.
     async fn confirm(&self, plan: &Plan) -> bool {
         let question = format!("Apply this plan {}: {}?", plan.place(), plan.counts());
-        // If a signal ends the run, the question has no end.
-        self.is_asking.store(self.asks(), Ordering::Relaxed);
-        let confirmed = !self.asks() || ask_user(&question).await;
-        self.is_asking.store(false, Ordering::Relaxed);
+        let confirmed = !self.asks() || self.ask(&question, "yes").await;
         self.started.get_or_init(Instant::now);
         confirmed
     }
@@ -374,7 +383,7 @@ impl Frontend for TerminalFrontend {
         let question = format!("Database {name} will be dropped, with all its data.");
         std::io::stdin().is_terminal()
             && std::io::stderr().is_terminal()
-            && ask_for(&question, database.as_str()).await
+            && self.ask(&question, database.as_str()).await
     }
 }
 
@@ -393,16 +402,12 @@ pub fn dropped(outcome: &Outcome) -> String {
     if names.is_empty() { String::new() } else { format!(" Dropped: {}.", names.join(", ")) }
 }
 
-/// Asks a question. Every answer but "yes" means no.
-pub async fn ask_user(question: &str) -> bool {
-    ask_for(question, "yes").await
-}
-
 /// Asks a question. Every answer but this one means no.
-async fn ask_for(question: &str, expected: &str) -> bool {
+pub async fn ask_for(question: &str, expected: &str) -> bool {
     progress::end();
     let (question, expected_text) = (visible(question), visible(expected));
-    let _ = write!(std::io::stderr(), "{question} Enter \"{expected_text}\" to confirm: ");
+    let prompt = format!("Enter \"{expected_text}\" to confirm:");
+    let _ = write!(std::io::stderr(), "{} ", style::question(&question, &prompt));
     let answer = tokio::task::spawn_blocking(|| {
         let mut answer = String::new();
         std::io::stdin().read_line(&mut answer).map(|_| answer)

@@ -98,6 +98,7 @@ fn with_completers(mut command: Command, line: &Arc<Line>) -> Command {
                     "adopt" if argument.get_action().takes_values() => Line::applications,
                     "env" | "adopt_from" => Line::environments,
                     "only_instance" => Line::instances,
+                    "command" => Line::commands,
                     "code" => |_| Code::all().into_iter().map(|code| code.name().into()).collect(),
                     _ => return argument,
                 };
@@ -138,6 +139,18 @@ impl Line {
             Some(definitions.applications.keys().map(ToString::to_string).collect())
         };
         names().unwrap_or_default()
+    }
+
+    /// Returns the subcommands of the command that the words after `man` name. The last word is completed.
+    fn commands(&self) -> Vec<String> {
+        let words = self.0.iter().skip_while(|word| *word != "man").skip(1);
+        let words: Vec<&str> = words.filter_map(|word| word.to_str()).collect();
+        let named = words.split_last().map_or(&[][..], |(_, named)| named);
+        let command = args::built();
+        let mut named = named.iter().filter(|word| !word.starts_with('-'));
+        let page = named.try_fold(&command, |page, name| page.find_subcommand(name));
+        let subcommands = page.into_iter().flat_map(Command::get_subcommands);
+        subcommands.map(|one| one.get_name().to_owned()).collect()
     }
 
     fn environments(&self) -> Vec<String> {

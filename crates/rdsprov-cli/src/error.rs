@@ -1,14 +1,19 @@
 //! The errors of the command, and its exit codes.
 
+use std::ffi::OsString;
+
+use rdsprov_core::audit::Command;
 use rdsprov_core::diagnostic;
 use rdsprov_core::diagnostic::Diagnostic;
 use rdsprov_core::error_code::ErrorCode;
 use rdsprov_core::hint::Hint;
 use rdsprov_core::session::Error;
 pub use rdsprov_core::session::ExitCode as Exit;
+use rdsprov_core::text::visible;
 
 use crate::args::LogFormat;
 use crate::output;
+use crate::rerun::Rerun;
 use crate::wording::CommandWording;
 
 /// Ends a command early: the exit code, and the errors that are printed.
@@ -16,15 +21,24 @@ use crate::wording::CommandWording;
 pub struct CliError {
     pub exit: Exit,
     pub errors: Vec<Diagnostic>,
+    /// What the command needs in addition, if a gate has refused its plan.
+    pub rerun: Option<Rerun>,
 }
 
 impl CliError {
     pub fn new(exit: Exit, code: ErrorCode, fact: impl ToString) -> Self {
-        Self { exit, errors: vec![Diagnostic::new(code, fact, Vec::new())] }
+        Self { exit, errors: vec![Diagnostic::new(code, fact, Vec::new())], rerun: None }
     }
 
     pub fn usage(fact: impl ToString) -> Self {
         Self::new(Exit::Usage, ErrorCode::WrongUsage, fact)
+    }
+
+    /// Returns the error for arguments that clap rejects, whose message it has printed.
+    pub fn of_arguments(error: &clap::Error, command: Command) -> Self {
+        let text = error.render().to_string();
+        let fact = text.lines().next().unwrap_or_default().trim_start_matches("error: ");
+        Self::usage(fact).with_hint(format!("run `rdsprov {command} --help` for the options"))
     }
 
     pub fn internal(error: impl ToString) -> Self {
@@ -36,6 +50,15 @@ impl CliError {
             error.hints.push(hint.into());
         }
         self
+    }
+
+    /// Prints the errors and the command that would succeed.
+    pub fn print_for(&self, format: LogFormat, arguments: &[OsString]) {
+        self.print(format);
+        if let (LogFormat::Text, Some(rerun)) = (format, &self.rerun) {
+            let command = visible(&rerun.command_line(arguments));
+            output::message(&format!("hint: to apply exactly this plan, run\n  $ {command}"));
+        }
     }
 
     /// Prints the errors as text, or as one event of the JSON log.
@@ -56,6 +79,6 @@ impl CliError {
 
 impl From<Error> for CliError {
     fn from(error: Error) -> Self {
-        Self { exit: error.exit_code(), errors: error.diagnostics() }
+        Self { exit: error.exit_code(), errors: error.diagnostics(), rerun: None }
     }
 }

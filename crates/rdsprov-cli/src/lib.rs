@@ -22,6 +22,7 @@ mod output;
 mod plan;
 mod preflight;
 mod progress;
+mod rerun;
 mod retire;
 mod rotate;
 mod setup;
@@ -31,7 +32,7 @@ mod wording;
 
 use std::ffi::OsString;
 
-use args::{CliCommand, Invocation, LogFormat};
+use args::{CliCommand, Format, Invocation, LogFormat};
 use error::{CliError, Exit};
 pub use output::replace_file;
 use rdsprov_core::schema::Document;
@@ -62,8 +63,8 @@ pub fn variable(option: &str) -> Option<String> {
     args::variable(option)
 }
 
-fn command(arguments: &[OsString]) -> Exit {
-    let arguments = match args::parse(arguments) {
+fn command(words: &[OsString]) -> Exit {
+    let arguments = match args::parse(words) {
         Ok(Invocation::Run(arguments)) => arguments,
         Ok(Invocation::Version(text)) => {
             output::write_stdout(&text);
@@ -71,6 +72,9 @@ fn command(arguments: &[OsString]) -> Exit {
         }
         Err(error) => {
             let _ = error.print();
+            if let Some(command) = args::run_in_json(words).filter(|_| error.use_stderr()) {
+                apply::reported(command, Format::Json, CliError::of_arguments(&error, command));
+            }
             return if error.use_stderr() { Exit::Usage } else { Exit::Done };
         }
     };
@@ -120,7 +124,7 @@ fn command(arguments: &[OsString]) -> Exit {
             CliCommand::Export(options) => export::run(options).await,
             CliCommand::Schema { document } => print_schema(*document),
             CliCommand::Explain { code } => explain::run(code.as_deref()),
-            CliCommand::Config(options) => config::run(options),
+            CliCommand::Config(options) => config::run(options, log, arguments.no_progress),
             CliCommand::Graph(options) => graph::run(options),
             CliCommand::Man(options) => man::run(options),
             CliCommand::Completions { shell } => {
@@ -136,7 +140,7 @@ fn command(arguments: &[OsString]) -> Exit {
     match result {
         Ok(exit) => exit,
         Err(error) => {
-            error.print(arguments.log_format);
+            error.print_for(log, words);
             error.exit
         }
     }

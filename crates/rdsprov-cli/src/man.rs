@@ -1,5 +1,9 @@
 //! Implements `rdsprov man`.
 
+use std::io;
+use std::path::Path;
+
+use clap::Command;
 use clap_mangen::Man;
 use rdsprov_core::error_code::ErrorCode;
 
@@ -10,7 +14,7 @@ use crate::output;
 pub fn run(options: &ManArgs) -> Result<Exit, CliError> {
     let command = args::built();
     if let Some(directory) = &options.out {
-        return match clap_mangen::generate_to(command, directory) {
+        return match write_pages(&command, directory) {
             Ok(()) => Ok(Exit::Done),
             Err(error) => Err(CliError::new(
                 Exit::Failed,
@@ -29,9 +33,22 @@ pub fn run(options: &ManArgs) -> Result<Exit, CliError> {
         })?;
     }
     let mut text = Vec::new();
-    Man::new(page.clone()).render(&mut text).map_err(CliError::internal)?;
+    page_of(page).render(&mut text).map_err(CliError::internal)?;
     output::write_stdout(&String::from_utf8_lossy(&text));
     Ok(Exit::Done)
+}
+
+/// Returns the page of a command, whose title is the name of its file: `rdsprov-audit-verify`.
+fn page_of(command: &Command) -> Man {
+    let name = command.get_display_name().unwrap_or_else(|| command.get_name());
+    Man::new(command.clone()).title(name).source(concat!("rdsprov ", env!("CARGO_PKG_VERSION")))
+}
+
+/// Writes the pages of a command and its subcommands to a directory.
+fn write_pages(command: &Command, directory: &Path) -> io::Result<()> {
+    page_of(command).generate_to(directory)?;
+    let mut shown = command.get_subcommands().filter(|one| !one.is_hide_set());
+    shown.try_for_each(|one| write_pages(one, directory))
 }
 
 #[cfg(test)]
@@ -50,7 +67,8 @@ mod tests {
             [("rdsprov", "log"), ("rdsprov-plan", "detailed"), ("rdsprov-audit-verify", "expect")]
         {
             let page = std::fs::read_to_string(directory.path().join(format!("{name}.1"))).unwrap();
-            assert!(page.contains(".TH") && page.contains(option), "{name}: {page}");
+            let title = format!(".TH {name} 1  \"rdsprov {}\"", env!("CARGO_PKG_VERSION"));
+            assert!(page.contains(&title) && page.contains(option), "{name}: {page}");
         }
         let missing = run(&options(&[], Some(directory.path().join("missing")))).unwrap_err();
         assert_eq!(missing.exit, Exit::Failed);

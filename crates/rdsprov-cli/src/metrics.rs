@@ -24,6 +24,8 @@ const LAST_SUCCESS: &str = "rdsprov_last_success_timestamp_seconds";
 pub struct Metrics {
     command: String,
     environment: String,
+    /// The scope of the definitions, or an empty text, which Prometheus takes for no label.
+    scope: String,
     /// The server, as `host:port`, or an empty text.
     server: String,
     status: String,
@@ -39,7 +41,7 @@ pub struct Metrics {
 
 impl Metrics {
     /// Returns the metrics of a run that changes a server.
-    pub fn of_run(report: &RunReport) -> Self {
+    pub fn of_run(report: &RunReport, scope: Option<&str>) -> Self {
         let mut changes = BTreeMap::new();
         for record in report.records.iter().filter(|record| record.status == Status::Success) {
             *changes.entry(record.action.clone()).or_default() += 1;
@@ -54,6 +56,7 @@ impl Metrics {
         Self {
             command: report.command.to_string(),
             environment: report.environment.clone(),
+            scope: scope.unwrap_or_default().to_owned(),
             server: report.server.clone().unwrap_or_default(),
             status: report.status.to_string(),
             is_success,
@@ -84,6 +87,7 @@ impl Metrics {
                 Some(plan) => plan.environment.clone(),
                 None => environment.unwrap_or_default().to_owned(),
             },
+            scope: plan.and_then(|plan| plan.origin.scope.clone()).unwrap_or_default(),
             server: plan.and_then(|plan| plan.origin.server.clone()).unwrap_or_default(),
             status: status.to_owned(),
             is_success: exit == Exit::Done,
@@ -118,13 +122,13 @@ impl Metrics {
     ) -> prometheus::Result<String> {
         let registry = Registry::new();
         let gauge = |name: &str, help: &str, more: &str| -> prometheus::Result<GaugeVec> {
-            let labels = ["command", "environment", "server", more];
-            let labels = if more.is_empty() { &labels[..3] } else { &labels };
+            let labels = ["command", "environment", "scope", "server", more];
+            let labels = if more.is_empty() { &labels[..4] } else { &labels };
             let gauge = GaugeVec::new(Opts::new(name, help), labels)?;
             registry.register(Box::new(gauge.clone()))?;
             Ok(gauge)
         };
-        let run = [self.command.as_str(), &self.environment, &self.server];
+        let run = [self.command.as_str(), &self.environment, &self.scope, &self.server];
         let set = |name: &str, help: &str, value: f64| -> prometheus::Result<()> {
             gauge(name, help, "")?.with_label_values(&run).set(value);
             Ok(())
@@ -144,7 +148,7 @@ impl Metrics {
             set("rdsprov_pending_steps", help, count(pending))?;
         }
         set("rdsprov_refusals", "The refusals of the plan.", count(self.refusals))?;
-        let with = |[a, b, c]: [&str; 3], more: &str| [a, b, c, more].map(str::to_owned);
+        let with = |[a, b, c, d]: [&str; 4], more: &str| [a, b, c, d, more].map(str::to_owned);
         gauge("rdsprov_run_status", "1, with the status of the run.", "status")?
             .with_label_values(&with(run, &self.status))
             .set(1.0);
@@ -194,6 +198,7 @@ mod tests {
         let mut metrics = Metrics {
             command: "apply".to_owned(),
             environment: "prod\"\n".to_owned(),
+            scope: "team-a".to_owned(),
             server: "db1:5432".to_owned(),
             status: "applied".to_owned(),
             is_success: true,
@@ -204,7 +209,7 @@ mod tests {
         };
         let second = Duration::from_secs(1);
         let text = metrics.text(Duration::from_secs(100), second, Some(50.0)).unwrap();
-        let labels = r#"command="apply",environment="prod\"\n",server="db1:5432""#;
+        let labels = r#"command="apply",environment="prod\"\n",scope="team-a",server="db1:5432""#;
         for line in [
             format!("{LAST_SUCCESS}{{{labels}}} 100"),
             format!("rdsprov_run_status{{{},status=\"applied\"}} 1", labels),

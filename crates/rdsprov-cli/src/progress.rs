@@ -21,7 +21,7 @@ use tracing_subscriber::registry::LookupSpan;
 /// How long a run takes before it shows what it is doing.
 const PATIENCE: Duration = Duration::from_secs(1);
 /// The time between two lines in the log of a job.
-const BETWEEN_LINES: Duration = Duration::from_secs(10);
+const BETWEEN_LINES: Duration = Duration::from_secs(5);
 const TICK: Duration = Duration::from_millis(200);
 
 /// The line on a terminal.

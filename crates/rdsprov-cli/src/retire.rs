@@ -10,29 +10,30 @@ use rdsprov_core::secret_id::RecoveryWindow;
 use rdsprov_core::session::{self, Retirement, ServerOptions, Setup};
 use rdsprov_core::text::visible;
 
-use crate::apply::{TerminalFrontend, View, dropped, report_outcome, run_options};
-use crate::args::{DropArgs, RetireArgs, TeardownArgs};
+use crate::apply::{TerminalFrontend, View, dropped, report_outcome, reported, run_options};
+use crate::args::{DropArgs, Format, RetireArgs, TeardownArgs};
 use crate::error::{CliError, Exit};
 use crate::plan::print_plan;
 use crate::setup;
 
 pub async fn run(options: &RetireArgs, detail: Detail) -> Result<Exit, CliError> {
+    let format = options.output.format;
     refuse_fleet(
-        &options.drops,
-        "retire",
+        (&options.drops, format),
+        Command::Retire,
         "write `access_level = \"none\"` in the entries and run `rdsprov apply --fleet`, or run `rdsprov retire` for each instance",
     )?;
     if options.applications.is_empty() {
         // The option for definitions accepts several files, so it also takes applications after it.
-        return Err(CliError::usage("no application is named")
-            .with_hint("name the applications first: `rdsprov retire APPLICATION… -d FILE`"));
+        let error = CliError::usage("no application is named")
+            .with_hint("name the applications first: `rdsprov retire APPLICATION… -d FILE`");
+        return Err(reported(Command::Retire, format, error));
     }
     let applications: BTreeSet<String> = options.applications.iter().cloned().collect();
     let mut retirement = Retirement::new(applications);
     retirement.drop_role = options.drop_role;
     retirement.drop_database = options.drop_database;
     add_drops(&mut retirement, &options.drops);
-    let format = options.output.format;
     if let Some(path) = &options.out {
         let server = ServerOptions::from(&options.server).retiring(retirement)?;
         let printed = (format, detail);
@@ -53,18 +54,29 @@ pub async fn run(options: &RetireArgs, detail: Detail) -> Result<Exit, CliError>
 }
 
 /// Refuses a fleet: the names of the databases that are dropped are confirmed for one instance.
-fn refuse_fleet(options: &DropArgs, command: &str, hint: &'static str) -> Result<(), CliError> {
+fn refuse_fleet(
+    (options, format): (&DropArgs, Format),
+    command: Command,
+    hint: &'static str,
+) -> Result<(), CliError> {
     if options.fleet.is_none() {
         return Ok(());
     }
     let fact = format!("`rdsprov {command}` runs for one instance, and not for a fleet");
-    Err(CliError::usage(&fact).with_hint(hint))
+    Err(reported(command, format, CliError::usage(&fact).with_hint(hint)))
 }
 
 /// Implements `rdsprov teardown`.
 pub async fn teardown(options: &TeardownArgs, detail: Detail) -> Result<Exit, CliError> {
-    refuse_fleet(&options.drops, "teardown", "run `rdsprov teardown` for each instance")?;
     let (format, ask) = (options.output.format, !options.recording.yes);
+    let hint = "run `rdsprov teardown` for each instance";
+    refuse_fleet((&options.drops, format), Command::Teardown, hint)?;
+    if options.out.is_some() {
+        let error = CliError::usage("`rdsprov teardown` saves no plan").with_hint(
+            "review the plan with --dry-run, then approve its digest with ALLOW_DB_PROVISION",
+        );
+        return Err(reported(Command::Teardown, format, error));
+    }
     let view = View { command: Command::Teardown, format, detail, ask };
     let (config, frontend) =
         TerminalFrontend::new(view, options.config.as_deref(), &options.recording)?;

@@ -6,23 +6,20 @@ use rdsprov_core::audit::Command;
 use rdsprov_core::plan::Detail;
 use rdsprov_core::session;
 
-use crate::apply::{TerminalFrontend, View, report_outcome, run_options};
+use crate::apply::{TerminalFrontend, View, report_outcome, reported, run_options};
 use crate::args::RotateArgs;
 use crate::error::{CliError, Exit};
 use crate::output::counted;
 use crate::setup;
 
 pub async fn run(options: &RotateArgs, detail: Detail) -> Result<Exit, CliError> {
-    if options.output.format.is_of_plans_only() {
-        return Err(CliError::usage("a rotation has no such format")
-            .with_hint("use --format text, --format json or --format markdown"));
-    }
+    let (format, ask) = (options.output.format, !options.recording.yes);
     if options.applications.is_empty() {
         // The option for definitions accepts several files, so it also takes applications after it.
-        return Err(CliError::usage("no application is named")
-            .with_hint("name the applications first: `rdsprov rotate APPLICATION… -d FILE`"));
+        let error = CliError::usage("no application is named")
+            .with_hint("name the applications first: `rdsprov rotate APPLICATION… -d FILE`");
+        return Err(reported(Command::Rotate, format, error));
     }
-    let (format, ask) = (options.output.format, !options.recording.yes);
     let view = View { command: Command::Rotate, format, detail, ask };
     let (config, frontend) =
         TerminalFrontend::new(view, options.common.config.as_deref(), &options.recording)?;

@@ -29,6 +29,8 @@ pub fn shown(text: &str, stream: &impl RawStream) -> String {
     let width = stream.is_terminal().then(width);
     let is_coloured = AutoStream::choice(stream) != ColorChoice::Never;
     let lines = text.split('\n').map(|line| {
+        // A user copies a command with its line breaks.
+        let width = width.filter(|_| !line.trim_start().starts_with("$ "));
         let wrapped = width.map_or_else(|| vec![line.to_owned()], |width| wrapped(line, width));
         let style = if is_coloured { style(line) } else { Style::new() };
         let styled = |part: String| match style.is_plain() || part.is_empty() {
@@ -38,6 +40,20 @@ pub fn shown(text: &str, stream: &impl RawStream) -> String {
         wrapped.into_iter().map(styled).collect::<Vec<_>>().join("\n")
     });
     lines.collect::<Vec<_>>().join("\n")
+}
+
+/// Returns a question with its prompt in lines of the width of the terminal. The prompt is not broken.
+pub fn question(question: &str, prompt: &str) -> String {
+    in_width(question, prompt, width())
+}
+
+fn in_width(question: &str, prompt: &str, width: usize) -> String {
+    if question.width() + prompt.width() + 2 < width {
+        return format!("{question} {prompt}");
+    }
+    let mut lines = wrapped(question, width);
+    lines.push(prompt.to_owned());
+    lines.join("\n")
 }
 
 /// Returns the width of the terminal.
@@ -113,6 +129,17 @@ mod tests {
         assert_eq!(wrapped("数据 数据 数据", 10), ["数据 数据", "    数据"]);
         let word = "u".repeat(50);
         assert_eq!(wrapped(&format!("a {word} b"), 30), ["a", &format!("    {word}"), "    b"]);
+    }
+
+    #[test]
+    fn question_has_lines_of_the_width() {
+        let (question, prompt) =
+            ("Apply this plan on db1:5432 (dev)?", "Enter \"yes\" to confirm:");
+        assert_eq!(in_width(question, prompt, 100), format!("{question} {prompt}"));
+        assert_eq!(
+            in_width(question, prompt, 30),
+            format!("Apply this plan on db1:5432\n    (dev)?\n{prompt}")
+        );
     }
 
     #[test]

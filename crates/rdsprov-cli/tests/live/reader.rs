@@ -49,6 +49,7 @@ fn plan_is_grouped_and_counted() {
         ] {
             assert!(verbose.contains(words), "{words}: {verbose}");
         }
+        assert!(!verbose.contains("reading 0 "), "{verbose}");
 
         let applied = run(&["apply", "--audit-ledger", "ledger.jsonl"], 0);
         let done = format!(" on localhost:{port} (dev): ");
@@ -65,10 +66,20 @@ fn plan_is_grouped_and_counted() {
         assert!(text.contains(hint), "{text}");
         let quiet = dev(&fixture, &definitions, &["apply", "-q"]).output().unwrap();
         let text = expect(&quiet, 3);
-        assert!(
-            String::from_utf8(quiet.stderr).unwrap().starts_with("error[approval-missing]"),
-            "{text}"
-        );
+        let errors = String::from_utf8(quiet.stderr).unwrap();
+        assert!(errors.starts_with("error[approval-missing]"), "{text}");
+        // The command that the error names has the options of the user, the approval and the hazard.
+        let command = errors.lines().find_map(|line| line.strip_prefix("  $ "));
+        let command = command.unwrap_or_else(|| panic!("{errors}"));
+        assert!(command.starts_with("ALLOW_DB_PROVISION=sha256:"), "{command}");
+        assert!(command.ends_with("--env dev --allow revokes_access"), "{command}");
+        let program = std::path::Path::new(env!("CARGO_BIN_EXE_rdsprov")).parent().unwrap();
+        let path = format!("{}:{}", program.display(), std::env::var("PATH").unwrap());
+        let mut shell = Command::new("sh");
+        rdsprov_testkit::scrub_environment(&mut shell);
+        shell.current_dir(fixture.path()).env("PATH", path).args(["-c", command]);
+        expect(&shell.output().unwrap(), 0);
+        run(&["check"], 0);
     }
 }
 
@@ -88,6 +99,8 @@ fn question_names_the_server_and_can_be_interrupted() {
         "{text}"
     );
     assert!(text.contains("stopped by a signal") && !text.contains(HEADER), "{text}");
+    let error = text.lines().find(|line| line.contains("stopped by a signal")).unwrap();
+    assert!(!error.contains("to confirm"), "{text}");
     assert_eq!(fixture.catalog_state(), catalog_state);
     let output = on_terminal(&apply, "yes\n");
     let text = String::from_utf8(output.stdout).unwrap();
@@ -124,6 +137,16 @@ fn json_result_is_one_document() {
     let invalid = document(&mut apply(&["--env", "dev", "--config", "broken.toml"]), 64);
     assert_eq!(invalid["status"], "invalid");
     assert!(invalid["errors"][0]["code"].is_string());
+    let unknown = document(&mut apply(&["--env", "dev", "--nope"]), 64);
+    assert_eq!(unknown["errors"][0]["code"], "wrong-usage");
+    assert_eq!(unknown["errors"][0]["message"], "unexpected argument '--nope' found");
+    let mut unnamed = fixture.without_definitions(&["retire", "--env", "dev"]);
+    assert_eq!(document(&mut unnamed, 64)["command"], "retire");
+    // The mistake is the file, and not that no definitions are named.
+    let mut missing = fixture.without_definitions(&["apply", "nofile.json", "--env", "dev"]);
+    let missing = document(&mut missing, 64);
+    let message = missing["errors"][0]["message"].as_str().unwrap();
+    assert!(message.contains("nofile.json"), "{missing}");
     let both = apply(&["--env", "dev", "--format", "json", "--audit-stdout", "always"]).output();
     expect(&both.unwrap(), 64);
 }
@@ -185,7 +208,10 @@ fn metrics_tell_drift_and_the_last_success() {
         assert!(!text.contains(success), "{text}");
         assert!(value(&text, "rdsprov_pending_steps{") > 0.0, "{text}");
         let text = run(&["apply"], 0);
-        let server = format!("environment=\"dev\",server=\"localhost:{}\"", fixture.server.port());
+        let server = format!(
+            "environment=\"dev\",scope=\"\",server=\"localhost:{}\"",
+            fixture.server.port()
+        );
         assert!(text.contains(&server) && text.contains("status=\"applied\"} 1"), "{text}");
         assert!(value(&text, "rdsprov_changes{action=\"create_role\"") > 1.0, "{text}");
         assert!(!text.contains("action=\"apply\""), "{text}");

@@ -251,6 +251,8 @@ fn marker_counts_with_that_of_the_owner() {
 fn interrupted_teardown_is_completed() {
     for major in versions() {
         let fixture = with_builds(major);
+        let saved = teardown(&fixture, "b1", &[&["--out", "plan.json"]], 64);
+        assert!(saved.contains("`rdsprov teardown` saves no plan"), "{saved}");
         fixture.query("ALTER DATABASE shop OWNER TO platform_admin");
         fixture.query("ALTER DATABASE shop ALLOW_CONNECTIONS false");
         confirmed(&fixture, "b1", 0);

@@ -16,7 +16,7 @@ use crate::hint::{Hint, Neutral, Operation, Opt, Part, Wording};
 use crate::name::{ApplicationName, DatabaseName, literal};
 use crate::policy::{ApprovalPolicy, Policy};
 use crate::secret_id::SecretId;
-use crate::text::{characters, is_shown_as_it_is, pretty_json, visible};
+use crate::text::{characters, counted, is_shown_as_it_is, pretty_json, visible};
 
 impl Scope {
     pub(super) fn title(&self) -> String {
@@ -49,6 +49,10 @@ pub(super) fn change_lines(change: &Change<'_>, detail: Detail) -> Vec<String> {
     let mut lines = vec![line_of(change.kind, &change.words, &change.step.hazards, change.count())];
     lines.extend(code_lines(change.step));
     if detail == Detail::Full {
+        lines.extend(
+            words::all_if_cut(&change.step.locked_out)
+                .map(|names| format!("    can no longer connect: {}", visible(&names))),
+        );
         for statement in change.before.into_iter().chain(&change.step.statements) {
             let statement = format!("{};", statement.redacted());
             lines.extend(statement.lines().map(|line| format!("    {}", visible(line))));
@@ -149,18 +153,18 @@ impl Plan {
 
     /// Returns the hazards with the numbers of their steps: `Hazards: adopts (2 steps)`.
     pub(super) fn hazards_in_words(&self) -> Option<String> {
-        let counted = |hazard: Hazard| {
+        let in_words = |hazard: Hazard| {
             let count = self.steps().filter(|step| step.hazards.contains(&hazard)).count();
-            let plural = if count == 1 { "" } else { "s" };
-            format!("{hazard} ({count} step{plural})")
+            format!("{hazard} ({})", counted(count, "step"))
         };
-        let hazards: Vec<String> = self.hazards().into_iter().map(counted).collect();
+        let hazards: Vec<String> = self.hazards().into_iter().map(in_words).collect();
         (!hazards.is_empty()).then(|| format!("Hazards: {}", hazards.join(", ")))
     }
 
-    /// Returns which options allow the hazards that the environment does not allow by itself. A plan
-    /// of `apply` that changes owners was made with such an option.
-    pub(super) fn hint_about_hazards(&self) -> Option<Hint> {
+    /// Returns the hazards that the environment does not allow by itself, and that no option has allowed. A
+    /// plan of `apply` that changes owners was made with such an option.
+    #[must_use]
+    pub fn hazards_to_allow(&self) -> Vec<Hazard> {
         let approval = self.origin.approval.as_deref();
         let approval =
             approval.and_then(|name| ApprovalPolicy::all().find(|one| one.name() == name));
@@ -171,7 +175,12 @@ impl Plan {
             !self.allowed_hazards.contains(one.name())
                 && (*one == Hazard::ChangesOwner && !is_delegation || one.must_be_allowed(&policy))
         };
-        let hazards = self.hazards().into_iter().filter(must_be_allowed);
+        self.hazards().into_iter().filter(must_be_allowed).collect()
+    }
+
+    /// Returns which options allow the hazards that are not allowed yet.
+    pub(super) fn hint_about_hazards(&self) -> Option<Hint> {
+        let hazards = self.hazards_to_allow().into_iter();
         let options: Vec<Part> =
             hazards.flat_map(|one| [" ".into(), (Opt::Allow, one).into()]).collect();
         let is_executable = self.refusals.is_empty() && !options.is_empty();

@@ -13,9 +13,17 @@ pub(super) fn listed(privileges: &Privileges) -> String {
     privileges.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
+/// The number of roles that a summary names.
+const SHOWN: usize = 5;
+
+/// Returns all roles, if a summary does not name each.
+pub(super) fn all_if_cut(roles: &BTreeSet<RoleName>) -> Option<String> {
+    let names: Vec<&str> = roles.iter().map(RoleName::as_str).collect();
+    (names.len() > SHOWN).then(|| names.join(", "))
+}
+
 /// Returns the first roles, and the number of the others: `a, b and 7 others`.
 pub(super) fn some_of(roles: &BTreeSet<RoleName>) -> String {
-    const SHOWN: usize = 5;
     let shown: Vec<&str> = roles.iter().take(SHOWN).map(RoleName::as_str).collect();
     match (shown.as_slice(), roles.len().saturating_sub(SHOWN)) {
         ([one], 0) => (*one).to_owned(),
@@ -100,4 +108,19 @@ pub(super) fn revoked(revoke: &Revoke, target: &GrantTarget) -> (String, Stateme
         sql::revoke(*scope, privileges, target, grantee)
     };
     (words, statement)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn roles_that_a_summary_leaves_out_are_in_the_full_list() {
+        let roles =
+            |count: usize| (1..=count).map(|one| RoleName::new_unchecked(format!("r{one}")));
+        let (five, seven) = (roles(5).collect(), roles(7).collect());
+        assert_eq!(some_of(&seven), "r1, r2, r3, r4, r5 and 2 other roles");
+        assert_eq!(all_if_cut(&seven).unwrap(), "r1, r2, r3, r4, r5, r6, r7");
+        assert_eq!(all_if_cut(&five), None);
+    }
 }

@@ -213,6 +213,8 @@ impl<F: Frontend> Execution<'_, F> {
         let setup = setup().map_err(|error| match read_without_setup(&options.plan_source) {
             // This mistake explains why the definitions are missing.
             Err(mistake @ Error::DefinitionsAsPlan { .. }) => mistake,
+            // The user has named a plan, and the plan names no definitions.
+            Err(unreadable) if matches!(error, Error::NoDefinitions) => unreadable,
             _ => error,
         })?;
         let context = &mut progress.recorder.context;
