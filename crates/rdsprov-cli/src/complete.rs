@@ -150,6 +150,7 @@ impl Line {
         let mut named = named.iter().filter(|word| !word.starts_with('-'));
         let page = named.try_fold(&command, |page, name| page.find_subcommand(name));
         let subcommands = page.into_iter().flat_map(Command::get_subcommands);
+        let subcommands = subcommands.filter(|one| one.get_name() != "help");
         subcommands.map(|one| one.get_name().to_owned()).collect()
     }
 

@@ -119,7 +119,7 @@ fn closed_sets_environments_and_instances_are_completed() {
     assert_eq!(complete(&["explain", "plan-st"]), ["plan-stale"]);
     assert_eq!(complete(&["pref"]), ["preflight"]);
     assert_eq!(complete(&["man", "pref"]), ["preflight"]);
-    assert_eq!(complete(&["man", "audit", ""]), ["verify", "report"]);
+    assert_eq!(complete(&["man", "audit", "v"]), ["verify"]);
     assert_eq!(complete(&["rotate", "--format", ""]), ["text", "json", "markdown"]);
     assert_eq!(complete(&["validate", "--format", ""]), ["text", "json"]);
     assert_eq!(complete(&["plan", "--detailed"]), ["--detailed-exitcode"]);
