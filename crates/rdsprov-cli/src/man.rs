@@ -41,7 +41,10 @@ pub fn run(options: &ManArgs) -> Result<Exit, CliError> {
 /// Returns the page of a command, whose title is the name of its file: `rdsprov-audit-verify`.
 fn page_of(command: &Command) -> Man {
     let name = command.get_display_name().unwrap_or_else(|| command.get_name());
-    Man::new(command.clone()).title(name).source(concat!("rdsprov ", env!("CARGO_PKG_VERSION")))
+    Man::new(command.clone())
+        .title(name)
+        .source(concat!("rdsprov ", env!("CARGO_PKG_VERSION")))
+        .manual("rdsprov")
 }
 
 /// Writes the pages of a command and its subcommands to a directory.
@@ -67,7 +70,8 @@ mod tests {
             [("rdsprov", "log"), ("rdsprov-plan", "detailed"), ("rdsprov-audit-verify", "expect")]
         {
             let page = std::fs::read_to_string(directory.path().join(format!("{name}.1"))).unwrap();
-            let title = format!(".TH {name} 1  \"rdsprov {}\"", env!("CARGO_PKG_VERSION"));
+            let title =
+                format!(".TH {name} 1  \"rdsprov {}\" rdsprov\n", env!("CARGO_PKG_VERSION"));
             assert!(page.contains(&title) && page.contains(option), "{name}: {page}");
         }
         let missing = run(&options(&[], Some(directory.path().join("missing")))).unwrap_err();
