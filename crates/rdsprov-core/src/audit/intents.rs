@@ -255,6 +255,7 @@ mod tests {
         let intent = |system: &str| {
             let mut intents = Intents::default();
             let link = Link {
+                format_version: 3,
                 sequence: 1,
                 timestamp_utc: String::new(),
                 run_id: "one".to_owned(),

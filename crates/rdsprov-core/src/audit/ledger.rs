@@ -8,8 +8,8 @@
 //! the file by its path each time: if the file was moved away, a new ledger starts.
 //!
 //! A crash or a full disk can leave an incomplete line. The line stays. The next
-//! record is a `truncated` record whose `previous` is the hash of the incomplete line,
-//! so that the chain continues.
+//! record is a `truncated` record whose `previous` is a hash of both the hash of the last record
+//! and the incomplete line, so that the chain continues over both.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -29,7 +29,9 @@ use crate::plan::{Step, Transaction};
 use crate::text::visible_json;
 
 /// The version of the record format.
-const FORMAT_VERSION: u32 = 2;
+///
+/// Version 3 binds a `truncated` record to the records before it, and not only to the incomplete lines.
+const FORMAT_VERSION: u32 = 3;
 
 /// The start of each record.
 const RECORD_START: &str = "{\"format_version\":";
@@ -109,7 +111,8 @@ pub struct Entry {
     /// The event, with its data.
     #[serde(flatten)]
     pub body: RecordBody,
-    /// The hash of the record before; `null` in the first record.
+    /// The hash of the record before; `null` in the first record. In a `truncated` record, the SHA-256 of
+    /// the hash of the last record (empty if there is none), a line feed, and the incomplete lines.
     pub previous: Option<String>,
 }
 
@@ -179,6 +182,13 @@ pub(super) fn split_hash(line: &[u8]) -> Option<(&[u8], &str)> {
     hash.starts_with("sha256:").then_some((content, hash))
 }
 
+/// Returns the hash that a `truncated` record contains as `previous`. It covers the hash of the last
+/// record as well: incomplete lines alone would not bind the records before them.
+pub(super) fn hash_over_fragments(last: Option<&str>, fragments: &[Vec<u8>]) -> String {
+    let last = last.unwrap_or_default().as_bytes();
+    sha256(&[last, &fragments.join(&b'\n')].join(&b'\n'))
+}
+
 /// The length of `sha256:` and 64 hexadecimal digits.
 const HASH_LENGTH: usize = 71;
 
@@ -186,6 +196,8 @@ const HASH_LENGTH: usize = 71;
 /// records of a later version can be verified.
 #[derive(Debug, Clone, Deserialize)]
 pub(super) struct Link {
+    #[serde(default)]
+    pub format_version: u32,
     pub sequence: u64,
     #[serde(default)]
     pub timestamp_utc: String,
@@ -465,9 +477,10 @@ impl LedgerWriter {
             return Err(AuditError::NotALedger { path: self.path.clone() });
         }
         end.sequence = end.sequence.saturating_add(fragments.len() as u64);
-        let fragments = fragments.join(&b'\n');
-        end.truncated = Some(fragments.len() as u64);
-        end.previous = Some(sha256(&fragments));
+        let line_feeds = fragments.len() - 1;
+        let bytes = fragments.iter().map(Vec::len).sum::<usize>() + line_feeds;
+        end.truncated = Some(bytes as u64);
+        end.previous = Some(hash_over_fragments(end.previous.as_deref(), &fragments));
         Ok(end)
     }
 }

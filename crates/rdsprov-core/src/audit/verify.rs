@@ -15,7 +15,9 @@ use serde::Serialize;
 use jiff::{SignedDuration, Timestamp};
 
 use super::intents::{Intents, UnrecordedIntent};
-use super::ledger::{Entry, LedgerHead, Line, Link, for_each_line, split_hash};
+use super::ledger::{
+    Entry, LedgerHead, Line, Link, for_each_line, hash_over_fragments, split_hash,
+};
 use crate::digest::sha256;
 
 /// A defect of a ledger.
@@ -51,6 +53,9 @@ pub enum IntegrityError {
     },
     /// The `previous` hash does not match the record before.
     NotBound,
+    /// The `previous` hash of a `truncated` record of an earlier version covers the incomplete lines only.
+    /// A hash of a later record does not show that the records before them are unchanged.
+    NotCovered,
     /// The ledger ends before the outcome of a run.
     Unfinished {
         /// The run id of the last record.
@@ -168,6 +173,9 @@ struct Chain {
     fragments: Option<(u64, String, Vec<Vec<u8>>)>,
     /// The number of `truncated` records that match the incomplete lines before them.
     truncated: u64,
+    /// The lines of `truncated` records of earlier versions, which no hash binds to the records before
+    /// them, with the number of these records.
+    uncovered: Vec<(u64, u64)>,
     /// Whether the line before already has a finding, so that its hash cannot match either.
     skip_link_check: bool,
     /// The position of the record with the expected hash, counted in records.
@@ -219,11 +227,18 @@ impl Chain {
         let mut before = self.head.take();
         if let Some((first, reason, fragments)) = self.fragments.take() {
             let last = before.as_ref().map_or(0, |head| head.sequence);
-            let fragments_hash = sha256(&fragments.join(&b'\n'));
+            let mut hash = hash_over_fragments(before.as_ref().map(|head| &*head.hash), &fragments);
+            let is_uncovered = link.format_version < 3;
+            if is_uncovered {
+                hash = sha256(&fragments.join(&b'\n'));
+            }
             if matches!(link.event.as_str(), "truncated" | "torn")
-                && link.previous.as_ref() == Some(&fragments_hash)
+                && link.previous.as_ref() == Some(&hash)
             {
                 self.truncated += 1;
+                if is_uncovered && before.is_some() {
+                    self.uncovered.push((number, self.records));
+                }
             } else {
                 self.report(first, IntegrityError::NotARecord { reason });
                 self.skip_link_check = true;
@@ -231,7 +246,7 @@ impl Chain {
             // Incomplete lines that rdsprov has left count in the numbers; inserted lines do not.
             if link.sequence != last.saturating_add(1) {
                 let sequence = last.saturating_add(fragments.len() as u64);
-                before = Some(LedgerHead { sequence, hash: fragments_hash });
+                before = Some(LedgerHead { sequence, hash });
             }
         }
         if !hash_matches {
@@ -326,6 +341,15 @@ impl Chain {
         if let Some(hash) = expected.filter(|_| self.expected_at.is_none()) {
             self.report(last_line, IntegrityError::NotFound { hash: hash.to_owned() });
         }
+        // A hash of an earlier record covers all records before it.
+        let is_behind_expected =
+            |records: u64| expected.is_some() && self.expected_at.is_none_or(|at| at > records);
+        let (broken, uncovered): (Vec<_>, Vec<_>) = std::mem::take(&mut self.uncovered)
+            .into_iter()
+            .partition(|(_, records)| is_behind_expected(*records));
+        for (line, _) in broken {
+            self.report(line, IntegrityError::NotCovered);
+        }
         let (unrecorded, recoveries) = std::mem::take(&mut self.intents).end();
         let (ended, open): (Vec<_>, Vec<_>) = unrecorded.into_iter().partition(|one| one.ended);
         let (unknown, ended): (Vec<_>, Vec<_>) =
@@ -381,6 +405,12 @@ impl Chain {
                  was set back; the order of the lines is that of the changes"
             ));
         }
+        notes.extend(uncovered.into_iter().map(|(line, _)| {
+            format!(
+                "the `truncated` record in line {line} is of an earlier version, and does not contain the hash \
+                 of the record before it: a change to that record and all records before it would not show"
+            )
+        }));
         if self.truncated > 0 {
             notes.push(format!(
                 "{} incomplete record(s), left by a crash or a full disk and reported by the next run",
@@ -419,6 +449,10 @@ impl fmt::Display for IntegrityError {
             Self::NotBound => f.write_str(
                 "`previous` is not the hash of the record before: one of the two records was rewritten",
             ),
+            Self::NotCovered => f.write_str(
+                "this `truncated` record is of an earlier version, and does not contain the hash of the record \
+                 before it: the expected hash does not show that the records before it are unchanged",
+            ),
             Self::Unfinished { run_id } => write!(
                 f,
                 "the ledger ends within run {run_id}: the run was killed or is still running, or records were removed from the end"
@@ -437,3 +471,6 @@ impl fmt::Display for IntegrityError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
