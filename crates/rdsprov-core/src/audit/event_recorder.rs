@@ -178,7 +178,12 @@ impl EventRecorder {
             && plan.refusals.is_empty()
             && plan.deferred.is_empty()
             && self.command != Command::Rotate;
+        // Another server can answer at the same address since then.
+        let is_same_system = intent.is_of_system(plan.origin.system_identifier.as_deref());
         let found = |step: &AnnouncedStep| {
+            if !is_same_system {
+                return Found::Unknown;
+            }
             let concerns_same = changed.contains(&(&step.action, &step.role, &step.database));
             if created.contains(step) {
                 Found::Done

@@ -59,17 +59,19 @@ impl UnrecordedIntent {
         }
     }
 
+    /// Returns whether the steps of the intent are about a system. A server that does not show its system
+    /// identifier may be another one, unless the intent does not contain it either.
+    pub(crate) fn is_of_system(&self, system: Option<&str>) -> bool {
+        // Earlier versions did not record it.
+        self.system_identifier.as_deref().is_none_or(|of_intent| system == Some(of_intent))
+    }
+
     /// Returns whether a run can record what it finds: the intent is for the same command,
     /// environment and server.
     fn concerns(&self, context: &RunContext, command: Command) -> bool {
-        let same_system = match (&self.system_identifier, &context.system_identifier) {
-            (Some(of_intent), Some(of_run)) => of_intent == of_run,
-            // Earlier versions did not record it.
-            _ => true,
-        };
         self.environment == context.environment
             && self.server == context.server
-            && same_system
+            && self.is_of_system(context.system_identifier.as_deref())
             && self.command.as_deref().unwrap_or(Command::default().name()) == command.name()
     }
 }
@@ -248,6 +250,8 @@ impl LedgerWriter {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::audit::{EventKind, EventRecorder, Found};
+    use crate::plan::{Plan, SecretFindings, test_states};
 
     /// Another server can answer at the same address: a tunnel, or a server that was created anew.
     #[test]
@@ -280,10 +284,29 @@ mod tests {
         for (intent, system, expected) in [
             (&of_one, Some("1"), true),
             (&of_one, Some("2"), false),
-            (&of_one, None, true),
+            (&of_one, None, false),
             (&of_unknown, Some("2"), true),
         ] {
             assert_eq!(intent.concerns(&context(system), Command::default()), expected);
+        }
+
+        // The same for a run that looks what became of its own changes.
+        let desired = test_states::desired();
+        let mut plan = Plan::new(&desired, &test_states::observed(), SecretFindings::default());
+        let steps: Vec<AnnouncedStep> = plan.steps().map(Into::into).collect();
+        assert!(!steps.is_empty());
+        for (intent, system, expected) in [
+            (&of_one, Some("1"), Found::NotDone),
+            (&of_one, Some("2"), Found::Unknown),
+            (&of_one, None, Found::Unknown),
+            (&of_unknown, Some("2"), Found::NotDone),
+        ] {
+            let intent = UnrecordedIntent { steps: steps.clone(), ..intent.clone() };
+            plan.origin.system_identifier = system.map(str::to_owned);
+            for event in EventRecorder::default().recovered(&plan, &intent) {
+                let EventKind::Recovered { found, .. } = event.kind else { panic!("{event:?}") };
+                assert_eq!(found, expected);
+            }
         }
     }
 }

@@ -73,6 +73,12 @@ pub enum Notice {
         /// The number of these changes that were not made. The next run finds out about the others.
         not_done: usize,
     },
+    /// The server has not responded to a commit, and another server now answers at its address. The run
+    /// believes nothing of what this server shows.
+    OtherSystem {
+        /// The number of changes without a known result.
+        changes: usize,
+    },
     /// A record cannot be written, and another error has ended the run already.
     NotRecorded {
         /// The file, with the reason.
@@ -152,6 +158,12 @@ impl fmt::Display for Notice {
                     ),
                 }
             }
+            Self::OtherSystem { changes } => write!(
+                f,
+                "the server did not respond to the commit of {}, and another server now answers at its \
+                 address (its system identifier differs), so that this run records no result",
+                counted(*changes, "change")
+            ),
             Self::NotRecorded { error } => write!(f, "the failure is not recorded: {error}"),
         }
     }

@@ -47,6 +47,11 @@ impl<F: Frontend> Execution<'_, F> {
         let intent = of_run.unwrap_or_else(|| {
             UnrecordedIntent::without_ledger(&recorder.context, unknown.map(Into::into).collect())
         });
+        if !intent.is_of_system(plan.origin.system_identifier.as_deref()) {
+            let changes = failure.committed.unknown;
+            self.frontend.on_notice(&Notice::OtherSystem { changes });
+            return Error::Statement(failure);
+        }
         let mut events = recorder.recovered(&plan, &intent);
         let found = |event: &Event| match event.kind {
             EventKind::Recovered { found, .. } => found,
