@@ -208,10 +208,20 @@ fn missing_membership_of_the_clone_is_granted() {
             let sql = "REVOKE shop_owner FROM shop_owner_clone";
             fixture.server.master("postgres", sql).unwrap();
             assert_eq!(fixture.query(is_member), "f");
-            let plan = run(&fixture, &definitions, &["check"], 2);
+            // The password in the secret shows that it is the clone.
+            let adopt: &[&str] = if flips { &["--adopt", "shop"] } else { &[] };
+            if flips {
+                let before = fixture.catalog_state();
+                let output = run(&fixture, &definitions, &["apply"], 3);
+                let says = "refused[role-not-managed] shop: role shop_owner_clone exists";
+                assert!(output.contains(says), "{output}");
+                assert_eq!(fixture.catalog_state(), before);
+            }
+            let plan = run(&fixture, &definitions, &[&["check"], adopt].concat(), 2);
             assert!(plan.contains("membership of role shop_owner_clone in shop_owner"), "{plan}");
             assert!(plan.contains("widens_access"), "{plan}");
-            run(&fixture, &definitions, &["apply"], 0);
+            assert_eq!(plan.contains("adopts"), flips, "{plan}");
+            run(&fixture, &definitions, &[&["apply"], adopt].concat(), 0);
             assert_eq!(fixture.query(is_member), "t");
             run(&fixture, &definitions, &["check"], 0);
         }

@@ -7,7 +7,7 @@
 use super::planner::Planner;
 use super::roles::expiry_differs;
 use super::{Action, Hazard, NoteKind, RefusalKind, Step, sql};
-use crate::desired;
+use crate::desired::{self, Adoption};
 use crate::name::RoleName;
 use crate::observed::{self, PasswordCheck};
 use crate::probe::RevocationScope;
@@ -17,8 +17,36 @@ use crate::secret_id::SecretId;
 impl Planner<'_> {
     /// Returns the clone of a role, if it exists.
     pub(super) fn existing_clone(&self, role: &RoleName) -> Option<&RoleName> {
-        let clone = &self.observed.clones.get(role)?.name;
-        self.observed.roles.contains_key(clone).then_some(clone)
+        let clone = self.observed.clones.get(role)?;
+        self.is_known_clone(role, clone).then_some(&clone.name)
+    }
+
+    /// Returns whether a role has the membership of a clone: an administrator has granted it, as rotations
+    /// do. Before PostgreSQL 15, a role can make any other role its member.
+    pub(super) fn is_member_as_clone(&self, clone: &observed::Role, of: &RoleName) -> bool {
+        let is_administrator = |name: &RoleName| {
+            *name == self.observed.administrator.name
+                || self.observed.roles.get(name).is_some_and(|seen| seen.create_role)
+        };
+        clone.memberships.iter().any(|one| {
+            one.role == *of && (is_administrator(&one.grantor) || !self.is_given_away(one))
+        })
+    }
+
+    /// Returns whether the role with the name of a clone exists and is one: it has its membership, or the
+    /// secret contains its password, which only a rotation sets, or the definitions adopt it.
+    ///
+    /// Who can write the secret of an application must not decide about the role of another person.
+    fn is_known_clone(&self, role: &RoleName, clone: &RotationClone) -> bool {
+        let observed = self.observed;
+        let Some(seen) = observed.roles.get(&clone.name) else { return false };
+        let has_password = clone.current == CurrentUser::Clone
+            && observed.password_checks.get(role) == Some(&PasswordCheck::Accepted);
+        self.is_member_as_clone(seen, role) || has_password || self.adopts_clone(role)
+    }
+
+    fn adopts_clone(&self, role: &RoleName) -> bool {
+        self.desired.roles.get(role).is_some_and(|one| one.adoption == Adoption::Allowed)
     }
 
     /// Returns whether the privileges of a role are managed: it is declared, or the clone of a declared
@@ -35,7 +63,7 @@ impl Planner<'_> {
         let is_other = self.desired.roles.contains_key(clone)
             || *clone == self.observed.administrator.name
             || seen.marker().is_some();
-        (one.name == *clone && !is_other).then_some(role)
+        (one.name == *clone && !is_other && self.is_known_clone(role, one)).then_some(role)
     }
 
     /// Returns whether a role is the clone of another one, or has its name and membership. For a role
@@ -44,7 +72,7 @@ impl Planner<'_> {
         let desired = self.desired;
         let has_membership = || {
             let seen = self.observed.roles.get(role);
-            seen.is_some_and(|seen| seen.memberships.iter().any(|one| one.role == *of))
+            seen.is_some_and(|seen| self.is_member_as_clone(seen, of))
         };
         self.existing_clone(of) == Some(role)
             || desired.roles.contains_key(of)
@@ -55,7 +83,8 @@ impl Planner<'_> {
     }
 
     /// Plans the clone of a declared role, if its secret implies one: the membership that makes it a
-    /// clone. Refuses a clone that does not exist and is needed, or that cannot be a clone.
+    /// clone. Refuses a clone that does not exist and is needed, or that cannot be a clone, or that no
+    /// rotation has created and the definitions do not adopt.
     pub(super) fn rotation_clone(
         &mut self,
         name: &RoleName,
@@ -66,6 +95,7 @@ impl Planner<'_> {
         let (Some(clone), Some(secret)) = (observed.clones.get(name), role.secret()) else {
             return;
         };
+        let is_known = self.is_known_clone(name, clone);
         let RotationClone { name: clone, current } = clone;
         if self.refuse_clone_of_application(name, role, clone) {
             return;
@@ -92,6 +122,11 @@ impl Planner<'_> {
             {
                 self.refuse_without_admin_option(&role.application, clone);
             }
+            return;
+        }
+        if !is_known {
+            let kind = RefusalKind::RoleNotManaged { role: clone.clone(), is_delegate: false };
+            self.refuse(&role.application, kind);
             return;
         }
         self.membership_of_clone(name, role, clone, seen, steps);
@@ -193,7 +228,9 @@ impl Planner<'_> {
         let granted = Step::on_role(clone, &role.application, Action::Grant, summary, [statement]);
         // The rotation grants the membership itself, so that it was revoked, or the role was not
         // created by the rotation.
-        steps.push(granted.for_membership_in(name).with_hazards([Hazard::WidensAccess]));
+        let adopts = existing.is_empty() && self.adopts_clone(name);
+        let hazards = adopts.then_some(Hazard::Adopts).into_iter().chain([Hazard::WidensAccess]);
+        steps.push(granted.for_membership_in(name).with_hazards(hazards));
     }
 
     /// Revokes what a clone has in addition to its role: other memberships, `ADMIN OPTION` on its role,

@@ -14,7 +14,7 @@ use super::{Action, ExecuteAs, Hazard, NoteKind, RefusalKind, Step, database_mar
 use crate::desired::{self, Adoption, Desired};
 use crate::marker::Marker;
 use crate::name::{ApplicationName, DatabaseName, RoleName, nearest};
-use crate::observed::{self, Membership, Observed};
+use crate::observed::{self, Observed};
 use crate::rotation_clone::RotationClone;
 
 /// Adds the roles that are retired without being declared, as the markers on the server name them, and
@@ -242,9 +242,7 @@ impl Planner<'_> {
     pub(super) fn clone_of_retired(&self, name: &RoleName) -> Option<RoleName> {
         let clone = RotationClone::name_for(name)?;
         let seen = self.observed.roles.get(&clone)?;
-        // Before PostgreSQL 15, a role can make any other role its member.
-        let is_member = |one: &Membership| one.role == *name && !self.is_given_away(one);
-        let is_clone = seen.memberships.iter().any(is_member)
+        let is_clone = self.is_member_as_clone(seen, name)
             && seen.claimed().is_none()
             && self.administrator_power(&clone, seen).is_none()
             && forbidden_attributes(seen).next().is_none()

@@ -529,6 +529,11 @@ async fn identity(
     }))
 }
 
+/// A condition on the role `r`: it is an administrator, or can become one.
+const IS_ADMINISTRATOR: &str = "EXISTS (SELECT FROM pg_catalog.pg_roles a \
+    WHERE pg_catalog.pg_has_role(r.oid, a.oid, 'MEMBER') \
+    AND (a.rolsuper OR a.rolcreaterole OR a.rolname IN ('rds_superuser', session_user)))";
+
 /// Returns whether a role is an administrator, or can become one: the secret of an application must not
 /// lead to the privileges of such a role.
 async fn is_administrator(
@@ -536,14 +541,15 @@ async fn is_administrator(
     role: &RoleName,
 ) -> Result<bool, tokio_postgres::Error> {
     let query = format!(
-        "SELECT EXISTS (SELECT FROM pg_catalog.pg_roles a WHERE pg_catalog.pg_has_role(r.oid, a.oid, 'MEMBER') \
-         AND (a.rolsuper OR a.rolcreaterole OR a.rolname IN ('rds_superuser', session_user))) \
-         FROM pg_catalog.pg_roles r WHERE r.rolname = {}",
+        "SELECT {IS_ADMINISTRATOR} FROM pg_catalog.pg_roles r WHERE r.rolname = {}",
         literal(role.as_str())
     );
     Ok(session.ask(&query).await?.as_deref() == Some("t"))
 }
 
+/// Returns whether an administrator has made a role the member of another one, as rotations do: before
+/// PostgreSQL 15, a role can make any other role its member. A grantor can have been dropped before
+/// PostgreSQL 16.
 async fn is_member(
     session: &Session,
     member: &RoleName,
@@ -551,8 +557,9 @@ async fn is_member(
 ) -> Result<bool, tokio_postgres::Error> {
     let query = format!(
         "SELECT count(*) FROM pg_catalog.pg_auth_members m JOIN pg_catalog.pg_roles g \
-         ON g.oid = m.roleid JOIN pg_catalog.pg_roles r ON r.oid = m.member \
-         WHERE r.rolname = {} AND g.rolname = {}",
+         ON g.oid = m.roleid JOIN pg_catalog.pg_roles c ON c.oid = m.member \
+         LEFT JOIN pg_catalog.pg_roles r ON r.oid = m.grantor \
+         WHERE c.rolname = {} AND g.rolname = {} AND (r.oid IS NULL OR {IS_ADMINISTRATOR})",
         literal(member.as_str()),
         literal(of.as_str())
     );

@@ -45,7 +45,9 @@ pub enum RotationStepError {
         "role {role} of secret {id} can have no clone: the name of the clone would be too long"
     )]
     NoClone { id: SecretId, role: RoleName },
-    #[error("role {role} exists and is not a member of role {of}, whose clone it would be")]
+    #[error(
+        "role {role} exists, and no administrator has made it a member of role {of}, whose clone it would be"
+    )]
     NotAClone { role: RoleName, of: RoleName },
     #[error(
         "role {role} of secret {id} is an administrator, can become one, or has a reserved name"

@@ -78,19 +78,54 @@ fn role_is_not_a_clone_without_its_secret() {
 
 #[test]
 fn membership_is_granted_with_a_hazard() {
-    for (memberships, summary) in [
-        (vec![], "membership of role wiki_owner_clone in wiki_owner, whose clone it is"),
-        (
-            vec![membership(false)],
-            "INHERIT OPTION of role wiki_owner_clone in wiki_owner, whose clone it is",
-        ),
+    let membership_of = "membership of role wiki_owner_clone in wiki_owner, whose clone it is";
+    let inherit = "INHERIT OPTION of role wiki_owner_clone in wiki_owner, whose clone it is";
+    for (current, memberships, summary) in [
+        (CurrentUser::Clone, vec![], membership_of),
+        (CurrentUser::Clone, vec![membership(false)], inherit),
+        (CurrentUser::Declared, vec![membership(false)], inherit),
     ] {
-        for current in [CurrentUser::Declared, CurrentUser::Clone] {
-            let mut states = states(current);
-            seen(&mut states.1).memberships.clone_from(&memberships);
-            let plan = plan(&states);
-            assert_eq!(changes(&plan), [summary]);
-            assert!(plan.hazards().contains(&Hazard::WidensAccess));
+        let mut states = states(current);
+        seen(&mut states.1).memberships = memberships;
+        let plan = plan(&states);
+        assert_eq!(changes(&plan), [summary]);
+        assert!(plan.hazards().contains(&Hazard::WidensAccess));
+        assert!(!plan.hazards().contains(&Hazard::Adopts));
+    }
+}
+
+/// Who writes `masterarn` into a secret must not take over the role of a person with the name of the clone.
+#[test]
+fn existing_role_is_not_a_clone_before_it_is_adopted() {
+    let unknown = [
+        (CurrentUser::Declared, PasswordCheck::Accepted),
+        (CurrentUser::Clone, PasswordCheck::NotChecked),
+        (CurrentUser::Clone, PasswordCheck::WrongPassword),
+        (CurrentUser::Clone, PasswordCheck::Inconclusive("reason".to_owned())),
+    ];
+    for (current, check) in unknown {
+        for is_given_away in [false, true] {
+            let (mut desired, mut observed) = states(current);
+            observed.password_checks.insert(role("wiki_owner"), check.clone());
+            let mut memberships =
+                vec![Membership { role: role("secretgroup"), ..membership(true) }];
+            if is_given_away {
+                // Before PostgreSQL 15, a role can make any other role its member.
+                memberships.push(Membership { grantor: role("wiki_owner"), ..membership(true) });
+            }
+            seen(&mut observed).memberships = memberships;
+            seen(&mut observed).create_database = true;
+            let refused = plan(&(desired.clone(), observed.clone()));
+            assert_eq!(refusals(&refused), [RefusalCode::RoleNotManaged]);
+            let of_clone = |step: &&String| step.contains("wiki_owner_clone");
+            assert_eq!(changes(&refused).iter().find(of_clone), None, "{current:?} {check:?}");
+
+            let declared = desired.roles.get_mut(&role("wiki_owner")).unwrap();
+            declared.adoption = crate::desired::Adoption::Allowed;
+            let adopted = plan(&(desired, observed));
+            let expected = "membership of role wiki_owner_clone in secretgroup";
+            assert!(changes(&adopted).iter().any(|step| step == expected), "{}", adopted.to_text());
+            assert_eq!(adopted.hazards().contains(&Hazard::Adopts), !is_given_away);
         }
     }
 }
