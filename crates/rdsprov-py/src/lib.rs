@@ -53,6 +53,8 @@ mod _rdsprov {
     #[pymodule_export]
     use crate::errors::example_messages;
     #[pymodule_export]
+    use crate::mapping::shown;
+    #[pymodule_export]
     use crate::observed::{Observed, restore_observed};
     #[pymodule_export]
     use crate::plan::{Plan, restore_plan};

@@ -2,6 +2,7 @@
 //! pydantic or attrs, named tuples, plain objects). The core interprets the result.
 
 use std::borrow::Cow;
+use std::fmt;
 
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
@@ -10,6 +11,7 @@ use pyo3::types::{
     PyBool, PyDict, PyFloat, PyFrozenSet, PyInt, PyList, PyMapping, PySet, PyString, PyTuple,
 };
 use rdsprov_core::definitions::KEYS;
+use rdsprov_core::text::{visible, without_middle};
 use serde_json::{Map, Number, Value};
 
 /// The maximum depth of nesting, which also ends the conversion of a value that contains itself.
@@ -38,26 +40,59 @@ impl Budget {
     }
 }
 
+/// Where a value is. An error writes it out; to do so for each value would take the time of all keys above
+/// the value again.
+#[derive(Clone, Copy)]
+enum Path<'a> {
+    Top(&'a str),
+    Key(&'a Path<'a>, &'a str),
+    Item(&'a Path<'a>, usize),
+}
+
+impl fmt::Display for Path<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Top(name) => f.write_str(name),
+            Self::Key(above, key) => write!(f, "{above}.{key}"),
+            Self::Item(above, number) => write!(f, "{above}[{number}]"),
+        }
+    }
+}
+
+/// Escapes and cuts a message that contains names of the caller.
+#[pyfunction]
+pub fn shown(message: &str) -> String {
+    without_middle(visible(message))
+}
+
+fn invalid(message: impl fmt::Display) -> PyErr {
+    PyValueError::new_err(shown(&message.to_string()))
+}
+
+fn of_wrong_type(message: impl fmt::Display) -> PyErr {
+    PyTypeError::new_err(shown(&message.to_string()))
+}
+
 /// Converts a value to JSON. Errors name `path` instead of the value, which may be a secret.
 pub fn to_json(value: &Bound<'_, PyAny>, path: &str) -> PyResult<Value> {
-    convert(value, path, 0, &mut Budget(MAX_SIZE))
+    convert(value, Path::Top(path), 0, &mut Budget(MAX_SIZE))
 }
 
 /// Returns a string. Python's own error would contain it, and it may be a password.
-fn string(text: &Bound<'_, PyString>, path: &str) -> PyResult<String> {
-    let not_unicode = |_| PyValueError::new_err(format!("{path} contains a lone surrogate"));
+fn string(text: &Bound<'_, PyString>, path: Path<'_>) -> PyResult<String> {
+    let not_unicode = |_| invalid(format_args!("{path} contains a lone surrogate"));
     text.to_cow().map(Cow::into_owned).map_err(not_unicode)
 }
 
 fn convert(
     value: &Bound<'_, PyAny>,
-    path: &str,
+    path: Path<'_>,
     depth: usize,
     budget: &mut Budget,
 ) -> PyResult<Value> {
     budget.spend(0)?;
     if depth > MAX_DEPTH {
-        return Err(PyValueError::new_err(format!("{path} is nested too deeply")));
+        return Err(invalid(format_args!("{path} is nested too deeply")));
     }
     if value.is_none() {
         return Ok(Value::Null);
@@ -75,11 +110,11 @@ fn convert(
     }
     if value.is_instance_of::<PyInt>() {
         let number: Option<i64> = value.extract().ok();
-        let too_large = || PyValueError::new_err(format!("{path} is too large a number"));
+        let too_large = || invalid(format_args!("{path} is too large a number"));
         return Ok(Value::Number(number.ok_or_else(too_large)?.into()));
     }
     if let Ok(number) = value.cast::<PyFloat>() {
-        let not_finite = || PyValueError::new_err(format!("{path} is not a finite number"));
+        let not_finite = || invalid(format_args!("{path} is not a finite number"));
         return Number::from_f64(number.value()).map(Value::Number).ok_or_else(not_finite);
     }
     if let Ok(entries) = value.cast::<PyDict>() {
@@ -119,7 +154,7 @@ fn convert(
     }
     if given.is_empty() {
         let kind = value.get_type().qualname()?;
-        return Err(PyTypeError::new_err(format!(
+        return Err(of_wrong_type(format_args!(
             "{path} is of type {kind}: definitions are mappings, sequences, strings, numbers and bools, or objects that have their keys as attributes"
         )));
     }
@@ -128,7 +163,7 @@ fn convert(
 
 fn object<'py>(
     entries: impl Iterator<Item = PyResult<(Bound<'py, PyAny>, Bound<'py, PyAny>)>>,
-    path: &str,
+    path: Path<'_>,
     depth: usize,
     budget: &mut Budget,
 ) -> PyResult<Value> {
@@ -136,28 +171,28 @@ fn object<'py>(
     for entry in entries {
         let (key, value) = entry?;
         let Ok(key) = key.cast::<PyString>() else {
-            return Err(PyTypeError::new_err(format!("{path} has a key that is not a string")));
+            return Err(of_wrong_type(format_args!("{path} has a key that is not a string")));
         };
         let key = string(key, path)?;
         budget.spend(key.len())?;
-        let value = convert(&value, &format!("{path}.{key}"), depth + 1, budget)?;
-        let label = format!("{path} contains the key {key:?} twice");
-        if map.insert(key, value).is_some() {
-            return Err(PyValueError::new_err(label));
+        if map.contains_key(&key) {
+            return Err(invalid(format_args!("{path} contains the key \"{key}\" twice")));
         }
+        let value = convert(&value, Path::Key(&path, &key), depth + 1, budget)?;
+        map.insert(key, value);
     }
     Ok(Value::Object(map))
 }
 
 fn list(
     items: &Bound<'_, PyAny>,
-    path: &str,
+    path: Path<'_>,
     depth: usize,
     budget: &mut Budget,
 ) -> PyResult<Value> {
     let items = items.try_iter()?.enumerate();
     let item = |(number, item): (usize, PyResult<Bound<'_, PyAny>>)| {
-        convert(&item?, &format!("{path}[{number}]"), depth + 1, budget)
+        convert(&item?, Path::Item(&path, number), depth + 1, budget)
     };
     items.map(item).collect::<PyResult<_>>().map(Value::Array)
 }

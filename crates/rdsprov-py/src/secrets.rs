@@ -25,9 +25,9 @@ impl SecretProvider for FromCallable {
             let given = self.callable.bind(py).call1((&id.0,))?;
             if given.cast::<PyMapping>().is_err() {
                 let kind = given.get_type().qualname()?;
-                return Err(PyTypeError::new_err(format!(
-                    "secrets() has to return a mapping, and returned {kind} for {id}"
-                )));
+                let message =
+                    format!("secrets() has to return a mapping, and returned {kind} for {id}");
+                return Err(PyTypeError::new_err(mapping::shown(&message)));
             }
             let mut value = mapping::to_json(&given, "the secret")?;
             let text = Zeroizing::new(value.to_string());

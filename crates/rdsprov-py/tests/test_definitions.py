@@ -253,6 +253,36 @@ def test_unsupported_types(wrong: object, message: str) -> None:
         Definitions.from_mapping(wrong)
 
 
+def test_errors_of_values_are_escaped_and_short() -> None:
+    evil = "\x1b[2J\u202e\n##[error]evil\n::error::x"
+
+    class Strange:
+        pass
+
+    Strange.__qualname__ = evil * 1000
+    for key in (evil, "A" * 1_000_000):
+        for wrong in (1 << 80, float("nan"), b"x", {1: 2}, "\ud800", [Strange()], Repeating((evil, 1), (evil, 2))):
+            with pytest.raises((TypeError, ValueError)) as raised:
+                Definitions.from_mapping({"application_databases": {key: {"connection_limit": wrong}}})
+            message = str(raised.value)
+            assert message.isprintable() and "##[" not in message, ascii(message)
+            assert len(message) < 2_100
+    calls: list[Callable[..., object]] = [rdsprov.Session, rdsprov.export]
+    for call in calls:
+        with pytest.raises(TypeError, match="unexpected keyword argument") as raised:
+            call(**{evil * 1000: 1})
+        message = str(raised.value)
+        assert message.isprintable() and "##[" not in message, ascii(message)
+        assert len(message) < 2_100
+
+
+def test_long_keys_take_linear_time() -> None:
+    # 320 GB of paths, if each item had its own.
+    wrong = {"A" * 8_000_000: [0] * 40_000}
+    with pytest.raises(rdsprov.DefinitionError):
+        Definitions.from_mapping({"environment": "dev", "application_databases": wrong})
+
+
 def test_special_numbers_and_cycles() -> None:
     knot: dict[str, object] = {}
     knot["knot"] = knot

@@ -2,7 +2,7 @@
 
 from ._changing import apply, delegate, retire, rotate, teardown
 from ._lists import with_lists
-from ._rdsprov import Plan
+from ._rdsprov import Plan, shown
 from ._reading import access, check, export, observe, plan, preflight
 from ._signatures import options_of, session_method
 
@@ -29,7 +29,7 @@ class Session:
     def __init__(self, **options):
         for name in options:
             if name not in self._known:
-                raise TypeError(f"Session() got an unexpected keyword argument {name!r}")
+                raise TypeError(shown(f"Session() got an unexpected keyword argument {name!r}"))
         self._options = with_lists(options)
 
     def __repr__(self):

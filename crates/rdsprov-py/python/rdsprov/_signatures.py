@@ -4,6 +4,8 @@ import functools
 import inspect
 from inspect import Parameter
 
+from ._rdsprov import shown
+
 
 def options_of(function):
     """Returns the keyword-only parameters of a function, by name."""
@@ -40,7 +42,7 @@ def with_options_of(*functions, without=(), **own):
             try:
                 signature.bind(*arguments, **keywords)
             except TypeError as error:
-                raise TypeError(f"{function.__name__}(): {error}") from None
+                raise TypeError(shown(f"{function.__name__}(): {error}")) from None
             return function(*arguments, **keywords)
 
         checked.__signature__ = signature
