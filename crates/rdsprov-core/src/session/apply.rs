@@ -151,6 +151,18 @@ pub(super) async fn run_operation<F: Frontend>(
         audit.destinations(options.audit_output.as_ref(), options.audit_ledger.as_ref());
     let (context, command) = (options.context(), operation.command());
     let recorder = EventRecorder { context, command, ..EventRecorder::default() };
+    if let Err(error) = options.check() {
+        // The records would contain the values that are too long.
+        return Outcome {
+            result: Err(error.into()),
+            recorder,
+            plans: Vec::new(),
+            steps: Vec::new(),
+            committed: false,
+            records: Vec::new(),
+            ledger_head: None,
+        };
+    }
     let (records, opened) =
         Records::open(frontend, cancellation, csv, ledger, recorder.clone()).await;
     let mut progress = Progress {

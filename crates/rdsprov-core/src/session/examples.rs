@@ -225,6 +225,7 @@ fn session_examples() -> Vec<Error> {
         UsageError::BackupWithoutDrop { backup: Backup::File(text("shop.dump")) }.into(),
         UsageError::BackupWithoutDrop { backup: Backup::Nothing }.into(),
         UsageError::NoBuild.into(),
+        UsageError::TooLong { what: "build id", length: 70_000 }.into(),
         UsageError::LedgerUnreadable {
             path: text("ledger.jsonl"),
             reason: text("it is a directory"),

@@ -257,6 +257,7 @@ impl<'a, F: FleetFrontend> FleetRun<'a, F> {
         frontend: &'a F,
         cancellation: &'a Cancellation,
     ) -> Result<Self, Error> {
+        options.run.check()?;
         let instances = fleet_instance::selected(fleet, options)?;
         let run_id = fleet_instance::run_id(options);
         Ok(Self { fleet, options, frontend, cancellation, instances, run_id })
@@ -595,5 +596,10 @@ mod tests {
         let error = FleetRun::new(&fleet, &options, &(), &cancellation).err().unwrap();
         let message = "the run selects no instance in environment `nowhere`";
         assert_eq!(error.to_string(), message);
+
+        options.environment = None;
+        options.run.run_id = Some("x".repeat(201));
+        let error = FleetRun::new(&fleet, &options, &(), &cancellation).err().unwrap();
+        assert_eq!(error.to_string(), "the run id has 201 characters; the maximum is 200");
     }
 }

@@ -18,7 +18,7 @@ use super::files::leaves;
 use super::record_files::ConfiguredFiles;
 use super::setup::{Declared, Retirement, Setup};
 use super::system_certificates;
-use super::usage_error::UsageError;
+use super::usage_error::{BUILD_ID, UsageError, check_length};
 use crate::access_report::AccessReport;
 use crate::audit::{AuditError, LedgerWriter, last_applied};
 use crate::config::{
@@ -197,6 +197,7 @@ impl Setup {
         allow: &[Hazard],
         only: &[String],
     ) -> Result<Desired, Error> {
+        check_length(BUILD_ID, build_id)?;
         self.site.check_allowed(self.environment(), allow)?;
         let definitions = match &self.declared {
             Declared::Definitions(definitions) => definitions,
@@ -297,6 +298,7 @@ impl Setup {
     ) -> Result<Export, Error> {
         let templates = self.templates();
         let build_id = options.build_id.as_deref();
+        check_length(BUILD_ID, build_id)?;
         let nothing = Desired::new(&Definitions::none(), self.environment(), &templates, build_id)?;
         let connection = self.open_admin_connection(options, &nothing).await?;
         let context = ExportContext {

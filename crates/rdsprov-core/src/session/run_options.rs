@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use super::error::{Error, no_refusals};
 use super::files::{is_definitions, site_policy};
 use super::open::ServerOptions;
+use super::usage_error::{BUILD_ID, UsageError, check_length};
 use crate::audit::{Attribution, RunContext};
 use crate::config::LockTimeout;
 use crate::input_file::{self, Input};
@@ -81,6 +82,30 @@ pub enum PlanSource {
 }
 
 impl RunOptions {
+    /// Checks the values that markers and records contain.
+    ///
+    /// # Errors
+    /// Returns [`UsageError::TooLong`].
+    pub(super) fn check(&self) -> Result<(), UsageError> {
+        let of_instance = |id: &str, instance: &str| {
+            id.strip_suffix(instance)?.strip_suffix('/').map(str::to_owned)
+        };
+        let run_id = self.run_id.as_deref().map(|id| {
+            let instance = self.instance.as_deref();
+            instance.and_then(|name| of_instance(id, name)).unwrap_or_else(|| id.to_owned())
+        });
+        for (what, value) in [
+            (BUILD_ID, &self.server.build_id),
+            ("run id", &run_id),
+            ("actor", &self.actor),
+            ("approver", &self.approver),
+            ("request id", &self.request_id),
+        ] {
+            check_length(what, value.as_deref())?;
+        }
+        Ok(())
+    }
+
     /// Returns the context of the records before anything is known about the server.
     pub(super) fn context(&self) -> RunContext {
         RunContext {
@@ -151,4 +176,53 @@ pub enum Completion {
     AlreadyApplied,
     /// The run ended before the execution, as the option `dry_run` requires.
     DryRun,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::session::{ApplyOptions, Cancellation, DefinitionOptions, Setup, apply};
+
+    fn environment() -> DefinitionOptions {
+        DefinitionOptions { environment: Some("dev".to_owned()), ..DefinitionOptions::default() }
+    }
+
+    /// A marker with a long build id would fill the comments that each plan reads.
+    #[tokio::test]
+    async fn values_of_records_and_markers_are_of_limited_length() {
+        type Value = fn(&mut RunOptions) -> &mut Option<String>;
+        let values: [(&str, Value); 5] = [
+            ("build id", |options| &mut options.server.build_id),
+            ("run id", |options| &mut options.run_id),
+            ("actor", |options| &mut options.actor),
+            ("approver", |options| &mut options.approver),
+            ("request id", |options| &mut options.request_id),
+        ];
+        for (what, value) in values {
+            let directory = tempfile::tempdir().unwrap();
+            let ledger = directory.path().join("ledger.jsonl");
+            let mut run =
+                RunOptions { audit_ledger: Some(ledger.clone()), ..RunOptions::default() };
+            *value(&mut run) = Some("ä".repeat(200));
+            assert_eq!(run.check(), Ok(()));
+            *value(&mut run) = Some("ä".repeat(201));
+            let setup = Setup::builder().options(environment()).texts([]);
+            let options = ApplyOptions { run, ..ApplyOptions::default() };
+            let outcome = apply(setup, &options, &(), &Cancellation::default()).await;
+            let message = format!("the {what} has 201 characters; the maximum is 200");
+            assert_eq!(outcome.result.unwrap_err().to_string(), message);
+            assert!(!ledger.exists());
+        }
+        // Commands without records use the build id, too.
+        let setup = Setup::builder().options(environment()).without_definitions().build().unwrap();
+        let error = setup.desired(Some(&"x".repeat(201)), &[], &[]).unwrap_err();
+        assert_eq!(error.to_string(), "the build id has 201 characters; the maximum is 200");
+        // The run id of a fleet is followed by the name of the instance.
+        let run = RunOptions {
+            run_id: Some(format!("{}/{}", "x".repeat(200), "shop-eu")),
+            instance: Some("shop-eu".to_owned()),
+            ..RunOptions::default()
+        };
+        assert_eq!(run.check(), Ok(()));
+    }
 }

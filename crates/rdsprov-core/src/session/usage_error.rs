@@ -96,6 +96,14 @@ pub enum UsageError {
         /// Why it cannot be read.
         reason: String,
     },
+    /// A value that identifies the run or its users is longer than markers and records allow.
+    #[error("the {what} has {length} characters; the maximum is {MAXIMUM_LENGTH}")]
+    TooLong {
+        /// What it is.
+        what: &'static str,
+        /// Its number of characters.
+        length: usize,
+    },
     /// A teardown needs the build whose roles and databases are dropped.
     #[error("no build is named whose roles and databases are torn down")]
     NoBuild,
@@ -105,6 +113,19 @@ pub enum UsageError {
     /// The role of `delegate` has a name that is not allowed.
     #[error("the role cannot be created: {0}")]
     DelegateName(#[source] NameError),
+}
+
+/// The maximum length, in characters, of a value that identifies a run or its users. The marker of each role
+/// and database contains the build id, and PostgreSQL does not limit comments.
+const MAXIMUM_LENGTH: usize = 200;
+
+/// The name of the build id in messages.
+pub(super) const BUILD_ID: &str = "build id";
+
+/// Checks the length of a value that identifies the run or its users.
+pub(super) fn check_length(what: &'static str, value: Option<&str>) -> Result<(), UsageError> {
+    let length = value.map_or(0, |value| value.chars().count());
+    if length > MAXIMUM_LENGTH { Err(UsageError::TooLong { what, length }) } else { Ok(()) }
 }
 
 /// Returns which applications a saved plan covers, in words.
@@ -130,6 +151,7 @@ impl UsageError {
             | Self::BackupUnusable { .. }
             | Self::BackupWithoutDrop { .. }
             | Self::NoBuild
+            | Self::TooLong { .. }
             | Self::LedgerUnreadable { .. }
             | Self::DeletionWithoutAws
             | Self::SecretOfIamDelegate
@@ -221,6 +243,7 @@ impl UsageError {
             Self::LedgerUnreadable { .. } => {
                 hint!["name a ledger that can be read with ", Opt::AuditLedger]
             }
+            Self::TooLong { what, .. } => format!("give a shorter {what}").into(),
             Self::NoBuild => hint!["name it with ", Opt::BuildId],
             Self::Retire(RetireError::Declared { application, .. }) => format!(
                 "write `access_level = \"none\"` in the entry of {application}, or remove the entry"
