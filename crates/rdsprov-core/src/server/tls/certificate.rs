@@ -14,6 +14,8 @@ use x509_cert::ext::pkix::{BasicConstraints, ExtendedKeyUsage, SubjectAltName};
 use x509_cert::time::Time;
 use x509_cert::{Certificate, TbsCertificate};
 
+use crate::text::without_middle;
+
 /// The content of a certificate, which is not verified.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct CertificateDetails {
@@ -56,9 +58,20 @@ impl CertificateDetails {
         })
     }
 
-    /// Returns the name for messages: the subject, or the hosts if the subject is empty.
+    /// Returns the name for messages: the subject, or the hosts if the subject is empty. It is cut: the
+    /// server has not proved anything yet.
     pub(super) fn name(&self) -> String {
-        if self.subject.is_empty() { self.hosts.join(", ") } else { self.subject.clone() }
+        let is_without_subject = self.subject.is_empty();
+        without_middle(if is_without_subject {
+            self.hosts.join(", ")
+        } else {
+            self.subject.clone()
+        })
+    }
+
+    /// Returns the name of the issuer for messages, which is cut as well.
+    pub(super) fn issuer_name(&self) -> String {
+        without_middle(self.issuer.clone())
     }
 
     /// Returns whether subject and issuer are equal. The signature is not verified.

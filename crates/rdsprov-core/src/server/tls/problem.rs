@@ -10,6 +10,7 @@ use rustls::{AlertDescription, CertificateError, OtherError};
 use crate::error_code::ErrorCode;
 use crate::hint;
 use crate::hint::{Hint, Opt};
+use crate::text::without_middle;
 
 /// The CA certificates that a run trusts.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -310,13 +311,15 @@ impl TlsProblem {
             // The verifier reports bad signatures in the chain itself, so this one is the
             // signature of the handshake.
             rustls::Error::InvalidCertificate(CertificateError::BadSignature) => Self::KeyMismatch,
-            rustls::Error::InvalidCertificate(error) => Self::Unacceptable(error.to_string()),
+            rustls::Error::InvalidCertificate(error) => {
+                Self::Unacceptable(without_middle(error.to_string()))
+            }
             rustls::Error::InvalidMessage(_)
             | rustls::Error::InappropriateMessage { .. }
             | rustls::Error::InappropriateHandshakeMessage { .. } => Self::NotTls,
             rustls::Error::PeerIncompatible(_) => Self::NoCommonVersion,
             rustls::Error::AlertReceived(alert) => Self::from_alert(*alert),
-            other => Self::Handshake(other.to_string()),
+            other => Self::Handshake(without_middle(other.to_string())),
         }
     }
 
@@ -362,7 +365,7 @@ fn not_in(trusted: Option<&TrustedCas>) -> String {
     trusted.map(|trusted| format!(", and it is not in {trusted}")).unwrap_or_default()
 }
 
-/// The hosts of a certificate as a list of words.
+/// The hosts of a certificate as a list of words, which is cut.
 fn listed(hosts: &[String]) -> String {
-    if hosts.is_empty() { "no host at all".to_owned() } else { hosts.join(", ") }
+    if hosts.is_empty() { "no host at all".to_owned() } else { without_middle(hosts.join(", ")) }
 }

@@ -113,7 +113,7 @@ impl VerifyFull {
                         TlsProblem::SelfSigned { subject: details.name(), trusted }
                     }
                     None => {
-                        let issuer = last.issuer.clone();
+                        let issuer = last.issuer_name();
                         match region_not_contained(&issuer).filter(|_| trusted.include_amazon()) {
                             Some(region) => {
                                 TlsProblem::RegionNotContained { region, issuer, trusted }
@@ -126,7 +126,7 @@ impl VerifyFull {
             CertificateError::BadSignature
             | CertificateError::UnsupportedSignatureAlgorithmForPublicKeyContext { .. } => {
                 TlsProblem::OtherKey {
-                    issuer: last_of_chain(&details, &intermediates).issuer.clone(),
+                    issuer: last_of_chain(&details, &intermediates).issuer_name(),
                 }
             }
             CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
@@ -413,6 +413,41 @@ mod tests {
         };
         assert_eq!(subject, "CN=Middle CA");
         assert_eq!(not_after.to_string(), "2020-01-01T00:00:00Z");
+    }
+
+    /// Before a certificate is trusted, anybody can be its author.
+    #[test]
+    fn errors_about_long_certificates_are_short() {
+        let ca = ca();
+        let own = KeyPair::generate().unwrap();
+        let names = (0..1000).map(|number| format!("a{number}.evil.example")).collect::<Vec<_>>();
+        let long = |subject: &str| {
+            let mut params = CertificateParams::new(names.clone()).unwrap();
+            params.distinguished_name = rcgen::DistinguishedName::new();
+            if !subject.is_empty() {
+                params.distinguished_name.push(DnType::CommonName, subject);
+            }
+            params
+        };
+        let expired = |subject: &str| {
+            let mut params = long(subject);
+            params.not_after = rcgen::date_time_ymd(2020, 1, 1);
+            params.signed_by(&own, &ca.issuer).unwrap()
+        };
+        let subject = "y".repeat(10_000);
+        for (certificate, start) in [
+            (
+                long("server").signed_by(&own, &ca.issuer).unwrap(),
+                "the server certificate is not for",
+            ),
+            (long(&subject).self_signed(&own).unwrap(), "the server certificate is self-signed"),
+            (expired(&subject), "the server certificate (CN=yyy"),
+            (expired(""), "the server certificate (a0.evil.example, a1."),
+        ] {
+            let message = problem(&ca, vec![certificate.der().clone()], &own).to_string();
+            assert!(message.starts_with(start), "{message}");
+            assert!(message.chars().count() < 2_200, "{message}");
+        }
     }
 
     #[test]
