@@ -292,3 +292,39 @@ fn entry_for_a_group_hides_no_administrator() {
         fixture.server.sql_as("alice", "of-alice-1", "postgres", "SELECT 1").unwrap();
     }
 }
+
+/// Each application that is left out takes with it those that rely on what it would have taken over. The entry of
+/// an application that is not applied hides no access either.
+#[test]
+fn entry_of_an_application_that_is_left_out_hides_nothing() {
+    let fixture = two_teams(versions()[0]);
+    fixture.secret("teams/shop", &format!(r#"{{"password": "{}"}}"#, password("shop")));
+    fixture.secret("teams/spy", &format!(r#"{{"password": "{}"}}"#, password("spy")));
+    let shop =
+        r#"shop = { database_name = "shop", username = "shop_owner", secret = "teams/shop" }"#;
+    let apply = |entries: &[&str], more: &[&str]| {
+        let definitions = fixture.definitions(&declared(entries));
+        let arguments = [&["apply", "--env", "dev"], more].concat();
+        fixture.run(&definitions, &arguments)
+    };
+    expect(&apply(&[shop], &["--allow", "changes_secret"]), 0);
+    // The other team uses the secret of the shop for a role of its own.
+    let spy = r#"spy = { database_name = "other", username = "spy", access_level = "reader", secret = "teams/shop" }"#;
+    let owner = r#"dummy = { database_name = "third", username = "shop_owner", role_owner = true, secret = "teams/shop" }"#;
+    let report = expect(&apply(&[OTHER, spy], &["--no-fail-fast"]), 3);
+    assert!(report.contains("refused[secret-of-other-role] spy: "), "{report}");
+    let report = expect(&apply(&[OTHER, spy, owner], &["--no-fail-fast"]), 3);
+    assert!(report.contains("changes_application"), "{report}");
+    assert_eq!(fixture.query("SELECT count(*) FROM pg_roles WHERE rolname = 'spy'").trim(), "0");
+
+    // A person reads the database of the shop.
+    fixture.server.master("postgres", "CREATE ROLE mallory LOGIN PASSWORD 'of-mallory-1'").unwrap();
+    fixture.query_in("shop", "SET ROLE shop_owner; GRANT CONNECT ON DATABASE shop TO mallory");
+    let configuration = "[access]\nundeclared = \"refuse\"\n";
+    std::fs::write(fixture.path().join("rdsprov.toml"), configuration).unwrap();
+    let person = r#"dummy = { database_name = "third", username = "mallory" }"#;
+    for entries in [&[shop][..], &[shop, person]] {
+        let report = expect(&apply(entries, &["--only", "shop"]), 3);
+        assert!(report.contains("refused[access-not-declared] shop: "), "{report}");
+    }
+}

@@ -1,7 +1,7 @@
 //! Values as text of a variable file of Terraform or of TOML.
 
 use super::scope::ExportFormat;
-use crate::text::is_hidden;
+use crate::text::characters;
 
 /// A value of a key.
 pub(super) enum Value {
@@ -52,10 +52,11 @@ pub(super) fn key(name: &str, format: ExportFormat) -> String {
 pub(super) fn string(text: &str, format: ExportFormat) -> String {
     let mut quoted = String::from("\"");
     let mut before = None;
-    let mut rest = text.chars().peekable();
-    while let Some(c) = rest.next() {
+    let mut rest = characters(text).peekable();
+    while let Some((c, is_escaped)) = rest.next() {
+        let is_before_brace = rest.peek().is_some_and(|(next, _)| *next == '{');
         let begins_template =
-            format == ExportFormat::Tfvars && matches!(c, '$' | '%') && rest.peek() == Some(&'{');
+            format == ExportFormat::Tfvars && matches!(c, '$' | '%') && is_before_brace;
         match c {
             '"' | '\\' => quoted.extend(['\\', c]),
             '\n' => quoted.push_str("\\n"),
@@ -63,7 +64,7 @@ pub(super) fn string(text: &str, format: ExportFormat) -> String {
             '\t' => quoted.push_str("\\t"),
             // `$${` is `${` as text; with one more `$` before it, readers disagree.
             _ if begins_template && before != Some(c) => quoted.extend([c, c]),
-            _ if begins_template || is_hidden(c) => match u32::from(c) {
+            _ if begins_template || is_escaped => match u32::from(c) {
                 short @ ..0x1_0000 => quoted.push_str(&format!("\\u{short:04X}")),
                 long => quoted.push_str(&format!("\\U{long:08X}")),
             },

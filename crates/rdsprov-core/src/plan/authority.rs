@@ -90,24 +90,25 @@ impl Authority<'_> {
             || self.observed.roles.get(role).is_none_or(|seen| seen.inherit)
     }
 
-    /// Returns whether memberships lead from a role to a group, also those of declared roles: the plan
-    /// revokes them only if it may change these roles.
+    /// Returns whether memberships lead from a role to a group.
     pub fn leads_to(&self, role: &observed::Role, group: &str) -> bool {
-        let all = |from| self.reached_from(from, |_, _| true, |_| false);
         role.memberships.iter().any(|one| {
-            one.role.as_str() == group || all(&one.role).iter().any(|r| r.as_str() == group)
+            one.role.as_str() == group
+                || self.roles_of(&one.role).iter().any(|reached| reached.as_str() == group)
         })
     }
 
-    /// Returns the roles of which a role is a member, directly or through others.
+    /// Returns the roles of which a role is a member, directly or through others, also through declared ones:
+    /// the plan revokes their memberships only if it may change these roles.
     pub fn roles_of(&self, role: &RoleName) -> BTreeSet<RoleName> {
-        self.memberships_from(role, |_, _| true)
+        self.reached_from(role, |_, _| true, |_| false)
     }
 
     /// Returns the roles of which a role is a member, directly or through others, without the memberships that
     /// the granted roles have granted themselves.
     pub fn roles_of_by_others(&self, role: &RoleName) -> BTreeSet<RoleName> {
-        self.memberships_from(role, |_, membership| membership.grantor != membership.role)
+        let by_others = |_: &_, one: &observed::Membership| one.grantor != one.role;
+        self.reached_from(role, by_others, |_| false)
     }
 
     /// Returns whether RDS rejects the passwords of the members of a role: it is `rds_iam` or `rds_ad`, or

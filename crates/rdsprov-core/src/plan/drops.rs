@@ -7,6 +7,7 @@
 use std::collections::BTreeSet;
 
 use super::authority::AdministratorAttribute;
+use super::home::is_home;
 use super::planner::Planner;
 use super::scopes::scope_of_database;
 use super::{Action, Hazard, MembershipOption, RefusalKind, Scope, Step, Transaction, sql, words};
@@ -183,7 +184,7 @@ impl Planner<'_> {
         (!others.is_empty()).then(|| format!("sessions of {} use it", words::some_of(&others)))
     }
 
-    /// Returns which managed role, that these definitions do not declare, has privileges on a database.
+    /// Returns which managed role of other definitions has privileges on a database.
     /// Those of other scopes are not read, and a teardown reads none: only these privileges show that the
     /// database is used.
     fn other_user(&self, name: &DatabaseName) -> Option<String> {
@@ -193,7 +194,7 @@ impl Planner<'_> {
         grantees.find_map(|role| {
             let marker = self.observed.roles.get(role).and_then(observed::Role::claimed)?;
             let is_other = *role != self.observed.administrator.name
-                && !self.desired.roles.contains_key(role)
+                && !is_home(self.desired, self.observed, role)
                 && marker.application != ApplicationName::for_delegates().as_str()
                 && (is_teardown || marker.scope != self.desired.scope);
             let which = match marker.scope {

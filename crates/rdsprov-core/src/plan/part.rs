@@ -14,8 +14,8 @@ impl Plan {
         self.refusals.iter().map(|refusal| refusal.application.clone()).collect()
     }
 
-    /// Returns applications, and those that share a role or a database with one of them, directly or
-    /// through others.
+    /// Returns applications, and those that share a role or a database with one of them, or that depend on
+    /// its takeover of a role, directly or through others.
     #[must_use]
     pub fn with_dependents(
         &self,
@@ -36,6 +36,7 @@ impl Plan {
             if !found.insert(application.clone()) {
                 continue;
             }
+            next.extend(self.after_takeover.get(application).into_iter().flatten());
             for (role, database) in places.get(application).into_iter().flatten() {
                 // Taken out, so that each role and each database is visited once.
                 next.extend(by_role.remove(role).unwrap_or_default());

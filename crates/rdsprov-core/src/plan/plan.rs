@@ -164,6 +164,9 @@ pub struct Plan {
     /// to [`Observed::probe_results`](crate::observed::Observed::probe_results), and plans again.
     #[serde(skip)]
     pub probes: BTreeSet<Probe>,
+    /// The applications that depend on the step with which another one takes over a role, by that one.
+    #[serde(skip)]
+    pub(crate) after_takeover: BTreeMap<ApplicationName, BTreeSet<ApplicationName>>,
     /// The administrator database, for the text; `None` for the change of one password.
     #[serde(skip)]
     pub(crate) admin_database: Option<DatabaseName>,

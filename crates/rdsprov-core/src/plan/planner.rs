@@ -37,6 +37,8 @@ pub(super) struct Planner<'a> {
     pub relation_names: RelationNames,
     /// The applications with a step that changes a password or its expiry.
     pub password_changes: BTreeSet<ApplicationName>,
+    /// The applications that use the secret of a role which the plan takes over, by its new application.
+    pub after_takeover: BTreeMap<ApplicationName, BTreeSet<ApplicationName>>,
     /// What the markers record, once it is needed.
     recorded: OnceCell<Recorded<'a>>,
     /// The declared databases of each role, once they are needed.
@@ -69,6 +71,7 @@ impl<'a> Planner<'a> {
             probes: BTreeSet::new(),
             relation_names: RelationNames::default(),
             password_changes: BTreeSet::new(),
+            after_takeover: BTreeMap::new(),
             recorded: OnceCell::new(),
             databases_by_role: OnceCell::new(),
             clones: OnceCell::new(),
@@ -136,6 +139,7 @@ impl<'a> Planner<'a> {
             deferred: self.deferred,
             applications: Vec::new(),
             probes: self.probes,
+            after_takeover: self.after_takeover,
             admin_database: Some(self.observed.admin_database.clone()),
             allowed_hazards: self.desired.allowed_hazards.clone(),
             fail_on: Finding::all()

@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 
 use super::home::is_declared_by;
 use super::planner::{Adoptable, Planner, Takeover};
+use super::recorded::RecordedSecret;
 use super::scopes::change_in_words;
 use super::{Action, ChangedSecret, Hazard, RefusalKind, Step, sql, words};
 use crate::desired::{self, Adoption};
@@ -205,18 +206,9 @@ impl Planner<'_> {
         role: &desired::Role,
         is_other: impl Fn(&RoleName) -> bool,
     ) -> bool {
-        let Some(secret) = role.secret() else { return false };
-        let secrets = std::iter::once(secret).chain(&role.recorded_secret);
-        let others = secrets.flat_map(|one| self.recorded().roles_with_secret(one));
-        let others = others.filter(|other| {
-            // An undeclared role of the same application is the role before `username` was changed.
-            other.is_proven
-                && is_other(other.role)
-                && (self.desired.roles.contains_key(other.role)
-                    || other.application != role.application.as_str()
-                    || self.desired.is_other_scope(other.scope.as_deref()))
-        });
+        let others = self.others_with_secret(role, is_other);
         let Some(other) = others.min_by_key(|other| other.role) else { return false };
+        let Some(secret) = role.secret() else { return false };
         let kind = RefusalKind::SecretOfOtherRole {
             secret: secret.clone(),
             other: other.role.clone(),
@@ -224,6 +216,26 @@ impl Planner<'_> {
         };
         self.refuse(&role.application, kind);
         true
+    }
+
+    /// Returns which of some other roles have the secret of a role, as their markers show.
+    pub(super) fn others_with_secret(
+        &self,
+        role: &desired::Role,
+        is_other: impl Fn(&RoleName) -> bool,
+    ) -> impl Iterator<Item = &RecordedSecret<'_>> {
+        let secrets =
+            role.secret().map(|secret| std::iter::once(secret).chain(&role.recorded_secret));
+        let others = secrets.into_iter().flatten();
+        let others = others.flat_map(|one| self.recorded().roles_with_secret(one));
+        others.filter(move |other| {
+            // An undeclared role of the same application is the role before `username` was changed.
+            other.is_proven
+                && is_other(other.role)
+                && (self.desired.roles.contains_key(other.role)
+                    || other.application != role.application.as_str()
+                    || self.desired.is_other_scope(other.scope.as_deref()))
+        })
     }
 
     /// Returns the application and secret that the marker of a role names, and those that the

@@ -25,11 +25,17 @@ impl Planner<'_> {
                 continue;
             }
             let (desired, observed) = (self.desired, self.observed);
-            // The same plan takes over the other role, which needs the permission for a hazard.
-            let is_own =
-                |other: &RoleName| is_home(desired, observed, other) || desired.selects_role(other);
-            if self.refuse_secret_of_other_role(role, |other| !is_own(other)) {
+            let is_home = |other: &RoleName| is_home(desired, observed, other);
+            // Otherwise the same plan takes over the other role, which needs the permission for a hazard.
+            let is_of_others = |other: &RoleName| !is_home(other) && !desired.selects_role(other);
+            if self.refuse_secret_of_other_role(role, is_of_others) {
                 continue;
+            }
+            let others = self.others_with_secret(role, |other| !is_home(other));
+            let homes: Vec<_> = others.filter_map(|other| desired.roles.get(other.role)).collect();
+            for home in homes {
+                let dependents = self.after_takeover.entry(home.application.clone()).or_default();
+                dependents.insert(role.application.clone());
             }
             match self.observed.roles.get(name) {
                 Some(seen) if role.is_retired() => {

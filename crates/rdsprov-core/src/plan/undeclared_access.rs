@@ -97,7 +97,7 @@ impl<'a> Planner<'a> {
         self.refuse_with(&application, kind, remedy);
     }
 
-    /// Returns the roles that are neither declared nor managed, predefined or administrators. They are the same
+    /// Returns the roles that are neither managed nor declared by a selected application, predefined or administrators. They are the same
     /// for each database.
     fn strangers(&self) -> &[(&'a RoleName, &'a observed::Role)] {
         self.strangers.get_or_init(|| {
@@ -107,7 +107,7 @@ impl<'a> Planner<'a> {
     }
 
     fn is_known(&self, role: &RoleName, seen: &observed::Role) -> bool {
-        self.desired.roles.contains_key(role)
+        self.desired.selects_role(role)
             || self.is_clone(role)
             || is_of_server(role, seen.login)
             || self.desired.manages(seen.marker().as_ref())
@@ -225,9 +225,9 @@ impl<'a> Planner<'a> {
             if wanted.contains(role) {
                 return Some(role);
             }
-            // The plan revokes the memberships of declared roles that are not declared.
+            // The plan revokes the memberships that are not declared, of the roles that it changes.
             let seen = self.observed.roles.get(role).filter(|_| visited.insert((role, becomes)));
-            let seen = seen.filter(|_| !self.desired.roles.contains_key(role));
+            let seen = seen.filter(|_| !self.desired.selects_role(role));
             for one in seen.map(|seen| seen.memberships.as_slice()).unwrap_or_default() {
                 let Some(seen) = seen else { break };
                 next.extend(follow(seen, one, becomes).map(|becomes| (&one.role, becomes)));

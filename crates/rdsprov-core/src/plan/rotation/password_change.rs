@@ -108,6 +108,7 @@ impl Plan {
             admin_database: None,
             allowed_hazards: BTreeSet::new(),
             fail_on: Vec::new(),
+            after_takeover: BTreeMap::new(),
         }
     }
 }
