@@ -28,13 +28,13 @@ pub struct Export {
     differences: BTreeMap<ApplicationName, Vec<Difference>>,
     /// The applications that a plan must adopt.
     adopted: BTreeSet<ApplicationName>,
-    /// Whether the plan assumes that the administrator may make changes, which a probe would show.
+    /// Whether the plan assumes that the administrator may make some changes, which a probe would show.
     is_assumed: bool,
 }
 
 impl Export {
-    /// Plans the entries of a draft, without secrets and probes. The state must be observed for
-    /// [`Draft::desired`].
+    /// Plans the entries of a draft, without secrets. The state must be observed for [`Draft::desired`], and
+    /// can contain the results of probes.
     #[must_use]
     pub fn new(draft: Draft, observed: &Observed) -> Self {
         let plan = Plan::new(draft.desired(), observed, SecretFindings::default());
@@ -110,7 +110,7 @@ impl Export {
         lines.push("`plan:` marks each change of that plan, except the adoptions.".to_owned());
         lines.push("`refused` marks what prevents the plan.".to_owned());
         if self.is_assumed {
-            lines.push("Whether the administrator may make the changes is not checked.".to_owned());
+            lines.push("Whether the administrator may make all changes is not checked.".to_owned());
         }
         lines.push(format!(
             "Without `secret`, the secret of an entry is {secret_template}: create it before you plan."

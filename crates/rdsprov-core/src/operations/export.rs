@@ -1,16 +1,18 @@
 //! Observes a server for an export: all roles and databases, without any secret of an application.
 //!
-//! All queries are read-only.
+//! All queries are read-only. Only the probes that write nothing are executed.
 
 use std::collections::BTreeMap;
 
 use super::connection::AdminConnection;
 use super::error::RunError;
+use super::probes::{ProbeScope, Probes};
 use crate::config::VerifyPasswords;
 use crate::desired::Desired;
 use crate::export::{Draft, Export, ExportContext, survey, unmatched};
 use crate::name::DatabaseName;
 use crate::observed::Observed;
+use crate::plan::{Plan, SecretFindings};
 use crate::secret_id::TemplateError;
 use crate::server::observe::{observe, observe_shared};
 use crate::server::password_check::PasswordChecks;
@@ -52,7 +54,13 @@ impl AdminConnection {
         let surveyed = survey(&shared, context)?;
         let draft = Draft::new(&self.observe(&surveyed).await?, context)?;
         // Again, because the plan of the draft needs the names of other relations.
-        let observed = self.observe(draft.desired()).await?;
+        let mut observed = self.observe(draft.desired()).await?;
+        // The comments say what a plan refuses, so that the same is asked as by `preflight`.
+        let scope = ProbeScope::WithoutWrites;
+        let probes = Probes { admin: &self.admin, session: &self.admin_session, scope };
+        let desired = draft.desired();
+        let plan = |observed: &Observed| Plan::new(desired, observed, SecretFindings::default());
+        probes.resolve(desired, &mut observed, plan).await?;
         Ok(Export::new(draft, &observed))
     }
 
