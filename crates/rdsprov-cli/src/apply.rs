@@ -159,7 +159,18 @@ pub fn report_outcome(
         true => Exit::Interrupted,
         false => outcome.exit_code(),
     };
-    let report = || RunReport::new(&outcome, exit, &CommandWording);
+    let rerun = match &outcome.result {
+        Err(session::Error::Gate(gate)) => Rerun::passing(gate, outcome.plans.last()),
+        _ => None,
+    };
+    let report = || {
+        let mut report = RunReport::new(&outcome, exit, &CommandWording);
+        if let (Some(error), Some(rerun)) = (report.errors.last_mut(), &rerun) {
+            let command = visible(&rerun.command());
+            error.hints.push(format!("to apply exactly this plan, run `{command}`"));
+        }
+        report
+    };
     if let Some(path) = &frontend.metrics_file {
         let scope = outcome.recorder.context.scope.as_deref();
         Metrics::of_run(&report(), scope).write(path, frontend.created.elapsed());
@@ -175,13 +186,7 @@ pub fn report_outcome(
             output::status("This plan has already been applied; nothing is left to do.");
         }
         Ok(Completion::DryRun) => output::status("Dry run: nothing was changed."),
-        Err(error) => {
-            let rerun = match &error {
-                session::Error::Gate(gate) => Rerun::passing(gate, outcome.plans.last()),
-                _ => None,
-            };
-            return Err(CliError { exit, rerun, ..error.into() });
-        }
+        Err(error) => return Err(CliError { exit, rerun, ..error.into() }),
     }
     Ok(Exit::Done)
 }
@@ -306,12 +311,15 @@ impl TerminalFrontend {
     /// Returns the last line of a successful run that has retired applications.
     pub fn retired(&self, outcome: &Outcome) -> String {
         let applications = outcome.plans.first().map_or(0, |plan| plan.origin.only.len());
-        format!(
-            "{} The roles of {} cannot log in. In the managed databases that the plan compares, they have privileges only on what they own.{}",
-            self.applied(outcome),
-            counted(applications, "application"),
-            dropped(outcome)
-        )
+        let drops_roles = outcome.steps.iter().any(|(step, _)| step.action == Action::DropRole);
+        let roles = match drops_roles {
+            true => String::new(),
+            false => format!(
+                " The roles of {} cannot log in. In the managed databases that the plan compares, they have privileges only on what they own.",
+                counted(applications, "application")
+            ),
+        };
+        format!("{}{roles}{}", self.applied(outcome), dropped(outcome))
     }
 
     /// Asks a question. If a signal ends the run, the question has no end.

@@ -1,7 +1,5 @@
 //! The errors of the command, and its exit codes.
 
-use std::ffi::OsString;
-
 use rdsprov_core::audit::Command;
 use rdsprov_core::diagnostic;
 use rdsprov_core::diagnostic::Diagnostic;
@@ -53,10 +51,10 @@ impl CliError {
     }
 
     /// Prints the errors and the command that would succeed.
-    pub fn print_for(&self, format: LogFormat, arguments: &[OsString]) {
+    pub fn print_for(&self, format: LogFormat) {
         self.print(format);
         if let (LogFormat::Text, Some(rerun)) = (format, &self.rerun) {
-            let command = visible(&rerun.command_line(arguments));
+            let command = visible(&rerun.command());
             output::message(&format!("hint: to apply exactly this plan, run\n  $ {command}"));
         }
     }

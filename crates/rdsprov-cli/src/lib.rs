@@ -78,6 +78,7 @@ fn command(words: &[OsString]) -> Exit {
             return if error.use_stderr() { Exit::Usage } else { Exit::Done };
         }
     };
+    rerun::start(words);
     style::start(arguments.color);
     output::start(arguments.quiet);
     logging::start(&arguments);
@@ -140,7 +141,7 @@ fn command(words: &[OsString]) -> Exit {
     match result {
         Ok(exit) => exit,
         Err(error) => {
-            error.print_for(log, words);
+            error.print_for(log);
             error.exit
         }
     }

@@ -50,7 +50,9 @@ fn page_of(command: &Command) -> Man {
 /// Writes the pages of a command and its subcommands to a directory.
 fn write_pages(command: &Command, directory: &Path) -> io::Result<()> {
     page_of(command).generate_to(directory)?;
-    let mut shown = command.get_subcommands().filter(|one| !one.is_hide_set());
+    // The pages of `rdsprov help COMMAND` would be those of the commands.
+    let is_shown = |one: &&Command| !one.is_hide_set() && one.get_name() != "help";
+    let mut shown = command.get_subcommands().filter(is_shown);
     shown.try_for_each(|one| write_pages(one, directory))
 }
 
@@ -74,6 +76,9 @@ mod tests {
                 format!(".TH {name} 1  \"rdsprov {}\" rdsprov\n", env!("CARGO_PKG_VERSION"));
             assert!(page.contains(&title) && page.contains(option), "{name}: {page}");
         }
+        let files = std::fs::read_dir(directory.path()).unwrap();
+        let names: Vec<_> = files.map(|one| one.unwrap().file_name()).collect();
+        assert!(!names.iter().any(|name| name.to_string_lossy().contains("help")), "{names:?}");
         let missing = run(&options(&[], Some(directory.path().join("missing")))).unwrap_err();
         assert_eq!(missing.exit, Exit::Failed);
         let unknown = run(&options(&["audit", "verfy"], None)).unwrap_err();

@@ -17,6 +17,7 @@ use rdsprov_core::text::visible;
 use crate::error::Exit;
 use crate::output;
 
+const RUN_TIMESTAMP: &str = "rdsprov_run_timestamp_seconds";
 const LAST_SUCCESS: &str = "rdsprov_last_success_timestamp_seconds";
 
 /// The metrics about a run.
@@ -71,8 +72,13 @@ impl Metrics {
         }
     }
 
-    /// Returns the metrics of `check`. Without a plan, it has failed.
-    pub fn of_check(plan: Option<&Plan>, environment: Option<&str>, exit: Exit) -> Self {
+    /// Returns the metrics of `check`, with the environment and scope that it is for. Without a plan, it has
+    /// failed.
+    pub fn of_check(
+        plan: Option<&Plan>,
+        (environment, scope): (Option<String>, Option<String>),
+        exit: Exit,
+    ) -> Self {
         let status = match exit {
             Exit::Done => "no_change",
             Exit::Pending => "pending",
@@ -83,11 +89,8 @@ impl Metrics {
         let counts = plan.map(Plan::counts).unwrap_or_default();
         Self {
             command: "check".to_owned(),
-            environment: match plan {
-                Some(plan) => plan.environment.clone(),
-                None => environment.unwrap_or_default().to_owned(),
-            },
-            scope: plan.and_then(|plan| plan.origin.scope.clone()).unwrap_or_default(),
+            environment: environment.unwrap_or_default(),
+            scope: scope.unwrap_or_default(),
             server: plan.and_then(|plan| plan.origin.server.clone()).unwrap_or_default(),
             status: status.to_owned(),
             is_success: exit == Exit::Done,
@@ -99,8 +102,9 @@ impl Metrics {
     }
 
     /// Writes the metrics to a file that other users can read. A failure is a message only.
-    pub fn write(&self, path: &Path, duration: Duration) {
+    pub fn write(mut self, path: &Path, duration: Duration) {
         let earlier = input_file::read_text(path, Input::Configuration).ok();
+        self.complete(earlier.as_deref().unwrap_or_default());
         let last_success =
             earlier.as_deref().and_then(|text| last_success(text, &self.environment));
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
@@ -112,6 +116,22 @@ impl Metrics {
             let path = visible(&path.display().to_string());
             output::message(&format!("the metrics were not written to {path}: {reason}"));
         }
+    }
+
+    /// Takes the labels that a failed run does not know from an earlier file of the same environment: a job
+    /// has a file of its own, and its labels stay.
+    fn complete(&mut self, earlier: &str) {
+        let line = earlier.lines().find(|line| line.starts_with(RUN_TIMESTAMP));
+        let Some(line) = line.filter(|_| self.server.is_empty()) else { return };
+        let environment = label(line, "environment").unwrap_or_default();
+        if !self.environment.is_empty() && self.environment != environment {
+            return;
+        }
+        self.environment = environment;
+        if self.scope.is_empty() {
+            self.scope = label(line, "scope").unwrap_or_default();
+        }
+        self.server = label(line, "server").unwrap_or_default();
     }
 
     fn text(
@@ -133,7 +153,7 @@ impl Metrics {
             gauge(name, help, "")?.with_label_values(&run).set(value);
             Ok(())
         };
-        set("rdsprov_run_timestamp_seconds", "When the run ended.", now.as_secs_f64())?;
+        set(RUN_TIMESTAMP, "When the run ended.", now.as_secs_f64())?;
         let success = if self.is_success { Some(now.as_secs_f64()) } else { last_success };
         if let Some(success) = success {
             set(
@@ -181,12 +201,29 @@ fn count(number: usize) -> f64 {
 
 /// Returns the time of the last success in an earlier file, which is of the same environment if it is known.
 fn last_success(text: &str, environment: &str) -> Option<f64> {
-    let label = format!("environment=\"{environment}\"");
     let of_metric = |line: &&str| {
         line.strip_prefix(LAST_SUCCESS).is_some_and(|rest| rest.starts_with('{'))
-            && (environment.is_empty() || line.contains(&label))
+            && (environment.is_empty()
+                || label(line, "environment").as_deref() == Some(environment))
     };
     text.lines().find(of_metric)?.rsplit_once(' ')?.1.parse().ok()
+}
+
+/// Returns the value of a label in a line of a metric.
+fn label(line: &str, name: &str) -> Option<String> {
+    let (_, rest) = line.split_once(&format!("{name}=\""))?;
+    let mut value = String::new();
+    let mut characters = rest.chars();
+    loop {
+        match characters.next()? {
+            '"' => return Some(value),
+            '\\' => value.push(match characters.next()? {
+                'n' => '\n',
+                other => other,
+            }),
+            other => value.push(other),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -234,13 +271,25 @@ mod tests {
         ] {
             assert!(alerts.lines().any(|line| line.trim() == expression), "{expression}");
         }
-        let pending = Metrics::of_check(None, None, Exit::Pending);
+        let pending = Metrics::of_check(None, (None, None), Exit::Pending);
         let text_of_pending = pending.text(Duration::from_secs(100), second, None).unwrap();
         assert!(text_of_pending.contains(r#",status="pending"} 1"#), "{text_of_pending}");
         assert!(!text_of_pending.contains(LAST_SUCCESS), "{text_of_pending}");
+        // A run that fails early keeps the labels of the job, and no other one's.
+        let failed = |environment: &str, earlier: &str| {
+            let mut failed =
+                Metrics::of_check(None, (Some(environment.to_owned()), None), Exit::Failed);
+            failed.complete(earlier);
+            [failed.environment, failed.scope, failed.server]
+        };
+        let kept = ["prod\"\n", "team-a", "db1:5432"].map(str::to_owned);
+        assert_eq!(failed("", &text), kept);
+        assert_eq!(failed("prod\"\n", &text), kept);
+        assert_eq!(failed("dev", &text), ["dev", "", ""].map(str::to_owned));
         metrics.is_success = false;
         let text = metrics.text(Duration::from_secs(200), second, last_success(&text, "")).unwrap();
         assert_eq!(last_success(&text, ""), Some(100.0), "{text}");
+        assert_eq!(last_success(&text, "prod\"\n"), Some(100.0), "{text}");
         assert_eq!(last_success(&text, "dev"), None, "{text}");
     }
 }

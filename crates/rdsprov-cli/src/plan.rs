@@ -7,10 +7,10 @@ use std::time::Instant;
 
 use rdsprov_core::error_code::ErrorCode;
 use rdsprov_core::plan::{Detail, Plan, SavedPlan};
-use rdsprov_core::session::{Error, ServerOptions};
+use rdsprov_core::session::{Error, ServerOptions, Setup};
 use rdsprov_core::text::visible;
 
-use crate::args::{CheckArgs, CommonArgs, Format, PlanArgs};
+use crate::args::{CheckArgs, Format, PlanArgs};
 use crate::error::{CliError, Exit};
 use crate::metrics::Metrics;
 use crate::wording::CommandWording;
@@ -27,7 +27,8 @@ pub async fn run(options: &PlanArgs, detail: Detail) -> Result<Exit, CliError> {
     server.additive = options.additive.additive;
     server.audit_ledger.clone_from(&options.audit_ledger);
     let format = (output.format, detail);
-    let plan = print_plan(common, &server, format, *with_verifiers, out.as_deref()).await?;
+    let setup = setup::new(common)?;
+    let plan = print_plan(&setup, &server, format, *with_verifiers, out.as_deref()).await?;
     Ok(match Exit::of_plan(&plan) {
         Exit::Done if options.detailed_exitcode && plan.has_changes() => Exit::Pending,
         exit => exit,
@@ -43,27 +44,34 @@ pub async fn check(options: &CheckArgs, detail: Detail) -> Result<Exit, CliError
     server.adopt_from.clone_from(&selection.restored.adopt_from);
     server.audit_ledger.clone_from(&options.audit_ledger);
     let started = Instant::now();
-    let planned = print_plan(common, &server, (output.format, detail), false, None).await;
+    let mut known = (common.env.clone(), None);
+    let planned = match setup::new(common) {
+        Ok(setup) => {
+            // Also without a connection.
+            known = (Some(setup.environment().to_owned()), setup.scope().map(str::to_owned));
+            print_plan(&setup, &server, (output.format, detail), false, None).await
+        }
+        Err(error) => Err(error.into()),
+    };
     let exit = match &planned {
         Ok(plan) => Exit::of_check(plan),
         Err(error) => error.exit,
     };
     if let Some(path) = &metrics.metrics_file {
         let plan = planned.as_ref().ok();
-        Metrics::of_check(plan, common.env.as_deref(), exit).write(path, started.elapsed());
+        Metrics::of_check(plan, known, exit).write(path, started.elapsed());
     }
     planned.map(|_| exit)
 }
 
 /// Plans, prints the plan, and saves it to `out` if there is one.
 pub async fn print_plan(
-    common: &CommonArgs,
+    setup: &Setup,
     options: &ServerOptions,
     (format, detail): (Format, Detail),
     with_verifiers: bool,
     out: Option<&Path>,
 ) -> Result<Plan, CliError> {
-    let setup = setup::new(common)?;
     let mut run = setup.open(options).await?;
     let planned = run.plan().await.map_err(Error::from)?;
     let plan = planned.plan();

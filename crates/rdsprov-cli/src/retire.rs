@@ -37,7 +37,8 @@ pub async fn run(options: &RetireArgs, detail: Detail) -> Result<Exit, CliError>
     if let Some(path) = &options.out {
         let server = ServerOptions::from(&options.server).retiring(retirement)?;
         let printed = (format, detail);
-        let plan = print_plan(&options.common, &server, printed, false, Some(path)).await?;
+        let plan =
+            print_plan(&setup::new(&options.common)?, &server, printed, false, Some(path)).await?;
         return Ok(Exit::of_plan(&plan));
     }
     let view = View { command: Command::Retire, format, detail, ask: !options.recording.yes };

@@ -21,7 +21,7 @@ pub use contents::{
     Code, Columns, Contents, DefaultPrivileges, Object, ObjectsOfRole, Obstacle, Owned,
     OwnedObject, OwnershipTransfer, Relations, Schema, Untransferable,
 };
-pub use databases::{Database, Subscription, UnreadableContents};
+pub use databases::{Database, StoredSettings, Subscription, UnreadableContents};
 pub use roles::{
     Administrator, DependencyKind, GrantedMembership, Membership, RDS_AD, RDS_EXTENSION, RDS_IAM,
     RDS_SUPERUSER, Role, RoleDependency,

@@ -33,7 +33,7 @@ named_enum! {
     }
 }
 
-/// The result of a run of `apply`, `rotate` or `delegate`.
+/// The result of a run of `apply`, `rotate`, `retire`, `teardown` or `delegate`.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 #[non_exhaustive]
 pub struct RunReport {

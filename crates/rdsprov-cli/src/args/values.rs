@@ -79,7 +79,10 @@ pub(super) const DOCUMENTS: [Described; 14] = [
     ("preflight", "The output of `preflight --format json`"),
     ("fleet", "The output of `plan --fleet FILE --format json`"),
     ("config", "The output of `config --format json`"),
-    ("run", "The output of `apply`, `rotate` and `delegate` with `--format json`"),
+    (
+        "run",
+        "The output of `apply`, `rotate`, `retire`, `teardown` and `delegate` with `--format json`",
+    ),
     ("config-file", "The file `rdsprov.toml`, for editors"),
     ("definitions-file", "A definitions file in TOML or JSON, for editors"),
     ("fleet-file", "The file of `--fleet`, for editors"),

@@ -6,7 +6,7 @@ use std::path::Path;
 use rdsprov_testkit::versions;
 use serde_json::Value;
 
-use crate::fixture::{Fixture, expect, password, writes};
+use crate::fixture::{Fixture, assert_no_password, expect, password, writes};
 
 /// An instance as a script with `CREATE ROLE`, `CREATE DATABASE` and `GRANT` leaves it.
 const BY_SCRIPT: &str = r#"
@@ -278,6 +278,55 @@ fn export_writes_nothing_and_takes_no_lock() {
     assert_eq!(writes(&log), Vec::<String>::new());
     assert!(!log.contains("advisory"), "{log}");
     assert_eq!(fixture.catalog_state(), before);
+}
+
+/// The comments refuse what a plan refuses, with the same hints, and list what definitions do not manage.
+#[test]
+fn comments_say_what_a_plan_says() {
+    // From PostgreSQL 16 on, a role can be one that the administrator may not grant.
+    let fixture = Fixture::new(*versions().last().unwrap());
+    for sql in [
+        "CREATE ROLE foreigner LOGIN",
+        "CREATE DATABASE shop OWNER foreigner",
+        "ALTER ROLE foreigner SET work_mem = '8MB'",
+        "ALTER ROLE foreigner SET \"app.token\" = 'Canary-shop-5b1e'",
+        "ALTER DATABASE shop SET statement_timeout = '1min'",
+        "ALTER ROLE postgres SET work_mem = '9MB'",
+    ] {
+        fixture.query(sql);
+    }
+    fixture.disable_background_writes();
+    export(&fixture, &[]);
+    let wal = fixture.wal_position();
+    let text = export(&fixture, &[]);
+    assert_eq!(fixture.wal_position(), wal);
+    let path = fixture.path().join("export.tfvars");
+    std::fs::write(&path, &text).unwrap();
+    fixture.app("dev", "shop", "foreigner");
+    let arguments = ["plan", "--env", "dev", "--adopt", "shop", "--format", "json"];
+    let output = fixture.run(&path.display().to_string(), &arguments);
+    expect(&output, 3);
+    let plan: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let mut planned = Vec::new();
+    for refusal in plan["refusals"].as_array().unwrap() {
+        let (code, message) = (refusal["code"].as_str(), refusal["message"].as_str());
+        planned.push(format!("refused[{}]: {}", code.unwrap(), message.unwrap()));
+    }
+    let lines = text.lines().filter_map(|line| line.trim_start().strip_prefix("# "));
+    let refused: Vec<&str> = lines.clone().filter(|line| line.starts_with("refused[")).collect();
+    assert_eq!(refused, planned, "{text}");
+    assert!(text.contains("refused[admin-option-missing]"), "{text}");
+    assert!(!text.contains("run as the administrator"), "{text}");
+    let not_managed: Vec<&str> = lines.filter(|line| line.starts_with("not managed")).collect();
+    assert_eq!(
+        not_managed,
+        [
+            "not managed: setting work_mem of role foreigner in all databases (ALTER ROLE … SET); stays as it is",
+            "not managed: setting app.token of role foreigner in all databases (ALTER ROLE … SET); stays as it is",
+            "not managed: setting statement_timeout of database shop for all roles (ALTER DATABASE … SET); stays as it is",
+        ]
+    );
+    assert_no_password(&text);
 }
 
 #[test]

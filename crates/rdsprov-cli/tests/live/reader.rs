@@ -232,6 +232,16 @@ fn metrics_tell_drift_and_the_last_success() {
         assert!(!text.contains("rdsprov_pending_steps"), "{text}");
         assert!(text.contains("status=\"failed\"} 1"), "{text}");
         assert_eq!(value(&text, success), before, "{text}");
+        assert!(text.contains(&server), "{text}");
+        // A new file has the environment that only the definitions name.
+        std::fs::remove_file(&file).unwrap();
+        let named = std::fs::read_to_string(&definitions).unwrap();
+        let named = fixture.definitions(&format!("environment = \"dev\"\n{named}"));
+        let unreachable = ["check", "--port", "1", "--connect-timeout", "1"];
+        let mut command = fixture.command(&named, &unreachable);
+        expect(&command.arg("--metrics-file").arg(&file).output().unwrap(), 1);
+        let text = std::fs::read_to_string(&file).unwrap();
+        assert!(text.contains("environment=\"dev\",scope=\"\",server=\"\"} "), "{text}");
         // The collector runs as another user.
         let mode = std::os::unix::fs::PermissionsExt::mode(&file.metadata().unwrap().permissions());
         assert_eq!(mode & 0o777, 0o644);

@@ -359,6 +359,7 @@ fn roles_and_databases_are_dropped() {
         assert!(output.contains(",hr_owner,drop_role,success,"), "{output}");
         assert!(!output.contains(",apply_grants,no_change,"), "{output}");
         assert!(output.contains(", 1 database and 1 role dropped."), "{output}");
+        assert!(!output.contains("cannot log in"), "{output}");
         assert_eq!(left_of_hr(&fixture), "", "PostgreSQL {major}");
         assert_eq!(fixture.admin_grants(), "0");
         let state = fixture.catalog_state();

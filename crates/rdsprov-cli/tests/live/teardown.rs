@@ -113,6 +113,13 @@ fn what_a_build_created_is_dropped() {
         assert!(output.contains("name it with --build-id"), "{output}");
         let output = teardown(&fixture, "b1", &[&CONFIRMED], 3);
         assert!(output.contains("drops_database (2 changes)"), "{output}");
+        // The command that is printed needs nothing else.
+        let output = teardown(&fixture, "b1", &[&CONFIRMED[..1], &["--format", "json"]], 3);
+        let add = "hint: to apply this plan, add --allow drops_database --allow drops_role --confirm shop";
+        assert!(output.contains(add), "{output}");
+        let line = "--allow drops_database,drops_role --confirm shop";
+        assert!(output.contains(&format!("{line}\n")), "{output}");
+        assert!(output.contains(&format!("{line}`\"")), "{output}");
         let output = teardown(&fixture, "b1", &[&ALLOW, &["--without-backup"]], 3);
         assert!(output.contains("error[drop-not-confirmed]"), "{output}");
         assert!(output.contains("hint: review the plan, then add --confirm shop"), "{output}");

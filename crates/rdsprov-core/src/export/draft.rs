@@ -90,6 +90,11 @@ impl Draft {
         })
     }
 
+    /// Returns the entries, also those that definitions cannot contain.
+    pub fn applications(&self) -> impl Iterator<Item = &Application> {
+        self.entries.iter().map(|entry| &entry.application)
+    }
+
     /// Returns the desired state of the entries, with permission to adopt what they name.
     #[must_use]
     pub fn desired(&self) -> &Desired {

@@ -7,7 +7,7 @@ use super::entry_text;
 use super::scope::ExportFormat;
 use crate::hint::{Operation, Opt, Wording};
 use crate::name::ApplicationName;
-use crate::observed::Observed;
+use crate::observed::{Observed, StoredSettings};
 use crate::plan::{Action, Plan, Refusal, SecretFindings, step_line};
 use crate::text::visible;
 
@@ -30,13 +30,15 @@ pub struct Export {
     adopted: BTreeSet<ApplicationName>,
     /// Whether the plan assumes that the administrator may make some changes, which a probe would show.
     is_assumed: bool,
+    /// The settings that definitions do not manage.
+    stored: Vec<StoredSettings>,
 }
 
 impl Export {
     /// Plans the entries of a draft, without secrets. The state must be observed for [`Draft::desired`], and
     /// can contain the results of probes.
     #[must_use]
-    pub fn new(draft: Draft, observed: &Observed) -> Self {
+    pub fn new(draft: Draft, observed: &Observed, stored: Vec<StoredSettings>) -> Self {
         let plan = Plan::new(draft.desired(), observed, SecretFindings::default());
         let mut differences: BTreeMap<ApplicationName, Vec<Difference>> = BTreeMap::new();
         let mut adopted = BTreeSet::new();
@@ -56,7 +58,7 @@ impl Export {
         let (major, minor) = (observed.major(), observed.server_version % 10_000);
         let server = format!("{host} (PostgreSQL {major}.{minor})");
         let is_assumed = !plan.probes.is_empty();
-        Self { draft, server, differences, adopted, is_assumed }
+        Self { draft, server, differences, adopted, is_assumed, stored }
     }
 
     /// Returns the text of a definitions file. Options and operations are written as a front end spells
@@ -86,6 +88,10 @@ impl Export {
             let lines = left_out.iter().map(|one| format!("- {}: {}", one.subject, one.reason));
             let title = std::iter::once("Left out:".to_owned());
             text += &format!("\n{}", commented(title.chain(lines)));
+        }
+        let not_managed: Vec<String> = self.stored.iter().flat_map(not_managed).collect();
+        if !not_managed.is_empty() {
+            text += &format!("\n{}", commented(not_managed));
         }
         text
     }
@@ -153,6 +159,22 @@ impl Export {
             false => format!("{indentation}# {}", line.strip_prefix(indentation).unwrap_or(&line)),
         });
         comments.chain(lines).collect()
+    }
+}
+
+/// Returns a line for each setting that definitions do not manage. A value can be secret.
+fn not_managed(stored: &StoredSettings) -> Vec<String> {
+    let (of, statement) = match (&stored.role, &stored.database) {
+        (Some(role), _) => (format!("role {role} in all databases"), "ALTER ROLE … SET"),
+        (None, Some(database)) => {
+            (format!("database {database} for all roles"), "ALTER DATABASE … SET")
+        }
+        (None, None) => return Vec::new(),
+    };
+    let line = |what: String| format!("not managed: {what} of {of} ({statement}); stays as it is");
+    match stored.parameters() {
+        Some(names) => names.iter().map(|name| line(format!("setting {name}"))).collect(),
+        None => vec![line("settings of more than 8 kB".to_owned())],
     }
 }
 

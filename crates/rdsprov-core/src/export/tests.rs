@@ -76,7 +76,7 @@ fn texts_declare_what_was_planned() {
             with_draft(&observed, rules, |draft, _| {
                 let desired = draft.desired().clone();
                 entries += draft.entries.len();
-                let export = Export::new(draft, &observed);
+                let export = Export::new(draft, &observed, Vec::new());
                 let formats =
                     [(ExportFormat::Tfvars, Syntax::Hcl), (ExportFormat::Toml, Syntax::Toml)];
                 for (format, syntax) in formats {
@@ -92,7 +92,7 @@ fn texts_declare_what_was_planned() {
 fn text_of(scenario: &str, format: ExportFormat) -> String {
     let observed = recording(&scenarios().join(scenario).join("observed.json"));
     with_draft(&observed, &Rules::default(), |draft, _| {
-        Export::new(draft, &observed).to_text(format, &Neutral)
+        Export::new(draft, &observed, Vec::new()).to_text(format, &Neutral)
     })
 }
 

@@ -80,6 +80,28 @@ impl Database {
     }
 }
 
+/// The settings of a role in all databases (`ALTER ROLE … SET`), or of a database for all roles (`ALTER
+/// DATABASE … SET`). Definitions cannot declare them, and no plan changes them.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct StoredSettings {
+    /// The role; `None` for the settings of a database.
+    pub role: Option<RoleName>,
+    /// The database; `None` for the settings of a role.
+    pub database: Option<DatabaseName>,
+    /// Each setting as `name=value`; `None` if they have more than 8 kB.
+    pub settings: Option<Vec<String>>,
+}
+
+impl StoredSettings {
+    /// Returns the parameters, without their values; `None` if the settings have more than 8 kB.
+    #[must_use]
+    pub fn parameters(&self) -> Option<Vec<&str>> {
+        let name = |setting: &str| setting.find('=').unwrap_or(setting.len());
+        let settings = self.settings.as_ref()?.iter();
+        Some(settings.map(|setting| &setting[..name(setting)]).collect())
+    }
+}
+
 fn no_limit() -> i32 {
     -1
 }

@@ -2,19 +2,20 @@
 //!
 //! All queries are read-only. Only the probes that write nothing are executed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::connection::AdminConnection;
 use super::error::RunError;
 use super::probes::{ProbeScope, Probes};
 use crate::config::VerifyPasswords;
+use crate::definitions::Application;
 use crate::desired::Desired;
 use crate::export::{Draft, Export, ExportContext, survey, unmatched};
 use crate::name::DatabaseName;
-use crate::observed::Observed;
+use crate::observed::{Observed, StoredSettings};
 use crate::plan::{Plan, SecretFindings};
 use crate::secret_id::TemplateError;
-use crate::server::observe::{observe, observe_shared};
+use crate::server::observe::{observe, observe_shared, stored_settings};
 use crate::server::password_check::PasswordChecks;
 
 /// Why a server cannot be exported.
@@ -61,7 +62,19 @@ impl AdminConnection {
         let desired = draft.desired();
         let plan = |observed: &Observed| Plan::new(desired, observed, SecretFindings::default());
         probes.resolve(desired, &mut observed, plan).await?;
-        Ok(Export::new(draft, &observed))
+        let stored = self.stored_settings(draft.applications()).await?;
+        Ok(Export::new(draft, &observed, stored))
+    }
+
+    /// Returns the settings of the roles and databases of entries that entries cannot contain.
+    async fn stored_settings<'a>(
+        &self,
+        entries: impl Iterator<Item = &'a Application>,
+    ) -> Result<Vec<StoredSettings>, RunError> {
+        let (roles, databases): (BTreeSet<&str>, BTreeSet<&str>) =
+            entries.map(|one| (one.username.as_str(), one.database_name.as_str())).unzip();
+        let (roles, databases) = (Vec::from_iter(roles), Vec::from_iter(databases));
+        Ok(stored_settings(&self.admin_session, &roles, &databases).await?)
     }
 
     async fn observe(&self, desired: &Desired) -> Result<Observed, RunError> {

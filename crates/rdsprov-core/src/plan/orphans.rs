@@ -1,6 +1,7 @@
 //! Reports orphans and undeclared databases. A plan does not change them, except plugin databases.
 
 use std::cell::Cell;
+use std::collections::BTreeMap;
 
 use super::database_marker;
 use super::planner::Planner;
@@ -12,7 +13,7 @@ use crate::desired::Desired;
 use crate::marker::Marker;
 use crate::name::{ApplicationName, RoleName};
 use crate::observed::{Acl, Grantee, Observed};
-use crate::privilege::{Privilege, Privileges};
+use crate::privilege::{ObjectKind, Privilege, Privileges};
 use crate::text::counted;
 
 /// Returns the managed roles and databases that the definitions no longer declare; those of selected
@@ -132,15 +133,21 @@ fn remaining_privileges(role: &RoleName, observed: &Observed) -> Vec<String> {
             } else if let Some(privileges) = held(role, &schema.acl) {
                 holds.push(format!("{privileges} on schema {schema_name} of database {name}"));
             }
+            // Relations with other ACLs are other groups.
+            let mut relations: BTreeMap<(Option<String>, ObjectKind), u64> = BTreeMap::new();
             for group in &schema.relations {
-                let kind = group.kind.keyword().to_lowercase();
-                let objects = counted(group.count, &kind);
-                let objects = format!("{objects} in schema {schema_name} of database {name}");
-                if group.owner == *role {
-                    holds.push(objects);
-                } else if let Some(privileges) = held(role, &group.acl) {
-                    holds.push(format!("{privileges} on {objects}"));
+                let privileges = held(role, &group.acl).filter(|_| group.owner != *role);
+                if group.owner == *role || privileges.is_some() {
+                    *relations.entry((privileges, group.kind)).or_default() += group.count;
                 }
+            }
+            for ((privileges, kind), count) in relations {
+                let objects = counted(count, &kind.keyword().to_lowercase());
+                let objects = format!("{objects} in schema {schema_name} of database {name}");
+                holds.push(match privileges {
+                    None => objects,
+                    Some(privileges) => format!("{privileges} on {objects}"),
+                });
             }
             for columns in &schema.columns {
                 if let Some(privileges) = held(role, &columns.acl) {

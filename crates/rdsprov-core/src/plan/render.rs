@@ -9,7 +9,8 @@ use super::refusal::by_hint;
 use super::sql::ScriptVariables;
 use super::words;
 use super::{
-    BEGIN_SESSION, Hazard, Line, Plan, Scope, SlotError, Slots, Statement, Step, session_settings,
+    Action, BEGIN_SESSION, Hazard, Line, Plan, Scope, SlotError, Slots, Statement, Step,
+    session_settings,
 };
 use crate::hint;
 use crate::hint::{Hint, Neutral, Operation, Opt, Part, Wording};
@@ -178,13 +179,19 @@ impl Plan {
         self.hazards().into_iter().filter(must_be_allowed).collect()
     }
 
-    /// Returns which options allow the hazards that are not allowed yet.
+    /// Returns which options allow the hazards that are not allowed yet, and confirm what is dropped.
     pub(super) fn hint_about_hazards(&self) -> Option<Hint> {
         let hazards = self.hazards_to_allow().into_iter();
         let options: Vec<Part> =
             hazards.flat_map(|one| [" ".into(), (Opt::Allow, one).into()]).collect();
         let is_executable = self.refusals.is_empty() && !options.is_empty();
         let begin = Part::from("to apply this plan, add");
+        let drops = self.steps().filter(|step| step.action == Action::DropDatabase);
+        let databases: BTreeSet<&str> =
+            drops.filter_map(|step| step.database.as_ref()).map(DatabaseName::as_str).collect();
+        let names: Vec<String> = databases.into_iter().map(str::to_owned).collect();
+        let confirm = (!names.is_empty()).then(|| [" ".into(), Part::Options(Opt::Confirm, names)]);
+        let options = options.into_iter().chain(confirm.into_iter().flatten());
         is_executable.then(|| std::iter::once(begin).chain(options).collect())
     }
 

@@ -21,7 +21,9 @@ use super::snapshot::{ObserveError, Snapshot};
 use super::wait::catalog_lock;
 use crate::desired::Desired;
 use crate::name::{DatabaseName, ExtensionName, RoleName, SchemaName, TEMPLATE};
-use crate::observed::{Contents, Database, Observed, OwnershipTransfer, UnreadableContents};
+use crate::observed::{
+    Contents, Database, Observed, OwnershipTransfer, StoredSettings, UnreadableContents,
+};
 use crate::plan;
 use crate::probe::{Probe, ProbeResult};
 use crate::rotation_clone::RotationClone;
@@ -69,6 +71,7 @@ const CURRENT_DATABASE: &str =
     "SELECT oid::text FROM pg_catalog.pg_database WHERE datname = current_database()";
 const OBJECTS_OF_OTHERS: &str =
     with_administrators!("../plan/sql/objects.sql", "queries/objects_of_others.sql");
+const STORED_SETTINGS: &str = include_str!("queries/stored_settings.sql");
 const ROLE_DEPENDENCIES: &str = include_str!("queries/role_dependencies.sql");
 const DATABASE_SESSIONS: &str = include_str!("queries/database_sessions.sql");
 const ROLES_WITH_SESSIONS: &str = include_str!("queries/roles_with_sessions.sql");
@@ -190,6 +193,18 @@ pub(crate) async fn observe_shared(
         *wait = catalog_lock(admin_session, None).await;
     }
     observed
+}
+
+/// Returns the settings of roles in all databases, and of databases for all roles.
+pub(crate) async fn stored_settings(
+    session: &Session,
+    roles: &[&str],
+    databases: &[&str],
+) -> Result<Vec<StoredSettings>, ObserveError> {
+    let snapshot = Snapshot::open(session, "the server").await?;
+    let stored = snapshot.query(STORED_SETTINGS, &[&roles, &databases]).await?;
+    snapshot.close().await?;
+    Ok(stored)
 }
 
 /// Observes the contents of the databases that the run is about, several at the same time.
