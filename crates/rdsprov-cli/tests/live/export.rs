@@ -291,7 +291,7 @@ fn comments_say_what_a_plan_says() {
         "ALTER ROLE foreigner SET work_mem = '8MB'",
         "ALTER ROLE foreigner SET \"app.token\" = 'Canary-shop-5b1e'",
         "ALTER DATABASE shop SET statement_timeout = '1min'",
-        "ALTER ROLE postgres SET work_mem = '9MB'",
+        "ALTER ROLE platform_admin SET work_mem = '9MB'",
     ] {
         fixture.query(sql);
     }

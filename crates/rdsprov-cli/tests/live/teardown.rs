@@ -115,9 +115,11 @@ fn what_a_build_created_is_dropped() {
         assert!(output.contains("drops_database (2 changes)"), "{output}");
         // The command that is printed needs nothing else.
         let output = teardown(&fixture, "b1", &[&CONFIRMED[..1], &["--format", "json"]], 3);
-        let add = "hint: to apply this plan, add --allow drops_database --allow drops_role --confirm shop";
-        assert!(output.contains(add), "{output}");
-        let line = "--allow drops_database,drops_role --confirm shop";
+        let add =
+            "--allow revokes_access --allow drops_role --allow drops_database --confirm shop\n";
+        let add = format!("hint: to apply this plan, add {add}");
+        assert!(output.contains(&add), "{output}");
+        let line = "--allow revokes_access,drops_role,drops_database --confirm shop";
         assert!(output.contains(&format!("{line}\n")), "{output}");
         assert!(output.contains(&format!("{line}`\"")), "{output}");
         let output = teardown(&fixture, "b1", &[&ALLOW, &["--without-backup"]], 3);
