@@ -50,7 +50,7 @@ pub struct ObjectAccess {
     /// with other objects have other digests.
     #[serde(default)]
     pub digest: Option<String>,
-    /// Where these privileges come from, on at least one object of this kind in the schema.
+    /// Where these privileges come from, on at least one of these objects.
     #[serde(default)]
     pub through: Vec<Source>,
 }
@@ -100,7 +100,7 @@ pub struct DatabaseAccess {
     pub roles: Vec<RoleAccess>,
     /// The number of objects of each kind, by schema.
     pub objects: BTreeMap<SchemaName, BTreeMap<ObjectKind, u64>>,
-    /// What each role and PUBLIC have by themselves.
+    /// What each role and PUBLIC have by themselves on the database and its schemas.
     #[serde(default)]
     pub grants: Vec<Grant>,
 }

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::name::{RoleName, SchemaName};
 use crate::observed::Grantee;
-use crate::privilege::{ObjectKind, Privilege};
+use crate::privilege::Privilege;
 use crate::text::word;
 
 /// Where a privilege of a role comes from.
@@ -34,17 +34,15 @@ impl Source {
     }
 }
 
-/// What a role or PUBLIC has by itself on a database, a schema, or the objects of one kind in a schema.
+/// What a role or PUBLIC has by itself on a database or a schema.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Grant {
     /// The schema; `None` means the database.
     pub schema: Option<SchemaName>,
-    /// The kind of the objects; `None` means the schema or database itself.
-    pub kind: Option<ObjectKind>,
     /// The role, or PUBLIC.
     pub role: Grantee,
-    /// Whether the role owns at least one of the objects. It then needs no privileges.
+    /// Whether the role is the owner. It then needs no privileges.
     pub owner: bool,
-    /// The privileges on at least one of the objects.
+    /// The privileges.
     pub privileges: Vec<Privilege>,
 }

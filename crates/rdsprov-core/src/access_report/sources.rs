@@ -21,24 +21,26 @@ const OF_ALL_DATA: [(&str, &[Privilege]); 3] = [
     ("pg_maintain", &[Privilege::Maintain]),
 ];
 
-/// The grants on one database, by schema and kind.
-type Grants = BTreeMap<(Option<SchemaName>, Option<ObjectKind>), Vec<Grant>>;
+/// The grants on one database, by schema.
+type Grants = BTreeMap<Option<SchemaName>, Vec<Grant>>;
 
 impl DatabaseAccess {
-    /// Adds the sources of all privileges. `owner` is the owner of the database.
+    /// Adds the sources that the query does not return: those of the privileges on the database and the
+    /// schemas, and predefined roles. `owner` is the owner of the database.
     pub(super) fn add_sources(&mut self, owner: &RoleName) {
         let mut grants = Grants::new();
         for grant in self.grants.drain(..) {
-            grants.entry((grant.schema.clone(), grant.kind)).or_default().push(grant);
+            grants.entry(grant.schema.clone()).or_default().push(grant);
         }
         for role in &mut self.roles {
             let reach = Reach::new(role, owner);
-            role.database_through = reach.sources(&grants, None, None, &role.database);
+            role.database_through = reach.sources(&grants, None, &role.database);
             for (name, schema) in &mut role.schemas {
-                schema.through = reach.sources(&grants, Some(name), None, &schema.privileges);
+                schema.through = reach.sources(&grants, Some(name), &schema.privileges);
                 for objects in &mut schema.objects {
                     let held = [objects.privileges.as_slice(), &objects.on_columns].concat();
-                    objects.through = reach.sources(&grants, Some(name), Some(objects.kind), &held);
+                    reach.add_predefined(&mut objects.through, Some(objects.kind), &held);
+                    objects.through.sort();
                 }
             }
         }
@@ -59,17 +61,15 @@ impl Reach {
         Self { role: access.role.clone(), inherits }
     }
 
-    /// Returns the sources of privileges on the objects of one kind in a schema.
+    /// Returns the sources of privileges on the database or a schema.
     fn sources(
         &self,
         grants: &Grants,
         schema: Option<&SchemaName>,
-        kind: Option<ObjectKind>,
         privileges: &[Privilege],
     ) -> Vec<Source> {
-        let key = (schema.cloned(), kind);
         let mut sources = Vec::new();
-        for grant in grants.get(&key).into_iter().flatten() {
+        for grant in grants.get(&schema.cloned()).into_iter().flatten() {
             if !grant.owner && !grant.privileges.iter().any(|one| privileges.contains(one)) {
                 continue;
             }
@@ -82,20 +82,31 @@ impl Reach {
                 }
             });
         }
+        if schema.is_some() {
+            self.add_predefined(&mut sources, None, privileges);
+        }
+        sources.sort();
+        sources.dedup();
+        sources
+    }
+
+    /// Adds the predefined roles that give privileges on a schema, or on its objects of one kind.
+    fn add_predefined(
+        &self,
+        sources: &mut Vec<Source>,
+        kind: Option<ObjectKind>,
+        privileges: &[Privilege],
+    ) {
         // On schemas, these roles have USAGE only, and on relations everything else.
         let counts = |one: &Privilege| {
             privileges.contains(one) && kind.is_none() == (*one == Privilege::Usage)
         };
-        let is_of_data = schema.is_some() && kind != Some(ObjectKind::Routine);
         let of_all_data = OF_ALL_DATA.iter().filter(|(name, given)| {
-            is_of_data
+            kind != Some(ObjectKind::Routine)
                 && given.iter().any(counts)
                 && self.inherits.iter().any(|role| role.as_str() == *name)
         });
         let of_all_data = of_all_data.map(|(name, _)| Source::Role(RoleName::new_unchecked(*name)));
-        sources.extend(of_all_data);
-        sources.sort();
-        sources.dedup();
-        sources
+        sources.extend(of_all_data.filter(|one| !sources.contains(one)).collect::<Vec<_>>());
     }
 }

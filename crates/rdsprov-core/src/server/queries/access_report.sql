@@ -19,7 +19,7 @@ WITH RECURSIVE user_schema AS (
   SELECT n.nspname, 'routine', p.oid, p.proowner, p.proacl::text, NULL,
     format('%s(%s)', p.proname, oidvectortypes(p.proargtypes))
   FROM pg_proc p JOIN user_schema n ON n.oid = p.pronamespace
-), object AS (
+), object_group AS (
   -- The digest of several names is the sum of 120 bits of each hash: it does not depend on their groups.
   SELECT nspname, kind, min(oid) AS sample, count(*) AS count, owner, acl, acls,
     sum(('x' || left(hash, 15))::bit(60)::bigint * 1152921504606846976::numeric
@@ -33,6 +33,18 @@ WITH RECURSIVE user_schema AS (
     ('sequence', 1, 'SELECT', 0), ('sequence', 3, 'UPDATE', 0), ('sequence', 9, 'USAGE', 0),
     ('routine', 1, 'EXECUTE', 0)) v(kind, number, name, since)
   WHERE since <= current_setting('server_version_num')::int
+), object AS MATERIALIZED (
+  -- The roles that have something by themselves on the objects of a group: for each, one bit for each privilege, and
+  -- all bits for the owner, which needs no privilege.
+  SELECT o.*, g.grantees, g.bits FROM object_group o CROSS JOIN LATERAL (
+    SELECT array_agg(grantee) AS grantees, array_agg(bits) AS bits FROM (
+      SELECT o.owner AS grantee, -1 AS bits
+      UNION ALL
+      SELECT x.grantee, bit_or(1 << p.number)
+      FROM unnest(o.acls || coalesce(o.acl,
+        acldefault(CASE o.kind WHEN 'table' THEN 'r' WHEN 'sequence' THEN 's' ELSE 'f' END::"char", o.owner)::text)) a(acl),
+        aclexplode(a.acl::aclitem[]) x, privilege p
+      WHERE x.grantee <> o.owner AND p.kind = o.kind AND p.name = x.privilege_type GROUP BY x.grantee) one) g
 ), item AS (
   SELECT x.* FROM pg_database d, aclexplode(coalesce(d.datacl, acldefault('d', d.datdba))) x
   WHERE d.datname = current_database()
@@ -43,21 +55,15 @@ WITH RECURSIVE user_schema AS (
   UNION ALL
   SELECT x.* FROM (SELECT DISTINCT unnest(acls) AS acl FROM columns) o, aclexplode(o.acl::aclitem[]) x
 ), granted AS (
-  -- What each role has by itself, also as the owner: PostgreSQL says what a role has, and this says where it comes from.
-  SELECT NULL::name AS nspname, NULL AS kind, x.grantee, false AS owner, x.privilege_type
+  -- What each role has by itself on the database and the schemas, also as the owner: PostgreSQL says what a role has, and
+  -- this says where it comes from.
+  SELECT NULL::name AS nspname, x.grantee, false AS owner, x.privilege_type
   FROM pg_database d, aclexplode(coalesce(d.datacl, acldefault('d', d.datdba))) x
   WHERE d.datname = current_database() AND x.grantee <> d.datdba
-  UNION SELECT NULL, NULL, datdba, true, NULL FROM pg_database WHERE datname = current_database()
-  UNION SELECT n.nspname, NULL, x.grantee, false, x.privilege_type
+  UNION SELECT NULL, datdba, true, NULL FROM pg_database WHERE datname = current_database()
+  UNION SELECT n.nspname, x.grantee, false, x.privilege_type
   FROM user_schema n, aclexplode(coalesce(n.nspacl, acldefault('n', n.nspowner))) x WHERE x.grantee <> n.nspowner
-  UNION SELECT nspname, NULL, nspowner, true, NULL FROM user_schema
-  UNION SELECT o.nspname, o.kind, x.grantee, false, x.privilege_type
-  FROM object o, aclexplode(coalesce(o.acl::aclitem[],
-    acldefault(CASE o.kind WHEN 'table' THEN 'r' WHEN 'sequence' THEN 's' ELSE 'f' END::"char", o.owner))) x
-  WHERE x.grantee <> o.owner
-  UNION SELECT o.nspname, o.kind, x.grantee, false, x.privilege_type
-  FROM object o, unnest(o.acls) a(acl), aclexplode(a.acl::aclitem[]) x WHERE x.grantee <> o.owner
-  UNION SELECT nspname, kind, owner, true, NULL FROM object
+  UNION SELECT nspname, nspowner, true, NULL FROM user_schema
 ), privileged_role AS (
   SELECT grantee AS oid FROM item WHERE grantee <> 0
   UNION SELECT datdba FROM pg_database WHERE datname = current_database()
@@ -94,23 +100,47 @@ WITH RECURSIVE user_schema AS (
   UNION ALL
   SELECT r.oid, r.rolname, r.rolcanlogin FROM pg_roles r
   WHERE r.oid IN (SELECT role FROM reach WHERE reached IN (SELECT oid FROM privileged_role) UNION SELECT role FROM power)
+), inherited AS (
+  -- The roles whose privileges a role has without SET ROLE.
+  SELECT oid AS role, oid AS reached FROM subject WHERE oid <> 0
+  UNION
+  SELECT i.role, m.roleid FROM inherited i JOIN membership m ON m.member = i.reached WHERE m.inherit
+), source AS MATERIALIZED (
+  -- The roles from which a role can have a privilege: itself, PUBLIC, and those whose privileges it inherits. The owner of
+  -- the database is a member of pg_database_owner.
+  SELECT s.oid, array_agg(DISTINCT x.oid) AS reached FROM subject s LEFT JOIN inherited i ON i.role = s.oid
+  CROSS JOIN LATERAL (
+    SELECT 0::oid AS oid UNION ALL SELECT i.reached WHERE i.reached IS NOT NULL
+    UNION ALL SELECT r.oid FROM pg_database d, pg_roles r
+    WHERE d.datname = current_database() AND d.datdba = i.reached AND r.rolname = 'pg_database_owner') x
+  GROUP BY s.oid
 ), checked AS (
   -- Each pair of a role and a group of objects is a row of its own: a join with all privileges would have to be sorted.
-  SELECT s.oid AS role, o.nspname, o.kind, o.count, o.digest, held.privileges, held.on_columns
-  FROM subject s CROSS JOIN object o CROSS JOIN LATERAL (
-    SELECT array_agg(p.name ORDER BY p.number) FILTER (WHERE
+  SELECT s.oid AS role, o.nspname, o.kind, o.count, o.digest, held.privileges, held.on_columns,
+    -- As text, because arrays of different lengths cannot be collected. -1 is the role as the owner.
+    (SELECT string_agg(DISTINCT CASE WHEN x.grantee = s.oid AND x.bits = -1 THEN '-1' ELSE x.grantee::text END, ',')
+      FROM unnest(o.grantees, o.bits) x(grantee, bits)
+      WHERE x.bits & held.bits <> 0 AND x.grantee = ANY (s.reached)) AS through
+  FROM source s CROSS JOIN object o CROSS JOIN LATERAL (
+    SELECT array_agg(name ORDER BY number) FILTER (WHERE whole) AS privileges,
+      array_agg(name ORDER BY number) FILTER (WHERE part AND NOT whole) AS on_columns,
+      bit_or(1 << number) FILTER (WHERE whole OR part) AS bits
+    FROM (
+      SELECT p.name, p.number,
         CASE o.kind WHEN 'table' THEN has_table_privilege(s.oid, o.sample, p.name)
           WHEN 'sequence' THEN has_sequence_privilege(s.oid, o.sample, p.name)
-          ELSE has_function_privilege(s.oid, o.sample, p.name) END) AS privileges,
-      array_agg(p.name ORDER BY p.number) FILTER (WHERE
+          ELSE has_function_privilege(s.oid, o.sample, p.name) END AS whole,
         CASE WHEN o.acls IS NOT NULL AND p.name IN ('SELECT', 'INSERT', 'UPDATE', 'REFERENCES')
-          THEN has_any_column_privilege(s.oid, o.sample, p.name) AND NOT has_table_privilege(s.oid, o.sample, p.name)
-          ELSE false END) AS on_columns
-    FROM privilege p WHERE p.kind = o.kind) held
+          THEN has_any_column_privilege(s.oid, o.sample, p.name) ELSE false END AS part
+      FROM privilege p WHERE p.kind = o.kind OFFSET 0) one) held
 ), role_objects AS (
-  SELECT role, nspname, kind, coalesce(privileges, '{}') AS privileges, coalesce(on_columns, '{}') AS on_columns,
-    sum(count) AS count, mod(sum(digest), 1329227995784915872903807060280344576)::text AS digest
-  FROM checked WHERE privileges IS NOT NULL OR on_columns IS NOT NULL GROUP BY 1, 2, 3, 4, 5
+  SELECT role, nspname, kind, privileges, on_columns, sum(count) AS count,
+    mod(sum(digest), 1329227995784915872903807060280344576)::text AS digest, string_agg(through, ',') AS through
+  FROM (
+    SELECT role, nspname, kind, coalesce(privileges, '{}') AS privileges, coalesce(on_columns, '{}') AS on_columns, through,
+      sum(count) AS count, sum(digest) AS digest
+    FROM checked WHERE privileges IS NOT NULL OR on_columns IS NOT NULL GROUP BY 1, 2, 3, 4, 5, 6) one
+  GROUP BY 1, 2, 3, 4, 5
 ), by_schema AS (
   -- Not joined, but collected by role and name: the time is linear in the number of schemas.
   SELECT role, nspname, bool_or(owner) AS owner, max(privileges) AS privileges,
@@ -123,7 +153,10 @@ WITH RECURSIVE user_schema AS (
     UNION ALL
     SELECT h.role, h.nspname, NULL, NULL, json_agg(json_build_object(
       'kind', h.kind, 'privileges', h.privileges, 'on_columns', h.on_columns, 'count', h.count,
-      'digest', h.digest)
+      'digest', h.digest, 'through', ARRAY(
+        SELECT CASE t WHEN '-1' THEN '"owner"' WHEN '0' THEN '"public"' WHEN h.role::text THEN '"grant"'
+          ELSE json_build_object('role', pg_get_userbyid(t::oid)) END
+        FROM (SELECT DISTINCT unnest(string_to_array(h.through, ',')) AS t) one))
       ORDER BY array_position(ARRAY['table', 'sequence', 'routine'], h.kind), h.privileges DESC, h.on_columns)
     FROM role_objects h GROUP BY 1, 2) part
   GROUP BY role, nspname
@@ -131,11 +164,6 @@ WITH RECURSIVE user_schema AS (
   SELECT b.role, json_object_agg(b.nspname, json_build_object(
     'owner', b.owner, 'privileges', b.privileges, 'objects', coalesce(b.objects, '[]')) ORDER BY b.nspname) AS document
   FROM by_schema b WHERE b.owner OR b.privileges <> '{}' OR b.objects IS NOT NULL GROUP BY b.role
-), inherited AS (
-  -- The roles whose privileges a role has without SET ROLE.
-  SELECT oid AS role, oid AS reached FROM subject WHERE oid <> 0
-  UNION
-  SELECT i.role, m.roleid FROM inherited i JOIN membership m ON m.member = i.reached WHERE m.inherit
 ), inherits AS (
   -- Collected once for all roles: a search for each role would be quadratic in the number of memberships.
   SELECT i.role, json_agg(r.rolname ORDER BY r.rolname) AS names
@@ -161,10 +189,10 @@ SELECT json_build_object(
   'roles', (SELECT coalesce(json_agg(document ORDER BY rolname NULLS LAST), '[]') FROM role_documents),
   'grants', (
     SELECT coalesce(json_agg(json_build_object(
-      'schema', g.nspname, 'kind', g.kind, 'role', r.rolname, 'owner', g.owner, 'privileges', g.privileges)), '[]')
+      'schema', g.nspname, 'role', r.rolname, 'owner', g.owner, 'privileges', g.privileges)), '[]')
     FROM (
-      SELECT nspname, kind, grantee, owner, array_remove(array_agg(privilege_type), NULL) AS privileges
-      FROM granted GROUP BY 1, 2, 3, 4) g
+      SELECT nspname, grantee, owner, array_remove(array_agg(privilege_type), NULL) AS privileges
+      FROM granted GROUP BY 1, 2, 3) g
     LEFT JOIN pg_roles r ON r.oid = g.grantee),
   'objects', (
     SELECT coalesce(json_object_agg(nspname, counts ORDER BY nspname), '{}') FROM (
