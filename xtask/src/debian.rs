@@ -5,7 +5,7 @@ use std::process::Command;
 
 use crate::process::run;
 
-/// Installs `psql`, PgBouncer, make, jq, `tc`, zsh and fish, and PostgreSQL 15 if `versions` contains it. The test kit installs the other
+/// Installs `psql`, PgBouncer, make, jq, `tc`, zsh, fish and Chromium, and PostgreSQL 15 if `versions` contains it. The test kit installs the other
 /// versions and moto itself.
 pub fn install_missing(versions: &[u32]) -> Result<(), String> {
     let mut packages = Vec::new();
@@ -29,6 +29,10 @@ pub fn install_missing(versions: &[u32]) -> Result<(), String> {
         if Command::new(shell).arg("--version").output().is_err() {
             packages.push(shell);
         }
+    }
+    // The HTML access report is tested in it.
+    if Command::new("chromium").arg("--version").output().is_err() {
+        packages.push("chromium");
     }
     if Command::new("make").arg("--version").output().is_err() {
         packages.push("make");

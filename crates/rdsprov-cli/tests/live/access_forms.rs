@@ -1,5 +1,7 @@
 //! The sources of privileges in `rdsprov access`, its CSV and HTML forms, and the changes between reports.
 
+use std::process::Command;
+
 use rdsprov_core::schema::Document;
 use rdsprov_testkit::versions;
 use serde_json::{Value, json};
@@ -312,6 +314,107 @@ fn html_form_contains_the_data_of_the_report() {
         }
     }
 }
+
+/// Filter, sort and details of the HTML page in a browser, in a window as narrow as a telephone, in which
+/// names may continue on the next line after some signs only.
+#[test]
+fn html_page_works_in_a_browser() {
+    let (fixture, definitions) = fixture(versions()[0]);
+    fixture.query(
+        "CREATE ROLE billing_owner LOGIN; CREATE ROLE \"data-warehouse.reporting_owner\" LOGIN;
+         GRANT CONNECT ON DATABASE shop TO billing_owner, \"data-warehouse.reporting_owner\"",
+    );
+    let page = access(&fixture, &definitions, &["--format", "html"], 0);
+    // The policy of the page allows its own script only.
+    let (before, policy) = page.split_once("<meta http-equiv=\"Content-Security-Policy\"").unwrap();
+    let (_, after) = policy.split_once('>').unwrap();
+    let driven = format!("{before}{after}").replace("</body>", &format!("{DRIVER}</body>"));
+    // The narrowest window of Chromium has 500 pixels.
+    let driven = driven.replace('&', "&amp;").replace('"', "&quot;");
+    let frame = format!(
+        r#"<iframe width="360" height="900" style="border: 0" srcdoc="{driven}"></iframe>"#
+    );
+    let path = fixture.path().join("driven.html");
+    std::fs::write(&path, format!("<!DOCTYPE html><meta charset=\"utf-8\">{frame}")).unwrap();
+    let mut chromium = Command::new("chromium");
+    chromium.args(["--headless=new", "--no-sandbox", "--disable-gpu"]);
+    chromium.arg(format!("--user-data-dir={}", fixture.path().join("chromium").display()));
+    let output = chromium.arg("--dump-dom").arg(&path).output();
+    let output = output.expect("Chromium is not installed: `apt-get install chromium`");
+    let dom = String::from_utf8_lossy(&output.stdout);
+    let seen = dom.split(r#"<pre id="seen">"#).nth(1).and_then(|rest| rest.split("</pre>").next());
+    let seen = seen.unwrap_or_else(|| panic!("{dom}{}", String::from_utf8_lossy(&output.stderr)));
+    let seen: Value = serde_json::from_str(seen).unwrap();
+    assert_eq!(seen["width"], 360);
+    assert_eq!(seen["filtered"], json!(["billing_owner"]));
+    assert_eq!(seen["readers"], json!(["shop_reader"]));
+    let names = |key: &str| {
+        let names = seen[key].as_array().unwrap().iter();
+        names.map(|one| one.as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    let (ascending, mut descending) = (names("ascending"), names("descending"));
+    descending.reverse();
+    assert!(ascending.len() > 5 && ascending.is_sorted(), "{ascending:?}");
+    assert_eq!(ascending, descending);
+    assert_eq!(seen["title"], "ann in database shop");
+    let details = seen["details"].as_str().unwrap();
+    assert!(
+        details.contains("1 of 2 tables in public|INSERT, REFERENCES|through analysts, PUBLIC"),
+        "{details}"
+    );
+    assert_eq!(seen["closed"], true);
+    assert_eq!(seen["broken"], json!([]), "{seen}");
+}
+
+/// Uses the page as a reader does, and writes what it then shows. `broken` are the words that continue on the
+/// next line without a sign for it. Without room for a word, nothing else is possible: the hostile name is one.
+const DRIVER: &str = r##"<script>
+const of = (id) => document.getElementById(id);
+const set = (id, value) => { of(id).value = value; of(id).dispatchEvent(new Event("input", { bubbles: true })); };
+const rows = () => [...document.querySelectorAll("#matrix tbody th")].map((one) => one.textContent);
+const sort = () => document.querySelector("#matrix thead button").click();
+const broken = () => {
+  const found = new Set();
+  const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  while (texts.nextNode()) {
+    const text = texts.currentNode;
+    if (!text.parentElement.checkVisibility() || text.parentElement.closest("script, select")) continue;
+    if (text.textContent.includes("img")) continue;
+    let before = null;
+    for (let at = 0; at < text.length; at++) {
+      const range = document.createRange();
+      range.setStart(text, at);
+      range.setEnd(text, at + 1);
+      const box = range.getBoundingClientRect();
+      const word = text.textContent.slice(at - 1, at + 1);
+      if (before !== null && box.height > 0 && box.top > before + 2 && /^[^\s_.:-]\S$/.test(word)) {
+        found.add(text.parentElement.textContent);
+      }
+      if (box.height > 0) before = box.top;
+    }
+  }
+  return [...found];
+};
+const seen = { width: innerWidth };
+sort(); seen.ascending = rows();
+sort(); seen.descending = rows();
+set("role", "BILLING"); seen.filtered = rows();
+set("role", ""); set("status", "declared"); seen.readers = rows().filter((one) => one !== "shop_owner");
+set("status", "");
+seen.broken = broken();
+[...document.querySelectorAll("#matrix tbody tr")]
+  .find((row) => row.querySelector("th").textContent === "ann").querySelector("button").click();
+seen.title = of("details-title").textContent;
+seen.details = [...document.querySelectorAll("#details tr")]
+  .map((row) => [...row.children].map((cell) => cell.textContent).join("|")).join("\n");
+seen.broken.push(...broken());
+document.dispatchEvent(new KeyboardEvent("keydown", { key: "Escape" }));
+seen.closed = of("details").hidden;
+const pre = document.createElement("pre");
+pre.id = "seen";
+pre.textContent = JSON.stringify(seen);
+parent.document.body.append(pre);
+</script>"##;
 
 /// Returns the current time in the format of RFC 3339.
 fn now(fixture: &Fixture) -> String {

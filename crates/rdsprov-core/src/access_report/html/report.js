@@ -21,9 +21,14 @@
   };
   const PAGE = 300;
   const of = (id) => document.getElementById(id);
+  /** Sets the text of an element. A name may continue on the next line after `_`, `-`, `.` and `:` only. */
+  const setText = (one, text) => {
+    const parts = text.split(/(?<=[_.:-])(?=[^\s_.:-])/);
+    one.replaceChildren(...parts.flatMap((part) => [document.createElement("wbr"), part]).slice(1));
+  };
   const element = (name, text, className) => {
     const one = document.createElement(name);
-    if (text !== undefined) one.textContent = text;
+    if (text !== undefined) setText(one, text);
     if (className) one.className = className;
     return one;
   };
@@ -40,9 +45,7 @@
     role.byDatabase = new Map(role.access.map((one) => [one.database, one]));
   }
   data.databases.forEach((database, number) => {
-    const option = element("option", database.name);
-    option.value = String(number);
-    of("database").append(option);
+    of("database").append(new Option(database.name, String(number)));
   });
 
   /** Returns the columns after those of the role: databases, or schemas of databases. */
@@ -152,7 +155,7 @@
     const database = data.databases[column.database];
     const level = levelAt(role, column);
     if (database.unreachable !== null) {
-      cell.textContent = "cannot be read";
+      setText(cell, "cannot be read");
     } else if (level !== "none") {
       const button = element("button", WORDS[level], "level " + level);
       button.type = "button";
@@ -180,7 +183,7 @@
     button.setAttribute("aria-expanded", "true");
     const access = role.byDatabase.get(number);
     const database = data.databases[number];
-    of("details-title").textContent = role.name + " in database " + database.name;
+    setText(of("details-title"), role.name + " in database " + database.name);
     const facts = element("dl");
     const fact = (name, values) => {
       if (values.length > 0) facts.append(element("dt", name), element("dd", values.join(", ")));
@@ -226,6 +229,7 @@
     of("details-title").focus();
   }
 
+  for (const one of document.querySelectorAll("header > *")) setText(one, one.textContent);
   for (const [level, words] of Object.entries(LEGEND)) {
     of("legend").append(element("dt", WORDS[level], level), element("dd", words));
   }
