@@ -6,7 +6,7 @@ use std::io;
 use std::net::IpAddr;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
@@ -28,7 +28,7 @@ use crate::config::{
 use crate::name::{DatabaseName, RoleName};
 use crate::plan::{BEGIN_SESSION, session_settings};
 use crate::secrets::{Password, TokenSource};
-use crate::text::{os_reason, without_middle};
+use crate::text::{os_reason, visible, without_middle};
 
 /// The timeout for what ends a statement: a cancel request, or `ROLLBACK`.
 pub(super) const END_TIMEOUT: Duration = Duration::from_secs(15);
@@ -255,8 +255,23 @@ impl Endpoint {
         database: &DatabaseName,
         connection: impl Future<Output = Result<T, ConnectError>>,
     ) -> Result<T, ConnectError> {
-        let limit = self.connect_timeout.duration();
-        timeout(limit, connection).await.unwrap_or_else(|_| Err(self.silent(database)))
+        let (limit, started) = (self.connect_timeout.duration(), Instant::now());
+        let result =
+            timeout(limit, connection).await.unwrap_or_else(|_| Err(self.silent(database)));
+        let milliseconds = started.elapsed().as_millis();
+        match &result {
+            Ok(_) => {
+                let user = &self.user;
+                tracing::debug!("{user} logged in to database {database} in {milliseconds} ms");
+            }
+            Err(error) => {
+                let (user, error) = (&self.user, visible(&error.to_string()));
+                tracing::debug!(
+                    "{user} did not log in to database {database} after {milliseconds} ms: {error}"
+                );
+            }
+        }
+        result
     }
 
     /// Returns the error of a statement with which a session begins.

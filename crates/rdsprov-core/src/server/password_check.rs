@@ -199,6 +199,13 @@ async fn log_in(target: &Endpoint, databases: &[DatabaseName], platform: Platfor
             Ok(session) => accepted(session, platform).await,
             Err(error) => rejected(&error, platform),
         };
+        let words = match &result {
+            LoginResult::Accepted => "accepted",
+            LoginResult::WrongPassword => "rejected",
+            LoginResult::WeakVerifier(_) => "not answered, because of the stored verifier",
+            LoginResult::Inconclusive(_) => "without a result",
+        };
+        tracing::debug!("password of {} in database {database}: {words}", target.user);
         match result {
             LoginResult::Inconclusive(reason) => {
                 first.get_or_insert(reason);

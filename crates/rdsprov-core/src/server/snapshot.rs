@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::error::Error;
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::TryStreamExt as _;
 use serde::de::DeserializeOwned;
@@ -210,12 +210,21 @@ impl<'a> Snapshot<'a> {
             "SELECT CASE WHEN octet_length(r.document) <= {MAX_RESULT} THEN r.document END \
              FROM (\n{query}\nOFFSET 0) r(document)"
         );
+        let started = Instant::now();
         let row = self.row(&limited, parameters).await?;
         let text: Option<RawText> = row.try_get(0).map_err(|error| self.failed(&error))?;
         let text = text.ok_or_else(|| ObserveError::TooLarge {
             place: self.place.clone(),
             excess: format!("has catalogs of more than {} MB", MAX_RESULT >> 20),
         })?;
+        // Parameters and results are not logged: a result can contain verifiers.
+        tracing::debug!(
+            "read {} bytes from {} in {} ms: {}",
+            text.0.len(),
+            self.place,
+            started.elapsed().as_millis(),
+            title(query)
+        );
         serde_json::from_str(&text.decode())
             .map_err(|source| ObserveError::Shape { place: self.place.clone(), source })
     }
@@ -247,6 +256,12 @@ impl<'a> Snapshot<'a> {
         let sent = self.session.client.simple_query_raw("COMMIT").await;
         sent.map(|_| ()).map_err(|error| self.failed(&error))
     }
+}
+
+/// Returns the first line of the comment with which a query begins, or nothing.
+fn title(query: &str) -> &str {
+    let line = query.trim_start().lines().next().unwrap_or_default();
+    line.strip_prefix("-- ").unwrap_or("a short query")
 }
 
 /// The bytes of a text, which can be in any encoding.

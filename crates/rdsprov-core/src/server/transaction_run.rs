@@ -29,7 +29,7 @@ use super::workers::Workers;
 use crate::hint::Hint;
 use crate::plan::{Line, Moment, Plan, Scope, Slots, Statement, Transaction};
 use crate::secret_id::SecretId;
-use crate::text::without_middle;
+use crate::text::{counted, without_middle};
 
 /// How long a run that was stopped waits for the end of a statement whose effect would not be known
 /// otherwise.
@@ -263,6 +263,8 @@ impl<'r, 'p> TransactionRun<'r, 'p> {
             }
         }
         let _ = session.take_notices();
+        let sent = Instant::now();
+        let count = counted(texts.len(), "statement");
         let mut responses = Vec::with_capacity(texts.len());
         for text in texts {
             // Does not wait for a response.
@@ -291,6 +293,8 @@ impl<'r, 'p> TransactionRun<'r, 'p> {
                 }
             }
         }
+        // Without their texts, which can contain verifiers.
+        tracing::debug!("executed {count} together in {} ms", sent.elapsed().as_millis());
         match warning(session, self.replication()) {
             None => Ok(()),
             // The lines are executed again, one by one.
