@@ -1,5 +1,7 @@
 //! Implements `rdsprov config`.
 
+use std::ffi::OsString;
+
 use clap::ValueEnum;
 use clap::builder::PossibleValue;
 use rdsprov_core::hint::Opt;
@@ -7,16 +9,28 @@ use rdsprov_core::run_setting::{SettingName, SettingsInForce, ValueSource};
 use rdsprov_core::session;
 
 use crate::apply::record_options;
-use crate::args::{AuditStdout, ConfigArgs, FindingsFormat, LogFormat};
+use crate::args::{AuditStdout, ColorWhen, ConfigArgs, FindingsFormat, LogFormat};
 use crate::error::{CliError, Exit};
 use crate::wording::CommandWording;
 use crate::{args, output, setup};
 
+/// The variables that decide about colours, the first one first.
+const COLOR_VARIABLES: [(&str, ColorWhen); 2] =
+    [("NO_COLOR", ColorWhen::Never), ("CLICOLOR_FORCE", ColorWhen::Always)];
+
 /// The variable of the approval, which has no flag.
 const APPROVAL: &str = "ALLOW_DB_PROVISION";
 
-pub fn run(options: &ConfigArgs, log: LogFormat, no_progress: bool) -> Result<Exit, CliError> {
-    let settings = settings(options, log, no_progress)?;
+/// The flags that all commands have.
+#[derive(Clone, Copy)]
+pub struct Global {
+    pub color: ColorWhen,
+    pub log: LogFormat,
+    pub no_progress: bool,
+}
+
+pub fn run(options: &ConfigArgs, global: Global) -> Result<Exit, CliError> {
+    let settings = settings(options, global)?;
     output::write_stdout(&match options.format {
         FindingsFormat::Json => settings.to_json().map_err(CliError::internal)? + "\n",
         FindingsFormat::Text => settings.to_text(&CommandWording),
@@ -24,28 +38,20 @@ pub fn run(options: &ConfigArgs, log: LogFormat, no_progress: bool) -> Result<Ex
     Ok(Exit::Done)
 }
 
-fn settings(
-    options: &ConfigArgs,
-    log: LogFormat,
-    no_progress: bool,
-) -> Result<SettingsInForce, CliError> {
+fn settings(options: &ConfigArgs, global: Global) -> Result<SettingsInForce, CliError> {
     let config = session::config(options.common.config.as_deref())?;
     let mut run = record_options(&options.records);
     run.server = (&options.server).into();
     run.server.new_secrets = (&options.new_secrets).into();
     let mut settings = setup::builder(&options.common, config)
         .settings_in_force(&run, options.common.config.is_some())?;
-    add_own(&mut settings, options, log, no_progress);
+    add_own(&mut settings, options, global);
     Ok(settings)
 }
 
 /// Adds the settings that only the command has.
-fn add_own(
-    settings: &mut SettingsInForce,
-    options: &ConfigArgs,
-    log: LogFormat,
-    no_progress: bool,
-) {
+fn add_own(settings: &mut SettingsInForce, options: &ConfigArgs, global: Global) {
+    let Global { color, log, no_progress } = global;
     let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
     let approval = variable(APPROVAL);
     let source = match approval {
@@ -76,11 +82,28 @@ fn add_own(
         };
         settings.add(SettingName::Option(option), value, source);
     }
+    let (value, source) = color_in_force(color, |name| std::env::var_os(name));
+    settings.add(SettingName::Option(Opt::Color), named(value.to_possible_value()), source);
     let (value, source) = match format {
         Some((value, name)) => (value, ValueSource::Variable(name)),
         None => ("text".to_owned(), ValueSource::Default),
     };
     settings.add(SettingName::Option(Opt::Format), Some(value), source);
+}
+
+/// Returns when the output has colours, and what decides it, in the order of `anstream`.
+fn color_in_force(
+    given: ColorWhen,
+    variable: impl Fn(&str) -> Option<OsString>,
+) -> (ColorWhen, ValueSource) {
+    if given != ColorWhen::Auto {
+        return (given, ValueSource::Option(Opt::Color));
+    }
+    let is_set = |name: &str| variable(name).is_some_and(|value| !value.is_empty());
+    match COLOR_VARIABLES.iter().find(|(name, _)| is_set(name)) {
+        Some((name, value)) => (*value, ValueSource::Variable((*name).to_owned())),
+        None => (ColorWhen::Auto, ValueSource::Default),
+    }
 }
 
 #[cfg(test)]
@@ -95,14 +118,18 @@ mod tests {
 
     /// The names of the settings that `rdsprov config` shows with these arguments.
     fn shown(arguments: &[&str]) -> BTreeSet<String> {
+        let settings = settings_of(arguments);
+        settings.iter().map(|one| one["name"].as_str().unwrap().to_owned()).collect()
+    }
+
+    fn settings_of(arguments: &[&str]) -> Vec<Value> {
         let words = ["rdsprov", "config", "--env", "dev"].iter().chain(arguments);
         let words: Vec<_> = words.map(|word| (*word).into()).collect();
         let Ok(Invocation::Run(line)) = args::parse(&words) else { panic!("{arguments:?}") };
         let CliCommand::Config(options) = &line.command else { panic!("{arguments:?}") };
-        let settings = settings(options, line.log_format, line.no_progress).unwrap();
+        let settings = settings(options, line.global()).unwrap();
         let document = serde_json::to_value(settings).unwrap();
-        let settings = document["settings"].as_array().unwrap();
-        settings.iter().map(|one| one["name"].as_str().unwrap().to_owned()).collect()
+        document["settings"].as_array().unwrap().clone()
     }
 
     /// A setting that is not shown could differ from what its user expects.
@@ -118,6 +145,44 @@ mod tests {
                 assert!(shown.contains(option), "--{option} of `{name}` is not in {shown:?}");
             }
         }
+    }
+
+    #[test]
+    fn variables_of_colours_are_named() {
+        let of = |given, set: &[(&str, &str)]| {
+            let value = |name: &str| set.iter().find(|(one, _)| *one == name);
+            color_in_force(given, |name| value(name).map(|(_, value)| (*value).into()))
+        };
+        let variable = |name: &str| ValueSource::Variable(name.to_owned());
+        let both = [("CLICOLOR_FORCE", "1"), ("NO_COLOR", "1")];
+        assert_eq!(of(ColorWhen::Auto, &both), (ColorWhen::Never, variable("NO_COLOR")));
+        let forced = [("CLICOLOR_FORCE", "1"), ("NO_COLOR", "")];
+        assert_eq!(of(ColorWhen::Auto, &forced), (ColorWhen::Always, variable("CLICOLOR_FORCE")));
+        assert_eq!(of(ColorWhen::Auto, &[]), (ColorWhen::Auto, ValueSource::Default));
+        let option = ValueSource::Option(Opt::Color);
+        assert_eq!(of(ColorWhen::Always, &both), (ColorWhen::Always, option));
+        assert!(shown(&[]).contains("color"));
+    }
+
+    #[test]
+    fn defaults_of_applications_are_shown() {
+        let path = std::env::temp_dir().join(format!("rdsprov-config-{}.toml", std::process::id()));
+        let text = "[defaults]\nschemas = [\"public\", \"app\"]\ncreatedb = true\n\
+            [environments.dev.defaults]\ncreatedb = false\nsettings = { work_mem = \"8MB\" }\n";
+        std::fs::write(&path, text).unwrap();
+        let settings = settings_of(&["--config", path.to_str().unwrap()]);
+        std::fs::remove_file(&path).unwrap();
+        let seen =
+            settings.iter().filter(|one| one["name"].as_str().unwrap().contains("defaults."));
+        let seen: Vec<_> = seen.map(|one| format!("{} {}", one["name"], one["value"])).collect();
+        assert_eq!(
+            seen,
+            [
+                r#""defaults.schemas" "public, app""#,
+                r#""environments.dev.defaults.createdb" "false""#,
+                r#""environments.dev.defaults.settings" "work_mem = 8MB""#,
+            ]
+        );
     }
 
     /// The options that set the same as keys with other names.
@@ -143,7 +208,7 @@ mod tests {
             let section = value["$ref"].as_str().map(|path| path.trim_start_matches('#'));
             let section = section.and_then(|path| schema.pointer(path)).map(properties);
             match section.filter(|section| !section.is_empty()) {
-                // The values of keys that an entry does not set belong to the definitions.
+                // Only those that are set are shown.
                 _ if key == "defaults" => {}
                 _ if key == "environments" => {
                     keys.extend(

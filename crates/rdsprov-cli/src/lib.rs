@@ -125,7 +125,7 @@ fn command(words: &[OsString]) -> Exit {
             CliCommand::Export(options) => export::run(options).await,
             CliCommand::Schema { document } => print_schema(*document),
             CliCommand::Explain { code } => explain::run(code.as_deref()),
-            CliCommand::Config(options) => config::run(options, log, arguments.no_progress),
+            CliCommand::Config(options) => config::run(options, arguments.global()),
             CliCommand::Graph(options) => graph::run(options),
             CliCommand::Man(options) => man::run(options),
             CliCommand::Completions { shell } => {

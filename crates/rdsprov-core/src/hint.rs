@@ -34,6 +34,7 @@ named_enum! {
         CaFile,
         ClientCert,
         ClientKey,
+        Color,
         Config,
         Confirm,
         ConnectTimeout,

@@ -26,6 +26,7 @@ impl Wording for EventWording {
             | Opt::CaFile
             | Opt::ClientCert
             | Opt::ClientKey
+            | Opt::Color
             | Opt::Config
             | Opt::Format
             | Opt::LogFormat

@@ -15,6 +15,7 @@ impl Wording for PythonWording {
             Opt::Out => return "`Plan.save(...)`".to_owned(),
             // Only the command has these.
             Opt::AuditStdout
+            | Opt::Color
             | Opt::Format
             | Opt::LogFormat
             | Opt::MetricsFile

@@ -1,7 +1,9 @@
 //! What the help of each command shows: examples, and the flags that mean something to the command.
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use clap::{Arg, Command, ValueEnum as _};
+use clap::error::ErrorKind;
+use clap::parser::ValueSource;
+use clap::{Arg, ArgMatches, Command, ValueEnum as _};
 
 use super::flags::Format;
 
@@ -38,13 +40,31 @@ const DETAILS: [&str; 27] = [
 
 /// Flags that a command accepts because it shares them with others, although they change nothing: its
 /// help does not list them.
-const WITHOUT_EFFECT: [(&str, &[&str]); 5] = [
+const WITHOUT_EFFECT: [(&str, &[&str]); 6] = [
+    ("config", &["adopt"]),
     ("graph", &["adopt"]),
     ("access", &["adopt", "allow", "secret_stage", "verify_passwords"]),
     ("export", &["allow", "secret_stage", "verify_passwords"]),
     ("rotate", &["adopt"]),
     ("retire", &["adopt"]),
 ];
+
+/// Commands that make no plan, and would not say that they ignore a flag without effect.
+const STRICT: [&str; 2] = ["config", "graph"];
+
+/// Rejects a flag without effect that a command does not even ignore.
+pub(super) fn check_effect(matches: &ArgMatches) -> Result<(), clap::Error> {
+    let Some((name, matches)) = matches.subcommand() else { return Ok(()) };
+    let flags = WITHOUT_EFFECT.iter().filter(|(one, _)| *one == name && STRICT.contains(one));
+    for id in flags.flat_map(|(_, ids)| *ids) {
+        if matches.value_source(id) == Some(ValueSource::CommandLine) {
+            let flag = id.replace('_', "-");
+            let message = format!("--{flag} has no effect on `rdsprov {name}`: remove it\n");
+            return Err(clap::Error::raw(ErrorKind::UnknownArgument, message));
+        }
+    }
+    Ok(())
+}
 
 /// The formats of each command with plans or reports that does not have all of them.
 const FORMATS: [(&str, &[Format]); 7] = [
@@ -189,6 +209,22 @@ mod tests {
             let words = line.split(" > ").next().unwrap().split_whitespace();
             let words = words.skip_while(|word| *word != "rdsprov");
             command.clone().try_get_matches_from(words).unwrap();
+        }
+    }
+
+    #[test]
+    fn commands_without_a_plan_reject_flags_of_plans() {
+        for name in STRICT {
+            let of = |words: &[&str]| {
+                let words = [&["rdsprov", name], words].concat();
+                let words: Vec<_> = words.into_iter().map(Into::into).collect();
+                crate::args::parse(&words).err().map(|error| error.to_string())
+            };
+            let error = of(&["--adopt", "shop"]).unwrap();
+            assert!(error.contains("--adopt has no effect on"), "{error}");
+            assert_eq!(of(&["--config", "rdsprov.toml"]), None);
+            let help = of(&["--help"]).unwrap();
+            assert!(!help.contains("--adopt"), "{help}");
         }
     }
 

@@ -45,6 +45,8 @@ pub use fleet::FleetArgs;
 use headings::GLOBAL;
 use values::{DOCUMENTS, closed_set};
 
+use crate::config::Global;
+
 /// Manage roles, databases and grants in PostgreSQL on Amazon RDS
 ///
 /// rdsprov reads definitions files, compares them with the catalogs of a PostgreSQL
@@ -103,6 +105,11 @@ impl CommandLine {
     /// Returns how much of a plan its text contains.
     pub fn detail(&self) -> Detail {
         if self.verbose > 0 { Detail::Full } else { Detail::Brief }
+    }
+
+    /// Returns the flags that `rdsprov config` shows with those of its own.
+    pub fn global(&self) -> Global {
+        Global { color: self.color, log: self.log_format, no_progress: self.no_progress }
     }
 }
 
@@ -288,6 +295,7 @@ pub fn parse(arguments: &[OsString]) -> Result<Invocation, clap::Error> {
     match command.clone().try_get_matches_from(words) {
         Ok(matches) => {
             fleet::check(&command, &matches)?;
+            help::check_effect(&matches)?;
             let mut line = CommandLine::from_arg_matches(&matches)?;
             if let Some(server) = line.command.server_mut() {
                 server.variables = from_variables(&matches);

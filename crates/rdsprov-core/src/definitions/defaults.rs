@@ -74,6 +74,33 @@ impl Defaults {
             adopt: self.adopt.or(other.adopt),
         }
     }
+
+    /// Returns the keys that are set, with their values in words.
+    #[cfg(feature = "postgres")]
+    pub(crate) fn in_words(&self) -> Vec<(&'static str, String)> {
+        let Self { access_level, auth, createdb, connection_limit, valid_until, adopt, .. } = self;
+        let settings: Option<Vec<_>> = self.settings.as_ref().map(|all| all.iter().collect());
+        let all = [
+            ("access_level", access_level.map(|one| one.to_string())),
+            ("schemas", joined(self.schemas.as_deref(), ToString::to_string)),
+            ("extensions", joined(self.extensions.as_deref(), ToString::to_string)),
+            ("auth", auth.map(|one| one.to_string())),
+            ("createdb", createdb.map(|one| one.to_string())),
+            ("connection_limit", connection_limit.map(|one| one.to_string())),
+            ("valid_until", valid_until.as_ref().map(ToString::to_string)),
+            ("settings", joined(settings.as_deref(), |(name, value)| format!("{name} = {value}"))),
+            ("creators", joined(self.creators.as_deref(), ToString::to_string)),
+            ("plugin_databases", joined(self.plugin_databases.as_deref(), ToString::to_string)),
+            ("adopt", adopt.map(|one| one.to_string())),
+        ];
+        all.into_iter().filter_map(|(key, value)| Some((key, value?))).collect()
+    }
+}
+
+/// Joins the items of a list that is set.
+#[cfg(feature = "postgres")]
+fn joined<T>(items: Option<&[T]>, word: impl Fn(&T) -> String) -> Option<String> {
+    items.map(|items| items.iter().map(word).collect::<Vec<_>>().join(", "))
 }
 
 /// Reads a list of names, with the same validation as in definitions files.

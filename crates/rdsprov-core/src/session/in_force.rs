@@ -145,6 +145,23 @@ impl List<'_> {
         self.key("definitions.naming_pattern", patterns, None);
         self.key("definitions.memberships", memberships, None);
         self.key("definitions.one_role_one_file", one_file, Some(false));
+        self.defaults();
+    }
+
+    /// Adds the values of keys that an application does not set, as far as `rdsprov.toml` has them.
+    fn defaults(&mut self) {
+        let (config, environment) = (&self.setup.config, self.setup.environment());
+        let section = config.environments.get(environment);
+        let own = section.map(|section| section.defaults.in_words()).unwrap_or_default();
+        for (key, value) in config.defaults.in_words() {
+            if own.iter().all(|(one, _)| *one != key) {
+                self.key(format!("defaults.{key}"), Some(value), None);
+            }
+        }
+        for (key, value) in own {
+            let key = format!("environments.{environment}.defaults.{key}");
+            self.key(key, Some(value), None);
+        }
     }
 
     fn connection(&mut self) -> Result<(), Error> {
