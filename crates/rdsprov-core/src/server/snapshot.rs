@@ -258,10 +258,12 @@ impl<'a> Snapshot<'a> {
     }
 }
 
-/// Returns the first line of the comment with which a query begins, or nothing.
+/// Returns the line of a query that says what it returns, if it has one.
 fn title(query: &str) -> &str {
-    let line = query.trim_start().lines().next().unwrap_or_default();
-    line.strip_prefix("-- ").unwrap_or("a short query")
+    let title = query
+        .lines()
+        .find_map(|line| line.strip_prefix("-- ").filter(|line| line.starts_with("Returns")));
+    title.unwrap_or("a query without a title")
 }
 
 /// The bytes of a text, which can be in any encoding.
