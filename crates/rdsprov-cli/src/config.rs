@@ -9,7 +9,7 @@ use rdsprov_core::run_setting::{SettingName, SettingsInForce, ValueSource};
 use rdsprov_core::session;
 
 use crate::apply::record_options;
-use crate::args::{AuditStdout, ColorWhen, ConfigArgs, FindingsFormat, LogFormat};
+use crate::args::{AuditStdout, ColorWhen, ConfigArgs, FindingsFormat, Global, LogFormat};
 use crate::error::{CliError, Exit};
 use crate::wording::CommandWording;
 use crate::{args, output, setup};
@@ -20,14 +20,6 @@ const COLOR_VARIABLES: [(&str, ColorWhen); 2] =
 
 /// The variable of the approval, which has no flag.
 const APPROVAL: &str = "ALLOW_DB_PROVISION";
-
-/// The flags that all commands have.
-#[derive(Clone, Copy)]
-pub struct Global {
-    pub color: ColorWhen,
-    pub log: LogFormat,
-    pub no_progress: bool,
-}
 
 pub fn run(options: &ConfigArgs, global: Global) -> Result<Exit, CliError> {
     let settings = settings(options, global)?;

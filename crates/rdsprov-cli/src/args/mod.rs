@@ -45,8 +45,6 @@ pub use fleet::FleetArgs;
 use headings::GLOBAL;
 use values::{DOCUMENTS, closed_set};
 
-use crate::config::Global;
-
 /// Manage roles, databases and grants in PostgreSQL on Amazon RDS
 ///
 /// rdsprov reads definitions files, compares them with the catalogs of a PostgreSQL
@@ -99,6 +97,14 @@ pub struct CommandLine {
     /// Print the version; with `--verbose`, also the certificates in the program
     #[arg(short = 'V', long, action = ArgAction::Version, help_heading = GLOBAL)]
     version: Option<bool>,
+}
+
+/// The flags that all commands have.
+#[derive(Clone, Copy)]
+pub struct Global {
+    pub color: ColorWhen,
+    pub log: LogFormat,
+    pub no_progress: bool,
 }
 
 impl CommandLine {
