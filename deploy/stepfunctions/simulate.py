@@ -367,7 +367,7 @@ def execute(world: World, machine: dict[str, Any], data: Any, context: Any) -> P
 
 def retry_delay(world: World, state: dict[str, Any], error: TaskFailed,
                 attempts: dict[int, int]) -> float | None:
-    """Returns how long a retry waits, or nothing if there is none. Each retrier counts its own."""
+    """Returns how long the next retry waits, or None without one. Each retrier counts its own."""
     for index, retrier in enumerate(state.get("Retry", [])):
         if not matches(retrier["ErrorEquals"], error.error):
             continue

@@ -29,7 +29,7 @@ use crate::error::{CliError, Exit};
 use crate::metrics::Metrics;
 use crate::output::counted;
 use crate::rerun::Rerun;
-use crate::wording::CommandWording;
+use crate::wording::{APPROVAL, CommandWording};
 use crate::{output, progress, setup, style};
 
 pub async fn run(options: &ApplyArgs, detail: Detail) -> Result<Exit, CliError> {
@@ -104,7 +104,7 @@ pub async fn delegate(options: &DelegateArgs, detail: Detail) -> Result<Exit, Cl
 /// Returns the options of the core for the flags that all commands with records have.
 pub fn run_options(options: &RecordingArgs) -> session::RunOptions {
     let mut wanted = record_options(&options.records);
-    wanted.approval = std::env::var("ALLOW_DB_PROVISION").ok();
+    wanted.approval = std::env::var(APPROVAL).ok();
     wanted.dry_run = options.dry_run;
     wanted
 }
@@ -166,8 +166,7 @@ pub fn report_outcome(
     let report = || {
         let mut report = RunReport::new(&outcome, exit, &CommandWording);
         if let (Some(error), Some(rerun)) = (report.errors.last_mut(), &rerun) {
-            let command = visible(&rerun.command());
-            error.hints.push(format!("to apply exactly this plan, run `{command}`"));
+            error.hints.push(rerun.hint([" `", "`"]));
         }
         report
     };

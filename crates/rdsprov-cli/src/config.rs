@@ -11,15 +11,12 @@ use rdsprov_core::session;
 use crate::apply::record_options;
 use crate::args::{AuditStdout, ColorWhen, ConfigArgs, FindingsFormat, Global, LogFormat};
 use crate::error::{CliError, Exit};
-use crate::wording::CommandWording;
+use crate::wording::{APPROVAL, CommandWording};
 use crate::{args, output, setup};
 
 /// The variables that decide about colours, the first one first.
 const COLOR_VARIABLES: [(&str, ColorWhen); 2] =
     [("NO_COLOR", ColorWhen::Never), ("CLICOLOR_FORCE", ColorWhen::Always)];
-
-/// The variable of the approval, which has no flag.
-const APPROVAL: &str = "ALLOW_DB_PROVISION";
 
 pub fn run(options: &ConfigArgs, global: Global) -> Result<Exit, CliError> {
     let settings = settings(options, global)?;

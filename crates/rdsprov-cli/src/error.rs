@@ -7,7 +7,6 @@ use rdsprov_core::error_code::ErrorCode;
 use rdsprov_core::hint::Hint;
 use rdsprov_core::session::Error;
 pub use rdsprov_core::session::ExitCode as Exit;
-use rdsprov_core::text::visible;
 
 use crate::args::LogFormat;
 use crate::output;
@@ -54,8 +53,8 @@ impl CliError {
     pub fn print_for(&self, format: LogFormat) {
         self.print(format);
         if let (LogFormat::Text, Some(rerun)) = (format, &self.rerun) {
-            let command = visible(&rerun.command());
-            output::message(&format!("hint: to apply exactly this plan, run\n  $ {command}"));
+            // In a line of its own, which is not broken.
+            output::message(&format!("hint: {}", rerun.hint(["\n  $ ", ""])));
         }
     }
 

@@ -5,6 +5,10 @@ use rdsprov_core::hint::{Operation, Opt, Wording};
 
 use crate::args::CommandLine;
 
+/// The variable of the approval. There is no flag for it: in the script of a pipeline, it would also approve
+/// every later plan.
+pub const APPROVAL: &str = "ALLOW_DB_PROVISION";
+
 /// Spells options as flags of the command, `--ca-file FILE`, and operations as
 /// its subcommands, `rdsprov plan`.
 #[derive(Debug, Clone, Copy)]
@@ -13,12 +17,10 @@ pub struct CommandWording;
 impl Wording for CommandWording {
     fn option(&self, option: Opt, value: Option<&str>) -> String {
         if option == Opt::Approval {
-            // An approval is read from the environment only: a flag in the script of a pipeline
-            // would also approve every later plan.
-            return format!("ALLOW_DB_PROVISION={}", value.unwrap_or("true"));
+            return format!("{APPROVAL}={}", value.unwrap_or("true"));
         }
         let placeholder = || placeholder(option.name());
-        match value.map(str::to_owned).or_else(placeholder) {
+        match value.map(quoted).or_else(placeholder) {
             Some(value) => format!("--{} {value}", option.name()),
             None => format!("--{}", option.name()),
         }
@@ -31,6 +33,15 @@ impl Wording for CommandWording {
     fn operation(&self, operation: Operation) -> String {
         format!("`rdsprov {}`", operation.name())
     }
+}
+
+/// Returns a word as a shell reads it.
+pub fn quoted(word: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "_-./:=@,+%".contains(c);
+    if !word.is_empty() && word.chars().all(is_plain) {
+        return word.to_owned();
+    }
+    format!("'{}'", word.replace('\'', r"'\''"))
 }
 
 /// Returns what the help shows for the value of a flag, or nothing if a subcommand has the

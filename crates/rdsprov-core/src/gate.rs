@@ -109,7 +109,41 @@ fn counted(hazards: &BTreeMap<Hazard, usize>) -> String {
     hazards.iter().map(one).collect::<Vec<_>>().join(", ")
 }
 
+/// What a run needs in addition, so that the gates allow its plan.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Missing {
+    /// The digest to approve, if the environment requires an approval.
+    pub digest: Option<String>,
+    /// The hazards to allow.
+    pub allow: Vec<Hazard>,
+    /// The databases that the plan drops, which the user must name.
+    pub confirm: BTreeSet<DatabaseName>,
+}
+
 impl GateError {
+    /// Returns everything that is missing, and not only what this gate requires; `None` if no option passes
+    /// the gate. Without a plan, nothing was contacted, and only the digest of a saved plan is known.
+    #[must_use]
+    pub fn missing(&self, plan: Option<&Plan>) -> Option<Missing> {
+        let digest = match self {
+            Self::ApprovalMissing { digest, .. }
+            | Self::PlanApprovalMissing { digest, .. }
+            | Self::Stale { digest, .. } => Some(digest.clone()),
+            Self::Hazards { .. } | Self::DropUnconfirmed { .. } => None,
+            Self::OtherEnvironment { .. }
+            | Self::InvalidApproval { .. }
+            | Self::NotEphemeral { .. }
+            | Self::ConfirmedNotDropped { .. } => return None,
+        };
+        let Some(plan) = plan else { return Some(Missing { digest, ..Missing::default() }) };
+        let is_required = plan.origin.approval.as_deref() != Some(ApprovalPolicy::None.name());
+        Some(Missing {
+            digest: digest.or_else(|| is_required.then(|| plan.digest.clone())),
+            allow: plan.hazards_to_allow(),
+            confirm: plan.dropped_databases().into_iter().cloned().collect(),
+        })
+    }
+
     /// Returns the stable code.
     #[must_use]
     pub fn code(&self) -> ErrorCode {

@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::basis::Basis;
-use super::{Hazard, Note, NoteCode, Origin, Refusal, Step, Transaction, note, refusal};
+use super::{Action, Hazard, Note, NoteCode, Origin, Refusal, Step, Transaction, note, refusal};
 use crate::digest::sha256_json;
 use crate::name::{ApplicationName, DatabaseName, RoleName};
 use crate::named_enum::named_enum;
@@ -239,6 +239,13 @@ impl Plan {
     /// Returns every step, in the order of execution.
     pub fn steps(&self) -> impl Iterator<Item = &Step> {
         self.transactions.iter().flat_map(|transaction| &transaction.steps)
+    }
+
+    /// Returns the databases that the plan drops.
+    #[must_use]
+    pub fn dropped_databases(&self) -> BTreeSet<&DatabaseName> {
+        let drops = self.steps().filter(|step| step.action == Action::DropDatabase);
+        drops.filter_map(|step| step.database.as_ref()).collect()
     }
 
     /// Returns the hazards of all steps.

@@ -9,8 +9,7 @@ use super::refusal::by_hint;
 use super::sql::ScriptVariables;
 use super::words;
 use super::{
-    Action, BEGIN_SESSION, Hazard, Line, Plan, Scope, SlotError, Slots, Statement, Step,
-    session_settings,
+    BEGIN_SESSION, Hazard, Line, Plan, Scope, SlotError, Slots, Statement, Step, session_settings,
 };
 use crate::hint;
 use crate::hint::{Hint, Neutral, Operation, Opt, Part, Wording};
@@ -186,10 +185,8 @@ impl Plan {
             hazards.flat_map(|one| [" ".into(), (Opt::Allow, one).into()]).collect();
         let is_executable = self.refusals.is_empty() && !options.is_empty();
         let begin = Part::from("to apply this plan, add");
-        let drops = self.steps().filter(|step| step.action == Action::DropDatabase);
-        let databases: BTreeSet<&str> =
-            drops.filter_map(|step| step.database.as_ref()).map(DatabaseName::as_str).collect();
-        let names: Vec<String> = databases.into_iter().map(str::to_owned).collect();
+        let databases = self.dropped_databases().into_iter();
+        let names: Vec<String> = databases.map(|one| one.as_str().to_owned()).collect();
         let confirm = (!names.is_empty()).then(|| [" ".into(), Part::Options(Opt::Confirm, names)]);
         let options = options.into_iter().chain(confirm.into_iter().flatten());
         is_executable.then(|| std::iter::once(begin).chain(options).collect())

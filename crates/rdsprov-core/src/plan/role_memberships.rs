@@ -199,8 +199,8 @@ impl Planner<'_> {
     }
 
     /// Returns whether a managed role, or the clone of one, got a membership from a role that does not belong to
-    /// its application, in a group that does not either. From PostgreSQL 16 on, a role with `CREATEROLE` can make each role a
-    /// member of the roles that it has created.
+    /// its application, in a group that does not either. From PostgreSQL 16 on, a role with `CREATEROLE` can
+    /// make each role a member of the roles that it has created.
     fn is_granted_by_others(
         &self,
         name: &RoleName,

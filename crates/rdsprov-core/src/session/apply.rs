@@ -387,9 +387,7 @@ impl<F: Frontend> Execution<'_, F> {
     /// Refuses the name of an existing database that a plan does not drop.
     fn check_confirmed(&self, planned: &PlannedApply<'_>) -> Result<(), Error> {
         let plan = planned.plan();
-        let drops = plan.steps().filter(|step| step.action == Action::DropDatabase);
-        let dropped: BTreeSet<&DatabaseName> =
-            drops.filter_map(|step| step.database.as_ref()).collect();
+        let dropped = plan.dropped_databases();
         let confirmed = &self.options.server.retirement.confirm;
         for name in confirmed {
             let database = DatabaseName::new_unchecked(name.clone());
@@ -413,11 +411,9 @@ impl<F: Frontend> Execution<'_, F> {
     /// Requires the name of each database that a plan drops.
     async fn confirm_drops(&self, plan: &Plan) -> Result<(), Error> {
         let confirmed = &self.options.server.retirement.confirm;
-        let drops = plan.steps().filter(|step| step.action == Action::DropDatabase);
         let mut databases: Vec<DatabaseName> = Vec::new();
-        for database in drops.filter_map(|step| step.database.as_ref()) {
-            let is_named = confirmed.iter().any(|name| name == database.as_str());
-            if databases.contains(database) || is_named {
+        for database in plan.dropped_databases() {
+            if confirmed.iter().any(|name| name == database.as_str()) {
                 continue;
             }
             // After the first answer that does not confirm, the user is not asked again.
