@@ -155,12 +155,12 @@ mod tests {
 
     #[test]
     fn defaults_of_applications_are_shown() {
-        let path = std::env::temp_dir().join(format!("rdsprov-config-{}.toml", std::process::id()));
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("rdsprov.toml");
         let text = "[defaults]\nschemas = [\"public\", \"app\"]\ncreatedb = true\n\
             [environments.dev.defaults]\ncreatedb = false\nsettings = { work_mem = \"8MB\" }\n";
         std::fs::write(&path, text).unwrap();
         let settings = settings_of(&["--config", path.to_str().unwrap()]);
-        std::fs::remove_file(&path).unwrap();
         let seen =
             settings.iter().filter(|one| one["name"].as_str().unwrap().contains("defaults."));
         let seen: Vec<_> = seen.map(|one| format!("{} {}", one["name"], one["value"])).collect();

@@ -118,6 +118,7 @@ pub mod access_report;
 pub mod audit;
 pub mod blue_green;
 pub mod config;
+mod definition_digest;
 pub mod definitions;
 pub mod desired;
 pub mod diagnostic;

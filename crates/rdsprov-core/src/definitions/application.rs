@@ -8,6 +8,7 @@ use serde::{Serialize, Serializer};
 use super::auth::Auth;
 use super::error::Location;
 use super::rules::Mode;
+use crate::definition_digest;
 use crate::digest::sha256_json;
 use crate::hint::Hint;
 use crate::name::{
@@ -69,9 +70,8 @@ pub struct Application {
 }
 
 impl Application {
-    /// Returns three short digests with `.` between them: of the definition with all defaults, and of its keys
-    /// without those that concern only the database or only the role. What a run may adopt is not a part
-    /// of them.
+    /// Returns the short digests of the definition with all defaults, and of its keys without those that concern
+    /// only the database or only the role. What a run may adopt is not a part of them.
     fn digests(&self) -> String {
         let all = Self { adopt: false, ..self.clone() };
         let of_role = Self {
@@ -93,7 +93,7 @@ impl Application {
             ..all.clone()
         };
         let digest = |one: &Self| sha256_json(one).chars().take(SHORT_DIGEST).collect::<String>();
-        [&all, &of_role, &of_database].map(digest).join(".")
+        definition_digest::joined(&digest(&all), &digest(&of_role), &digest(&of_database))
     }
 }
 

@@ -4,45 +4,17 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::planner::Planner;
 use super::{NoteKind, Step};
+use crate::definition_digest::{self, DefinitionPart};
 use crate::desired::LastApplied;
 use crate::name::ApplicationName;
 use crate::observed::Connection;
 
-/// A part of the definition of an application, which explains some of its steps.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Part {
-    /// What concerns the role itself.
-    Role,
-    /// What concerns the role in the database, and the database.
-    Database,
-}
-
-impl Part {
-    fn of(step: &Step) -> Self {
-        if step.database.is_none() { Self::Role } else { Self::Database }
+/// Returns the part of a definition that explains a step.
+fn part_of(step: &Step) -> DefinitionPart {
+    match step.database {
+        None => DefinitionPart::Role,
+        Some(_) => DefinitionPart::Database,
     }
-
-    /// Returns whether the part is the same in two definitions, given their digests. A ledger of an earlier
-    /// version contains the digest of the whole definition only.
-    fn is_same(self, now: &str, then: &str) -> bool {
-        let number = match self {
-            Self::Role => 1,
-            Self::Database => 2,
-        };
-        let part = |digests: &str| digests.split('.').nth(number).map(str::to_owned);
-        is_whole_same(now, then) || part(now).is_some() && part(now) == part(then)
-    }
-
-    fn in_words(self) -> &'static str {
-        match self {
-            Self::Role => "role",
-            Self::Database => "database",
-        }
-    }
-}
-
-fn is_whole_same(now: &str, then: &str) -> bool {
-    now.split('.').next() == then.split('.').next()
 }
 
 impl Planner<'_> {
@@ -53,20 +25,20 @@ impl Planner<'_> {
         let desired = self.desired;
         let is_of_server = |one: &&LastApplied| one.is_of(&self.observed.connection);
         let Some(last) = desired.last_applied.iter().find(is_of_server) else { return };
-        let mut parts: BTreeMap<&ApplicationName, BTreeSet<Part>> = BTreeMap::new();
+        let mut parts: BTreeMap<&ApplicationName, BTreeSet<DefinitionPart>> = BTreeMap::new();
         for step in steps {
-            parts.entry(&step.application).or_default().insert(Part::of(step));
+            parts.entry(&step.application).or_default().insert(part_of(step));
         }
         let (mut drifted, mut redefined) = (Vec::new(), Vec::new());
         for (application, parts) in parts {
             let name = application.as_str();
             let Some(now) = desired.definition_digests.get(name) else { continue };
             let then = last.definitions.get(name);
-            let (same, other): (Vec<Part>, Vec<Part>) = parts
+            let (same, other): (Vec<DefinitionPart>, Vec<DefinitionPart>) = parts
                 .into_iter()
                 .partition(|part| then.is_some_and(|then| part.is_same(now, then)));
-            let is_whole = then.is_some_and(|then| is_whole_same(now, then));
-            let only = |part: &Part| format!("{name}: only its {}", part.in_words());
+            let is_whole = then.is_some_and(|then| definition_digest::is_same(now, then));
+            let only = |part: &DefinitionPart| format!("{name}: only its {}", part.in_words());
             match (same.as_slice(), other.as_slice()) {
                 ([part], others) if !is_whole => {
                     drifted.push(only(part));
@@ -127,22 +99,6 @@ mod tests {
         assert!(of("a:1", None).is_of(&connection("a:1", Some("8"))));
         assert!(!of("a:1", None).is_of(&connection("b:1", None)));
         assert!(!LastApplied::default().is_of(&Connection::default()));
-    }
-
-    #[test]
-    fn parts_of_a_definition_are_compared() {
-        let now = "sha256:1.sha256:2.sha256:3";
-        for (then, role, database) in [
-            (now, true, true),
-            // A ledger of an earlier version.
-            ("sha256:1", true, true),
-            ("sha256:9", false, false),
-            ("sha256:9.sha256:2.sha256:9", true, false),
-            ("sha256:9.sha256:9.sha256:3", false, true),
-        ] {
-            let is_same = [Part::Role, Part::Database].map(|part| part.is_same(now, then));
-            assert_eq!(is_same, [role, database], "{then}");
-        }
     }
 
     #[test]
