@@ -8,6 +8,7 @@ use rdsprov_core::error_code::ErrorCode;
 use rdsprov_core::input_file::{self, Input};
 use rdsprov_core::name::{DatabaseName, RoleName};
 use rdsprov_core::operations::AccessQuery;
+use rdsprov_core::text::os_reason;
 
 use crate::args::{AccessArgs, AccessFormat};
 use crate::audit::{ledger, not_intact, unknown_name, unreadable};
@@ -94,7 +95,7 @@ fn read(path: &Path) -> Result<AccessReport, CliError> {
             .with_hint("name a file that `rdsprov access --format json` has printed")
     };
     let text = input_file::read_text(path, Input::AccessReport)
-        .map_err(|error| unreadable(error.to_string()))?;
+        .map_err(|error| unreadable(os_reason(&error)))?;
     AccessReport::from_json(&text).map_err(unreadable)
 }
 

@@ -8,7 +8,7 @@ use std::path::Path;
 use rdsprov_core::audit::{self, Change, UnknownName, Verified};
 use rdsprov_core::error_code::ErrorCode;
 use rdsprov_core::input_file;
-use rdsprov_core::text::{pretty_json, visible};
+use rdsprov_core::text::{os_reason, pretty_json, visible};
 
 use crate::args::{AuditCommand, FindingsFormat, ReportArgs, VerifyArgs};
 use crate::error::{CliError, Exit};
@@ -93,7 +93,7 @@ fn open(path: &Path) -> Result<BufReader<File>, CliError> {
 }
 
 pub fn unreadable(path: &Path, error: &std::io::Error) -> CliError {
-    let fact = format!("{} cannot be read: {error}", path.display());
+    let fact = format!("{} cannot be read: {}", path.display(), os_reason(error));
     CliError::new(Exit::Usage, ErrorCode::FileUnreadable, fact)
         .with_hint("check the path and the permissions of the file")
 }

@@ -6,6 +6,7 @@ use std::path::Path;
 use clap::Command;
 use clap_mangen::Man;
 use rdsprov_core::error_code::ErrorCode;
+use rdsprov_core::text::os_reason;
 
 use crate::args::{self, ManArgs};
 use crate::error::{CliError, Exit};
@@ -19,7 +20,11 @@ pub fn run(options: &ManArgs) -> Result<Exit, CliError> {
             Err(error) => Err(CliError::new(
                 Exit::Failed,
                 ErrorCode::OutputIncomplete,
-                format!("the pages cannot be written to {}: {error}", directory.display()),
+                format!(
+                    "the pages cannot be written to {}: {}",
+                    directory.display(),
+                    os_reason(&error)
+                ),
             )
             .with_hint("name an existing directory in which you may create files")),
         };

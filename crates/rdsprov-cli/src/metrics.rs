@@ -12,7 +12,7 @@ use rdsprov_core::audit::Status;
 use rdsprov_core::input_file::{self, Input};
 use rdsprov_core::plan::{Counts, Plan};
 use rdsprov_core::run_report::{RunReport, RunStatus};
-use rdsprov_core::text::visible;
+use rdsprov_core::text::{os_reason, visible};
 
 use crate::error::Exit;
 use crate::output;
@@ -110,11 +110,14 @@ impl Metrics {
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let text = self.text(now, duration, last_success);
         let written = text.map_err(|error| error.to_string()).and_then(|text| {
-            output::replace_file(path, &text, 0o644).map_err(|error| error.to_string())
+            output::replace_file(path, &text, 0o644).map_err(|error| os_reason(&error))
         });
         if let Err(reason) = written {
             let path = visible(&path.display().to_string());
-            output::message(&format!("the metrics were not written to {path}: {reason}"));
+            output::message(&format!(
+                "the metrics were not written to {path}: {reason}\n\
+                 hint: name a file in an existing directory with --metrics-file FILE"
+            ));
         }
     }
 

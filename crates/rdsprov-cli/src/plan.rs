@@ -8,7 +8,7 @@ use std::time::Instant;
 use rdsprov_core::error_code::ErrorCode;
 use rdsprov_core::plan::{Detail, Plan, SavedPlan};
 use rdsprov_core::session::{Error, ServerOptions, Setup};
-use rdsprov_core::text::visible;
+use rdsprov_core::text::{os_reason, visible};
 
 use crate::args::{CheckArgs, Format, PlanArgs};
 use crate::error::{CliError, Exit};
@@ -128,7 +128,7 @@ fn write_step_summary(markdown: &str) -> Result<(), CliError> {
         CliError::new(
             Exit::Failed,
             ErrorCode::OutputIncomplete,
-            format!("the step summary {path} cannot be written: {error}"),
+            format!("the step summary {path} cannot be written: {}", os_reason(&error)),
         )
         .with_hint("name a file that can be written in GITHUB_STEP_SUMMARY")
     })

@@ -211,8 +211,9 @@ pub(crate) fn table<const N: usize>(rows: &[[String; N]]) -> String {
     rows.iter().map(line).collect()
 }
 
-/// Returns an error of the operating system in words, without its number.
-pub(crate) fn os_reason(error: &io::Error) -> String {
+/// Returns an error of the operating system in words, without its number: `permission denied`.
+#[must_use]
+pub fn os_reason(error: &io::Error) -> String {
     let text = error.to_string();
     let words = text.split(" (os error ").next().unwrap_or(&text);
     let mut characters = words.chars();

@@ -9,6 +9,7 @@ use pyo3::types::PyTuple;
 use rdsprov_core::audit;
 use rdsprov_core::error_code::ErrorCode;
 use rdsprov_core::input_file;
+use rdsprov_core::text::os_reason;
 use serde_json::json;
 
 use crate::{errors, values};
@@ -20,7 +21,7 @@ fn read_ledger<T: Send>(
     read: impl FnOnce(BufReader<File>) -> std::io::Result<T> + Send,
 ) -> PyResult<T> {
     py.detach(|| input_file::open(path).map(BufReader::new).and_then(read)).map_err(|error| {
-        let fact = format!("{} cannot be read: {error}", path.display());
+        let fact = format!("{} cannot be read: {}", path.display(), os_reason(&error));
         errors::usage_with_code(py, ErrorCode::FileUnreadable, &fact)
     })
 }

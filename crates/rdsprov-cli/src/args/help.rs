@@ -87,44 +87,97 @@ fn restricted(argument: Arg, formats: &'static [Format]) -> Arg {
     argument.value_parser(parser.try_map(|name| Format::from_str(&name, false)))
 }
 
-/// Examples, which both forms of the help show.
-const EXAMPLES: [(&str, &str); 17] = [
-    ("validate", "rdsprov validate -d terraform.tfvars"),
+/// Examples of each command, which both forms of its help show.
+const EXAMPLES: [(&str, &[&str]); 20] = [
+    ("validate", &["rdsprov validate -d terraform.tfvars"]),
     (
         "plan",
-        "rdsprov plan --env dev -d terraform.tfvars\n  \
-         rdsprov plan --env prod --out plan.json\n  \
-         rdsprov plan --env prod --format markdown > comment.md",
+        &[
+            "rdsprov plan --env dev -d terraform.tfvars",
+            "rdsprov plan --env prod --out plan.json",
+            "rdsprov plan --env prod --only shop,wiki --adopt wiki --additive",
+            "rdsprov plan --env prod --format markdown > comment.md",
+        ],
     ),
     (
         "apply",
-        "rdsprov apply --env dev -d terraform.tfvars\n  \
-         ALLOW_DB_PROVISION=sha256:… rdsprov apply --env prod --audit-output records.csv\n  \
-         rdsprov apply plan.json --allow revokes_access",
+        &[
+            "rdsprov apply --env dev -d terraform.tfvars",
+            "ALLOW_DB_PROVISION=sha256:… rdsprov apply --env prod --audit-output records.csv",
+            "rdsprov apply plan.json --allow revokes_access",
+        ],
     ),
-    ("check", "rdsprov check --env prod -d terraform.tfvars"),
-    ("preflight", "rdsprov preflight --env prod -d terraform.tfvars"),
-    ("access", "rdsprov access --env prod --format markdown > access.md"),
-    ("export", "rdsprov export --env prod --database 'shop*' --out prod.tfvars"),
+    (
+        "check",
+        &[
+            "rdsprov check --env prod -d terraform.tfvars",
+            "rdsprov check --env prod --strict --fail-on orphaned,undeclared",
+        ],
+    ),
+    ("preflight", &["rdsprov preflight --env prod -d terraform.tfvars"]),
+    (
+        "access",
+        &[
+            "rdsprov access --env prod --format html > access.html",
+            "rdsprov access --env prod --database shop --role shop_reader",
+            "rdsprov access --diff access-october.json access-november.json",
+            "rdsprov access --at 2026-11-01T00:00:00Z --audit-ledger ledger.jsonl",
+        ],
+    ),
+    ("export", &["rdsprov export --env prod --database 'shop*' --out prod.tfvars"]),
     (
         "retire",
-        "rdsprov retire shop --env dev --dry-run\n  \
-         rdsprov retire shop --env prod --out retire.json\n  \
-         rdsprov retire shop --env prod --drop-role --allow drops_role",
+        &[
+            "rdsprov retire shop --env dev --dry-run",
+            "rdsprov retire shop --env prod --out retire.json",
+            "rdsprov retire shop --env prod --drop-role --allow drops_role",
+        ],
     ),
-    ("teardown", "rdsprov teardown --env review --build-id 16-01-26-01 --without-backup --dry-run"),
+    (
+        "teardown",
+        &["rdsprov teardown --env review --build-id 16-01-26-01 --without-backup --dry-run"],
+    ),
     (
         "audit",
-        "rdsprov audit verify ledger.jsonl\n  rdsprov audit report ledger.jsonl --role shop_owner",
+        &[
+            "rdsprov audit verify ledger.jsonl",
+            "rdsprov audit report ledger.jsonl --role shop_owner",
+        ],
     ),
-    ("config", "rdsprov config --env prod"),
-    ("graph", "rdsprov graph -d terraform.tfvars > graph.mmd"),
-    ("schema", "rdsprov schema config-file > rdsprov.schema.json"),
-    ("man", "rdsprov man audit verify"),
-    ("rotate", "rdsprov rotate shop wiki --env prod -d terraform.tfvars"),
-    ("delegate", "rdsprov delegate --env dev --to rdsprov_admin --to-secret dev/rds/rdsprov_admin"),
-    ("explain", "rdsprov explain plan-stale"),
+    ("audit verify", &["rdsprov audit verify ledger.jsonl --expect sha256:…"]),
+    (
+        "audit report",
+        &[
+            "rdsprov audit report ledger.jsonl --role shop_owner",
+            "rdsprov audit report ledger.jsonl --database shop --format json",
+        ],
+    ),
+    ("config", &["rdsprov config --env prod"]),
+    ("graph", &["rdsprov graph -d terraform.tfvars > graph.mmd"]),
+    ("schema", &["rdsprov schema config-file > rdsprov.schema.json"]),
+    ("completions", &["rdsprov completions bash > /etc/bash_completion.d/rdsprov"]),
+    ("man", &["rdsprov man audit verify"]),
+    ("rotate", &["rdsprov rotate shop wiki --env prod -d terraform.tfvars"]),
+    (
+        "delegate",
+        &["rdsprov delegate --env dev --to rdsprov_admin \
+             --to-secret goldenpath/dev/rds/rdsprov_admin"],
+    ),
+    ("explain", &["rdsprov explain plan-stale"]),
 ];
+
+/// Adds the examples of a command and of its subcommands. `name` is what follows `rdsprov`.
+fn with_examples(mut command: Command, name: &str) -> Command {
+    let subcommands: Vec<String> =
+        command.get_subcommands().map(|one| one.get_name().to_owned()).collect();
+    for subcommand in subcommands {
+        let full = format!("{name} {subcommand}");
+        command = command.mut_subcommand(subcommand, |one| with_examples(one, full.trim_start()));
+    }
+    let Some((_, examples)) = EXAMPLES.iter().find(|(one, _)| *one == name) else { return command };
+    let more = command.get_after_help().map(|more| format!("\n\n{more}")).unwrap_or_default();
+    command.after_help(format!("Examples:\n  {}{more}", examples.join("\n  ")))
+}
 
 /// Adds the help of each subcommand.
 pub fn with_help(mut command: Command) -> Command {
@@ -133,10 +186,9 @@ pub fn with_help(mut command: Command) -> Command {
     for name in names {
         let without_effect =
             WITHOUT_EFFECT.iter().find(|(one, _)| *one == name).map_or(&[][..], |(_, all)| all);
-        let example = EXAMPLES.iter().find(|(one, _)| *one == name);
         let formats = FORMATS.iter().find(|(one, _)| *one == name);
         command = command.mut_subcommand(name, |subcommand| {
-            let subcommand = subcommand.mut_args(|argument| {
+            subcommand.mut_args(|argument| {
                 let id = argument.get_id().as_str();
                 let (is_detail, has_no_effect) =
                     (DETAILS.contains(&id), without_effect.contains(&id));
@@ -147,13 +199,10 @@ pub fn with_help(mut command: Command) -> Command {
                     None => argument,
                 };
                 if has_no_effect { argument.hide(true) } else { argument }
-            });
-            let Some((_, example)) = example else { return subcommand };
-            let more = subcommand.get_after_help().map(|more| format!("\n\n{more}"));
-            subcommand.after_help(format!("Examples:\n  {example}{}", more.unwrap_or_default()))
+            })
         });
     }
-    command
+    with_examples(command, "")
 }
 
 /// The number of values of a flag that the short help lists.
@@ -205,7 +254,15 @@ mod tests {
             let subcommand = command.find_subcommand(name).unwrap();
             assert!(ids.iter().all(|id| has(subcommand, id)), "{name}");
         }
-        for line in EXAMPLES.iter().flat_map(|(_, examples)| examples.lines()) {
+        let mut commands: Vec<_> =
+            command.get_subcommands().map(|one| (one, String::new())).collect();
+        while let Some((one, parent)) = commands.pop() {
+            let name = format!("{parent} {}", one.get_name());
+            commands.extend(one.get_subcommands().map(|child| (child, name.clone())));
+            let has_examples = EXAMPLES.iter().any(|(example, _)| *example == name.trim_start());
+            assert!(has_examples || one.is_hide_set(), "{name}");
+        }
+        for line in EXAMPLES.iter().flat_map(|(_, examples)| *examples) {
             let words = line.split(" > ").next().unwrap().split_whitespace();
             let words = words.skip_while(|word| *word != "rdsprov");
             command.clone().try_get_matches_from(words).unwrap();

@@ -276,8 +276,9 @@ impl AccessReport {
         struct Version {
             format_version: u32,
         }
-        let Version { format_version } =
-            serde_json::from_str(text).map_err(|error| error.to_string())?;
+        let Version { format_version } = serde_json::from_str(text).map_err(|error| {
+            if error.is_data() { error.to_string() } else { format!("it is not JSON: {error}") }
+        })?;
         if format_version != FORMAT_VERSION {
             return Err(format!(
                 "it has `format_version` {format_version}, and this version reads {FORMAT_VERSION}"

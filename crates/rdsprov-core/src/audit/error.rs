@@ -87,10 +87,7 @@ impl AuditError {
     #[must_use]
     pub fn reason(&self) -> String {
         match self {
-            Self::Io { source, .. } => {
-                let reason = source.to_string();
-                reason.split(" (os error").next().unwrap_or(&reason).to_owned()
-            }
+            Self::Io { source, .. } => os_reason(source),
             Self::Locked { .. } => "another process locks it".to_owned(),
             Self::SameFile { .. } => "the other records are in it".to_owned(),
             Self::NotRegular { .. } => "it is not a regular file".to_owned(),

@@ -66,12 +66,12 @@ pub enum UsageError {
         known: Vec<String>,
     },
     /// A database is to be dropped, and the user has not said what is left of its data.
-    #[error("databases are to be dropped, and neither a dump of them nor its absence is named")]
+    #[error("the run would drop databases, and no dump of them is given")]
     NoBackup,
     /// A dump or its absence is named, and no database is to be dropped.
-    #[error("{}, but no database is to be dropped", match backup {
-        Backup::File(path) => format!("the dump `{path}` is named"),
-        Backup::Nothing => "the absence of a dump is named".to_owned(),
+    #[error("{}, but it would drop no database", match backup {
+        Backup::File(path) => format!("the dump `{path}` is given"),
+        Backup::Nothing => "the run allows drops without a dump".to_owned(),
     })]
     BackupWithoutDrop {
         /// What is named.
@@ -86,7 +86,7 @@ pub enum UsageError {
         reason: String,
     },
     /// Only Secrets Manager has a recovery window.
-    #[error("secrets are to be deleted, but they are not in Secrets Manager")]
+    #[error("only secrets in Secrets Manager can be deleted")]
     DeletionWithoutAws,
     /// The ledger that says which definitions were applied last cannot be read.
     #[error("the ledger `{path}` cannot be read: {reason}")]
@@ -105,7 +105,7 @@ pub enum UsageError {
         length: usize,
     },
     /// A teardown needs the build whose roles and databases are dropped.
-    #[error("no build is named whose roles and databases are torn down")]
+    #[error("the build to tear down is missing")]
     NoBuild,
     /// An application cannot be retired.
     #[error(transparent)]
