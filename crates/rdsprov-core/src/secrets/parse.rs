@@ -113,6 +113,9 @@ impl<'de> Visitor<'de> for FieldsVisitor {
 }
 
 impl Secret {
+    /// The keys that are read. Others are ignored, whatever their values are.
+    pub const KEYS: [&str; 8] = KEYS;
+
     /// Parses the text of a secret.
     ///
     /// # Errors

@@ -430,6 +430,7 @@ class NoteCode(str, Enum):
     UNDECLARED_ACCESS = "undeclared-access"
     MEMBERSHIP_BY_OTHER = "membership-by-other"
     NOTHING_TO_RETIRE = "nothing-to-retire"
+    MARKER_NOT_PROVEN = "marker-not-proven"
     LEFT_BY_TEARDOWN = "left-by-teardown"
     SECRET_KEPT = "secret-kept"
     DRIFT = "drift"
