@@ -250,7 +250,7 @@ impl Planner<'_> {
         if recorded.secret.is_none() {
             recorded.secret.clone_from(&declared.secret);
         }
-        let is_other_scope = self.desired.is_other_scope(recorded.scope.as_deref());
+        let is_other_scope = recorded.scope != declared.scope;
         let in_words = |marker: &Marker| {
             let scope = marker.scope.as_ref().filter(|_| is_other_scope);
             let scope = scope.map(|scope| format!(" of scope {scope}")).unwrap_or_default();

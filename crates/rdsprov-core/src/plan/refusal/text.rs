@@ -359,7 +359,7 @@ impl RefusalKind {
             }
             Self::RoleControlledByOthers { .. } => {
                 hint![
-                    "choose another name, or drop the role if it was planted: the plan creates it"
+                    "choose another name, or drop the role if nobody needs it"
                 ]
             }
             Self::RoleIsAdministrator { .. } | Self::RoleIsDelegate { .. } => {
@@ -611,10 +611,7 @@ impl RefusalKind {
                 "check that the role belongs to this application: `role_owner = true` chooses the \
                  entry; then run ",
                 Operation::Apply,
-                " with ",
-                (Opt::Allow, Hazard::ChangesSecret),
-                " and ",
-                (Opt::Allow, Hazard::ChangesApplication)
+                ", whose plan names the hazards to allow"
             ],
             Self::RoleMissing { .. } => hint![
                 "run ",

@@ -9,13 +9,12 @@ use crate::observed::Observed;
 use crate::plan::{Action, Plan, RefusalCode, SecretFindings};
 use crate::secret_id::Templates;
 
-fn desired() -> Desired {
-    let source = SourceText {
-        path: "shop.toml".to_owned(),
-        text: "[application_databases.shop]\ndatabase_name = \"shop\"\nusername = \"shop_user\""
-            .to_owned(),
-        syntax: Syntax::Toml,
-    };
+const SHOP: &str =
+    "[application_databases.shop]\ndatabase_name = \"shop\"\nusername = \"shop_user\"";
+
+fn desired(text: &str) -> Desired {
+    let source =
+        SourceText { path: "shop.toml".to_owned(), text: text.to_owned(), syntax: Syntax::Toml };
     let definitions = Definitions::parse(&[source], &Rules::default()).unwrap();
     Desired::new(&definitions, "dev", &Templates::default(), None).unwrap()
 }
@@ -40,6 +39,16 @@ fn managed(changes: Value) -> Value {
 }
 
 fn plan(roles: Value, pending: Option<&str>, active: ActivePassword, owner: Option<&str>) -> Plan {
+    plan_of(SHOP, roles, pending, active, owner)
+}
+
+fn plan_of(
+    text: &str,
+    roles: Value,
+    pending: Option<&str>,
+    active: ActivePassword,
+    owner: Option<&str>,
+) -> Plan {
     let observed: Observed = serde_json::from_value(json!({
         "server_version": 160_000,
         "admin_database": "postgres",
@@ -50,7 +59,7 @@ fn plan(roles: Value, pending: Option<&str>, active: ActivePassword, owner: Opti
         "roles": roles,
     }))
     .unwrap();
-    let desired = desired();
+    let desired = desired(text);
     let rotation = choose(&desired, &["shop".to_owned()], None).unwrap().remove(0);
     let state = RotationState {
         rotation,
@@ -79,6 +88,27 @@ fn steps_depend_on_the_versions_of_the_secret() {
         let actions: Vec<Action> = plan.steps().map(|step| step.action).collect();
         assert_eq!(actions, expected, "{pending:?} {active:?}");
         assert_eq!(plan.refusals, [], "{pending:?} {active:?}");
+    }
+}
+
+/// `apply` gives a role the scope of the definitions, with the hazard `changes_scope`; until then, they do
+/// not rotate its password.
+#[test]
+fn role_without_the_scope_of_the_definitions_is_refused() {
+    let comment = |scope: &str| {
+        format!(
+            "[managed by rdsprov: environment=dev application=shop build_id=1{scope} \
+             name=\"shop_user\" secret=\"goldenpath/dev/shop/postgres\"]"
+        )
+    };
+    let text = format!("scope = \"billing\"\n{SHOP}");
+    for (recorded, expected) in [(" scope=billing", None), ("", Some(())), (" scope=crm", Some(()))]
+    {
+        let roles = json!({ "shop_user": managed(json!({ "comment": comment(recorded) })) });
+        let plan = plan_of(&text, roles, None, ActivePassword::Current, None);
+        let codes: Vec<_> = plan.refusals.iter().map(|refusal| refusal.code()).collect();
+        let expected: Vec<_> = expected.iter().map(|()| RefusalCode::RoleMarkerDiffers).collect();
+        assert_eq!(codes, expected, "{recorded}: {:?}", plan.refusals);
     }
 }
 
