@@ -269,6 +269,30 @@ fn plan_for_one_application_names_whom_it_locks_out() {
     assert!(!closes(&["--adopt", "shop_reports"]).contains("shop_reader"));
 }
 
+/// The owner of a database would use the extension with the password that is replaced later.
+#[test]
+fn role_with_another_password_gets_no_extension_in_additive_runs() {
+    let (fixture, definitions) = Fixture::shop(
+        *versions().last().unwrap(),
+        r#"application_databases = { shop = { database_name = "shop", username = "shop_owner" } }"#,
+    );
+    fixture.app("dev", "shop", "shop_owner");
+    let apply = ["apply", "--env", "dev", "--additive"];
+    expect(&fixture.run(&definitions, &apply), 0);
+    fixture.query("ALTER ROLE shop_owner PASSWORD 'of-people-1'");
+    let with_extension = fixture.definitions(
+        r#"application_databases = {
+            shop = { database_name = "shop", username = "shop_owner", extensions = ["pgcrypto"] }
+        }"#,
+    );
+    expect(&fixture.run(&with_extension, &apply), 0);
+    let count =
+        || fixture.query_in("shop", "SELECT count(*) FROM pg_extension WHERE extname = 'pgcrypto'");
+    assert_eq!(count(), "0");
+    expect(&fixture.run(&with_extension, &apply[..3]), 0);
+    assert_eq!(count(), "1");
+}
+
 /// In an additive run, the password of a role stays as it is. A person who knows it gets no new access, and the
 /// definitions of another team change nothing of the role.
 #[test]

@@ -8,7 +8,8 @@
 //! - What a role gets, and changes of its marker, are pending if its password is set or removed later, or if
 //!   a hazard that must be allowed in every environment is pending: a person who knows the present password
 //!   must not get new access, and a changed secret is in the marker only once its password is set.
-//! - If such a role would be the owner of a new database or schema, all steps in this database are pending.
+//! - If such a role would be the owner of a new database or schema, or get a new extension, all steps in this
+//!   database are pending.
 
 use std::collections::BTreeSet;
 
@@ -84,9 +85,12 @@ impl<S> Step<S> {
         )
     }
 
-    /// Returns whether the role of the step becomes the owner of a new object that other steps rely on.
+    /// Returns whether the role of the step gets a new object that other steps rely on.
     fn creates_for_role(&self) -> bool {
-        matches!(self.action, Action::CreateDatabase | Action::CreateSchema)
+        matches!(
+            self.action,
+            Action::CreateDatabase | Action::CreateSchema | Action::CreateExtension
+        )
     }
 
     fn changes_owner(&self) -> bool {
