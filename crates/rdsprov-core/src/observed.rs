@@ -126,6 +126,10 @@ pub struct Observed {
     /// administrator's own program are left out.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub database_sessions: BTreeMap<DatabaseName, BTreeSet<RoleName>>,
+    /// The roles that own something in a database or have privileges there, by the database, if the run drops
+    /// databases.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub database_dependents: BTreeMap<DatabaseName, BTreeSet<RoleName>>,
     /// The nodes of the blue/green deployment that the server belongs to; empty if it reports none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub blue_green: Vec<DeploymentNode>,

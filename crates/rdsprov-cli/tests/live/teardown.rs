@@ -160,10 +160,9 @@ fn what_a_build_created_is_dropped() {
         fixture.server.sql_as("other_owner", &password("other"), "other", "TABLE others").unwrap();
 
         fixture.disable_background_writes();
-        let (state, wal) = (fixture.catalog_state(), fixture.wal_position());
-        let output = confirmed(&fixture, "b1", 0);
+        let state = fixture.catalog_state();
+        let output = fixture.without_wal(|| confirmed(&fixture, "b1", 0));
         assert!(output.contains("Nothing to do: no role or database that build b1"), "{output}");
-        assert_eq!(fixture.wal_position(), wal);
         assert_eq!(fixture.catalog_state(), state);
     }
 }
@@ -228,15 +227,28 @@ fn what_is_used_otherwise_is_refused() {
 
         // Objects elsewhere, and a session.
         fixture.query_in("legacy", "CREATE SCHEMA s AUTHORIZATION shop_reader");
-        fixture.query("CREATE ROLE ada LOGIN PASSWORD 'ada-password'");
-        fixture.query("GRANT CONNECT ON DATABASE shop TO ada");
-        let mut ada = fixture.server.session("ada", "ada-password", "shop").unwrap();
+        let mut owner = fixture.server.session("shop_owner", &password("shop"), "shop").unwrap();
         let state = fixture.catalog_state();
         let output = confirmed(&fixture, "b1", 3);
         assert!(output.contains("1 object of its own in database legacy"), "{output}");
-        assert!(output.contains("sessions of ada use it"), "{output}");
-        ada.ask("SELECT 1").unwrap();
+        assert!(output.contains("sessions of shop_owner use it"), "{output}");
+        owner.ask("SELECT 1").unwrap();
         assert_eq!(fixture.catalog_state(), state, "PostgreSQL {major}");
+        drop(owner);
+
+        // A role that nobody manages, with a privilege on the database, on a table, or with a table of its own.
+        fixture.query("CREATE ROLE ada LOGIN PASSWORD 'ada-password'");
+        for (grant, revoke) in [
+            ("GRANT CONNECT ON DATABASE shop TO ada", "REVOKE CONNECT ON DATABASE shop FROM ada"),
+            ("GRANT SELECT ON orders TO ada", "REVOKE SELECT ON orders FROM ada"),
+            ("CREATE TABLE hers (); ALTER TABLE hers OWNER TO ada", "DROP TABLE hers"),
+        ] {
+            fixture.server.superuser("shop", grant).unwrap();
+            let output = confirmed(&fixture, "b1", 3);
+            let used = "role ada, which the build did not create, owns something in it or has privileges there";
+            assert!(output.contains(used), "{grant}: {output}");
+            fixture.server.superuser("shop", revoke).unwrap();
+        }
         assert_eq!(left(&fixture), ALL);
     }
 }

@@ -196,6 +196,33 @@ fn configuration_decides_what_access_is() {
     assert!(run(&["check"], 64).contains("rdsprov.toml is not valid"));
 }
 
+/// Who writes the secret of one application must not hide a role in the databases of others.
+#[test]
+fn secret_with_a_clone_hides_no_access() {
+    for major in versions() {
+        let (fixture, definitions) = fixture(major);
+        let superuser = |sql: &str| fixture.server.superuser("postgres", sql).unwrap();
+        // No administrator has ADMIN OPTION on it, as on roles that a role with CREATEROLE has created.
+        superuser("CREATE ROLE shop_owner_clone LOGIN PASSWORD 'p'");
+        superuser("GRANT CONNECT ON DATABASE wiki TO shop_owner_clone");
+        let check =
+            |code| expect(&fixture.run(&definitions, &["check", "--strict", "--env", "dev"]), code);
+        let before = check(2);
+        assert!(before.contains("role shop_owner_clone is not declared"), "{before}");
+        let secret = serde_json::json!({
+            "username": "shop_owner", "password": password("shop"),
+            "masterarn": "goldenpath/dev/rds/master",
+        });
+        fixture.secret("goldenpath/dev/shop/postgres", &secret.to_string());
+        if major >= 16 {
+            assert_eq!(findings(&check(2)), findings(&before), "PostgreSQL {major}");
+        } else {
+            // The administrator has power over it: its privileges are compared, or the clone is refused.
+            check(3);
+        }
+    }
+}
+
 /// Each role with `CREATEROLE` can create a role whose name begins as those of Amazon RDS do.
 #[test]
 fn names_like_those_of_rds_hide_no_access() {

@@ -66,6 +66,13 @@ impl Planner<'_> {
         (one.name == *clone && !is_other && self.is_known_clone(role, one)).then_some(role)
     }
 
+    /// Returns whether a plan compares a role as the clone of a declared role, so that it revokes what the
+    /// role has in addition. Nothing else may leave a role out of the report of undeclared access: who writes
+    /// the secret of one application could hide a role in the databases of all others.
+    pub(super) fn is_compared_clone(&self, role: &RoleName, seen: &observed::Role) -> bool {
+        seen.administered && seen.controllers.is_empty() && self.role_of_clone(role).is_some()
+    }
+
     /// Returns whether a role is the clone of another one, or has its name and membership. For a role
     /// whose home is not selected, the secret that would show it is not read.
     pub(super) fn may_be_clone(&self, role: &RoleName, of: &RoleName) -> bool {
@@ -115,7 +122,7 @@ impl Planner<'_> {
         {
             return;
         }
-        if !seen.controllers.is_empty() || !seen.administered {
+        if !seen.administered || !seen.controllers.is_empty() {
             // Without its membership, the rotation does not use it, and nothing else needs it yet.
             if *current == CurrentUser::Clone
                 && !self.refuse_controlled_by_others(clone, &role.application, seen)

@@ -52,7 +52,7 @@ impl DatabasePlanner<'_, '_> {
         let declared = DeclaredAcl { wanted: &wanted, managed: &|_| false, public: None };
         let acl_diff = acl::diff(&held, &declared);
         let missing = acl_diff.grants();
-        let is_clone = self.planner.is_clone(creator);
+        let is_clone = self.planner.role_of_clone(creator).is_some();
         if is_clone && !missing.is_empty() && self.execution_context(creator).is_none() {
             // One refusal for all default privileges of the clone, as which no user runs statements.
             self.planner.refuse_without_admin_option(&self.database.application, creator);

@@ -12,6 +12,7 @@ use super::{
     Remedy, Scope, Statement, Step, Transaction,
 };
 use crate::desired::{self, Credential};
+use crate::marker::Marker;
 use crate::name::{ApplicationName, DatabaseName, LOCK_DATABASE, RoleName, TEMPLATE};
 use crate::observed::{self, Contents, Grantee, Membership, RDS_EXTENSION, RDS_IAM};
 use crate::predefined_role::is_grantable;
@@ -47,16 +48,23 @@ impl Planner<'_> {
         self.transfer_public_schemas(name, role, inside);
     }
 
-    /// Refuses to leave out roles of the environment because their markers do not count.
+    /// Refuses to leave out roles of the environment over which others than administrators have power, and
+    /// notes those whose markers are not proven.
     fn refuse_undelegated(&mut self, role: &desired::Role) {
         let (desired, observed) = (self.desired, self.observed);
+        let is_of_environment = |marker: &Marker| {
+            marker.environment == desired.environment
+                && marker.application != role.application.as_str()
+        };
         for (other, seen) in &observed.roles {
-            let is_of_environment = seen.claimed().is_some_and(|marker| {
-                marker.environment == desired.environment
-                    && marker.application != role.application.as_str()
-            });
-            if is_of_environment && !desired.roles.contains_key(other) {
-                self.refuse_uncounted_marker(other, &role.application, seen);
+            let marker = seen.claimed().filter(is_of_environment);
+            let Some(marker) = marker.filter(|_| !desired.roles.contains_key(other)) else {
+                continue;
+            };
+            if seen.administered {
+                self.refuse_controlled_by_others(other, &role.application, seen);
+            } else {
+                self.note_unproven_marker(other, marker);
             }
         }
     }

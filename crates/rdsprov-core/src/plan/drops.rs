@@ -12,8 +12,9 @@ use super::planner::Planner;
 use super::scopes::scope_of_database;
 use super::{Action, Hazard, MembershipOption, RefusalKind, Scope, Step, Transaction, sql, words};
 use crate::desired::{self, Access, Backup};
-use crate::name::{ApplicationName, DatabaseName, RoleName};
+use crate::name::{DatabaseName, RoleName};
 use crate::observed::{self, DependencyKind, RoleDependency};
+use crate::predefined_role::is_of_server;
 use crate::privilege::AccessLevel;
 use crate::rotation_clone::RotationClone;
 use crate::text::counted;
@@ -184,26 +185,47 @@ impl Planner<'_> {
         (!others.is_empty()).then(|| format!("sessions of {} use it", words::some_of(&others)))
     }
 
-    /// Returns which managed role of other definitions has privileges on a database.
-    /// Those of other scopes are not read, and a teardown reads none: only these privileges show that the
-    /// database is used.
+    /// Returns which role of others uses a database: it owns something in it, or has privileges there.
+    ///
+    /// The definitions of other scopes are not read, and a teardown reads none, so that only this shows that the
+    /// database is used. A teardown drops what nobody but the build uses. A retirement names the database,
+    /// and a person confirms it: there, only the managed roles of other scopes count.
     fn other_user(&self, name: &DatabaseName) -> Option<String> {
-        let seen = self.observed.databases.get(name)?;
-        let is_teardown = self.desired.torn_down_build.is_some();
-        let mut grantees = seen.acl.iter().filter_map(|item| item.grantee.role());
-        grantees.find_map(|role| {
-            let marker = self.observed.roles.get(role).and_then(observed::Role::claimed)?;
-            let is_other = *role != self.observed.administrator.name
-                && !is_home(self.desired, self.observed, role)
-                && marker.application != ApplicationName::for_delegates().as_str()
-                && (is_teardown || marker.scope != self.desired.scope);
-            let which = match marker.scope {
-                _ if is_teardown => "which the build did not create".to_owned(),
-                Some(scope) => format!("which belongs to scope {scope}"),
-                None => "which belongs to no scope".to_owned(),
+        let roles = self.observed.database_dependents.get(name)?;
+        roles.iter().find_map(|role| {
+            let seen = self.observed.roles.get(role)?;
+            let which = if self.desired.torn_down_build.is_some() {
+                Some("which the build did not create".to_owned())
+            } else {
+                self.other_scope(seen)
             };
-            is_other.then(|| format!("role {role}, {which}, has privileges on it"))
+            let which = which.filter(|_| !self.belongs_to_run(role, seen))?;
+            Some(format!("role {role}, {which}, owns something in it or has privileges there"))
         })
+    }
+
+    /// Returns which other scope the comment of a role names.
+    fn other_scope(&self, seen: &observed::Role) -> Option<String> {
+        let marker = seen.claimed().filter(|marker| marker.scope != self.desired.scope)?;
+        Some(match marker.scope {
+            Some(scope) => format!("which belongs to scope {scope}"),
+            None => "which belongs to no scope".to_owned(),
+        })
+    }
+
+    /// Returns whether a role is an administrator or one of the server, or belongs to what the run retires.
+    fn belongs_to_run(&self, role: &RoleName, seen: &observed::Role) -> bool {
+        let is_clone = || {
+            RotationClone::role_for(role).is_some_and(|of| {
+                is_home(self.desired, self.observed, &of) && self.is_member_as_clone(seen, &of)
+            })
+        };
+        *role == self.observed.administrator.name
+            || seen.superuser
+            || is_of_server(role, seen.login)
+            || self.is_delegate(seen)
+            || is_home(self.desired, self.observed, role)
+            || is_clone()
     }
 
     fn drop_role(

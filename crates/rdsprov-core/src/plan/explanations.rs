@@ -126,6 +126,7 @@ explanations! {
     UndeclaredAccess => "undeclared-access",
     MembershipByOther => "membership-by-other",
     NothingToRetire => "nothing-to-retire",
+    MarkerNotProven => "marker-not-proven",
     LeftByTeardown => "left-by-teardown",
     SecretKept => "secret-kept",
     Drift => "drift",

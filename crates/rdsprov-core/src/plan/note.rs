@@ -100,6 +100,8 @@ coded_enum! {
         MembershipByOther { role: RoleName, object: String, group: RoleName, grantor: RoleName },
         /// An application to retire is not declared, and no marker of the scope names it.
         NothingToRetire { application: ApplicationName, fact: String },
+        /// A role that the run would concern is left, because another role can have written its comment.
+        MarkerNotProven { role: RoleName, application: String },
         /// A teardown leaves a role or database whose marker names the build.
         LeftByTeardown { object: String, reason: String },
         /// The secret of a retired role is not deleted, because something else uses it.
@@ -236,6 +238,9 @@ impl Note {
             NoteKind::SecretKept { secret, role, reason } => {
                 format!("secret {secret} of role {role} is not deleted: {reason}")
             }
+            NoteKind::MarkerNotProven { role, application } => format!(
+                "role {role} is left: its comment names application {application}, but no administrator has ADMIN OPTION on the role, so that another role can have written it"
+            ),
             NoteKind::LeftByTeardown { object, reason } => {
                 format!("{object} has the marker of the build, and is left: {reason}")
             }

@@ -43,8 +43,6 @@ pub(super) struct Planner<'a> {
     recorded: OnceCell<Recorded<'a>>,
     /// The declared databases of each role, once they are needed.
     databases_by_role: OnceCell<BTreeMap<&'a RoleName, Vec<DeclaredDatabase<'a>>>>,
-    /// The clones of declared roles, once they are needed.
-    clones: OnceCell<BTreeSet<&'a RoleName>>,
     /// The predefined roles whose privileges declared roles have, once they are needed.
     groups: OnceCell<BTreeSet<&'a RoleName>>,
     /// The roles that are not known, once they are needed.
@@ -74,7 +72,6 @@ impl<'a> Planner<'a> {
             after_takeover: BTreeMap::new(),
             recorded: OnceCell::new(),
             databases_by_role: OnceCell::new(),
-            clones: OnceCell::new(),
             groups: OnceCell::new(),
             strangers: OnceCell::new(),
         }
@@ -97,12 +94,6 @@ impl<'a> Planner<'a> {
             by_role
         });
         by_role.get(role).map_or(&[], Vec::as_slice)
-    }
-
-    /// Returns whether a role is the clone of a declared role.
-    pub fn is_clone(&self, role: &RoleName) -> bool {
-        let names = || self.observed.clones.values().map(|clone| &clone.name).collect();
-        self.clones.get_or_init(names).contains(role)
     }
 
     /// Returns whether a role is a predefined one whose privileges a declared role has.

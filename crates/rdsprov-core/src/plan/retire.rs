@@ -108,9 +108,13 @@ impl Planner<'_> {
                 belongs_to(marker.scope.as_deref())
             } else if marker.adopted {
                 "it existed before the build adopted it".to_owned()
-            } else {
+            } else if seen.administered {
                 // It is refused.
                 continue;
+            } else {
+                "no administrator has ADMIN OPTION on it, so that another role can have written its \
+                 comment"
+                    .to_owned()
             };
             let object = format!("role {name}");
             self.note(NoteKind::LeftByTeardown { object, reason });
@@ -134,14 +138,29 @@ impl Planner<'_> {
     }
 
     /// Refuses what would end only a part: the comment of a role says that the role is also retired, but
-    /// others than administrators can have written it.
+    /// others than administrators have power over it.
+    ///
+    /// A role with `CREATEROLE` can write such a comment on a role of its own, on which no administrator has
+    /// `ADMIN OPTION`. That does not stop the end of a role which is proven to be of the application or build,
+    /// nor the next plan after that role was dropped.
     pub(super) fn refuse_uncounted_orphans(&mut self) {
         let (desired, observed) = (self.desired, self.observed);
         for (name, seen) in &observed.roles {
             let claimed = seen.claimed().filter(|marker| marker.scope == desired.scope);
-            let application = claimed.and_then(|marker| orphaned_application(desired, &marker));
-            if let Some(application) = application.filter(|_| !desired.roles.contains_key(name)) {
-                self.refuse_uncounted_marker(name, &application, seen);
+            let Some(marker) = claimed.filter(|_| !desired.roles.contains_key(name)) else {
+                continue;
+            };
+            let Some(application) = orphaned_application(desired, &marker) else { continue };
+            if seen.administered {
+                self.refuse_controlled_by_others(name, &application, seen);
+            } else if desired.torn_down_build.is_some() {
+                // The note about what a teardown leaves names it.
+            } else if desired.drops_roles
+                || desired.roles.values().any(|role| role.application == application)
+            {
+                self.note_unproven_marker(name, marker);
+            } else {
+                self.refuse_unproven_marker(name, &application, seen, Adoption::Refused);
             }
         }
     }

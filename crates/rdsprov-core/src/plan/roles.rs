@@ -332,17 +332,11 @@ impl Planner<'_> {
         is_unproven
     }
 
-    /// Refuses a role that is not declared, if its comment contains a marker that does not count. Returns
-    /// whether it refused.
-    pub(super) fn refuse_uncounted_marker(
-        &mut self,
-        name: &RoleName,
-        application: &ApplicationName,
-        seen: &observed::Role,
-    ) -> bool {
-        seen.claimed().is_some()
-            && (self.refuse_controlled_by_others(name, application, seen)
-                || self.refuse_unproven_marker(name, application, seen, Adoption::Refused))
+    /// Notes a role whose comment contains a marker that any role with `CREATEROLE` can have written: it
+    /// must not stop what concerns others.
+    pub(super) fn note_unproven_marker(&mut self, name: &RoleName, marker: Marker) {
+        let (role, application) = (name.clone(), marker.application);
+        self.note(NoteKind::MarkerNotProven { role, application });
     }
 
     /// Refuses a role until a role with more power has ended that of another one. The marker is removed, too:

@@ -108,7 +108,7 @@ impl<'a> Planner<'a> {
 
     fn is_known(&self, role: &RoleName, seen: &observed::Role) -> bool {
         self.desired.selects_role(role)
-            || self.is_clone(role)
+            || self.is_compared_clone(role, seen)
             || is_of_server(role, seen.login)
             || self.desired.manages(seen.marker().as_ref())
             || self.is_powerful(role)

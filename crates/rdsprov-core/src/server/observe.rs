@@ -74,6 +74,7 @@ const OBJECTS_OF_OTHERS: &str =
 const STORED_SETTINGS: &str = include_str!("queries/stored_settings.sql");
 const ROLE_DEPENDENCIES: &str = include_str!("queries/role_dependencies.sql");
 const DATABASE_SESSIONS: &str = include_str!("queries/database_sessions.sql");
+const DATABASE_DEPENDENTS: &str = include_str!("queries/database_dependents.sql");
 const ROLES_WITH_SESSIONS: &str = include_str!("queries/roles_with_sessions.sql");
 const OWNERSHIP_TRANSFER: &str = include_str!("queries/ownership_transfer.sql");
 
@@ -134,6 +135,7 @@ async fn observe_drops(
     if desired.drops_databases.is_some() {
         let names: Vec<&str> = desired.databases.keys().map(DatabaseName::as_str).collect();
         observed.database_sessions = snapshot.query(DATABASE_SESSIONS, &[&names]).await?;
+        observed.database_dependents = snapshot.query(DATABASE_DEPENDENTS, &[&names]).await?;
     }
     snapshot.close().await
 }

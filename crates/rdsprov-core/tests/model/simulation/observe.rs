@@ -150,6 +150,7 @@ impl Session<'_> {
             roles_with_sessions: BTreeSet::new(),
             dependencies: BTreeMap::new(),
             database_sessions: BTreeMap::new(),
+            database_dependents: BTreeMap::new(),
             blue_green: Vec::new(),
             blue_green_unknown: None,
             probe_results: Default::default(),
