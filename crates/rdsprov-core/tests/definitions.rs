@@ -128,6 +128,29 @@ fn mode_selects_the_definitions() {
     insta::assert_snapshot!("mode__coupled_absent", outcome(&[("a.tfvars", A)], &coupled));
 }
 
+/// A default of `creators` is no word of a team that only reads the database.
+#[test]
+fn default_creators_are_those_of_the_owner_entry() {
+    let text = r#"application_databases = {
+  shop    = { database_name = "shop", username = "shop_user" }
+  reports = { database_name = "shop", username = "reports", access_level = "reader" }
+  retired = { database_name = "shop", username = "old_owner", access_level = "none", creators = ["a"] }
+  legacy  = { database_name = "legacy", username = "reports", access_level = "reader" }
+}"#;
+    let config = Config::from_toml("rdsprov.toml", "[defaults]\ncreators = [\"flyway\"]").unwrap();
+    let json = outcome(&[("shop.tfvars", text)], &config.rules());
+    let read: Value = serde_json::from_str(&json).expect(&json);
+    let entries = read["applications"].as_array().unwrap();
+    let creators = |name: &str| {
+        let entry = entries.iter().find(|entry| entry["application"] == name).unwrap();
+        entry["creators"].clone()
+    };
+    assert_eq!(creators("shop"), serde_json::json!(["flyway"]));
+    assert_eq!(creators("reports"), serde_json::json!([]));
+    assert_eq!(creators("retired"), serde_json::json!([]));
+    assert_eq!(creators("legacy"), serde_json::json!(["flyway"]));
+}
+
 #[test]
 fn configuration_sets_defaults() {
     let text = r#"

@@ -90,6 +90,8 @@ fn roles_with_access_are_reported_until_the_statements_are_executed() {
                 "old_grant",
                 "has privileges on relations in schema public of database shop, which it cannot use without CONNECT;",
             ),
+            // `creators` declares no access.
+            ("pipeline", "can connect to database shop: it has CONNECT;"),
             ("shy", "can connect to database shop: it has SET ROLE to role shop_reader;"),
         ] {
             let line = format!("role {role} is not declared and {words}");
@@ -97,13 +99,13 @@ fn roles_with_access_are_reported_until_the_statements_are_executed() {
             // Before PostgreSQL 16, ADMIN OPTION is part of a membership with SET ROLE.
             assert_eq!(lines, 1, "PostgreSQL {major}: {line}\n{text}");
         }
-        assert_eq!(found.len(), 7, "PostgreSQL {major}: {text}");
+        assert_eq!(found.len(), 8, "PostgreSQL {major}: {text}");
         assert!(run(&["check", "--strict"], 2).contains("undeclared-access"));
         let text = run(&["check", "--fail-on", "orphaned,undeclared"], 2);
         let closing = "Nothing to do, but the check fails on: undeclared.";
         assert_eq!(text.trim_end().lines().last(), Some(closing), "{text}");
         let json = run(&["plan", "--format", "json"], 0);
-        assert_eq!(json.matches(r#""code": "undeclared-access""#).count(), 7, "{json}");
+        assert_eq!(json.matches(r#""code": "undeclared-access""#).count(), 8, "{json}");
         // Each note names the statements that end it.
         for line in found {
             for statement in line.split('`').skip(1).step_by(2).filter(|one| one.contains(' ')) {

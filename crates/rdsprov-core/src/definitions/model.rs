@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use regex::Regex;
 
-use super::cross_checks::{CrossChecks, ExplicitKeys};
+use super::cross_checks::{CrossChecks, ExplicitKeys, settle_creators};
 use super::entry::application;
 use super::file::{Entries, File, given};
 use super::keys::APPLICATIONS;
@@ -189,7 +189,9 @@ fn gather(sources: &[SourceText], rules: &Rules) -> Gathered {
         }
         read.push(file);
     }
-    for error in settle_roles(&mut definitions, &explicit, rules.role_files) {
+    let mut of_entries = settle_roles(&mut definitions, &explicit, rules.role_files);
+    of_entries.extend(settle_creators(&mut definitions, &explicit));
+    for error in of_entries {
         let Some(entry) = definitions.applications.get(&error.application) else { continue };
         let location = entry.location.clone();
         if let Some(file) = read.iter_mut().find(|file| file.source.path == location.file) {

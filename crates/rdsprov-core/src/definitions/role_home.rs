@@ -6,20 +6,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::cross_checks::ExplicitKeys;
+use super::cross_checks::{EntryError, ExplicitKeys};
 use super::rules::RoleFiles;
 use super::{Application, Defaults, Definitions};
 use crate::error_code::ErrorCode;
 use crate::name::{ApplicationName, RoleName};
 use crate::privilege::AccessLevel;
-
-/// An error in the entry of an application, in comparison with other entries of its role.
-pub struct RoleError {
-    pub application: ApplicationName,
-    pub code: ErrorCode,
-    pub message: String,
-    pub hint: String,
-}
 
 /// A key of an entry that concerns the role in all its databases.
 struct RoleKey {
@@ -71,7 +63,7 @@ pub fn settle_roles(
     definitions: &mut Definitions,
     explicit: &ExplicitKeys,
     files: RoleFiles,
-) -> Vec<RoleError> {
+) -> Vec<EntryError> {
     let mut by_role: BTreeMap<RoleName, Vec<ApplicationName>> = BTreeMap::new();
     for application in definitions.applications.values() {
         let entries = by_role.entry(application.username.clone()).or_default();
@@ -87,7 +79,7 @@ pub fn settle_roles(
             compare(&role, &home, entry, explicit, &mut errors);
         }
         if let Some(declared) = home.memberships.iter().find(|one| declared.contains(*one)) {
-            errors.push(RoleError {
+            errors.push(EntryError {
                 application: home.application.clone(),
                 code: ErrorCode::InvalidValue,
                 message: format!(
@@ -116,7 +108,7 @@ fn home<'a>(
     role: &RoleName,
     entries: &[&'a Application],
     explicit: &ExplicitKeys,
-    errors: &mut Vec<RoleError>,
+    errors: &mut Vec<EntryError>,
 ) -> Option<&'a Application> {
     let owners: Vec<&Application> =
         entries.iter().copied().filter(|one| one.access_level == AccessLevel::Owner).collect();
@@ -143,7 +135,7 @@ fn home<'a>(
                 continue;
             }
         };
-        errors.push(RoleError {
+        errors.push(EntryError {
             application: entry.application.clone(),
             code: ErrorCode::ConflictingRoleKeys,
             message,
@@ -167,7 +159,7 @@ fn compare(
     home: &Application,
     entry: &Application,
     explicit: &ExplicitKeys,
-    errors: &mut Vec<RoleError>,
+    errors: &mut Vec<EntryError>,
 ) {
     if entry.application == home.application {
         return;
@@ -204,7 +196,7 @@ fn compare(
                 ),
             ),
         };
-        errors.push(RoleError {
+        errors.push(EntryError {
             application: entry.application.clone(),
             code: ErrorCode::ConflictingRoleKeys,
             message,
@@ -218,12 +210,12 @@ fn in_several_files(
     role: &RoleName,
     home: &Application,
     entries: &[&Application],
-) -> Option<RoleError> {
+) -> Option<EntryError> {
     let other = entries.iter().find(|entry| entry.location.file != home.location.file)?;
     let files: BTreeSet<String> =
         entries.iter().map(|entry| format!("`{}`", entry.location.file)).collect();
     let files: Vec<String> = files.into_iter().collect();
-    Some(RoleError {
+    Some(EntryError {
         application: other.application.clone(),
         code: ErrorCode::RoleInSeveralFiles,
         message: format!("role `{role}` is declared in several files: {}", files.join(", ")),

@@ -48,8 +48,8 @@ impl<'a> Planner<'a> {
         let declared = database.access.keys().chain([&seen.owner]);
         let connecting: BTreeSet<&RoleName> = granted.chain(declared).collect();
         let strangers = self.strangers().iter();
-        let others = strangers
-            .filter(|(role, _)| **role != seen.owner && !database.creators.contains(*role));
+        // Also creators: `creators` declares the grants on what they create, and no access.
+        let others = strangers.filter(|(role, _)| **role != seen.owner);
         let found: Vec<_> = others
             .filter_map(|(role, attributes)| {
                 let means = self.means(name, seen, role, attributes, &connecting);

@@ -353,6 +353,25 @@ fn settle(declared: &mut Declared) {
             app.adopt |= adopt && is_home;
         }
     }
+    settle_creators(declared);
+}
+
+/// Moves `creators` to the owner entry of each database that has one: only this entry may set it.
+fn settle_creators(declared: &mut Declared) {
+    let owned: Vec<String> = declared
+        .applications
+        .iter()
+        .filter(|app| app.level == Level::Owner)
+        .map(|app| app.database.clone())
+        .collect();
+    for database in owned {
+        let creators = declared.creators(&database).into_iter().map(str::to_owned);
+        let mut creators: Vec<String> = creators.collect();
+        for app in declared.applications.iter_mut().filter(|app| app.database == database) {
+            let is_owner = app.level == Level::Owner;
+            app.creators = if is_owner { std::mem::take(&mut creators) } else { Vec::new() };
+        }
+    }
 }
 
 /// Generates the editors and readers of a database.
