@@ -245,10 +245,14 @@ fn export_of_managed_databases_plans_to_nothing() {
         }
         let secret = format!(r#"{{"password": "{}"}}"#, password("shop_reports"));
         fixture.secret("teams/reports", &secret);
-        let definitions = fixture.definitions(DEFINITIONS);
-        expect(&fixture.run(&definitions, &["apply", "--env", "dev"]), 0);
-        for format in ["tfvars", "toml"] {
-            let path = fixture.path().join(format!("again.{format}")).display().to_string();
+        // With a scope in the markers as well.
+        for (scope, format) in [("", "tfvars"), ("", "toml"), ("crm", "tfvars"), ("crm", "toml")] {
+            let variable =
+                if scope.is_empty() { String::new() } else { format!("scope = \"{scope}\"\n") };
+            let definitions = fixture.definitions(&(variable + DEFINITIONS));
+            let allowed = ["apply", "--env", "dev", "--allow", "changes_scope"];
+            expect(&fixture.run(&definitions, &allowed), 0);
+            let path = fixture.path().join(format!("again{scope}.{format}")).display().to_string();
             let output = fixture.export(&["--format", format, "--out", &path]).output().unwrap();
             assert!(expect(&output, 0).contains("Saved the definitions."));
             let again = fixture.export(&["--format", format, "--out", &path]).output().unwrap();
@@ -259,6 +263,46 @@ fn export_of_managed_databases_plans_to_nothing() {
             let plan = expect(&fixture.run(&path, &["check", "--env", "dev"]), 0);
             assert!(plan.contains("Nothing to do") || plan.contains("No changes"), "{plan}");
         }
+    }
+}
+
+/// Each role that can connect can write default privileges for its own future objects.
+#[test]
+fn default_privileges_alone_make_no_creator() {
+    for major in versions() {
+        let fixture = Fixture::new(major);
+        fixture.app("dev", "shop", "shop_owner");
+        fixture.app("dev", "shop_reports", "shop_reader");
+        let definitions = fixture.definitions(
+            r#"application_databases = {
+                shop         = { database_name = "shop", username = "shop_owner" }
+                shop_reports = { database_name = "shop", username = "shop_reader", access_level = "reader" }
+            }"#,
+        );
+        expect(&fixture.run(&definitions, &["apply", "--env", "dev"]), 0);
+        fixture.query(
+            "CREATE ROLE stranger LOGIN; CREATE ROLE flyway LOGIN; CREATE ROLE batch LOGIN;
+             CREATE ROLE deployers; GRANT deployers TO batch;
+             GRANT CONNECT ON DATABASE shop TO stranger, flyway, batch",
+        );
+        fixture.query_in("shop", "GRANT CREATE ON SCHEMA public TO flyway, deployers");
+        for role in ["stranger", "flyway", "batch"] {
+            let grant = format!(
+                "ALTER DEFAULT PRIVILEGES FOR ROLE {role} IN SCHEMA public
+                 GRANT SELECT ON TABLES TO shop_reader"
+            );
+            fixture.query_in("shop", &grant);
+        }
+        let text = export(&fixture, &[]);
+        assert!(text.contains(r#"creators      = ["batch", "flyway"]"#), "{text}");
+        let comment =
+            "# - creator stranger of database shop: it has default privileges for declared roles, ";
+        assert!(text.contains(comment), "PostgreSQL {major}: {text}");
+        // Who owns an object has created one.
+        fixture.query_in("shop", "CREATE TABLE made (); ALTER TABLE made OWNER TO stranger");
+        let text = export(&fixture, &[]);
+        assert!(text.contains(r#"creators      = ["batch", "flyway", "stranger"]"#), "{text}");
+        assert!(!text.contains("creator stranger"), "{text}");
     }
 }
 

@@ -24,10 +24,12 @@ pub struct ExportContext<'a> {
 }
 
 impl ExportContext<'_> {
-    /// Returns the desired state of entries, with permission to adopt what they name.
+    /// Returns the desired state of entries of definitions with a scope, with permission to adopt what they
+    /// name.
     pub(super) fn desired<'a>(
         &self,
         applications: impl IntoIterator<Item = &'a Application>,
+        scope: Option<&str>,
     ) -> Result<Desired, TemplateError> {
         let adopted = |one: &Application| Application { adopt: true, ..one.clone() };
         let applications: BTreeMap<ApplicationName, Application> =
@@ -35,7 +37,7 @@ impl ExportContext<'_> {
         let definitions = Definitions {
             environment: None,
             aws_region: None,
-            scope: None,
+            scope: scope.map(str::to_owned),
             mode: Mode::Standalone,
             applications,
         };

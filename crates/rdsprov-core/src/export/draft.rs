@@ -14,9 +14,11 @@ use crate::definitions::{Application, Auth, Defaults, Definitions, Rules, Source
 use crate::desired::Desired;
 use crate::diagnostic::Diagnostic;
 use crate::name::{ApplicationName, DatabaseName, ExtensionName, RoleName, SchemaName};
-use crate::observed::{Contents, Database, Grantee, Observed, Role, UNDECODABLE};
+use crate::observed::{
+    AclItem, Contents, Database, Grantee, Observed, Relations, Role, UNDECODABLE,
+};
 use crate::predefined_role;
-use crate::privilege::{AccessLevel, ObjectKind};
+use crate::privilege::{AccessLevel, ObjectKind, Privilege};
 use crate::secret_id::TemplateError;
 use crate::setting::Parameter;
 use crate::valid_until::ValidUntil;
@@ -49,6 +51,10 @@ pub struct Draft {
     pub(super) defaults: Defaults,
     pub(super) entries: Vec<DraftEntry>,
     pub(super) left_out: Vec<LeftOut>,
+    /// The scope that the text declares; `None` without one, and if `rdsprov.toml` sets it.
+    pub(super) scope: Option<String>,
+    /// The scopes of the managed roles, if there are several.
+    pub(super) several_scopes: Vec<String>,
     desired: Desired,
 }
 
@@ -76,8 +82,20 @@ impl Draft {
                 invalid.push(DraftEntry { application, errors });
             }
         }
-        refine(&mut valid, observed, context)?;
-        let desired = context.desired(&valid)?;
+        let recorded = scopes(&valid, observed, context);
+        let rules = context.rules;
+        let is_ignored = rules.ignore_keys.iter().any(|ignored| ignored == "scope");
+        let scope = match (recorded.as_slice(), &rules.scope) {
+            ([Some(scope)], None) if !is_ignored => Some(scope.clone()),
+            _ => None,
+        };
+        let of_definitions = scope.as_deref().or(rules.scope.as_deref());
+        refine(&mut valid, observed, context, of_definitions)?;
+        let desired = context.desired(&valid, of_definitions)?;
+        let several_scopes = match recorded.as_slice() {
+            [] | [_] => Vec::new(),
+            all => all.iter().map(|one| one.clone().unwrap_or_else(|| "none".to_owned())).collect(),
+        };
         let valid = valid.into_iter();
         let valid = valid.map(|application| DraftEntry { application, errors: Vec::new() });
         Ok(Self {
@@ -86,6 +104,8 @@ impl Draft {
             defaults,
             entries: valid.chain(invalid).collect(),
             left_out,
+            scope,
+            several_scopes,
             desired,
         })
     }
@@ -102,6 +122,17 @@ impl Draft {
     }
 }
 
+/// Returns the scopes of the managed roles of some entries, as only administrators can write them.
+fn scopes(
+    applications: &[Application],
+    observed: &Observed,
+    context: &ExportContext<'_>,
+) -> Vec<Option<String>> {
+    let markers = applications.iter().filter_map(|one| observed.roles.get(&one.username)?.marker());
+    let managed = markers.filter(|marker| marker.environment == context.environment);
+    managed.map(|marker| marker.scope).collect::<BTreeSet<_>>().into_iter().collect()
+}
+
 /// Returns the errors with which the rules of the definitions reject an entry.
 fn errors(
     application: &Application,
@@ -110,7 +141,7 @@ fn errors(
 ) -> Vec<Diagnostic> {
     let alone = Application { role_owner: true, ..application.clone() };
     let lines = entry_text::lines(&alone, defaults, ExportFormat::Tfvars);
-    let text = entry_text::file(context.environment, &[lines], ExportFormat::Tfvars);
+    let text = entry_text::file(context.environment, None, &[lines], ExportFormat::Tfvars);
     let source = SourceText { path: "export".to_owned(), text, syntax: Syntax::Hcl };
     let rules = Rules { mode: None, ..context.rules.clone() };
     let parsed = Definitions::parse(&[source], &rules);
@@ -231,9 +262,17 @@ impl Drafting<'_> {
         groups.into_iter().collect()
     }
 
-    /// Returns the roles beside the owner for whose future objects declared roles have privileges, and
-    /// those of `declared` that own objects: a plan refuses these otherwise.
-    fn creators(&self, entries: &[Application], declared: &BTreeSet<RoleName>) -> Vec<RoleName> {
+    /// Returns the roles beside the owner for whose future objects declared roles have privileges, if they
+    /// own objects or can create some, and those of `declared` that own objects: a plan refuses these
+    /// otherwise.
+    ///
+    /// Each role that can connect can write default privileges for itself. One that can create nothing must
+    /// not become a creator because of them: a comment lists it.
+    fn creators(
+        &mut self,
+        entries: &[Application],
+        declared: &BTreeSet<RoleName>,
+    ) -> Vec<RoleName> {
         let name = entries.first().map(|one| &one.database_name);
         let database = name.and_then(|name| self.observed.databases.get(name));
         let Some((database, contents)) =
@@ -253,20 +292,73 @@ impl Drafting<'_> {
                 })
         });
         let covered: BTreeSet<&SchemaName> = entries.iter().flat_map(|one| &one.schemas).collect();
+        let (granting, unable): (BTreeSet<&RoleName>, BTreeSet<&RoleName>) = granting
+            .map(|row| &row.role)
+            .partition(|role| self.creates(role, database, contents, &covered));
         let relations = contents.schemas.iter().filter(|(name, _)| covered.contains(name));
         let relations = relations.flat_map(|(_, schema)| &schema.relations);
         let owners = relations.filter(|group| !group.of_extension).map(|group| &group.owner);
         let owners = owners.filter(|owner| **owner == self.observed.administrator.name);
         let others = contents.owned.iter().map(|owned| &owned.role);
         let others = others.filter(|role| declared.contains(*role));
-        let all = granting.map(|row| &row.role).chain(owners).chain(others);
+        let all = granting.into_iter().chain(owners).chain(others);
         let can_be_named = |role: &&RoleName| {
             let seen = self.observed.roles.get(*role);
             **role != database.owner
                 && RoleName::new(role.as_str()).is_ok()
                 && seen.is_some_and(|seen| !seen.superuser)
         };
-        all.filter(can_be_named).collect::<BTreeSet<_>>().into_iter().cloned().collect()
+        let creators: BTreeSet<&RoleName> = all.filter(can_be_named).collect();
+        let unable =
+            unable.into_iter().filter(|role| !creators.contains(role)).filter(can_be_named);
+        let name = entries.first().map(|one| one.database_name.to_string()).unwrap_or_default();
+        let left_out = unable.map(|role| LeftOut {
+            subject: format!("creator {role} of database {name}"),
+            reason: "it has default privileges for declared roles, but owns no objects there, and \
+                     cannot create any in a covered schema"
+                .to_owned(),
+        });
+        let left_out: Vec<LeftOut> = left_out.collect();
+        let creators = creators.into_iter().cloned().collect();
+        self.left_out.extend(left_out);
+        creators
+    }
+
+    /// Returns whether a role owns objects in a database, or can create relations in a covered schema.
+    /// `CREATE` of PUBLIC does not count: a plan revokes it.
+    fn creates(
+        &self,
+        role: &RoleName,
+        database: &Database,
+        contents: &Contents,
+        covered: &BTreeSet<&SchemaName>,
+    ) -> bool {
+        if contents.owned.iter().any(|owned| owned.role == *role) {
+            return true;
+        }
+        let mut roles = BTreeSet::from([role]);
+        let mut next = vec![role];
+        while let Some(seen) = next.pop().and_then(|role| self.observed.roles.get(role)) {
+            for one in seen.memberships.iter().filter(|one| !one.is_admin_only()) {
+                if roles.insert(&one.role) {
+                    next.push(&one.role);
+                }
+            }
+        }
+        let has = |owner: &RoleName| {
+            roles.contains(owner)
+                || owner.as_str() == DATABASE_OWNER && roles.contains(&database.owner)
+        };
+        let schemas = contents.schemas.iter().filter(|(name, _)| covered.contains(name));
+        schemas.into_iter().any(|(_, schema)| {
+            let creates = |item: &AclItem| {
+                item.privilege == Privilege::Create && item.grantee.role().is_some_and(has)
+            };
+            let owns = |group: &Relations| group.owner == *role;
+            has(&schema.owner)
+                || schema.acl.iter().any(creates)
+                || schema.relations.iter().any(owns)
+        })
     }
 
     /// Lists the roles without an entry, if the export covers all databases.

@@ -69,8 +69,19 @@ pub(super) fn lines(entry: &Application, defaults: &Defaults, format: ExportForm
 }
 
 /// Returns a whole file with these entries.
-pub(super) fn file(environment: &str, entries: &[Vec<String>], format: ExportFormat) -> String {
-    let mut text = format!("environment = {}\n\n", string(environment, format));
+pub(super) fn file(
+    environment: &str,
+    scope: Option<&str>,
+    entries: &[Vec<String>],
+    format: ExportFormat,
+) -> String {
+    let mut text = format!("environment = {}\n", string(environment, format));
+    if let Some(scope) = scope {
+        // Aligned as `terraform fmt` does.
+        let name = if format == ExportFormat::Tfvars { "scope      " } else { "scope" };
+        text += &format!("{name} = {}\n", string(scope, format));
+    }
+    text.push('\n');
     let entries: Vec<String> = entries.iter().map(|lines| lines.join("\n")).collect();
     let all = entries.join("\n\n");
     match format {

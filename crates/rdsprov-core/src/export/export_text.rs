@@ -77,7 +77,8 @@ impl Export {
         }
         let mut text = commented(self.head(wording));
         text.push('\n');
-        text += &entry_text::file(&self.draft.environment, &entries, format);
+        let Draft { environment, scope, .. } = &self.draft;
+        text += &entry_text::file(environment, scope.as_deref(), &entries, format);
         if entries.is_empty() || format == ExportFormat::Toml {
             for one in &invalid {
                 text += &format!("\n{}\n", self.entry(one, format, wording).join("\n"));
@@ -117,6 +118,13 @@ impl Export {
         lines.push("`refused` marks what prevents the plan.".to_owned());
         if self.is_assumed {
             lines.push("Whether the administrator may make all changes is not checked.".to_owned());
+        }
+        if !self.draft.several_scopes.is_empty() {
+            lines.push(format!(
+                "The entries are of several scopes ({}), but definitions have one: export the databases of \
+                 each scope on their own.",
+                self.draft.several_scopes.join(", ")
+            ));
         }
         lines.push(format!(
             "Without `secret`, the secret of an entry is {secret_template}: create it before you plan."

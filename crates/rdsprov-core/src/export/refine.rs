@@ -22,6 +22,7 @@ pub(super) fn refine(
     applications: &mut [Application],
     observed: &Observed,
     context: &ExportContext<'_>,
+    scope: Option<&str>,
 ) -> Result<(), TemplateError> {
     let databases: BTreeSet<DatabaseName> =
         applications.iter().map(|one| one.database_name.clone()).collect();
@@ -32,7 +33,7 @@ pub(super) fn refine(
         let places: Vec<usize> =
             (0..applications.len()).filter(|at| applications[*at].database_name == name).collect();
         let entries: Vec<Application> = places.iter().map(|at| applications[*at].clone()).collect();
-        let mut refined = Refined { name: &name, observed, context, cost: 0, entries };
+        let mut refined = Refined { name: &name, observed, context, scope, cost: 0, entries };
         refined.cost = refined.cost_of(&refined.entries)?;
         for _ in 0..ROUNDS {
             let before = refined.cost;
@@ -52,6 +53,8 @@ struct Refined<'a> {
     name: &'a DatabaseName,
     observed: &'a Observed,
     context: &'a ExportContext<'a>,
+    /// The scope of the definitions.
+    scope: Option<&'a str>,
     entries: Vec<Application>,
     /// The number of changes and refusals in the database.
     cost: usize,
@@ -59,7 +62,7 @@ struct Refined<'a> {
 
 impl Refined<'_> {
     fn cost_of(&self, entries: &[Application]) -> Result<usize, TemplateError> {
-        let desired = self.context.desired(entries)?;
+        let desired = self.context.desired(entries, self.scope)?;
         let plan = Plan::new(&desired, self.observed, SecretFindings::default());
         let steps = plan.steps().filter(|step| {
             step.action != Action::Adopt && step.database.as_ref() == Some(self.name)

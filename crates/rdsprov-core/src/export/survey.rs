@@ -24,7 +24,7 @@ pub(super) struct Candidates {
 impl Candidates {
     pub fn new(observed: &Observed, context: &ExportContext<'_>) -> Result<Self, TemplateError> {
         let scope = context.scope;
-        let nothing = context.desired([])?;
+        let nothing = context.desired([], None)?;
         let databases = observed
             .databases
             .iter()
@@ -99,7 +99,7 @@ pub fn survey(observed: &Observed, context: &ExportContext<'_>) -> Result<Desire
             entry(database, role, AccessLevel::Reader);
         }
     }
-    context.desired(&entries)
+    context.desired(&entries, None)
 }
 
 /// Returns an entry that says nothing but who has which access to which database.

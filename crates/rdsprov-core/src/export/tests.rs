@@ -104,6 +104,52 @@ fn state_without_changes_is_exported_without_comments() {
     assert!(!entries.contains('#') && entries.matches("= {").count() == 4, "{text}");
 }
 
+/// Returns the recording of a server without differences, after a change of its text.
+fn unchanged(change: impl Fn(&str) -> String) -> Observed {
+    let path = scenarios().join("no_changes").join("observed.json");
+    let text = change(&fs::read_to_string(path).unwrap());
+    let mut recording: serde_json::Value = serde_json::from_str(&text).unwrap();
+    serde_json::from_value(recording["observed"].take()).unwrap()
+}
+
+/// Definitions with another scope than that of the roles would change the scope of each.
+#[test]
+fn export_has_the_scope_of_its_roles() {
+    let of_crm = unchanged(|text| text.replace(" application=", " scope=crm application="));
+    let usual = Rules::default();
+    let configured = Rules { scope: Some("crm".to_owned()), ..Rules::default() };
+    let other = Rules { scope: Some("billing".to_owned()), ..Rules::default() };
+    let text = |observed: &Observed, rules: &Rules, (format, syntax)| {
+        with_draft(observed, rules, |draft, _| {
+            let desired = draft.desired().clone();
+            let text = Export::new(draft, observed, Vec::new()).to_text(format, &Neutral);
+            assert_eq!(parsed(&text, syntax, rules), desired, "{text}");
+            text
+        })
+    };
+    let hcl = (ExportFormat::Tfvars, Syntax::Hcl);
+    for (format, line) in [
+        (hcl, "environment = \"dev\"\nscope       = \"crm\"\n"),
+        ((ExportFormat::Toml, Syntax::Toml), "environment = \"dev\"\nscope = \"crm\"\n"),
+    ] {
+        let text = text(&of_crm, &usual, format);
+        assert!(text.contains(line) && !text.contains("# plan:"), "{text}");
+    }
+    // The configuration says the scope of the definitions that are read with it.
+    let text_configured = text(&of_crm, &configured, hcl);
+    assert!(!text_configured.contains("\nscope "), "{text_configured}");
+    assert!(!text_configured.contains("# plan:"), "{text_configured}");
+    let text_other = text(&of_crm, &other, hcl);
+    assert!(text_other.contains("# plan: "), "{text_other}");
+    assert!(text_other.contains("scope billing instead of crm"), "{text_other}");
+    // Roles of several scopes cannot be in one file without a change.
+    let reports = " application=shop_reports";
+    let mixed = unchanged(|text| text.replace(reports, &format!(" scope=crm{reports}")));
+    let text_mixed = text(&mixed, &usual, hcl);
+    assert!(text_mixed.contains("are of several scopes (none, crm)"), "{text_mixed}");
+    assert!(!text_mixed.contains("\nscope "), "{text_mixed}");
+}
+
 #[test]
 fn export_announces_what_a_plan_would_change() {
     insta::assert_snapshot!("tfvars", text_of("role_with_excess_privileges", ExportFormat::Tfvars));
