@@ -21,7 +21,7 @@ pub use contents::{
     Code, Columns, Contents, DefaultPrivileges, Object, ObjectsOfRole, Obstacle, Owned,
     OwnedObject, OwnershipTransfer, Relations, Schema, Untransferable,
 };
-pub use databases::{Database, StoredSettings, Subscription, UnreadableContents};
+pub use databases::{Database, DatabaseUse, StoredSettings, Subscription, UnreadableContents};
 pub use roles::{
     Administrator, DependencyKind, GrantedMembership, Membership, RDS_AD, RDS_EXTENSION, RDS_IAM,
     RDS_SUPERUSER, Role, RoleDependency,
@@ -122,14 +122,12 @@ pub struct Observed {
     /// What the retired roles and their clones have, if the run drops them.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub dependencies: BTreeMap<RoleName, BTreeSet<RoleDependency>>,
-    /// The roles with sessions in a database, by the database, if the run drops databases. Those of the
-    /// administrator's own program are left out.
+    /// What prevents that a database is dropped, if the run drops databases.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub database_sessions: BTreeMap<DatabaseName, BTreeSet<RoleName>>,
-    /// The roles that own something in a database or have privileges there, by the database, if the run drops
-    /// databases.
+    pub database_use: BTreeMap<DatabaseName, DatabaseUse>,
+    /// The owners of prepared transactions in each database, if the run drops roles or databases.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub database_dependents: BTreeMap<DatabaseName, BTreeSet<RoleName>>,
+    pub prepared_transactions: BTreeMap<DatabaseName, BTreeSet<RoleName>>,
     /// The nodes of the blue/green deployment that the server belongs to; empty if it reports none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub blue_green: Vec<DeploymentNode>,

@@ -141,6 +141,18 @@ pub enum UnreadableContents {
     Failed(String),
 }
 
+/// What prevents that a database is dropped.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DatabaseUse {
+    /// The roles with sessions in the database. Those of the administrator's own program are left out.
+    pub sessions: BTreeSet<RoleName>,
+    /// The subscriptions in the database, each with its owner.
+    pub subscriptions: BTreeMap<String, RoleName>,
+    /// The roles that own something in the database or have privileges there, or own the database or have
+    /// privileges on it.
+    pub dependents: BTreeSet<RoleName>,
+}
+
 /// A subscription of logical replication.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Subscription {

@@ -166,9 +166,14 @@ impl Planner<'_> {
         if let Some(other) = self.other_user(name) {
             return Some(other);
         }
-        // PostgreSQL does not drop a database with a subscription.
-        if let Some(one) = self.observed.subscriptions.iter().find(|one| one.database == *name) {
-            return Some(format!("subscription {} of role {} is in it", one.name, one.owner));
+        // PostgreSQL drops no database with a subscription or a prepared transaction. Their owners are roles
+        // of any application.
+        let used = self.observed.database_use.get(name);
+        if let Some((one, owner)) = used.and_then(|used| used.subscriptions.first_key_value()) {
+            return Some(format!("subscription {one} of role {owner} is in it"));
+        }
+        if let Some(owners) = self.observed.prepared_transactions.get(name) {
+            return Some(format!("prepared transactions of {} are in it", words::some_of(owners)));
         }
         let is_ended = |role: &RoleName| {
             let of = RotationClone::role_for(role);
@@ -179,9 +184,8 @@ impl Planner<'_> {
                         && self.desired.roles.get(name).is_some_and(desired::Role::is_retired)
                 })
         };
-        let sessions = self.observed.database_sessions.get(name);
-        let others: BTreeSet<RoleName> =
-            sessions.into_iter().flatten().filter(|role| !is_ended(role)).cloned().collect();
+        let sessions = used.into_iter().flat_map(|used| &used.sessions);
+        let others: BTreeSet<RoleName> = sessions.filter(|role| !is_ended(role)).cloned().collect();
         (!others.is_empty()).then(|| format!("sessions of {} use it", words::some_of(&others)))
     }
 
@@ -191,8 +195,8 @@ impl Planner<'_> {
     /// database is used. A teardown drops what nobody but the build uses. A retirement names the database,
     /// and a person confirms it: there, only the managed roles of other scopes count.
     fn other_user(&self, name: &DatabaseName) -> Option<String> {
-        let roles = self.observed.database_dependents.get(name)?;
-        roles.iter().find_map(|role| {
+        let used = self.observed.database_use.get(name)?;
+        used.dependents.iter().find_map(|role| {
             let seen = self.observed.roles.get(role)?;
             let which = if self.desired.torn_down_build.is_some() {
                 Some("which the build did not create".to_owned())
@@ -247,7 +251,12 @@ impl Planner<'_> {
             }
             _ => true,
         };
-        let held: Vec<String> = all.iter().filter(is_left).map(in_words).collect();
+        // Such a transaction can hold a lock on the role, and it can be committed later.
+        let prepared = self.observed.prepared_transactions.iter();
+        let prepared = prepared.filter(|(_, owners)| owners.contains(name));
+        let prepared =
+            prepared.map(|(database, _)| format!("prepared transactions in database {database}"));
+        let held: Vec<String> = all.iter().filter(is_left).map(in_words).chain(prepared).collect();
         if !held.is_empty() {
             let kind = RefusalKind::RoleNotDroppable { role: name.clone(), held };
             self.refuse(&role.application, kind);

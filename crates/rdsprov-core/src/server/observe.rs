@@ -73,8 +73,8 @@ const OBJECTS_OF_OTHERS: &str =
     with_administrators!("../plan/sql/objects.sql", "queries/objects_of_others.sql");
 const STORED_SETTINGS: &str = include_str!("queries/stored_settings.sql");
 const ROLE_DEPENDENCIES: &str = include_str!("queries/role_dependencies.sql");
-const DATABASE_SESSIONS: &str = include_str!("queries/database_sessions.sql");
-const DATABASE_DEPENDENTS: &str = include_str!("queries/database_dependents.sql");
+const DATABASE_USE: &str = include_str!("queries/database_use.sql");
+const PREPARED_TRANSACTIONS: &str = include_str!("queries/prepared_transactions.sql");
 const ROLES_WITH_SESSIONS: &str = include_str!("queries/roles_with_sessions.sql");
 const OWNERSHIP_TRANSFER: &str = include_str!("queries/ownership_transfer.sql");
 
@@ -134,9 +134,9 @@ async fn observe_drops(
     }
     if desired.drops_databases.is_some() {
         let names: Vec<&str> = desired.databases.keys().map(DatabaseName::as_str).collect();
-        observed.database_sessions = snapshot.query(DATABASE_SESSIONS, &[&names]).await?;
-        observed.database_dependents = snapshot.query(DATABASE_DEPENDENTS, &[&names]).await?;
+        observed.database_use = snapshot.query(DATABASE_USE, &[&names]).await?;
     }
+    observed.prepared_transactions = snapshot.query(PREPARED_TRANSACTIONS, &[]).await?;
     snapshot.close().await
 }
 
