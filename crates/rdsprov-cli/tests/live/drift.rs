@@ -79,6 +79,37 @@ fn drift_is_told_from_changed_definitions() {
     }
 }
 
+/// Definitions of several teams can share a server and a ledger, without scopes.
+#[test]
+fn apply_of_other_definitions_hides_no_drift() {
+    for major in versions() {
+        let fixture = Fixture::new(major);
+        for (application, role) in [("shop", "shop_owner"), ("hr", "hr_owner")] {
+            fixture.app("dev", application, role);
+        }
+        for (build, entry) in [("17", SHOP), ("18", HR)] {
+            run(&fixture, &[entry], &[&["apply"], &LEDGER, &["--build-id", build]], 0);
+        }
+        fixture.query("ALTER ROLE shop_owner CONNECTION LIMIT 3");
+        fixture.query("ALTER ROLE hr_owner CONNECTION LIMIT 3");
+        for (build, entry) in [("17", SHOP), ("18", HR)] {
+            let text = run(&fixture, &[entry], &[&["check"], &LEDGER], 2);
+            let drift = format!("its definition is that of build {build} of ");
+            assert!(text.contains(&drift), "PostgreSQL {major}: {text}");
+            assert!(!text.contains("definition-changed"), "{text}");
+        }
+        // Each application has its own last run, also if the files of both are given.
+        let text = run(&fixture, &[SHOP, HR], &[&["check"], &LEDGER], 2);
+        assert_eq!(text.matches("note[drift]").count(), 2, "{text}");
+        assert!(!text.contains("definition-changed"), "{text}");
+        // Definitions that were never applied here have no last run.
+        let wiki = r#"wiki = { database_name = "wiki", username = "wiki_owner" }"#;
+        fixture.app("dev", "wiki", "wiki_owner");
+        let text = run(&fixture, &[wiki], &[&["check"], &LEDGER], 2);
+        assert!(!text.contains("drift") && !text.contains("definition-changed"), "{text}");
+    }
+}
+
 /// What an additive run leaves pending is not applied: the last complete run counts.
 #[test]
 fn additive_run_with_pending_steps_is_not_complete() {

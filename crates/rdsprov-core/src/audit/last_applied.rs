@@ -1,4 +1,4 @@
-//! Finds the last complete `apply` of an environment and a scope on each server in a ledger.
+//! Finds the last complete `apply` of each application of an environment and a scope on each server in a ledger.
 
 use std::collections::BTreeMap;
 use std::io::{self, BufRead};
@@ -22,8 +22,9 @@ struct Applied {
     applied: BTreeMap<String, String>,
 }
 
-/// Returns the last complete `apply` of an environment and a scope on each server. Lines that are not such a
-/// record are left out.
+/// Returns the runs that were the last complete `apply` of an application of an environment and a scope on a
+/// server, the newest first, each with the applications of which no later one is. Lines that are not such a record
+/// are left out.
 ///
 /// # Errors
 /// Returns an error if the ledger cannot be read.
@@ -39,10 +40,13 @@ pub(crate) fn last_applied(
             return;
         }
         let date = one.timestamp_utc.get(..10).unwrap_or_default().to_owned();
-        let is_older = |older: &LastApplied| {
-            (&older.server, &older.system_identifier) == (&one.server, &one.system_identifier)
-        };
-        found.retain(|older| !is_older(older));
+        // Other definitions can be applied to the same server, and have other applications.
+        found.retain_mut(|older| {
+            if (&older.server, &older.system_identifier) == (&one.server, &one.system_identifier) {
+                older.definitions.retain(|name, _| !one.applied.contains_key(name));
+            }
+            !older.definitions.is_empty()
+        });
         let Applied { server, system_identifier, build_id, applied, .. } = one;
         // The last one first: a server can have had several names.
         let last = LastApplied { server, system_identifier, build_id, date, definitions: applied };
@@ -56,7 +60,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn last_record_of_each_server_counts() {
+    fn last_record_of_each_server_and_application_counts() {
         let line = |environment: &str, server: &str, build: &str, applied: &str| {
             format!(
                 r#"{{"environment":"{environment}","server":"{server}","build_id":"{build}","timestamp_utc":"2026-11-20T10:00:00Z"{applied}}}"#
@@ -70,6 +74,9 @@ mod tests {
             line("dev", "a:1", "4", applied),
             // Other definitions of the environment, for the same server.
             line("dev", "a:1", "6", r#","scope":"billing","applied":{"billing":"sha256:2"}"#),
+            // Other definitions without a scope.
+            line("dev", "a:1", "7", r#","applied":{"hr":"sha256:3"}"#),
+            line("dev", "a:1", "8", r#","applied":{"hr":"sha256:4"}"#),
             // A run that was refused.
             line("dev", "a:1", "5", ""),
             "no JSON".to_owned(),
@@ -78,9 +85,10 @@ mod tests {
         let builds = |found: &[LastApplied]| {
             found.iter().map(|one| one.build_id.clone()).collect::<Vec<_>>()
         };
-        assert_eq!(builds(&found), ["4", "3"]);
+        assert_eq!(builds(&found), ["8", "4", "3"]);
         assert_eq!(found[0].date, "2026-11-20");
-        assert_eq!(found[0].definitions["shop"], "sha256:1");
+        assert_eq!(found[0].definitions["hr"], "sha256:4");
+        assert_eq!(found[1].definitions["shop"], "sha256:1");
         let found = last_applied(ledger.join("\n").as_bytes(), "dev", Some("billing")).unwrap();
         assert_eq!(builds(&found), ["6"]);
     }

@@ -18,21 +18,32 @@ fn part_of(step: &Step) -> DefinitionPart {
 }
 
 impl Planner<'_> {
-    /// Notes which of the applications with steps have the definition of the last complete `apply`, so
+    /// Notes which of the applications with steps have the definition of their last complete `apply`, so
     /// that the server has drifted, and which have another one. An application of which only one part has
     /// changed can be both. Without such a record, nothing is noted.
     pub(super) fn note_drift<'a>(&mut self, steps: impl Iterator<Item = &'a Step>) {
         let desired = self.desired;
         let is_of_server = |one: &&LastApplied| one.is_of(&self.observed.connection);
-        let Some(last) = desired.last_applied.iter().find(is_of_server) else { return };
+        // The newest first. Other definitions can be applied to the same server, with records in the same
+        // ledger: they say nothing about these applications.
+        let runs: Vec<&LastApplied> = desired.last_applied.iter().filter(is_of_server).collect();
+        let has = |run: &LastApplied, name: &str| run.definitions.contains_key(name);
+        let of_these = |run: &&&LastApplied| {
+            desired.definition_digests.keys().any(|name| has(run, name.as_str()))
+        };
+        let newest = runs.iter().find(of_these);
         let mut parts: BTreeMap<&ApplicationName, BTreeSet<DefinitionPart>> = BTreeMap::new();
         for step in steps {
             parts.entry(&step.application).or_default().insert(part_of(step));
         }
-        let (mut drifted, mut redefined) = (Vec::new(), Vec::new());
+        let mut found: Vec<(&LastApplied, Vec<String>, Vec<String>)> =
+            runs.iter().map(|run| (*run, Vec::new(), Vec::new())).collect();
         for (application, parts) in parts {
             let name = application.as_str();
             let Some(now) = desired.definition_digests.get(name) else { continue };
+            let Some(last) = runs.iter().find(|run| has(run, name)).or(newest) else { continue };
+            let of_run = found.iter_mut().find(|(run, ..)| std::ptr::eq(*run, *last));
+            let Some((_, drifted, redefined)) = of_run else { continue };
             let then = last.definitions.get(name);
             let (same, other): (Vec<DefinitionPart>, Vec<DefinitionPart>) = parts
                 .into_iter()
@@ -48,12 +59,14 @@ impl Planner<'_> {
                 _ => drifted.push(name.to_owned()),
             }
         }
-        let run = last.in_words();
-        if !drifted.is_empty() {
-            self.note(NoteKind::Drift { applications: drifted, run: run.clone() });
-        }
-        if !redefined.is_empty() {
-            self.note(NoteKind::DefinitionChanged { applications: redefined, run });
+        for (run, drifted, redefined) in found {
+            let run = run.in_words();
+            if !drifted.is_empty() {
+                self.note(NoteKind::Drift { applications: drifted, run: run.clone() });
+            }
+            if !redefined.is_empty() {
+                self.note(NoteKind::DefinitionChanged { applications: redefined, run });
+            }
         }
     }
 }
