@@ -22,11 +22,21 @@ impl Planner<'_> {
     }
 
     /// Returns whether a role has the membership of a clone: an administrator has granted it, as rotations
-    /// do. Before PostgreSQL 15, a role can make any other role its member.
-    pub(super) fn is_member_as_clone(&self, clone: &observed::Role, of: &RoleName) -> bool {
-        let is_administrator = |name: &RoleName| {
-            *name == self.observed.administrator.name
-                || self.observed.roles.get(name).is_some_and(|seen| seen.create_role)
+    /// do. Before PostgreSQL 15, a role can make any other role its member. From 16 on, so can each role
+    /// with `ADMIN OPTION` on the granted role, and needs no power over the member: `CREATEROLE` alone does
+    /// not make the grantor an administrator of the clone.
+    pub(super) fn is_member_as_clone(
+        &self,
+        (name, clone): (&RoleName, &observed::Role),
+        of: &RoleName,
+    ) -> bool {
+        let old = self.observed.major() < 16;
+        let administers_clone = |one: &observed::Membership| one.admin && one.role == *name;
+        let is_administrator = |grantor: &RoleName| {
+            *grantor == self.observed.administrator.name
+                || self.observed.roles.get(grantor).is_some_and(|seen| {
+                    seen.create_role && (old || seen.memberships.iter().any(administers_clone))
+                })
         };
         clone.memberships.iter().any(|one| {
             one.role == *of && (is_administrator(&one.grantor) || !self.is_given_away(one))
@@ -42,7 +52,9 @@ impl Planner<'_> {
         let Some(seen) = observed.roles.get(&clone.name) else { return false };
         let has_password = clone.current == CurrentUser::Clone
             && observed.password_checks.get(role) == Some(&PasswordCheck::Accepted);
-        self.is_member_as_clone(seen, role) || has_password || self.adopts_clone(role)
+        self.is_member_as_clone((&clone.name, seen), role)
+            || has_password
+            || self.adopts_clone(role)
     }
 
     fn adopts_clone(&self, role: &RoleName) -> bool {
@@ -79,7 +91,7 @@ impl Planner<'_> {
         let desired = self.desired;
         let has_membership = || {
             let seen = self.observed.roles.get(role);
-            seen.is_some_and(|seen| self.is_member_as_clone(seen, of))
+            seen.is_some_and(|seen| self.is_member_as_clone((role, seen), of))
         };
         self.existing_clone(of) == Some(role)
             || desired.roles.contains_key(of)

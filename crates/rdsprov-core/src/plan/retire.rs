@@ -261,7 +261,7 @@ impl Planner<'_> {
     pub(super) fn clone_of_retired(&self, name: &RoleName) -> Option<RoleName> {
         let clone = RotationClone::name_for(name)?;
         let seen = self.observed.roles.get(&clone)?;
-        let is_clone = self.is_member_as_clone(seen, name)
+        let is_clone = self.is_member_as_clone((&clone, seen), name)
             && seen.claimed().is_none()
             && self.administrator_power(&clone, seen).is_none()
             && forbidden_attributes(seen).next().is_none()

@@ -402,6 +402,30 @@ fn secrets_that_contradict_the_rotation_are_refused() {
     rotating.all_steps(&version);
 }
 
+/// From PostgreSQL 16 on, a role with `CREATEROLE` and `ADMIN OPTION` on the role can make each other role its
+/// member.
+#[test]
+fn member_of_another_grantor_is_not_a_clone() {
+    for major in versions().into_iter().filter(|major| *major >= 16) {
+        let mut rotating = Rotating::new(major, true);
+        rotating.fixture.query(
+            "CREATE ROLE builder CREATEROLE LOGIN PASSWORD 'Canary-builder';
+             GRANT shop_owner TO builder WITH ADMIN TRUE, INHERIT FALSE, SET FALSE;
+             CREATE ROLE shop_owner_clone LOGIN PASSWORD 'Canary-foreign'",
+        );
+        let version = rotating.start();
+        rotating.done("createSecret", &version);
+        let grant = "GRANT shop_owner TO shop_owner_clone";
+        let builder = |sql: &str| {
+            let server = &rotating.fixture.server;
+            server.sql_as("builder", "Canary-builder", "postgres", sql).unwrap();
+        };
+        builder(grant);
+        assert_eq!(rotating.fails("setSecret", &version), "unknown-role");
+        assert!(rotating.fixture.logs_in("shop_owner_clone", "Canary-foreign", "postgres"));
+    }
+}
+
 /// A role that an application declares has its own secret, also if it is a member of the other role.
 #[test]
 fn managed_role_is_not_a_clone() {

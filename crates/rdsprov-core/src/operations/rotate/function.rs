@@ -547,6 +547,15 @@ async fn is_administrator(
     Ok(session.ask(&query).await?.as_deref() == Some("t"))
 }
 
+/// A condition on the grantor `r` of a membership of the role `c`: it administers this role, or can become a
+/// role that does. From PostgreSQL 16 on, `CREATEROLE` alone gives no power over the member.
+const ADMINISTERS_MEMBER: &str = "EXISTS (SELECT FROM pg_catalog.pg_roles a \
+    WHERE pg_catalog.pg_has_role(r.oid, a.oid, 'MEMBER') \
+    AND (a.rolsuper OR a.rolname IN ('rds_superuser', session_user) OR a.rolcreaterole \
+    AND (pg_catalog.current_setting('server_version_num')::int < 160000 OR EXISTS ( \
+    SELECT FROM pg_catalog.pg_auth_members o \
+    WHERE o.roleid = c.oid AND o.member = a.oid AND o.admin_option))))";
+
 /// Returns whether an administrator has made a role the member of another one, as rotations do: before
 /// PostgreSQL 15, a role can make any other role its member. A grantor can have been dropped before
 /// PostgreSQL 16.
@@ -559,7 +568,7 @@ async fn is_member(
         "SELECT count(*) FROM pg_catalog.pg_auth_members m JOIN pg_catalog.pg_roles g \
          ON g.oid = m.roleid JOIN pg_catalog.pg_roles c ON c.oid = m.member \
          LEFT JOIN pg_catalog.pg_roles r ON r.oid = m.grantor \
-         WHERE c.rolname = {} AND g.rolname = {} AND (r.oid IS NULL OR {IS_ADMINISTRATOR})",
+         WHERE c.rolname = {} AND g.rolname = {} AND (r.oid IS NULL OR {ADMINISTERS_MEMBER})",
         literal(member.as_str()),
         literal(of.as_str())
     );

@@ -130,6 +130,29 @@ fn existing_role_is_not_a_clone_before_it_is_adopted() {
     }
 }
 
+/// From PostgreSQL 16 on, a role with `CREATEROLE` has no power over the member that it makes.
+#[test]
+fn grantor_with_createrole_makes_clones_of_its_own_roles_only() {
+    for (major, administers_clone, is_known) in
+        [(15, false, true), (16, false, false), (16, true, true)]
+    {
+        let (desired, mut observed) = states(CurrentUser::Declared);
+        observed.server_version = major * 10_000;
+        let mut builder = observed.roles[&role("wiki_owner")].clone();
+        (builder.comment, builder.create_role) = (None, true);
+        let admin = |of: &str| Membership { role: role(of), admin: true, ..membership(false) };
+        builder.memberships = vec![admin("wiki_owner")];
+        if administers_clone {
+            builder.memberships.push(admin("wiki_owner_clone"));
+        }
+        observed.roles.insert(role("builder"), builder);
+        seen(&mut observed).memberships =
+            vec![Membership { grantor: role("builder"), ..membership(true) }];
+        let refused = refusals(&plan(&(desired, observed))).contains(&RefusalCode::RoleNotManaged);
+        assert_eq!(!refused, is_known, "PostgreSQL {major}, {administers_clone}");
+    }
+}
+
 #[test]
 fn password_is_set_only_while_the_secret_contains_the_role() {
     let checked = |current, check| {
