@@ -29,7 +29,7 @@ use crate::error::{CliError, Exit};
 use crate::metrics::Metrics;
 use crate::output::counted;
 use crate::rerun::Rerun;
-use crate::wording::{APPROVAL, CommandWording};
+use crate::wording::{APPROVAL, CommandWording, with_value};
 use crate::{output, progress, setup, style};
 
 pub async fn run(options: &ApplyArgs, detail: Detail) -> Result<Exit, CliError> {
@@ -90,8 +90,11 @@ pub async fn delegate(options: &DelegateArgs, detail: Detail) -> Result<Exit, Cl
     let outcome =
         session::delegate(config, delegation, &wanted, &frontend, &frontend.cancellation).await;
     let login = match &options.to_secret {
-        Some(secret) => format!("--admin-secret {secret}"),
-        None => format!("--admin-auth iam --admin-user {} --host HOST", options.to),
+        Some(secret) => with_value("admin-secret", secret),
+        None => {
+            let user = with_value("admin-user", &options.to);
+            format!("--admin-auth iam {user} --host HOST")
+        }
     };
     let summary = format!(
         "{} {} can administer the server: use `{login}`.",

@@ -14,6 +14,7 @@ use crate::args::{AuditCommand, FindingsFormat, ReportArgs, VerifyArgs};
 use crate::error::{CliError, Exit};
 use crate::output;
 use crate::output::counted;
+use crate::wording::path_word;
 
 pub fn run(command: &AuditCommand) -> Result<Exit, CliError> {
     match command {
@@ -81,7 +82,7 @@ pub fn not_intact(path: &Path) -> CliError {
         ErrorCode::LedgerDamaged,
         format!("the ledger {} is not intact", path.display()),
     )
-    .with_hint(format!("run `rdsprov audit verify {}` to see the lines", path.display()))
+    .with_hint(format!("run `rdsprov audit verify {}` to see the lines", path_word(path)))
 }
 
 fn verify_file(path: &Path, expected: Option<&str>) -> Result<Verified, CliError> {

@@ -31,9 +31,8 @@ impl CliError {
         Self::new(Exit::Usage, ErrorCode::WrongUsage, fact)
     }
 
-    /// Returns the error for arguments that clap rejects, whose message it has printed.
-    pub fn of_arguments(error: &clap::Error, command: Command) -> Self {
-        let text = error.render().to_string();
+    /// Returns the error for arguments that clap rejects, with its message, which is printed already.
+    pub fn of_arguments(text: &str, command: Command) -> Self {
         let fact = text.lines().next().unwrap_or_default().trim_start_matches("error: ");
         Self::usage(fact).with_hint(format!("run `rdsprov {command} --help` for the options"))
     }

@@ -71,11 +71,16 @@ fn command(words: &[OsString]) -> Exit {
             return Exit::Done;
         }
         Err(error) => {
-            let _ = error.print();
-            if let Some(command) = args::run_in_json(words).filter(|_| error.use_stderr()) {
-                apply::reported(command, Format::Json, CliError::of_arguments(&error, command));
+            if !error.use_stderr() {
+                let _ = error.print();
+                return Exit::Done;
             }
-            return if error.use_stderr() { Exit::Usage } else { Exit::Done };
+            let text = args::error_text(&error, words);
+            output::message(&text);
+            if let Some(command) = args::run_in_json(words) {
+                apply::reported(command, Format::Json, CliError::of_arguments(&text, command));
+            }
+            return Exit::Usage;
         }
     };
     rerun::start(words);

@@ -13,7 +13,7 @@ use rdsprov_core::text::{os_reason, visible};
 use crate::args::{CheckArgs, Format, PlanArgs};
 use crate::error::{CliError, Exit};
 use crate::metrics::Metrics;
-use crate::wording::CommandWording;
+use crate::wording::{CommandWording, path_word};
 use crate::{output, setup};
 
 pub async fn run(options: &PlanArgs, detail: Detail) -> Result<Exit, CliError> {
@@ -90,7 +90,7 @@ pub async fn print_plan(
             CliError::new(Exit::Failed, ErrorCode::OutputIncomplete, fact)
                 .with_hint("name another file with --out FILE")
         })?;
-        let path = visible(&path.display().to_string());
+        let path = visible(&path_word(path));
         // A plan of `retire` contains its own options.
         let options = match plan.origin.retirement {
             Some(_) => "with the same options for definitions, server and hazards",

@@ -7,7 +7,7 @@ use rdsprov_core::gate::{GateError, Missing};
 use rdsprov_core::plan::Plan;
 use rdsprov_core::text::visible;
 
-use crate::wording::{APPROVAL, quoted};
+use crate::wording::{APPROVAL, quoted, with_value};
 
 /// The words of the command that runs.
 static WORDS: Mutex<Vec<OsString>> = Mutex::new(Vec::new());
@@ -39,13 +39,17 @@ impl Rerun {
 
     /// Returns the command for a shell: the words of the user, with what was missing.
     fn command_line(&self, arguments: &[OsString]) -> String {
+        // What comes after `--` is read as names, whatever it begins with.
+        let end = arguments.iter().position(|word| word == "--").unwrap_or(arguments.len());
+        let (arguments, names) = arguments.split_at(end);
+        let shown = |word: &OsString| quoted(&word.to_string_lossy());
         let mut words = Vec::new();
         words.extend(self.0.digest.iter().map(|digest| format!("{APPROVAL}={digest}")));
         words.push("rdsprov".to_owned());
-        words.extend(arguments.iter().skip(1).map(|word| quoted(&word.to_string_lossy())));
+        words.extend(arguments.iter().skip(1).map(shown));
         if !self.0.allow.is_empty() {
-            let names: Vec<&str> = self.0.allow.iter().map(|hazard| hazard.name()).collect();
-            words.extend(["--allow".to_owned(), names.join(",")]);
+            let hazards: Vec<&str> = self.0.allow.iter().map(|hazard| hazard.name()).collect();
+            words.push(with_value("allow", &hazards.join(",")));
         }
         let is_confirmed = |name: &str| {
             let given = format!("--confirm={name}");
@@ -53,18 +57,21 @@ impl Rerun {
                 || arguments.windows(2).any(|two| two[0] == "--confirm" && two[1] == name)
         };
         for database in self.0.confirm.iter().filter(|one| !is_confirmed(one.as_str())) {
-            words.extend(["--confirm".to_owned(), quoted(database.as_str())]);
+            words.push(with_value("confirm", database.as_str()));
         }
+        words.extend(names.iter().map(shown));
         words.join(" ")
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use clap::Parser as _;
     use rdsprov_core::name::DatabaseName;
     use rdsprov_core::plan::Hazard;
 
     use super::*;
+    use crate::args::{CliCommand, CommandLine};
 
     #[test]
     fn command_has_the_words_of_the_user_and_what_was_missing() {
@@ -79,6 +86,22 @@ mod tests {
             rerun.command_line(&words.map(OsString::from)),
             r"ALLOW_DB_PROVISION=sha256:1 rdsprov retire -d 'a b.tfvars' --confirm=hr --confirm shop --allow adopts,revokes_access --confirm 'it'\''s'"
         );
+        // Names that begin with `-`, and what is not an option after `--`.
+        let rerun = Rerun(Missing {
+            digest: None,
+            allow: vec![Hazard::DropsDatabase],
+            confirm: ["--all", "-rf", "hr"].map(DatabaseName::new_unchecked).into(),
+        });
+        let words = ["rdsprov", "retire", "--confirm=--all", "--", "-rf", "--confirm=hr"];
+        let line = rerun.command_line(&words.map(OsString::from));
+        assert_eq!(
+            line,
+            "rdsprov retire --confirm=--all --allow drops_database --confirm=-rf --confirm hr -- -rf --confirm=hr"
+        );
+        // The command reads it as it is meant.
+        let parsed = CommandLine::try_parse_from(line.split(' ')).unwrap();
+        let CliCommand::Retire(options) = parsed.command else { panic!("{line}") };
+        assert_eq!(options.applications, ["-rf", "--confirm=hr"]);
         let (environment, digest) = ("prod".to_owned(), "sha256:1".to_owned());
         let missing = GateError::ApprovalMissing { environment, digest: digest.clone() };
         let of_digest = Missing { digest: Some(digest), ..Missing::default() };

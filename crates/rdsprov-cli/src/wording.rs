@@ -1,5 +1,7 @@
 //! How the command spells the options and operations that a hint of the core names.
 
+use std::path::Path;
+
 use clap::{Arg, CommandFactory as _};
 use rdsprov_core::hint::{Operation, Opt, Wording};
 
@@ -20,9 +22,10 @@ impl Wording for CommandWording {
             return format!("{APPROVAL}={}", value.unwrap_or("true"));
         }
         let placeholder = || placeholder(option.name());
-        match value.map(quoted).or_else(placeholder) {
-            Some(value) => format!("--{} {value}", option.name()),
-            None => format!("--{}", option.name()),
+        match (value, placeholder()) {
+            (Some(value), _) => with_value(option.name(), value),
+            (None, Some(placeholder)) => format!("--{} {placeholder}", option.name()),
+            (None, None) => format!("--{}", option.name()),
         }
     }
 
@@ -33,6 +36,20 @@ impl Wording for CommandWording {
     fn operation(&self, operation: Operation) -> String {
         format!("`rdsprov {}`", operation.name())
     }
+}
+
+/// Returns an option with a value as a shell reads both. A value that begins with `-` would be read as another
+/// option: names of databases and applications can.
+pub fn with_value(option: &str, value: &str) -> String {
+    let separator = if value.starts_with('-') { '=' } else { ' ' };
+    format!("--{option}{separator}{}", quoted(value))
+}
+
+/// Returns the path of a file as a shell and the command read it.
+pub fn path_word(path: &Path) -> String {
+    let text = path.display().to_string();
+    // As it is, such a word would be read as an option.
+    quoted(&if text.starts_with('-') { format!("./{text}") } else { text })
 }
 
 /// Returns a word as a shell reads it.
@@ -95,9 +112,15 @@ mod tests {
         assert_eq!(spelled(Opt::CaFile, None), "--ca-file FILE");
         assert_eq!(spelled(Opt::Region, None), "--region REGION");
         assert_eq!(spelled(Opt::Region, Some("eu-west-2")), "--region eu-west-2");
+        assert_eq!(spelled(Opt::Only, Some("-rf")), "--only=-rf");
+        assert_eq!(spelled(Opt::Confirm, Some("-a b")), "--confirm='-a b'");
+        let both = CommandWording.option_values(Opt::Adopt, &["--yes", "shop"]);
+        assert_eq!(both, "--adopt=--yes --adopt shop");
         assert_eq!(spelled(Opt::Allow, Some("changes_owner")), "--allow changes_owner");
         assert_eq!(spelled(Opt::Adopt, None), "--adopt");
         assert_eq!(spelled(Opt::WithVerifiers, None), "--with-verifiers");
+        assert_eq!(path_word(Path::new("plans/a b.json")), "'plans/a b.json'");
+        assert_eq!(path_word(Path::new("-out.json")), "./-out.json");
         assert_eq!(spelled(Opt::Approval, None), "ALLOW_DB_PROVISION=true");
         assert_eq!(CommandWording.operation(Operation::Plan), "`rdsprov plan`");
     }

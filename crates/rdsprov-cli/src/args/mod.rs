@@ -16,9 +16,11 @@ mod headings;
 mod help;
 mod values;
 
-use std::collections::BTreeMap;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 
+use anstream::adapter::strip_str;
 use clap::error::ErrorKind;
 use clap::parser::ValueSource;
 use clap::{
@@ -31,6 +33,7 @@ use rdsprov_core::hint::Opt;
 use rdsprov_core::plan::Detail;
 use rdsprov_core::schema::Document;
 use rdsprov_core::server::BundledCertificates;
+use rdsprov_core::text::{visible, visible_lines};
 
 pub use commands::{
     AccessArgs, ApplyArgs, CheckArgs, ConfigArgs, DelegateArgs, DropArgs, ExportArgs,
@@ -286,10 +289,20 @@ pub fn parse(arguments: &[OsString]) -> Result<Invocation, clap::Error> {
         let is_empty = |arg: &Arg| {
             arg.get_env().is_some_and(|name| std::env::var_os(name).is_some_and(|v| v.is_empty()))
         };
+        // The help shows the values of variables.
+        let is_hidden = |arg: &Arg| {
+            let value = arg.get_env().and_then(std::env::var_os);
+            value.is_some_and(|value| visible(&value.to_string_lossy()) != value.to_string_lossy())
+        };
         let names: Vec<String> =
             command.get_subcommands().map(|one| one.get_name().to_owned()).collect();
-        let command =
-            command.mut_args(|arg| if is_empty(&arg) { arg.env(None::<&str>) } else { arg });
+        let command = command.mut_args(|arg| {
+            if is_empty(&arg) {
+                return arg.env(None::<&str>);
+            }
+            let is_hidden = is_hidden(&arg);
+            arg.hide_env_values(is_hidden)
+        });
         names
             .into_iter()
             .fold(command, |command, name| command.mut_subcommand(name, without_empty_variables))
@@ -317,6 +330,34 @@ pub fn parse(arguments: &[OsString]) -> Result<Invocation, clap::Error> {
         }
         Err(error) => Err(error),
     }
+}
+
+/// Returns the message of arguments that are wrong, without hidden characters and commands of CI systems: clap
+/// prints arguments and the values of variables as they are.
+pub fn error_text(error: &clap::Error, arguments: &[OsString]) -> String {
+    let variables = std::env::vars_os().filter(|(name, _)| {
+        let name = name.to_string_lossy();
+        name.starts_with("RDSPROV_")
+    });
+    let given = arguments.iter().cloned().chain(variables.map(|(_, value)| value));
+    // The line breaks of the message itself remain, so that those of a value are escaped before. clap
+    // prints a value as a whole, or its items. The text is without terminal sequences, also in values.
+    let mut values = BTreeSet::new();
+    for word in given {
+        let word = strip_str(&word.to_string_lossy()).to_string();
+        let value = word.split_once('=').map(|(_, value)| value.to_owned());
+        let name = word.split_once('=').map(|(name, _)| name.to_owned());
+        for one in [Some(word), value, name].into_iter().flatten() {
+            values.extend(one.split(',').map(str::to_owned));
+            values.insert(one);
+        }
+    }
+    let mut values: Vec<String> =
+        values.into_iter().filter(|one| one.contains('\n') && !one.trim().is_empty()).collect();
+    values.sort_by_key(|value| Reverse(value.len()));
+    let text = error.render().to_string();
+    let text = values.iter().fold(text, |text, value| text.replace(value, &visible(value)));
+    visible_lines(text.trim_end())
 }
 
 /// Returns the command of a run whose result is to be a JSON document, also if its arguments are wrong.

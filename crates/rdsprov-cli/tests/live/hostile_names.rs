@@ -4,7 +4,7 @@
 
 use rdsprov_testkit::versions;
 
-use crate::fixture::{Fixture, expect, password};
+use crate::fixture::{Fixture, expect, password, program};
 
 /// It clears the screen, prints a line of its own, and reverses the rest.
 const HOSTILE: &str =
@@ -95,6 +95,37 @@ fn no_output_contains_hidden_characters() {
 }
 
 /// The server reports an error about an object with such a name.
+/// The parser of the command line prints arguments and variables, also those that it does not know.
+#[test]
+fn wrong_arguments_are_escaped() {
+    const VALUE: &str = "x\u{1b}[2J##vso[task.setvariable]\n\u{1b}[0m::error::forged\r\u{202e}";
+    let check = |arguments: &[&str], variable: Option<&str>, code: i32| {
+        let mut command = program();
+        command.args(arguments).env_remove("RDSPROV_FORMAT");
+        command.envs(variable.map(|name| (name, VALUE)));
+        let output = command.output().unwrap();
+        assert_eq!(output.status.code(), Some(code), "{output:?}");
+        for text in [output.stdout, output.stderr] {
+            let text = String::from_utf8(text).unwrap();
+            assert_visible(&text);
+            assert!(!text.lines().any(|line| line.trim_start().starts_with("::")), "{text}");
+        }
+    };
+    let option = format!("--{VALUE}");
+    let given = format!("--format={VALUE}");
+    let item = format!("--allow=adopts,{VALUE}");
+    for wrong in [VALUE, &option, &given, &item] {
+        check(&[wrong], None, 64);
+        check(&["plan", wrong], None, 64);
+        check(&["plan", "--fleet", "f.toml", "--format", "json", wrong], None, 64);
+        check(&["apply", "--format", "json", "--lock-timeout", wrong], None, 64);
+    }
+    for variable in ["RDSPROV_FORMAT", "RDSPROV_TLS", "RDSPROV_LOCK_TIMEOUT"] {
+        check(&["apply"], Some(variable), 64);
+        check(&["apply", "--help"], Some(variable), 0);
+    }
+}
+
 #[test]
 fn messages_of_the_server_are_escaped() {
     let fixture = Fixture::new(versions()[0]);
