@@ -127,8 +127,7 @@ fn administrator_without_attributes() {
     }
 }
 
-/// With `--no-fail-fast`, a refusal concerns its application and those that share a role or a
-/// database with it.
+/// With `--no-fail-fast`, a refusal concerns its application and those that depend on it.
 #[test]
 fn refused_application_leaves_the_others_alone() {
     for major in versions() {
@@ -173,6 +172,70 @@ fn refused_application_leaves_the_others_alone() {
     }
 }
 
+/// The owner of one database cannot hold up the changes for its reader in another one.
+#[test]
+fn reader_keeps_its_grants_in_other_databases() {
+    for (major, home) in
+        versions().into_iter().flat_map(|one| [(one, "hr_reports"), (one, "shop_reports")])
+    {
+        let fixture = Fixture::new(major);
+        for application in ["hr", "shop"] {
+            fixture.app("prod", application, &format!("{application}_owner"));
+        }
+        fixture.app("prod", home, "analyst");
+        let text = r#"application_databases = {
+            hr           = { database_name = "hr", username = "hr_owner" }
+            hr_reports   = { database_name = "hr", username = "analyst", access_level = "reader" }
+            shop         = { database_name = "shop", username = "shop_owner" }
+            shop_reports = { database_name = "shop", username = "analyst", access_level = "reader" }
+        }"#;
+        let declared = format!("{home:12} = {{");
+        let secret = format!("secret = \"goldenpath/prod/{home}/postgres\",");
+        let chosen = text.replace(&declared, &format!("{declared} role_owner = true, {secret}"));
+        assert_ne!(chosen, text);
+        let definitions = fixture.definitions(&chosen);
+        let apply = |more: &[&str], code| {
+            let arguments = [&["apply", "--env", "prod"], more].concat();
+            let mut command = fixture.command(&definitions, &arguments);
+            expect(&command.env("ALLOW_DB_PROVISION", "true").output().unwrap(), code)
+        };
+        let owner = |name: &str, sql: &str| {
+            let role = format!("{name}_owner");
+            fixture.server.sql_as(&role, &password(name), name, sql).unwrap();
+        };
+        apply(&[], 0);
+        for name in ["hr", "shop"] {
+            owner(name, "CREATE TABLE items (id int)");
+        }
+        // A hazard of the reader in one database, and a missing privilege in the other one.
+        owner("shop", "GRANT INSERT ON items TO analyst");
+        owner("hr", "REVOKE SELECT ON items FROM analyst");
+        let text = apply(&["--no-fail-fast"], 3);
+        assert!(text.contains("such an application: shop, shop_reports; "), "{home}: {text}");
+        let reads = "SELECT has_table_privilege('analyst', 'items', 'SELECT')";
+        assert_eq!(fixture.query_in("hr", reads), "t", "PostgreSQL {major}, {home}: {text}");
+        let inserts = "SELECT has_table_privilege('analyst', 'items', 'INSERT')";
+        assert_eq!(fixture.query_in("shop", inserts), "t", "PostgreSQL {major}, {home}: {text}");
+
+        // A refusal of the database.
+        owner("hr", "REVOKE SELECT ON items FROM analyst");
+        fixture.query("ALTER DATABASE shop CONNECTION LIMIT 0");
+        let text = apply(&["--no-fail-fast"], 3);
+        assert!(text.contains("refused["), "{text}");
+        assert_eq!(fixture.query_in("hr", reads), "t", "PostgreSQL {major}, {home}: {text}");
+        fixture.query("ALTER DATABASE shop CONNECTION LIMIT -1");
+
+        // The entry that sets the keys of the role changes it: the others wait for this change.
+        owner("hr", "REVOKE SELECT ON items FROM analyst");
+        fixture.query("ALTER ROLE analyst CONNECTION LIMIT 3");
+        let text = apply(&["--no-fail-fast"], 3);
+        let is_applied = if home == "hr_reports" { "t" } else { "f" };
+        assert_eq!(fixture.query_in("hr", reads), is_applied, "PostgreSQL {major}: {text}");
+        apply(&["--allow", "revokes_access"], 0);
+        assert_eq!(fixture.query_in("hr", reads), "t", "PostgreSQL {major}, {home}");
+    }
+}
+
 /// A hazard that the owner of one database causes is not allowed. The others are applied.
 #[test]
 fn hazard_of_one_application_leaves_the_others_alone() {
@@ -203,7 +266,7 @@ fn hazard_of_one_application_leaves_the_others_alone() {
 
         let text = apply(&all, &["--no-fail-fast"], 3);
         for words in [
-            "share a role or a database with such an application: shop; ",
+            "or depend on such an application: shop; ",
             "error[hazards-not-allowed]: the changes of the other applications were made; the plan \
              contains hazards",
             "hint: review the steps with these hazards, then add --allow closes_to_public",

@@ -220,7 +220,7 @@ fn stale_application_leaves_the_others_alone() {
 
         let text = approved(&definitions, &digest, &ARGUMENTS, 3);
         for words in [
-            "share a role or a database with such an application: shop, shop_reports; ",
+            "or depend on such an application: shop, shop_reports; ",
             "error[plan-stale]: the changes of the other applications were made; the saved plan is \
              stale for: shop, shop_reports\n",
         ] {

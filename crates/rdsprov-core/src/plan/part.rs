@@ -14,8 +14,12 @@ impl Plan {
         self.refusals.iter().map(|refusal| refusal.application.clone()).collect()
     }
 
-    /// Returns applications, and those that share a role or a database with one of them, or that depend on
-    /// its takeover of a role, directly or through others.
+    /// Returns applications, and those that depend on them, directly or through others: the other entries of
+    /// their databases, the other entries of the roles that they create or change or that are refused, and
+    /// those that depend on their takeover of a role.
+    ///
+    /// An entry that only uses a role says nothing about the role elsewhere: otherwise the owner of one
+    /// database could, through a reader, hold up the entries of all other databases that this role reads.
     #[must_use]
     pub fn with_dependents(
         &self,
@@ -30,6 +34,16 @@ impl Plan {
             by_database.entry(&one.database).or_default().push(&one.application);
             places.entry(&one.application).or_default().push((&one.role, &one.database));
         }
+        let of_roles = self.refusals.iter().filter(|refusal| !refusal.kind.is_of_database());
+        let refused_roles: BTreeSet<&ApplicationName> =
+            of_roles.map(|refusal| &refusal.application).collect();
+        let steps = self.steps().filter(|step| step.database.is_none());
+        let with_role_steps: BTreeSet<&ApplicationName> =
+            steps.map(|step| &step.application).collect();
+        let decides_about = |role: &RoleName, application: &ApplicationName| {
+            let is_home = self.homes.get(role).is_none_or(|home| home == application);
+            refused_roles.contains(application) || is_home && with_role_steps.contains(application)
+        };
         let mut next: Vec<&ApplicationName> = applications.iter().collect();
         let mut found = BTreeSet::new();
         while let Some(application) = next.pop() {
@@ -39,7 +53,9 @@ impl Plan {
             next.extend(self.after_takeover.get(application).into_iter().flatten());
             for (role, database) in places.get(application).into_iter().flatten() {
                 // Taken out, so that each role and each database is visited once.
-                next.extend(by_role.remove(role).unwrap_or_default());
+                if decides_about(role, application) {
+                    next.extend(by_role.remove(role).unwrap_or_default());
+                }
                 next.extend(by_database.remove(database).unwrap_or_default());
             }
         }
@@ -50,8 +66,7 @@ impl Plan {
     /// applications. It has a
     /// digest of its own.
     ///
-    /// The applications that share a role or a database with them must be among them: see
-    /// [`Self::with_dependents`]. A refusal that concerns no application of the definitions remains.
+    /// The applications that depend on them must be among them: see [`Self::with_dependents`]. A refusal that concerns no application of the definitions remains.
     #[must_use]
     pub fn without(&self, applications: &BTreeSet<ApplicationName>) -> Self {
         let mut part = self.clone();
@@ -135,17 +150,26 @@ mod tests {
     use super::*;
     use crate::plan::{Refusal, RefusalKind, Remedy, SecretFindings, test_states};
 
-    fn plan(refused: &[&str]) -> Plan {
-        let refusal = |application: &&str| Refusal {
-            application: ApplicationName::new(*application).unwrap(),
-            kind: RefusalKind::RoleMissing { role: RoleName::new("other").unwrap() },
-            remedy: Remedy::None,
-        };
-        let findings = SecretFindings {
-            refusals: refused.iter().map(refusal).collect(),
-            ..SecretFindings::default()
-        };
+    fn refusal(application: &str, kind: RefusalKind) -> Refusal {
+        let application = ApplicationName::new(application).unwrap();
+        Refusal { application, kind, remedy: Remedy::None }
+    }
+
+    fn of_role() -> RefusalKind {
+        RefusalKind::RoleMissing { role: RoleName::new("other").unwrap() }
+    }
+
+    fn of_database() -> RefusalKind {
+        RefusalKind::DatabaseReadOnly { database: DatabaseName::new("other").unwrap() }
+    }
+
+    fn plan_with(refusals: Vec<Refusal>) -> Plan {
+        let findings = SecretFindings { refusals, ..SecretFindings::default() };
         Plan::new(&test_states::desired(), &test_states::observed(), findings)
+    }
+
+    fn plan(refused: &[&str]) -> Plan {
+        plan_with(refused.iter().map(|name| refusal(name, of_role())).collect())
     }
 
     fn without_refused(plan: &Plan) -> Plan {
@@ -162,9 +186,12 @@ mod tests {
         for (refused, expected) in [
             (&[][..], vec!["hr", "hr_reports", "shop", "shop_reports", "wiki"]),
             (&["wiki"][..], vec!["hr", "hr_reports", "shop", "shop_reports"]),
-            // Through the database shop, the role analyst and the database hr.
-            (&["shop"][..], vec!["wiki"]),
-            (&["shop", "wiki"][..], vec![]),
+            // Through the database hr, the role analyst, whose home is hr_reports, and the database shop.
+            (&["hr"][..], vec!["wiki"]),
+            (&["hr", "wiki"][..], vec![]),
+            // The role analyst has its home elsewhere.
+            (&["shop"][..], vec!["hr", "hr_reports", "wiki"]),
+            (&["shop_reports"][..], vec!["wiki"]),
         ] {
             let all = plan(refused);
             let part = without_refused(&all);
@@ -172,6 +199,34 @@ mod tests {
             assert!(part.refusals.is_empty());
             assert_eq!(part.digest == all.digest, refused.is_empty(), "{refused:?}");
         }
+    }
+
+    /// The owner of a database can provoke a refusal or a hazard of each entry of this database.
+    #[test]
+    fn reader_of_a_refused_database_keeps_its_entries_elsewhere() {
+        let left_out = |plan: &Plan, names: &[&str]| {
+            let names = names.iter().map(|name| ApplicationName::new(*name).unwrap()).collect();
+            let found = plan.with_dependents(&names);
+            found.into_iter().map(|name| name.to_string()).collect::<Vec<_>>()
+        };
+        let refused = |application| plan_with(vec![refusal(application, of_database())]);
+        let shop = ["shop", "shop_reports"];
+        assert_eq!(left_out(&refused("shop_reports"), &["shop_reports"]), shop);
+        // The role does not exist yet, and the entry of hr creates it.
+        let all = ["hr", "hr_reports", "shop", "shop_reports"];
+        let plan = refused("hr_reports");
+        assert_eq!(left_out(&plan, &["hr_reports"]), all);
+        // Without such a step, the role is as declared.
+        let mut later = plan.clone();
+        later.transactions.retain(|one| one.scope != crate::plan::Scope::Cluster);
+        assert_eq!(left_out(&later, &["hr_reports"]), ["hr", "hr_reports"]);
+        // Whatever is wrong with the role concerns each of its entries.
+        later.refusals = vec![refusal("hr_reports", of_role())];
+        assert_eq!(left_out(&later, &["hr_reports"]), all);
+        later.homes.clear();
+        later.refusals.clear();
+        assert_eq!(left_out(&later, &["hr_reports"]), ["hr", "hr_reports"]);
+        assert_eq!(left_out(&plan_with(vec![]), &["shop_reports"]), shop);
     }
 
     #[test]

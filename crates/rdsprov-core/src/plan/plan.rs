@@ -167,6 +167,9 @@ pub struct Plan {
     /// The applications that depend on the step with which another one takes over a role, by that one.
     #[serde(skip)]
     pub(crate) after_takeover: BTreeMap<ApplicationName, BTreeSet<ApplicationName>>,
+    /// The application that says what concerns each declared role itself.
+    #[serde(skip)]
+    pub(crate) homes: BTreeMap<RoleName, ApplicationName>,
     /// The administrator database, for the text; `None` for the change of one password.
     #[serde(skip)]
     pub(crate) admin_database: Option<DatabaseName>,

@@ -131,6 +131,12 @@ impl<'a> Planner<'a> {
             applications: Vec::new(),
             probes: self.probes,
             after_takeover: self.after_takeover,
+            homes: self
+                .desired
+                .roles
+                .iter()
+                .map(|(name, role)| (name.clone(), role.application.clone()))
+                .collect(),
             admin_database: Some(self.observed.admin_database.clone()),
             allowed_hazards: self.desired.allowed_hazards.clone(),
             fail_on: Finding::all()

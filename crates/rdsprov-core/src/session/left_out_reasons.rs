@@ -17,8 +17,7 @@ use crate::plan::{Refusal, adoption};
 pub struct LeftOutReasons {
     /// The refusals.
     pub refusals: Vec<Refusal>,
-    /// The applications for which the saved plan is stale, and those that share a role or a database with
-    /// one of them.
+    /// The applications for which the saved plan is stale, and those that depend on one of them.
     pub stale: BTreeSet<ApplicationName>,
     /// The hazards that are not allowed.
     pub hazards: Option<GateError>,

@@ -46,7 +46,7 @@ pub enum Notice {
         applications: BTreeSet<ApplicationName>,
     },
     /// Applications are left out: refused ones, those whose part of the saved plan is stale, those with
-    /// hazards that are not allowed, and those that share a role or a database with one of them.
+    /// hazards that are not allowed, and those that depend on one of them.
     LeftOut {
         /// The applications.
         applications: BTreeSet<ApplicationName>,
@@ -133,7 +133,7 @@ impl fmt::Display for Notice {
                 write!(
                     f,
                     "left out, because {stale}they are refused, or have hazards that are not allowed, \
-                     or share a role or a database with such an application: {names}; {changes} \
+                     or depend on such an application: {names}; {changes} \
                      changes of other applications remain"
                 )
             }

@@ -31,6 +31,53 @@ pub struct Refusal {
     pub remedy: Remedy,
 }
 
+impl RefusalKind {
+    /// Returns whether the reason is in one database, so that it says nothing about its role elsewhere. The
+    /// owner of the database can cause some of these.
+    pub(crate) fn is_of_database(&self) -> bool {
+        match self {
+            Self::StepOfOtherRole { database, .. } | Self::SchemaUsageMissing { database, .. } => {
+                database.is_some()
+            }
+            Self::AccessNotDeclared { .. }
+            | Self::AdministratorDatabase { .. }
+            | Self::DatabaseRenamed { .. }
+            | Self::DatabaseNotManaged { .. }
+            | Self::DatabaseOfOtherEnvironment { .. }
+            | Self::DatabaseUnreachable { .. }
+            | Self::DatabaseTooLarge { .. }
+            | Self::DatabaseReadOnly { .. }
+            | Self::DatabaseOwnerUndeclared { .. }
+            | Self::DatabaseOwnerDiffers { .. }
+            | Self::DatabaseOwnerInaccessible { .. }
+            | Self::OwnerEntryMissing { .. }
+            | Self::ObjectsInTemplate { .. }
+            | Self::UnfinishedDatabaseWithObjects { .. }
+            | Self::CreatorMissing { .. }
+            | Self::SubscriptionWouldMove { .. }
+            | Self::ObjectNotTransferable { .. }
+            | Self::ObjectsOfDeclaredRole { .. }
+            | Self::ObjectsOfPredefinedRole { .. }
+            | Self::DependentGrant { .. }
+            | Self::SchemaMissing { .. }
+            | Self::SchemaOwnerDiffers { .. }
+            | Self::PublicSchemaInaccessible { .. }
+            | Self::SettingRejected { .. }
+            | Self::SettingsTooLong { .. }
+            | Self::SettingNotResettable { .. }
+            | Self::ExtensionUnavailable { .. }
+            | Self::ExtensionMissing { .. }
+            | Self::ExtensionNotAllowed { .. }
+            | Self::ExtensionWithoutSchema { .. }
+            | Self::ExtensionNotTrusted { .. }
+            | Self::ExtensionNotGrantable { .. }
+            | Self::ExtensionSchemaShared { .. } => true,
+            // Others concern a role, its secret or the administrator.
+            _ => false,
+        }
+    }
+}
+
 /// SQL statements that a role with more privileges can execute so that a plan is no longer refused.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ManualFix {

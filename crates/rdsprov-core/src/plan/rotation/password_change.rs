@@ -109,6 +109,7 @@ impl Plan {
             allowed_hazards: BTreeSet::new(),
             fail_on: Vec::new(),
             after_takeover: BTreeMap::new(),
+            homes: BTreeMap::new(),
         }
     }
 }
