@@ -177,6 +177,48 @@ fn lock_of_a_role_concerns_its_application_only() {
     }
 }
 
+/// A statement waits 3 seconds for a lock, and a transaction is executed 5 times. The owner of many databases
+/// must not have the run wait so long for each of them.
+#[test]
+fn locks_in_many_databases_have_one_limit() {
+    let major = *versions().last().unwrap();
+    let fixture = Fixture::new(major);
+    let names = ["a", "b", "c", "wiki"];
+    let mut entries = Vec::new();
+    for name in names {
+        fixture.app("dev", name, &format!("{name}_owner"));
+        fixture.app("dev", &format!("{name}_reports"), &format!("{name}_reader"));
+        entries.push(format!(
+            r#"{name} = {{ database_name = "{name}", username = "{name}_owner" }}
+            {name}_reports = {{ database_name = "{name}", username = "{name}_reader", access_level = "reader" }}"#
+        ));
+    }
+    let entries: Vec<&str> = entries.iter().map(String::as_str).collect();
+    let definitions = declare(&fixture, &entries);
+    expect(&fixture.run(&definitions, &APPLY), 0);
+    let mut sessions = Vec::new();
+    for name in names {
+        let mut session =
+            fixture.server.session(&format!("{name}_owner"), &password(name), name).unwrap();
+        session.ask("CREATE TABLE items (id int)").unwrap();
+        session.ask(&format!("REVOKE SELECT ON items FROM {name}_reader")).unwrap();
+        if name != "wiki" {
+            session.ask(&format!("BEGIN; GRANT INSERT ON items TO {name}_reader")).unwrap();
+        }
+        sessions.push(session);
+    }
+    // One database after the other.
+    let arguments = [&KEEP_GOING[..], &["--max-connections", "4"]].concat();
+    let text = expect(&fixture.run(&definitions, &arguments), 4);
+    let attempts = fixture.server.log().matches("due to lock timeout").count();
+    // Twice 5 executions take 30 seconds. The third database gets one.
+    assert_eq!(attempts, 11, "PostgreSQL {major}: {text}");
+    let reads = "SELECT has_table_privilege('wiki_reader', 'items', 'SELECT')";
+    assert_eq!(fixture.query_in("wiki", reads), "t", "{text}");
+    drop(sessions);
+    expect(&fixture.run(&definitions, &APPLY), 0);
+}
+
 const HR: &str = r#"hr = { database_name = "hr", username = "hr_owner" }"#;
 const WIKI: &str = r#"wiki = { database_name = "wiki", username = "wiki_owner" }"#;
 

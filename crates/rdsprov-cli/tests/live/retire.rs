@@ -1,6 +1,6 @@
 //! The end of access: `access_level = "none"`, and `rdsprov retire`.
 
-use rdsprov_testkit::{HttpProxy, Reply, versions};
+use rdsprov_testkit::{HttpProxy, Reply, Server, versions};
 
 use crate::fixture::{Fixture, expect, password};
 
@@ -538,6 +538,26 @@ fn role_that_was_made_a_clone_by_its_group_is_left_alone() {
     }
 }
 
+/// From PostgreSQL 16 on, a role with `ADMIN OPTION` on a role makes any other one its member, and has no power
+/// over that one. With `CREATEROLE`, it looks like an administrator.
+#[test]
+fn role_that_another_creator_made_a_clone_is_left_alone() {
+    for major in versions().into_iter().filter(|major| *major >= 16) {
+        let fixture = applied(major);
+        fixture.query(
+            "CREATE ROLE builder LOGIN CREATEROLE PASSWORD 'Canary-builder';
+             GRANT hr_owner TO builder WITH ADMIN TRUE, INHERIT FALSE, SET FALSE;
+             CREATE ROLE hr_owner_clone LOGIN CREATEDB",
+        );
+        let give = "GRANT hr_owner TO hr_owner_clone";
+        fixture.server.sql_as("builder", "Canary-builder", "postgres", give).unwrap();
+        run(&fixture, "retire hr", &[SHOP, HR_ENDED], &["--allow", "revokes_access"], 0);
+        let left =
+            "SELECT rolcanlogin AND rolcreatedb FROM pg_roles WHERE rolname = 'hr_owner_clone'";
+        assert_eq!(fixture.query(left), "t", "PostgreSQL {major}");
+    }
+}
+
 /// Returns the day on which Secrets Manager deletes a secret, if that is scheduled.
 fn deleted_date(fixture: &Fixture, application: &str) -> Option<String> {
     let manager = fixture.secrets_manager.as_ref().unwrap();
@@ -765,5 +785,46 @@ fn databases_are_dropped_with_their_owners() {
             assert_eq!(fixture.query(EXISTS), "0", "PostgreSQL {major}: {comment}");
             run(&fixture, "retire hr", entries, &drop, 0);
         }
+    }
+}
+
+/// What prevents `DROP DATABASE` or `DROP ROLE` is known before the roles lose anything.
+#[test]
+fn what_prevents_a_drop_is_refused_before_any_change() {
+    let drop = ["--drop-database", "--allow", "drops_database"];
+    let drop = [drop.as_slice(), &CONFIRMED].concat();
+    let drop_role = ["--drop-role", "--allow", "drops_role"];
+    for major in versions() {
+        let settings = "max_prepared_transactions = 5\nwal_level = logical\n";
+        let server = Server::start_with_settings(major, settings).unwrap();
+        let fixture = applied_on(Fixture::on(server, None));
+        let owner = |database: &str, sql: &str| {
+            fixture.server.sql_as("hr_owner", &password("hr"), database, sql).unwrap();
+        };
+        let refused = |arguments: &[&str], reason: &str| {
+            let state = fixture.catalog_state();
+            let text = run(&fixture, "retire hr", &[SHOP, HR_ENDED], arguments, 3);
+            assert!(text.contains(reason), "PostgreSQL {major}: {text}");
+            assert_eq!(fixture.catalog_state(), state);
+        };
+        owner("hr", "BEGIN; CREATE TABLE later (id int); PREPARE TRANSACTION 'p'");
+        let with_sessions = [drop.as_slice(), &["--end-sessions"]].concat();
+        refused(&with_sessions, "prepared transactions of hr_owner are in it");
+        refused(&drop_role, "prepared transactions in database hr");
+        owner("hr", "ROLLBACK PREPARED 'p'");
+        // Also that of a superuser, who keeps its subscription before PostgreSQL 16.
+        let subscription = "CREATE SUBSCRIPTION feed CONNECTION 'dbname=none password=none'
+            PUBLICATION p WITH (connect = false, slot_name = 'none')";
+        fixture.query_in("hr", subscription);
+        let superuser = fixture.query("SELECT current_user");
+        refused(&drop, &format!("subscription feed of role {superuser} is in it"));
+        fixture.query_in("hr", "ALTER SUBSCRIPTION feed SET (slot_name = NONE)");
+        fixture.query_in("hr", "DROP SUBSCRIPTION feed");
+        // A replication slot without a session goes with the database.
+        fixture.query_in("hr", "SELECT pg_create_logical_replication_slot('feed', 'pgoutput')");
+        run(&fixture, "retire hr", &[SHOP, HR_ENDED], &drop, 0);
+        let left = "SELECT (SELECT count(*) FROM pg_database WHERE datname = 'hr')
+            + (SELECT count(*) FROM pg_replication_slots)";
+        assert_eq!(fixture.query(left), "0");
     }
 }

@@ -12,6 +12,7 @@ use std::time::Duration;
 use futures_util::{StreamExt as _, stream};
 use jiff::Timestamp;
 
+use super::conflict_time::ConflictTime;
 use super::connect::Endpoint;
 use super::connect_error::use_server_itself;
 use super::deletions::{self, SecretDeletion};
@@ -80,6 +81,7 @@ pub async fn apply(
     let mut outcome =
         ExecutionOutcome { committed: plan.steps().any(is_created), ..ExecutionOutcome::default() };
     let template = TemplateWait::new(options.stop.clone());
+    let conflicts = ConflictTime::default();
     let creates_databases = plan
         .transactions
         .iter()
@@ -115,6 +117,7 @@ pub async fn apply(
             secrets,
             options,
             template: &template.shared_by(workers.width(transactions)),
+            conflicts: &conflicts,
             workers: &workers,
             unfinished: &unfinished,
             failing: &failing,
@@ -143,6 +146,7 @@ struct Group<'a> {
     secrets: Option<&'a SecretDeletion<'a>>,
     options: &'a ExecuteOptions<'a>,
     template: &'a TemplateWait,
+    conflicts: &'a ConflictTime,
     workers: &'a Workers<'a>,
     /// The databases of earlier groups that were not created as a whole.
     unfinished: &'a BTreeSet<DatabaseName>,
@@ -213,7 +217,9 @@ impl Group<'_> {
     }
 
     async fn execute_one(&self, transaction: &Transaction) -> (Executed, Done) {
-        let Self { plan, admin, logins, lock, slots, options, template, workers, .. } = *self;
+        let Self {
+            plan, admin, logins, lock, slots, options, template, conflicts, workers, ..
+        } = *self;
         let is_in_database = matches!(transaction.scope, Scope::Database(_));
         let used = if is_in_database { None } else { Some(workers.take().await) };
         let session = used.as_ref().map_or(&lock.session, Used::session);
@@ -228,8 +234,18 @@ impl Group<'_> {
         } else if transaction.scope == Scope::Secrets {
             deletions::delete_secrets(self.secrets, transaction, options.stop.as_ref()).await
         } else {
-            let execution =
-                Execution { plan, admin, logins, lock, session, workers, slots, options, template };
+            let execution = Execution {
+                plan,
+                admin,
+                logins,
+                lock,
+                session,
+                workers,
+                slots,
+                options,
+                template,
+                conflicts,
+            };
             execution.without_failing(transaction, &mut failing).await
         };
         for failure in &executed.failures {

@@ -4,8 +4,9 @@
 use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::collections::BTreeSet;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use super::conflict_time::SHORT_LOCK_TIMEOUT;
 use super::connect::Session;
 use super::execute::{FailureKind, pause_after};
 use super::lock::Lock;
@@ -106,9 +107,8 @@ impl Execution<'_> {
     ///
     /// All applications share the transaction of roles and databases. With `keep_going`, a step that
     /// fails there concerns its application only: its role can hold locks on what the step changes. So
-    /// the transaction is executed again without this application, and without those that share its
-    /// role or its database: their steps would rely on a role that was not created, or that has its
-    /// old password.
+    /// the transaction is executed again without this application, and without those that depend on it:
+    /// their steps would rely on a role that was not created, or that has its old password.
     pub(super) async fn without_failing(
         &self,
         transaction: &Transaction,
@@ -172,7 +172,8 @@ impl Execution<'_> {
         }
     }
 
-    /// Executes a transaction, and repeats it after a conflict with another session.
+    /// Executes a transaction, and repeats it after a conflict with another session, as long as the run has time
+    /// for conflicts.
     async fn repeated(&self, transaction: &Transaction) -> Attempt {
         let report = |wait: &StatementWait| self.options.listener.unwrap_or(&()).waiting(wait);
         let watch = Watch::new(self.admin, self.workers.watching(), transaction, &report);
@@ -186,13 +187,20 @@ impl Execution<'_> {
         let executions = async {
             let mut execution = 1;
             loop {
-                match self.run(transaction, &watch, &mut progress).await {
+                let started = Instant::now();
+                let result = self.run(transaction, &watch, &mut progress).await;
+                let kind = result.as_ref().err().and_then(|failure| failure.kind);
+                if kind == Some(FailureKind::Conflict) {
+                    self.conflicts.add(started.elapsed());
+                }
+                match result {
                     Err(failure) if failure.kind == Some(FailureKind::OneOfSeveral) => {
                         progress.one_by_one = true;
                         continue;
                     }
                     Err(failure)
-                        if failure.kind.is_some_and(|kind| kind.can_be_repeated(execution)) => {}
+                        if failure.kind.is_some_and(|kind| kind.can_be_repeated(execution))
+                            && !self.conflicts.is_exhausted() => {}
                     result => return result.err(),
                 }
                 pause_after(execution).await;
@@ -255,6 +263,12 @@ impl Execution<'_> {
         watch: &Watch<'_>,
         progress: &mut TransactionProgress<'_>,
     ) -> Result<(), TransactionFailure> {
+        if self.conflicts.is_exhausted() {
+            let limited = session.client.simple_query_raw(SHORT_LOCK_TIMEOUT).await;
+            limited.map_err(|error| {
+                TransactionFailure::at(0..1, session.describe(&error)).of(session)
+            })?;
+        }
         let script = transaction.script();
         let run = TransactionRun::new(self, session, (transaction, &script), watch, progress).await;
         run.execute().await

@@ -8,6 +8,7 @@ mod application_login;
 pub(crate) mod apply;
 pub(crate) mod blue_green;
 pub(crate) mod capacity;
+mod conflict_time;
 pub(crate) mod connect;
 mod connect_error;
 pub(crate) mod databases;

@@ -14,6 +14,7 @@ use tokio::time::{sleep, timeout};
 use tokio_postgres::SimpleQueryMessage;
 use tokio_postgres::error::SqlState;
 
+use super::conflict_time::ConflictTime;
 use super::connect::Endpoint;
 use super::connect::Session;
 use super::execute::{
@@ -55,6 +56,7 @@ pub(super) struct Execution<'a> {
     pub slots: &'a (dyn Slots + Sync),
     pub options: &'a ExecuteOptions<'a>,
     pub template: &'a TemplateWait,
+    pub conflicts: &'a ConflictTime,
 }
 
 /// The number of lines that are sent together. A cancel request can arrive between two statements, and
