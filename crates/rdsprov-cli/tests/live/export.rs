@@ -259,6 +259,10 @@ fn export_of_managed_databases_plans_to_nothing() {
             assert!(expect(&again, 64).contains("exists, and an export replaces no file"));
             let text = std::fs::read_to_string(Path::new(&path)).unwrap();
             assert!(!text.contains("# plan:") && !text.contains("adopt "), "{text}");
+            // An editor cannot create anything, so that only its default privileges make it a creator.
+            let doubtful =
+                "`creators` of database shop names shop_editor, which owns no objects there";
+            assert!(text.contains(doubtful), "{text}");
             // Without any `--adopt`: everything is managed.
             let plan = expect(&fixture.run(&path, &["check", "--env", "dev"]), 0);
             assert!(plan.contains("Nothing to do") || plan.contains("No changes"), "{plan}");

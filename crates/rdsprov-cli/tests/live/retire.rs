@@ -538,26 +538,6 @@ fn role_that_was_made_a_clone_by_its_group_is_left_alone() {
     }
 }
 
-/// From PostgreSQL 16 on, a role with `ADMIN OPTION` on a role makes any other one its member, and has no power
-/// over that one. With `CREATEROLE`, it looks like an administrator.
-#[test]
-fn role_that_another_creator_made_a_clone_is_left_alone() {
-    for major in versions().into_iter().filter(|major| *major >= 16) {
-        let fixture = applied(major);
-        fixture.query(
-            "CREATE ROLE builder LOGIN CREATEROLE PASSWORD 'Canary-builder';
-             GRANT hr_owner TO builder WITH ADMIN TRUE, INHERIT FALSE, SET FALSE;
-             CREATE ROLE hr_owner_clone LOGIN CREATEDB",
-        );
-        let give = "GRANT hr_owner TO hr_owner_clone";
-        fixture.server.sql_as("builder", "Canary-builder", "postgres", give).unwrap();
-        run(&fixture, "retire hr", &[SHOP, HR_ENDED], &["--allow", "revokes_access"], 0);
-        let left =
-            "SELECT rolcanlogin AND rolcreatedb FROM pg_roles WHERE rolname = 'hr_owner_clone'";
-        assert_eq!(fixture.query(left), "t", "PostgreSQL {major}");
-    }
-}
-
 /// Returns the day on which Secrets Manager deletes a secret, if that is scheduled.
 fn deleted_date(fixture: &Fixture, application: &str) -> Option<String> {
     let manager = fixture.secrets_manager.as_ref().unwrap();

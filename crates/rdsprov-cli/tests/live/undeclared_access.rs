@@ -167,10 +167,10 @@ fn configuration_decides_what_access_is() {
     };
     configure("allow");
     assert_eq!(findings(&run(&["check"], 0)), Vec::<&str>::new());
-    assert_eq!(findings(&run(&["check", "--strict"], 2)).len(), 7);
+    assert_eq!(findings(&run(&["check", "--strict"], 2)).len(), 8);
     configure("refuse");
     let text = run(&["check"], 3);
-    assert_eq!(findings(&text).len(), 7, "{text}");
+    assert_eq!(findings(&text).len(), 8, "{text}");
     assert!(text.contains("role bi is not declared"), "{text}");
     assert!(text.contains(r#"REVOKE CONNECT ON DATABASE "shop" FROM "bi""#), "{text}");
     // Role shop_reader belongs to another application than the database.

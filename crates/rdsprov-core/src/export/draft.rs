@@ -51,6 +51,8 @@ pub struct Draft {
     pub(super) defaults: Defaults,
     pub(super) entries: Vec<DraftEntry>,
     pub(super) left_out: Vec<LeftOut>,
+    /// Sentences about creators that the user must look at.
+    pub(super) doubtful: Vec<String>,
     /// The scope that the text declares; `None` without one, and if `rdsprov.toml` sets it.
     pub(super) scope: Option<String>,
     /// The scopes of the managed roles, if there are several.
@@ -66,12 +68,13 @@ impl Draft {
     /// Returns a [`TemplateError`] if the template for the ids of secrets cannot be used.
     pub fn new(observed: &Observed, context: &ExportContext<'_>) -> Result<Self, TemplateError> {
         let candidates = Candidates::new(observed, context)?;
-        let mut drafting = Drafting { observed, context, candidates, left_out: Vec::new() };
+        let mut drafting =
+            Drafting { observed, context, candidates, left_out: Vec::new(), doubtful: Vec::new() };
         let mut applications = drafting.applications();
         keys::assign(&mut applications, observed, context);
         applications.sort_by(|one, other| one.application.cmp(&other.application));
         drafting.roles_without_entry(&applications);
-        let left_out = drafting.left_out;
+        let Drafting { left_out, doubtful, .. } = drafting;
         let defaults = context.rules.defaults_for(Some(context.environment));
         let (mut valid, mut invalid) = (Vec::new(), Vec::new());
         for application in applications {
@@ -104,6 +107,7 @@ impl Draft {
             defaults,
             entries: valid.chain(invalid).collect(),
             left_out,
+            doubtful,
             scope,
             several_scopes,
             desired,
@@ -153,6 +157,8 @@ struct Drafting<'a> {
     context: &'a ExportContext<'a>,
     candidates: Candidates,
     left_out: Vec<LeftOut>,
+    /// See [`Draft::doubtful`].
+    doubtful: Vec<String>,
 }
 
 impl Drafting<'_> {
@@ -267,7 +273,8 @@ impl Drafting<'_> {
     /// otherwise.
     ///
     /// Each role that can connect can write default privileges for itself. One that can create nothing must
-    /// not become a creator because of them: a comment lists it.
+    /// not become a creator because of them unnoticed: a comment lists it. It stays one if it is managed,
+    /// because a plan can have written them.
     fn creators(
         &mut self,
         entries: &[Application],
@@ -308,18 +315,28 @@ impl Drafting<'_> {
                 && RoleName::new(role.as_str()).is_ok()
                 && seen.is_some_and(|seen| !seen.superuser)
         };
-        let creators: BTreeSet<&RoleName> = all.filter(can_be_named).collect();
+        let mut creators: BTreeSet<&RoleName> = all.filter(can_be_named).collect();
         let unable =
             unable.into_iter().filter(|role| !creators.contains(role)).filter(can_be_named);
+        let is_managed = |role: &&RoleName| {
+            let marker = self.observed.roles.get(*role).and_then(Role::marker);
+            marker.is_some_and(|marker| marker.environment == self.context.environment)
+        };
+        let (managed, others): (Vec<&RoleName>, Vec<&RoleName>) = unable.partition(is_managed);
         let name = entries.first().map(|one| one.database_name.to_string()).unwrap_or_default();
-        let left_out = unable.map(|role| LeftOut {
+        const UNABLE: &str = "owns no objects there, and cannot create any in a covered schema";
+        let doubtful = managed.iter().map(|role| {
+            format!("`creators` of database {name} names {role}, which {UNABLE}: remove it, if it creates none.")
+        });
+        let doubtful: Vec<String> = doubtful.collect();
+        let left_out = others.iter().map(|role| LeftOut {
             subject: format!("creator {role} of database {name}"),
-            reason: "it has default privileges for declared roles, but owns no objects there, and \
-                     cannot create any in a covered schema"
-                .to_owned(),
+            reason: format!("it has default privileges for declared roles, but {UNABLE}"),
         });
         let left_out: Vec<LeftOut> = left_out.collect();
+        creators.extend(managed);
         let creators = creators.into_iter().cloned().collect();
+        self.doubtful.extend(doubtful);
         self.left_out.extend(left_out);
         creators
     }

@@ -126,6 +126,7 @@ impl Export {
                 self.draft.several_scopes.join(", ")
             ));
         }
+        lines.extend(self.draft.doubtful.iter().cloned());
         lines.push(format!(
             "Without `secret`, the secret of an entry is {secret_template}: create it before you plan."
         ));
