@@ -4,6 +4,7 @@
 //! parsing succeeds or not.
 
 use std::fmt;
+use std::net::Ipv6Addr;
 
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use zeroize::Zeroizing;
@@ -17,9 +18,15 @@ const KEYS: [&str; 8] =
     ["password", "username", "host", "port", "connect_to", "dbname", "engine", "masterarn"];
 
 /// Returns whether a text can be a host name or an address, so that messages can contain it: not
-/// longer than a name in the DNS, and without spaces and hidden characters.
+/// longer than a name in the DNS, and without other characters. A connection URI can contain a password.
 pub(super) fn is_host(text: &str) -> bool {
-    text.len() <= 253 && !text.contains(|c: char| c.is_whitespace() || is_hidden(c))
+    let is_of_name = |c: char| c.is_alphanumeric() || ".-_".contains(c);
+    let address = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(text);
+    let (address, zone) = address.split_once('%').unwrap_or((address, ""));
+    text.len() <= 253
+        && !text.contains(is_hidden)
+        && (text.chars().all(is_of_name)
+            || address.parse::<Ipv6Addr>().is_ok() && zone.chars().all(is_of_name))
 }
 
 /// The value of a known key, without the content of types that no key accepts.
@@ -250,6 +257,9 @@ mod tests {
             format!("{{\"password\": \"{CANARY}\", \"port\": 1, \"host\": \"h:2\"}}"),
             format!("{{\"passwort\": \"{CANARY}\"}}"),
             format!("{{\"password\": \"{CANARY}\", \"host\": \"{CANARY} x\"}}"),
+            format!("{{\"password\": \"{CANARY}\", \"host\": \"postgres://a:{CANARY}@h:5432/d\"}}"),
+            format!("{{\"password\": \"{CANARY}\", \"host\": \"a:{CANARY}@h\"}}"),
+            format!("{{\"password\": \"{CANARY}\", \"host\": \"h?password={CANARY}\"}}"),
             format!("{{\"password\": \"{CANARY}\", \"host\": \"{CANARY}\\u202e\"}}"),
             format!("{{\"password\": \"{CANARY}\", \"host\": \"{}\"}}", CANARY.repeat(20)),
             format!("{{\"password\": \"{CANARY}\", \"username\": \"{}\"}}", CANARY.repeat(5)),
@@ -287,6 +297,25 @@ mod tests {
         ] {
             let error = Secret::parse(&id, &format!("{{\"password\": \"{text}\"}}")).unwrap_err();
             assert!(matches!(error, SecretError::BadPassword { .. }), "{error:?}");
+        }
+    }
+
+    #[test]
+    fn hosts_are_names_and_addresses() {
+        for host in [
+            "db-1.example.com.",
+            "db_1",
+            "10.0.0.5",
+            "::1",
+            "[::1]",
+            "fe80::1%eth0",
+            "bücher.example",
+        ] {
+            assert!(is_host(host), "{host}");
+        }
+        for other in ["a b", "a:b", "u:p@h", "u@h", "h/d", "h?p=q", "::1%a@b", "[::1", "x\u{202e}"]
+        {
+            assert!(!is_host(other), "{other}");
         }
     }
 }

@@ -628,9 +628,10 @@ impl Setup {
             overrides.observation_timeout.or(self.config.observation_timeout);
         overrides.max_connections = overrides.max_connections.or(self.config.max_connections);
         // An IPv6 address contains several colons.
-        let is_host = |host: &String| !host.contains('/') && host.matches(':').count() != 1;
+        let is_host =
+            |host: &String| !host.contains(['/', '@', '?']) && host.matches(':').count() != 1;
         match &overrides.host {
-            Some(host) if !is_host(host) => Err(UsageError::NotAHost { host: host.clone() }),
+            Some(host) if !is_host(host) => Err(UsageError::not_a_host(host)),
             _ => Ok(overrides),
         }
     }

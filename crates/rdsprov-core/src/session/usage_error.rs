@@ -137,6 +137,14 @@ fn covered(applications: &[String]) -> String {
 }
 
 impl UsageError {
+    /// Returns the error of a host that is an address with a port, or a connection URI, without the password
+    /// that it can contain.
+    pub(super) fn not_a_host(text: &str) -> Self {
+        let host = text.rsplit_once('@').map(|(_, host)| format!("…@{host}"));
+        let host = host.unwrap_or_else(|| text.to_owned());
+        Self::NotAHost { host: host.split('?').next().unwrap_or_default().to_owned() }
+    }
+
     /// Returns the stable code.
     #[must_use]
     pub fn code(&self) -> ErrorCode {
@@ -252,5 +260,20 @@ impl UsageError {
             Self::Retire(RetireError::Name(error)) => error.hint(),
             Self::DelegateName(_) => hint!["choose another name with ", Opt::To],
         }]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn passwords_in_hosts_are_not_printed() {
+        for text in ["postgres://a:Canary@p@h:5432/d", "a:Can@ary@h", "h?password=Canary"] {
+            let error = UsageError::not_a_host(text).to_string();
+            assert!(!error.contains("Can") && error.contains('h'), "{error}");
+        }
+        let error = UsageError::not_a_host("localhost:5432").to_string();
+        assert_eq!(error, "`localhost:5432` is not a host name");
     }
 }
