@@ -175,7 +175,7 @@ mod tests {
     }
 
     /// The options that set the same as keys with other names.
-    const OPTIONS: [(&str, &str); 9] = [
+    const OPTIONS: [(&str, &str); 10] = [
         ("aws_region", "region"),
         ("secrets.admin", "admin-secret"),
         ("secrets.kms_key", "secret-kms-key"),
@@ -185,6 +185,7 @@ mod tests {
         ("passwords.verify", "verify-passwords"),
         ("audit.output", "audit-output"),
         ("audit.ledger", "audit-ledger"),
+        ("audit.table", "audit-table"),
     ];
 
     #[test]

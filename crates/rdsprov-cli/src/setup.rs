@@ -82,6 +82,7 @@ impl From<&args::ServerArgs> for ServerOptions {
         options.verify_passwords = flags.verify_passwords;
         options.build_id.clone_from(&flags.build_id);
         options.allow.clone_from(&flags.allow);
+        options.audit_table.clone_from(&flags.audit_table);
         options.variables.clone_from(&flags.variables);
         options
     }

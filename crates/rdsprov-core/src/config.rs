@@ -27,6 +27,7 @@ pub use tls::{
     CaFile, ClientCertificate, SettingOrigin, TlsMode, TlsSection, TlsSettings, TlsSettingsError,
 };
 
+use crate::audit_table::AuditTableName;
 use crate::definitions::{Defaults, Mode, RoleFiles, Rules};
 use crate::error_code::ErrorCode;
 use crate::hint::Hint;
@@ -182,6 +183,8 @@ pub struct AuditSection {
     pub output: Option<PathBuf>,
     /// The ledger to which a run appends its records.
     pub ledger: Option<PathBuf>,
+    /// The audit table, `SCHEMA.TABLE`, into which the transactions of a run write rows.
+    pub table: Option<AuditTableName>,
 }
 
 /// The configuration file is not valid.

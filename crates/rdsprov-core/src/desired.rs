@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::audit_table::AuditTableName;
 use crate::definitions::{Application, Auth, Definitions, UnknownApplication};
 use crate::marker::Marker;
 use crate::name::{
@@ -319,6 +320,9 @@ pub struct Desired {
     /// Whether the deletion of the secrets of retired roles is scheduled, and how long they can be restored.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub deletes_secrets: Option<RecoveryWindow>,
+    /// The audit table into which each transaction writes a row for each of its steps.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub audit_table: Option<AuditTableName>,
     /// Whether a database may get another owner, because the hazard `changes_owner` is allowed.
     pub may_change_owners: bool,
     /// The environment whose roles and databases are taken over, because the server was restored from
@@ -476,6 +480,7 @@ impl Desired {
             drops_roles: false,
             drops_databases: None,
             deletes_secrets: None,
+            audit_table: None,
             may_change_owners: false,
             adopt_from: None,
             may_degrade_blue_green: false,
@@ -538,6 +543,7 @@ impl Desired {
             drops_roles: false,
             drops_databases: None,
             deletes_secrets: None,
+            audit_table: None,
             may_change_owners: false,
             adopt_from: None,
             may_degrade_blue_green: false,

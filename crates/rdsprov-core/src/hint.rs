@@ -26,6 +26,7 @@ named_enum! {
         Approval,
         Approver,
         AuditLedger,
+        AuditTable,
         Auth,
         AuditOutput,
         AuditStdout,

@@ -116,6 +116,7 @@
 
 pub mod access_report;
 pub mod audit;
+pub mod audit_table;
 pub mod blue_green;
 pub mod config;
 mod definition_digest;

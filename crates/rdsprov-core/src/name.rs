@@ -341,6 +341,10 @@ name!(
     RoleName, "role", reserved_role
 );
 name!(
+    /// The name of a table, without its schema.
+    TableName, "table", |_| None
+);
+name!(
     /// The name of a database on a PostgreSQL server.
     DatabaseName, "database", reserved_database
 );

@@ -6,6 +6,7 @@
 //! does not know connections.
 
 mod acl;
+mod audit_table;
 mod connection;
 mod contents;
 mod databases;
@@ -16,6 +17,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 pub use acl::{Acl, AclItem, Grantee};
+pub use audit_table::AuditTable;
 pub use connection::{Connection, PasswordCheck, PasswordRules};
 pub use contents::{
     Code, Columns, Contents, DefaultPrivileges, Object, ObjectsOfRole, Obstacle, Owned,
@@ -134,6 +136,10 @@ pub struct Observed {
     /// Why the server has not said whether it belongs to a deployment.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub blue_green_unknown: Option<String>,
+    /// The audit tables of database `postgres` and of the databases whose contents are observed, if
+    /// the run writes audit rows.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub audit_tables: BTreeMap<DatabaseName, AuditTable>,
     /// The results of probes; see [`crate::plan::Plan::probes`].
     #[serde(default)]
     pub probe_results: ProbeResults,

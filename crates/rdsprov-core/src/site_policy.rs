@@ -86,6 +86,8 @@ pub struct SizeLimit {
 struct AuditTable {
     /// Whether a run needs a ledger.
     ledger: bool,
+    /// Whether a run needs an audit table.
+    table: bool,
 }
 
 /// What the secrets that a run creates have at least.
@@ -468,6 +470,14 @@ impl SitePolicy {
         match self.files.iter().find(|(_, file)| file.audit.ledger) {
             None => Ok(()),
             Some((path, _)) => Err(SitePolicyError::NoLedger { policy: path.clone() }),
+        }
+    }
+
+    /// Returns an error if a file requires an audit table, for a run without one.
+    pub(crate) fn check_without_audit_table(&self) -> Result<(), SitePolicyError> {
+        match self.files.iter().find(|(_, file)| file.audit.table) {
+            None => Ok(()),
+            Some((path, _)) => Err(SitePolicyError::NoAuditTable { policy: path.clone() }),
         }
     }
 }

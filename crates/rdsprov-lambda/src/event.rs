@@ -3,6 +3,7 @@
 use std::fmt::{self, Display};
 use std::str::FromStr;
 
+use rdsprov_core::audit_table::AuditTableName;
 use rdsprov_core::config::{
     ConnectTimeout, ConnectTo, LockTimeout, MaxConnections, StatementTimeout, TlsMode,
     VerifyPasswords,
@@ -181,6 +182,7 @@ pub struct ProvisionEvent {
     pub format: Format,
     #[serde(default, deserialize_with = "parsed_option")]
     pub records: Option<ObjectPrefix>,
+    pub audit_table: Option<AuditTableName>,
     #[serde(default)]
     pub on_error: OnError,
     /// The seconds before the deadline of the invocation at which the run is stopped.

@@ -323,6 +323,7 @@ impl Invocation<'_> {
         options.adopt_from = event.adopt_from;
         options.only = event.only;
         options.additive = event.additive;
+        options.audit_table = event.audit_table;
         options
     }
 

@@ -15,6 +15,7 @@ use pyo3::conversion::FromPyObjectOwned;
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
+use rdsprov_core::audit_table::{AuditTableName, AuditTableNameError};
 use rdsprov_core::config::{LockTimeout, SecretTag};
 use rdsprov_core::definitions::Auth;
 use rdsprov_core::export::ExportFormat;
@@ -157,6 +158,14 @@ impl<'py> Keywords<'py> {
         };
         let wrong = |error: String| errors::usage(self.0.py(), &format!("{name}: {error}"));
         text.map(|text| text.parse().map_err(wrong)).transpose()
+    }
+
+    /// Returns the audit table.
+    fn audit_table(&self) -> PyResult<Option<AuditTableName>> {
+        let wrong = |error: AuditTableNameError| {
+            errors::usage(self.0.py(), &format!("audit_table: {error}"))
+        };
+        self.text("audit_table")?.map(|text| text.parse().map_err(wrong)).transpose()
     }
 
     /// Returns the hazards that `allow` lists.
@@ -321,6 +330,7 @@ impl<'py> Keywords<'py> {
         options.adopt_from = self.given("adopt_from")?;
         options.only = self.only()?;
         options.additive = self.flag("additive")?;
+        options.audit_table = self.audit_table()?;
         options.strict = self.given("strict")?.unwrap_or_default();
         options.variables = self.variables()?;
         Ok(options)

@@ -10,8 +10,9 @@ use rdsprov_core::graph::GraphFormat;
 use rdsprov_core::plan::Finding;
 
 use super::flags::{
-    AccessFormat, AdditiveArgs, AdminAuthArg, CommonArgs, MetricsArgs, NewSecretArgs, OutputArgs,
-    RecordArgs, RecordingArgs, RestoredArgs, SelectionArgs, ServerArgs, StdoutArgs,
+    AccessFormat, AdditiveArgs, AdminAuthArg, AuditTableArgs, CommonArgs, MetricsArgs,
+    NewSecretArgs, OutputArgs, RecordArgs, RecordingArgs, RestoredArgs, SelectionArgs, ServerArgs,
+    StdoutArgs,
 };
 use super::fleet::FleetArgs;
 use super::headings::{APPROVAL, COMPATIBILITY, DEFINITIONS, EXECUTION, FLEET, OUTPUT, RECORDS};
@@ -52,6 +53,8 @@ pub struct PlanArgs {
     /// The plan then says for each application with changes whether its definition has changed since.
     #[arg(long, env = "RDSPROV_AUDIT_LEDGER", value_name = "FILE", help_heading = RECORDS)]
     pub audit_ledger: Option<PathBuf>,
+    #[command(flatten)]
+    pub table: AuditTableArgs,
     /// Save the plan to this file, for `rdsprov apply FILE`
     ///
     /// The file contains no passwords.
@@ -98,6 +101,8 @@ pub struct CheckArgs {
     #[arg(long, env = "RDSPROV_AUDIT_LEDGER", value_name = "FILE", help_heading = RECORDS)]
     pub audit_ledger: Option<PathBuf>,
     #[command(flatten)]
+    pub table: AuditTableArgs,
+    #[command(flatten)]
     pub metrics: MetricsArgs,
     #[command(flatten)]
     pub output: OutputArgs,
@@ -119,6 +124,8 @@ pub struct PreflightArgs {
     /// Check that records can be appended to this ledger
     #[arg(long, env = "RDSPROV_AUDIT_LEDGER", value_name = "FILE", help_heading = RECORDS)]
     pub audit_ledger: Option<PathBuf>,
+    #[command(flatten)]
+    pub table: AuditTableArgs,
     /// Assume that a run waits this long for the lock [default: 10m]
     #[arg(long, env = "RDSPROV_LOCK_TIMEOUT", value_name = "TIME", help_heading = EXECUTION)]
     pub lock_timeout: Option<LockTimeout>,

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
+use rdsprov_core::audit_table::AuditTableName;
 use rdsprov_core::config::{
     ConnectTimeout, ConnectTo, KmsKey, LockTimeout, MaxConnections, NewSecrets, ObservationTimeout,
     SecretTag, SecretTags, StatementTimeout, TlsMode, VerifyPasswords,
@@ -273,6 +274,25 @@ pub struct ServerArgs {
     /// The options whose values come from environment variables, with the names of the variables.
     #[arg(skip)]
     pub variables: BTreeMap<Opt, String>,
+    /// The audit table, if the subcommand has the flag.
+    #[arg(skip)]
+    pub audit_table: Option<AuditTableName>,
+}
+
+/// The flag of every command whose plan writes audit rows.
+#[derive(Debug, Args)]
+pub struct AuditTableArgs {
+    /// Write a row for each step into this table, in its transaction
+    ///
+    /// The administrator owns the table in each database, and creates it where it does not exist. Without
+    /// changes, a run writes no row.
+    #[arg(
+        long,
+        env = "RDSPROV_AUDIT_TABLE",
+        value_name = "SCHEMA.TABLE",
+        help_heading = RECORDS
+    )]
+    pub audit_table: Option<AuditTableName>,
 }
 
 /// Values of `--admin-auth`.
@@ -391,6 +411,8 @@ pub struct RecordArgs {
     /// that `rdsprov audit verify` can detect changes.
     #[arg(long, env = "RDSPROV_AUDIT_LEDGER", value_name = "FILE", help_heading = RECORDS)]
     pub audit_ledger: Option<PathBuf>,
+    #[command(flatten)]
+    pub table: AuditTableArgs,
     /// Record the user that starts the run [default: the operating-system user]
     #[arg(long, env = "RDSPROV_ACTOR", value_name = "NAME", help_heading = RECORDS)]
     pub actor: Option<String>,

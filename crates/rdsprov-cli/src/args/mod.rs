@@ -29,6 +29,7 @@ use clap::{
 };
 use clap_complete::Shell;
 use rdsprov_core::audit::Command;
+use rdsprov_core::audit_table::AuditTableName;
 use rdsprov_core::hint::Opt;
 use rdsprov_core::plan::Detail;
 use rdsprov_core::schema::Document;
@@ -316,8 +317,10 @@ pub fn parse(arguments: &[OsString]) -> Result<Invocation, clap::Error> {
             fleet::check(&command, &matches)?;
             help::check_effect(&matches)?;
             let mut line = CommandLine::from_arg_matches(&matches)?;
+            let audit_table = line.command.audit_table().cloned();
             if let Some(server) = line.command.server_mut() {
                 server.variables = from_variables(&matches);
+                server.audit_table = audit_table;
             }
             Ok(Invocation::Run(Box::new(line)))
         }
@@ -397,6 +400,31 @@ fn from_variables(matches: &ArgMatches) -> BTreeMap<Opt, String> {
 }
 
 impl CliCommand {
+    /// Returns the audit table that the flag names.
+    fn audit_table(&self) -> Option<&AuditTableName> {
+        let table = match self {
+            Self::Plan(PlanArgs { table, .. })
+            | Self::Check(CheckArgs { table, .. })
+            | Self::Preflight(PreflightArgs { table, .. })
+            | Self::Config(ConfigArgs { records: RecordArgs { table, .. }, .. }) => table,
+            Self::Apply(ApplyArgs { recording, .. })
+            | Self::Rotate(RotateArgs { recording, .. })
+            | Self::Retire(RetireArgs { recording, .. })
+            | Self::Teardown(TeardownArgs { recording, .. })
+            | Self::Delegate(DelegateArgs { recording, .. }) => &recording.records.table,
+            Self::Access(_)
+            | Self::Export(_)
+            | Self::Validate(_)
+            | Self::Audit(_)
+            | Self::Explain { .. }
+            | Self::Graph(_)
+            | Self::Schema { .. }
+            | Self::Completions { .. }
+            | Self::Man(_) => return None,
+        };
+        table.audit_table.as_ref()
+    }
+
     /// Returns the options for the server, if the subcommand contacts one.
     fn server_mut(&mut self) -> Option<&mut ServerArgs> {
         match self {

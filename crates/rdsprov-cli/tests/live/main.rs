@@ -7,6 +7,7 @@ mod access_forms;
 mod allowed_by_server;
 mod alternating_users;
 mod argo;
+mod audit_table;
 mod blue_green;
 mod bounds;
 mod bystanders;

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::audit_table::RunNames;
 use crate::plan::Hazard;
 
 /// The persons and the machine that are responsible for a run.
@@ -48,6 +49,17 @@ impl Attribution {
             request_id,
             os_user,
             host,
+        }
+    }
+}
+
+impl RunContext {
+    /// Returns what names the run in the rows of the audit table.
+    pub(crate) fn names(&self) -> RunNames {
+        RunNames {
+            build_id: self.build_id.clone(),
+            run_id: self.run_id.clone(),
+            actor: self.attribution.actor.clone(),
         }
     }
 }

@@ -81,7 +81,8 @@ impl PlannedApply<'_> {
             outcome.hint = Some(Hint::joined(&error.hints()));
             return Ok(outcome);
         }
-        let slots = planned.slots(build_id).with_verifiers(planned.plan());
+        let audited_run = planned.audited_run(build_id, &options.audited);
+        let slots = planned.slots(build_id).with_verifiers(planned.plan()).audited_as(audited_run);
         let (plan, admin) = (planned.plan(), &planned.run.admin);
         let mut logins = vec![admin.clone()];
         let desired = &planned.run.desired;

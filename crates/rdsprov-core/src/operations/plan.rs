@@ -2,6 +2,7 @@
 
 use super::error::RunError;
 use super::provisioner::Provisioner;
+use crate::audit_table::{AuditedRun, RunNames};
 use crate::config::VerifyPasswords;
 use crate::desired::LastApplied;
 use crate::hint::Wording;
@@ -52,7 +53,19 @@ impl Planned<'_> {
     /// # Errors
     /// Returns a [`SlotError`] if the password of a step is not available.
     pub fn script(&self, build_id: &str, wording: &dyn Wording) -> Result<String, SlotError> {
-        self.plan.to_sql_with_verifiers(&self.slots(build_id), wording)
+        let run = self.plan.run_of_script();
+        let slots = self.slots(build_id).audited_as(AuditedRun { build_id, ..run });
+        self.plan.to_sql_with_verifiers(&slots, wording)
+    }
+
+    /// Returns the values of the run in the rows of the audit table.
+    pub(super) fn audited_run<'b>(
+        &'b self,
+        build_id: &'b str,
+        RunNames { run_id, actor, .. }: &'b RunNames,
+    ) -> AuditedRun<'b> {
+        let Plan { environment, digest, .. } = &self.plan;
+        AuditedRun { environment, build_id, run_id, plan: digest, actor }
     }
 
     pub(super) fn slots<'b>(&'b self, build_id: &'b str) -> RunSlots<'b> {

@@ -86,6 +86,7 @@ impl Plan {
             false => Vec::new(),
         };
         planner.check_blue_green(&mut transactions);
+        planner.audit(&mut transactions);
         let (orphaned, in_other_scopes) = orphans::orphans(desired, observed, planner.recorded());
         let steps = transactions.iter().flat_map(|transaction| &transaction.steps);
         planner.note_drift(steps.chain(&pending));

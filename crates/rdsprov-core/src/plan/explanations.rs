@@ -100,6 +100,9 @@ explanations! {
     LoginUnverified => "login-unverified",
     RoleNotDroppable => "role-not-droppable",
     DatabaseNotDroppable => "database-not-droppable",
+    AuditTableAltered => "audit-table-altered",
+    AuditTableNotCreatable => "audit-table-not-creatable",
+    AuditSchemaDeclared => "audit-schema-declared",
 }
 
 explanations! {
@@ -129,6 +132,7 @@ explanations! {
     MarkerNotProven => "marker-not-proven",
     LeftByTeardown => "left-by-teardown",
     SecretKept => "secret-kept",
+    AuditTableCreated => "audit-table-created",
     Drift => "drift",
     DefinitionChanged => "definition-changed",
 }

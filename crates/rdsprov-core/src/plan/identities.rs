@@ -12,12 +12,13 @@ use crate::name::{ApplicationName, DatabaseName, RoleName};
 use crate::observed;
 
 impl Identities {
-    /// Keeps the databases and roles of these steps.
-    pub(super) fn retain(&mut self, scope: &Scope, steps: &[Step]) {
+    /// Keeps the databases and roles of these steps, and the role that creates the audit table.
+    pub(super) fn retain(&mut self, scope: &Scope, steps: &[Step], creator: Option<&RoleName>) {
         let databases = names_of_databases(scope, steps);
         self.databases.retain(|name, _| databases.contains(name));
         let mut roles = names_of_roles(steps);
         roles.extend(owners(&self.databases));
+        roles.extend(creator);
         self.roles.retain(|name, _| roles.contains(name));
     }
 }
@@ -106,7 +107,7 @@ impl Planner<'_> {
     }
 
     /// Returns the identity of a role; `None` for a role that is neither observed nor declared.
-    fn role_identity(&self, name: &RoleName) -> Option<RoleIdentity> {
+    pub(super) fn role_identity(&self, name: &RoleName) -> Option<RoleIdentity> {
         let seen = self.observed.roles.get(name);
         let declared = self.desired.roles.get(name);
         if seen.is_none() && declared.is_none() {

@@ -8,6 +8,7 @@
 //! The order of the comparison is in `compare.rs`. Each other module compares one kind of object.
 
 mod acl;
+mod audit_table;
 mod authority;
 mod basis;
 mod blocked;
@@ -105,14 +106,15 @@ pub(crate) use roles::administrator_power;
 pub use saved::{Differences, Remainder, SavedPlan, SavedPlanError, Stale};
 #[cfg(feature = "postgres")]
 pub(crate) use secret_deletion::secrets_of_retired_roles;
+use sql::AuditRow;
 pub use sql::{
     BEGIN_SESSION, CHANGED_SINCE_PLAN, Line, Moment, SESSION_SETTINGS, SessionSetting, SlotError,
     Slots, Statement, probe as probe_statements, session_settings,
 };
 #[cfg(feature = "postgres")]
-pub(crate) use sql::{HidingKey, choose_keys, exchanged};
+pub(crate) use sql::{HidingKey, choose_keys, exchanged, expected_columns};
 pub(crate) use step::DATABASE_OWNER;
 pub use step::{
-    Action, ChangedSecret, ExecuteAs, MembershipOption, Memberships, Scope, Step, TemporaryUsage,
-    Transaction,
+    Action, AuditTarget, ChangedSecret, ExecuteAs, MembershipOption, Memberships, Scope, Step,
+    TemporaryUsage, Transaction,
 };

@@ -1,11 +1,13 @@
 //! Notes: facts that a plan reports and that do not stop it, each with a stable code.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::words::listed;
+use crate::audit_table::AuditTableName;
 use crate::blue_green::not_known_fact;
 use crate::name::{ApplicationName, DatabaseName, ExtensionName, RoleName};
 use crate::named_enum::coded_enum;
@@ -106,6 +108,12 @@ coded_enum! {
         LeftByTeardown { object: String, reason: String },
         /// The secret of a retired role is not deleted, because something else uses it.
         SecretKept { secret: SecretId, role: RoleName, reason: String },
+        /// The plan creates the audit table in databases.
+        AuditTableCreated {
+            table: AuditTableName,
+            databases: BTreeSet<DatabaseName>,
+            administrator: RoleName,
+        },
         /// Applications with changes have the definitions of the last complete `apply`.
         Drift { applications: Vec<String>, run: String },
         /// Applications with changes have other definitions than the last complete `apply`.
@@ -223,6 +231,16 @@ impl Note {
                 format!("role {role} is not declared and {means}; to end this, {fix}")
             }
             NoteKind::NothingToRetire { fact, .. } => format!("{fact}: there is nothing to retire"),
+            NoteKind::AuditTableCreated { table, databases, administrator } => {
+                let names: Vec<&str> =
+                    databases.iter().take(5).map(DatabaseName::as_str).collect();
+                let place = match databases.len() {
+                    1 => format!("database {}", names.join(", ")),
+                    count @ ..=5 => format!("{count} databases ({})", names.join(", ")),
+                    count => format!("{count} databases ({}, …)", names.join(", ")),
+                };
+                format!("the audit table {table} is created in {place}, owned by {administrator}")
+            }
             NoteKind::Drift { applications, run } => {
                 let (counted, names) = counted(applications);
                 let definition = match applications.len() {

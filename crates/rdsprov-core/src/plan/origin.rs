@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::audit_table::AuditTableName;
 use crate::config::TlsMode;
 use crate::desired::{self, Backup, Desired, is_false};
 use crate::name::{ApplicationName, RoleName};
@@ -55,6 +56,9 @@ pub struct Origin {
     pub connect_to: Option<String>,
     /// The approval policy of the environment; `null` for a plan that was made without a run.
     pub approval: Option<String>,
+    /// The audit table into which the transactions write rows; absent without one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub audit_table: Option<AuditTableName>,
     /// The id of the secret of each role that the plan covers and that has a password.
     pub secrets: BTreeMap<RoleName, SecretId>,
     /// `sha256:…` of the definitions files, concatenated; `null` without files.
@@ -137,6 +141,7 @@ impl Origin {
             ca_certificates,
             connect_to: value_of(RunSettingName::ConnectTo).filter(|_| !is_verified),
             approval: desired.approval.as_ref().map(|one| one.value.clone()),
+            audit_table: desired.audit_table.clone(),
             secrets: desired.selected_roles().filter_map(secret_of).collect(),
             definitions: desired.definitions.clone(),
             only: desired.only.clone(),

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 #[cfg(feature = "postgres")]
 use super::Line;
-use super::{MembershipOption, Memberships, Plan, Step, Transaction};
+use super::{AuditTarget, MembershipOption, Memberships, Plan, Step, Transaction};
 use crate::name::{ApplicationName, DatabaseName, RoleName};
 
 impl Plan {
@@ -96,9 +96,11 @@ impl Transaction {
         if self.steps.is_empty() {
             return None;
         }
-        self.identities.retain(&self.scope, &self.steps);
+        let creator = self.audit.as_ref().and_then(|target| target.created_as_member_of.as_ref());
+        self.identities.retain(&self.scope, &self.steps, creator);
         let mut needed = Memberships::new();
-        for (role, option) in self.steps.iter().flat_map(Step::memberships) {
+        let of_audit = self.audit.iter().flat_map(AuditTarget::membership);
+        for (role, option) in self.steps.iter().flat_map(Step::memberships).chain(of_audit) {
             let most: &mut MembershipOption = needed.entry(role).or_insert(option);
             *most = option.max(*most);
         }

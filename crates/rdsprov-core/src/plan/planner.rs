@@ -201,14 +201,7 @@ impl<'a> Planner<'a> {
                 *needed = option.max(*needed);
             }
         }
-        let administrator = &self.observed.administrator.name;
-        let own = self.observed.roles.get(administrator).map(|role| role.memberships.as_slice());
-        let memberships_to_restore = own
-            .unwrap_or_default()
-            .iter()
-            .filter(|own| own.grantor == *administrator && memberships.contains_key(&own.role))
-            .map(|own| (own.role.clone(), (own.inherit, own.set)))
-            .collect();
+        let memberships_to_restore = self.memberships_to_restore(&memberships);
         let identities = self.identities(&scope, &steps);
         Some(Transaction {
             scope,
@@ -216,8 +209,23 @@ impl<'a> Planner<'a> {
             memberships,
             memberships_to_restore,
             identities,
+            audit: None,
             steps,
         })
+    }
+
+    /// Returns the temporary memberships that the administrator has granted itself with other options, with the
+    /// values of `INHERIT` and `SET`.
+    pub(super) fn memberships_to_restore(
+        &self,
+        memberships: &Memberships,
+    ) -> BTreeMap<RoleName, (bool, bool)> {
+        let administrator = &self.observed.administrator.name;
+        let own = self.observed.roles.get(administrator).map(|role| role.memberships.as_slice());
+        let own = own.unwrap_or_default().iter();
+        own.filter(|own| own.grantor == *administrator && memberships.contains_key(&own.role))
+            .map(|own| (own.role.clone(), (own.inherit, own.set)))
+            .collect()
     }
 
     /// Checks that something is allowed. If only a probe can tell, asks for the probe, and assumes that

@@ -11,12 +11,16 @@ use super::words;
 use super::{
     BEGIN_SESSION, Hazard, Line, Plan, Scope, SlotError, Slots, Statement, Step, session_settings,
 };
+use crate::audit_table::AuditedRun;
 use crate::hint;
 use crate::hint::{Hint, Neutral, Operation, Opt, Part, Wording};
-use crate::name::{ApplicationName, DatabaseName, literal};
+use crate::name::{ApplicationName, DatabaseName, LOCK_DATABASE, literal};
 use crate::policy::{ApprovalPolicy, Policy};
 use crate::secret_id::SecretId;
 use crate::text::{characters, counted, is_shown_as_it_is, pretty_json, visible};
+
+/// The build id, the run id and the actor of a script.
+const SCRIPT: &str = "script";
 
 impl Scope {
     pub(super) fn title(&self) -> String {
@@ -265,7 +269,9 @@ impl Plan {
             let missing = missing.worded(wording);
             let _ = write!(wants, "\\if :{{?{variable}}}\n\\else\n{}\\endif\n", stop(&missing));
         }
-        let variables = ScriptVariables { verifiers, oids: self.variables_with_oids() };
+        let audited_run = self.run_of_script();
+        let variables =
+            ScriptVariables { verifiers, oids: self.variables_with_oids(), audited_run };
         let written: Result<_, Infallible> =
             self.script(wording, &wants, |statement| Ok(statement.to_psql(&variables)));
         written.unwrap_or_else(|never| match never {})
@@ -280,12 +286,24 @@ impl Plan {
         slots: &dyn Slots,
         wording: &dyn Wording,
     ) -> Result<String, SlotError> {
-        let variables =
-            ScriptVariables { verifiers: BTreeMap::new(), oids: self.variables_with_oids() };
+        let oids = self.variables_with_oids();
+        let variables = ScriptVariables { oids, ..ScriptVariables::default() };
         self.script(wording, "", |statement| match statement.created_database() {
             Some(_) => Ok(statement.to_psql(&variables)),
             None => statement.executable(slots),
         })
+    }
+
+    /// Returns the values of a script in the rows of the audit table: the actor is whoever executes it, whom the
+    /// script does not know.
+    pub(crate) fn run_of_script(&self) -> AuditedRun<'_> {
+        AuditedRun {
+            environment: &self.environment,
+            build_id: SCRIPT,
+            run_id: SCRIPT,
+            plan: &self.digest,
+            actor: SCRIPT,
+        }
     }
 
     /// Returns the variables of a script with the OIDs of the databases that it has created.
@@ -342,11 +360,22 @@ impl Plan {
         text.push_str(wants);
         text.push_str(&begin_session());
         let oids = self.variables_with_oids();
+        let shared = DatabaseName::new_unchecked(LOCK_DATABASE);
+        let mut current = None;
         for transaction in &self.transactions {
             let _ = writeln!(text, "\n-- {}", one_line(&transaction.scope.title()));
-            if let Scope::Database(name) = &transaction.scope {
+            // Roles and databases can be changed in any database, but their audit rows are in one.
+            let place = match &transaction.scope {
+                Scope::Database(name) => Some(name),
+                _ => {
+                    let is_audited = transaction.audit.is_some() && current != Some(&shared);
+                    is_audited.then_some(&shared)
+                }
+            };
+            if let Some(name) = place {
                 text.push_str(&connect(name));
                 text.push_str(&begin_session());
+                current = Some(name);
             }
             if transaction.scope == Scope::Secrets {
                 for step in &transaction.steps {

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::plan::{FORMAT_VERSION, Plan, VERSION, digest};
 use super::render::line;
 use super::unique_keys::UniqueKeys;
-use super::{Action, Basis, Origin, Scope, Statement, Step, Transaction};
+use super::{Action, AuditTarget, Basis, Origin, Scope, Statement, Step, Transaction};
 use crate::error_code::ErrorCode;
 use crate::hint;
 use crate::hint::{Hint, Operation, Opt};
@@ -198,7 +198,7 @@ pub struct Differences {
     pub definitions_differ: bool,
     /// Whether the administrator, a secret id or the AWS region of the secrets is another one.
     pub secrets_differ: bool,
-    /// Whether the TLS mode or the approval policy is another one.
+    /// Whether the TLS mode, the approval policy or the audit table is another one.
     pub protections_differ: bool,
 }
 
@@ -231,9 +231,21 @@ impl Transaction<String> {
                 .iter()
                 .all(|one| whole.memberships_to_restore.iter().any(|two| one == two))
             && self.identities.is_rest_of(&whole.identities)
+            && match (&self.audit, &whole.audit) {
+                (Some(rest), Some(whole)) => rest.is_rest_of(whole),
+                (rest, whole) => rest == whole,
+            }
             && self.steps.iter().all(|step| {
                 step.action != Action::ReassignOwned && steps.any(|other| step.is_rest_of(other))
             })
+    }
+}
+
+impl AuditTarget {
+    /// Returns whether it is the table of a saved plan, which an earlier transaction may have created since
+    /// then.
+    fn is_rest_of(&self, saved: &Self) -> bool {
+        self.table == saved.table && (!self.creates || self == saved)
     }
 }
 
@@ -448,7 +460,8 @@ impl SavedPlan {
             protections_differ: self.origin.tls_mode != plan.origin.tls_mode
                 || self.origin.ca_certificates != plan.origin.ca_certificates
                 || self.origin.connect_to != plan.origin.connect_to
-                || self.origin.approval != plan.origin.approval,
+                || self.origin.approval != plan.origin.approval
+                || self.origin.audit_table != plan.origin.audit_table,
             secrets_differ: self.origin.administrator != plan.origin.administrator
                 || self.origin.admin_secret != plan.origin.admin_secret
                 || self.origin.secrets != plan.origin.secrets
@@ -471,6 +484,7 @@ impl Transaction {
             memberships: self.memberships.clone(),
             memberships_to_restore: self.memberships_to_restore.clone(),
             identities: self.identities.clone(),
+            audit: self.audit.clone(),
             steps: self.steps.iter().map(Step::redacted).collect(),
         }
     }
@@ -536,7 +550,7 @@ impl fmt::Display for Differences {
         if self.protections_differ {
             writeln!(
                 f,
-                "  the TLS mode, the CA file, the address of the server or the approval policy has changed"
+                "  the TLS mode, the CA file, the address of the server, the approval policy or the audit table has changed"
             )?;
         }
         if same_steps {

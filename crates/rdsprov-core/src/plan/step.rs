@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Hazard, Identities, Statement, words};
+use super::{AuditRow, Hazard, Identities, Statement, words};
+use crate::audit_table::AuditTableName;
 use crate::name::{ApplicationName, DatabaseName, RoleName, SchemaName};
 use crate::named_enum::named_enum;
 use crate::observed::Code;
@@ -197,8 +198,25 @@ pub struct Transaction<S = Statement> {
     /// is another one than when it was observed.
     #[serde(default, skip_serializing_if = "Identities::is_empty")]
     pub identities: Identities,
+    /// The audit table into which the transaction writes one row for each step; `null` if the run writes none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub audit: Option<AuditTarget>,
     /// The steps, in the order of execution.
     pub steps: Vec<Step<S>>,
+}
+
+/// The audit table of the database in which a transaction runs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct AuditTarget {
+    /// The name of the table.
+    pub table: AuditTableName,
+    /// Whether the transaction creates the table, unless another one has created it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub creates: bool,
+    /// The owner of the database, of which the administrator is a temporary member to create the schema of
+    /// the table; `null` if it may do so itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub created_as_member_of: Option<RoleName>,
 }
 
 impl<S> Step<S> {
@@ -334,6 +352,24 @@ impl<S> Step<S> {
 }
 
 impl Step {
+    /// Returns the row of the step in the audit table, with the texts of the CSV record.
+    pub(super) fn audit_row(&self) -> AuditRow {
+        AuditRow {
+            database: self.database.as_ref().map(ToString::to_string).unwrap_or_default(),
+            username: self.role.as_ref().map(ToString::to_string).unwrap_or_default(),
+            action: self.action.to_string(),
+            status: "success",
+            message: self.summary.clone(),
+        }
+    }
+
+    /// Returns the row about the end of the step, if the run has reverted it.
+    pub(super) fn audit_row_of_revert(&self) -> AuditRow {
+        let message =
+            format!("reverted, because a role could not log in any more: {}", self.summary);
+        AuditRow { status: "error", message, ..self.audit_row() }
+    }
+
     /// Returns whether the step sets the password of a role from a secret.
     pub(crate) fn sets_password(&self) -> bool {
         self.statements.iter().any(|statement| statement.secret().is_some())

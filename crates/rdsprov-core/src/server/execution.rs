@@ -42,6 +42,8 @@ struct Attempt {
     /// The database that the statement before the transaction has created.
     created: Option<DatabaseName>,
     oid: Option<u32>,
+    /// Whether the statement before the transaction has dropped a database: what follows is its audit row.
+    dropped: bool,
     failure: Option<TransactionFailure>,
     /// The steps that were reverted after the commit.
     reverted: BTreeSet<usize>,
@@ -63,6 +65,9 @@ impl Attempt {
 
     fn status(&self, step: usize) -> StepStatus {
         let Some(failure) = &self.failure else { return StepStatus::Success };
+        if self.dropped {
+            return StepStatus::Success;
+        }
         if !self.reverted.is_empty() {
             return match self.reverted.contains(&step) {
                 true => StepStatus::Error(failure.message.clone()),
@@ -89,7 +94,7 @@ impl Attempt {
 
     fn is_committed(&self) -> bool {
         let committed = self.failure.as_ref().is_none_or(|failure| failure.may_be_committed);
-        committed || self.created.is_some() || !self.reverted.is_empty()
+        committed || self.dropped || self.created.is_some() || !self.reverted.is_empty()
     }
 }
 
@@ -225,8 +230,13 @@ impl Execution<'_> {
                 format!("{}; {}", failure.message, remains(name))
             };
         }
+        let dropped = matches!(transaction.scope, Scope::DroppedDatabase(_)) && progress.created;
+        if let Some(failure) = failure.as_mut().filter(|_| dropped) {
+            failure.message =
+                format!("{}; the database is dropped, without an audit row", failure.message);
+        }
         let oid = progress.oid;
-        Attempt { durations, created, oid, failure, reverted: BTreeSet::new() }
+        Attempt { durations, created, oid, dropped, failure, reverted: BTreeSet::new() }
     }
 
     /// Executes one transaction on the connection that its scope requires.

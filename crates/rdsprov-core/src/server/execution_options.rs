@@ -6,6 +6,7 @@ use std::pin::Pin;
 
 use super::stop::Stop;
 use super::wait::StatementWait;
+use crate::audit_table::RunNames;
 use crate::plan::{Hazard, Step, Transaction};
 use crate::step_result::StepResult;
 
@@ -62,6 +63,8 @@ pub struct ExecuteOptions<'a> {
     pub(crate) interrupt: Option<&'a Interrupt<'a>>,
     /// Whether each statement is sent after the response to the one before it. Only tests set it.
     pub(crate) one_by_one: bool,
+    /// What names the run in the rows of the audit table.
+    pub audited: RunNames,
     /// The hazards that are allowed. Without `degrades_blue_green`, a warning that a statement is not
     /// replicated to the green environment ends its transaction.
     pub allowed: BTreeSet<Hazard>,

@@ -97,6 +97,8 @@ pub(super) async fn revert_if_locked_out(
     let statements: Vec<&Statement> = steps.flat_map(|step| &step.reverting).collect();
     let texts: Vec<String> = statements.iter().map(|one| visible(&one.redacted())).collect();
     let texts = texts.join("; ");
+    let rows = transaction.audit_of_revert();
+    let statements: Vec<&Statement> = statements.into_iter().chain(&rows).collect();
     let mut execution = 1;
     let result = loop {
         match revert(&statements, server_major, lock, slots).await {

@@ -11,6 +11,7 @@
 //! statements, and they are rolled back.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, PoisonError};
 
 use super::blue_green;
 use super::connect::{Endpoint, Session, describe_error};
@@ -20,9 +21,9 @@ use super::password_check::{self, PasswordChecks};
 use super::snapshot::{ObserveError, Snapshot};
 use super::wait::catalog_lock;
 use crate::desired::Desired;
-use crate::name::{DatabaseName, ExtensionName, RoleName, SchemaName, TEMPLATE};
+use crate::name::{DatabaseName, ExtensionName, LOCK_DATABASE, RoleName, SchemaName, TEMPLATE};
 use crate::observed::{
-    Contents, Database, Observed, OwnershipTransfer, StoredSettings, UnreadableContents,
+    AuditTable, Contents, Database, Observed, OwnershipTransfer, StoredSettings, UnreadableContents,
 };
 use crate::plan;
 use crate::probe::{Probe, ProbeResult};
@@ -71,6 +72,11 @@ const CURRENT_DATABASE: &str =
     "SELECT oid::text FROM pg_catalog.pg_database WHERE datname = current_database()";
 const OBJECTS_OF_OTHERS: &str =
     with_administrators!("../plan/sql/objects.sql", "queries/objects_of_others.sql");
+const AUDIT_TABLE: &str = concat!(
+    "WITH named(schema_name, table_name, columns) AS (VALUES ($1::text, $2::text, $3::text)),\n",
+    include_str!("../plan/sql/audit_table.sql"),
+    include_str!("queries/audit_table.sql")
+);
 const STORED_SETTINGS: &str = include_str!("queries/stored_settings.sql");
 const ROLE_DEPENDENCIES: &str = include_str!("queries/role_dependencies.sql");
 const DATABASE_USE: &str = include_str!("queries/database_use.sql");
@@ -106,6 +112,7 @@ pub async fn observe(
     if desired.ends_sessions {
         observed.roles_with_sessions = roles_with_sessions(admin_session, desired).await?;
     }
+    audit_table_of_server(admin, admin_session, desired, &mut observed).await?;
     observe_databases(admin, admin_session, desired, &mut observed).await;
     blue_green::observe(admin, admin_session, &mut observed).await?;
     observed.password_checks =
@@ -197,6 +204,46 @@ pub(crate) async fn observe_shared(
     observed
 }
 
+/// Observes the audit table of the database in which roles and databases are changed, if the run writes audit
+/// rows.
+pub(crate) async fn audit_table_of_server(
+    admin: &Endpoint,
+    admin_session: &Session,
+    desired: &Desired,
+    observed: &mut Observed,
+) -> Result<(), ObserveError> {
+    if desired.audit_table.is_none() {
+        return Ok(());
+    }
+    let database = DatabaseName::new_unchecked(LOCK_DATABASE);
+    let own = match observed.admin_database == database {
+        true => None,
+        false => Some(admin.connect(&database).await?),
+    };
+    let session = own.as_ref().unwrap_or(admin_session);
+    let snapshot = Snapshot::open(session, format!("database {database}")).await?;
+    let table = audit_table(&snapshot, desired).await?;
+    snapshot.close().await?;
+    observed.audit_tables.extend(table.map(|table| (database, table)));
+    if let Some(own) = own {
+        own.end().await;
+    }
+    Ok(())
+}
+
+/// Observes the audit table of the database of a snapshot, if the run writes audit rows. The query is sent
+/// together with others.
+async fn audit_table(
+    snapshot: &Snapshot<'_>,
+    desired: &Desired,
+) -> Result<Option<AuditTable>, ObserveError> {
+    let Some(table) = &desired.audit_table else { return Ok(None) };
+    let (schema, name) = (table.schema().as_str(), table.table().as_str());
+    let columns = plan::expected_columns();
+    let parameters: [&dyn Parameter; 3] = [&schema, &name, &columns.as_str()];
+    snapshot.query(AUDIT_TABLE, &parameters).await.map(Some)
+}
+
 /// Returns the settings of roles in all databases, and of databases for all roles.
 pub(crate) async fn stored_settings(
     session: &Session,
@@ -220,8 +267,12 @@ async fn observe_databases(
     let roles = relevant_roles(desired, observed);
     let roles: Vec<&str> = roles.iter().map(RoleName::as_str).collect();
     let shared = &*observed;
+    let audit_tables = Mutex::new(BTreeMap::new());
     let read = async |session: &Session, name: &DatabaseName| {
-        read_contents(session, desired, shared, &roles, name).await
+        let (contents, table) = read_contents(session, desired, shared, &roles, name).await?;
+        let mut tables = audit_tables.lock().unwrap_or_else(PoisonError::into_inner);
+        tables.extend(table.map(|table| (name.clone(), table)));
+        Ok(contents)
     };
     // A delegation has no declared databases, and needs the managed ones.
     let is_needed = |name: &DatabaseName| {
@@ -229,7 +280,10 @@ async fn observe_databases(
             || name.as_str() == TEMPLATE
             || desired.databases.contains_key(name)
     };
-    for (name, contents) in in_each(admin, admin_session, databases, is_needed, read).await {
+    let read = in_each(admin, admin_session, databases, is_needed, read).await;
+    let audit_tables = audit_tables.into_inner().unwrap_or_else(PoisonError::into_inner);
+    observed.audit_tables.extend(audit_tables);
+    for (name, contents) in read {
         match (contents, observed.databases.get_mut(&name)) {
             (Ok(contents), Some(database)) => database.contents = Some(contents),
             (Ok(contents), None) => observed.template = Some(contents),
@@ -296,12 +350,16 @@ async fn read_contents(
     observed: &Observed,
     roles: &[&str],
     name: &DatabaseName,
-) -> Result<Contents, ObserveError> {
+) -> Result<(Contents, Option<AuditTable>), ObserveError> {
     let snapshot = Snapshot::open(session, format!("database {name}")).await?;
     let large_object_owners = large_object_owners(desired, observed, name);
-    let (current, size) = tokio::join!(
+    let is_template = name.as_str() == TEMPLATE;
+    let audit_table =
+        async { if is_template { Ok(None) } else { audit_table(&snapshot, desired).await } };
+    let (current, size, audit_table) = tokio::join!(
         snapshot.query::<u32>(CURRENT_DATABASE, &[]),
-        snapshot.check_size(&large_object_owners)
+        snapshot.check_size(&large_object_owners),
+        audit_table
     );
     // The owner may have given the name to another database since the others were observed.
     let current = current?;
@@ -312,10 +370,11 @@ async fn read_contents(
         });
     }
     size?;
+    let audit_table = audit_table?;
     let mut contents: Contents = snapshot.query(DATABASE, &[&roles, &large_object_owners]).await?;
     let groups = plan::predefined_groups(desired, observed);
-    let groups: Option<Vec<&str>> = (name.as_str() != TEMPLATE)
-        .then(|| groups.into_iter().map(|group| group.as_str()).collect());
+    let groups: Option<Vec<&str>> =
+        (!is_template).then(|| groups.into_iter().map(|group| group.as_str()).collect());
     if groups.as_ref().is_none_or(|groups| !groups.is_empty()) {
         contents.objects_of_others = snapshot.query(OBJECTS_OF_OTHERS, &[&groups]).await?;
     }
@@ -331,6 +390,7 @@ async fn read_contents(
             to: new_owner,
             one_by_one,
             schemas,
+            audit_schema: desired.audit_table.as_ref().map(|table| table.schema().as_str()),
             covered: &covered,
             insiders: declared.map(|one| one.insiders(owner, administrator)).unwrap_or_default(),
         };
@@ -372,7 +432,7 @@ async fn read_contents(
     if session.is_pooled {
         snapshot.close().await?;
     }
-    Ok(contents)
+    Ok((contents, audit_table))
 }
 
 /// Returns the roles whose large objects count in a database: its owners, its creators and their clones,
@@ -403,6 +463,8 @@ struct Transfer<'a> {
     /// The only schemas whose objects are transferred one by one, or which are transferred without their objects;
     /// `None` means all objects.
     schemas: Option<Vec<&'a str>>,
+    /// The schema of the audit table, which stays with the administrator.
+    audit_schema: Option<&'a str>,
     /// The schemas that an application covers.
     covered: &'a Vec<&'a str>,
     /// The roles whose objects and schemas do not count.
@@ -412,7 +474,8 @@ struct Transfer<'a> {
 impl Transfer<'_> {
     async fn observe(&self, snapshot: &Snapshot<'_>) -> Result<OwnershipTransfer, ObserveError> {
         let (from, to) = (self.from.as_str(), self.to.as_str());
-        let parameters: [&dyn Parameter; 4] = [&from, &to, &self.one_by_one, &self.schemas];
+        let parameters: [&dyn Parameter; 5] =
+            [&from, &to, &self.one_by_one, &self.schemas, &self.audit_schema];
         let transfer: OwnershipTransfer = snapshot.query(OWNERSHIP_TRANSFER, &parameters).await?;
         // A part of the objects that is empty is not transferred.
         if self.schemas.is_some() && transfer.administrator_objects.is_empty() {

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::{NonZeroU32, NonZeroUsize};
 
+use crate::audit_table::AuditedRun;
 use crate::name::DatabaseName;
 use crate::plan::{Plan, SlotError, Slots, Statement};
 use crate::secret_id::SecretId;
@@ -19,6 +20,8 @@ pub struct RunSlots<'a> {
     pub build_id: &'a str,
     /// The iteration count of the SCRAM verifiers (`scram_iterations`).
     pub iterations: NonZeroU32,
+    /// The values of the run in the rows of the audit table.
+    pub audited_run: AuditedRun<'a>,
     /// The verifiers that are computed already.
     verifiers: BTreeMap<&'a SecretId, Verifier>,
 }
@@ -30,7 +33,14 @@ impl<'a> RunSlots<'a> {
         build_id: &'a str,
         iterations: NonZeroU32,
     ) -> Self {
-        Self { secrets, build_id, iterations, verifiers: BTreeMap::new() }
+        let audited_run = AuditedRun { build_id, ..AuditedRun::default() };
+        Self { secrets, build_id, iterations, audited_run, verifiers: BTreeMap::new() }
+    }
+
+    /// Sets the values of the run in the rows of the audit table.
+    #[must_use]
+    pub fn audited_as(self, audited_run: AuditedRun<'a>) -> Self {
+        Self { audited_run, ..self }
     }
 
     /// Computes the verifiers that a plan needs on all processors, because each takes thousands of
@@ -73,6 +83,10 @@ impl Slots for RunSlots<'_> {
     fn build_id(&self) -> &str {
         self.build_id
     }
+
+    fn audited_run(&self) -> AuditedRun<'_> {
+        self.audited_run
+    }
 }
 
 /// The slots of a run, with the OIDs of the databases that it has created.
@@ -88,6 +102,10 @@ impl Slots for SlotsWithOids<'_> {
 
     fn build_id(&self) -> &str {
         self.slots.build_id()
+    }
+
+    fn audited_run(&self) -> AuditedRun<'_> {
+        self.slots.audited_run()
     }
 
     fn created_oid(&self, database: &DatabaseName) -> Result<u32, SlotError> {

@@ -117,7 +117,10 @@ impl LineKind {
             | Line::RevokeUsage(_)
             | Line::RevokeMembership(_)
             | Line::RestoreMembership { .. }
-            | Line::VerifyMemberships => Self::Changing,
+            | Line::VerifyMemberships
+            | Line::CreateAuditTable(_)
+            | Line::VerifyAuditTable(_)
+            | Line::WriteAuditRows(..) => Self::Changing,
         }
     }
 }

@@ -40,8 +40,9 @@ pub(super) fn groups<'a>(plan: &'a Plan, options: &ExecuteOptions<'_>) -> Vec<&'
     let mut start = 0;
     let mut roles = BTreeSet::new();
     for (number, transaction) in all.iter().enumerate() {
+        let of_steps = transaction.steps.iter().flat_map(|step| step.memberships().into_keys());
         let own: BTreeSet<RoleName> =
-            transaction.steps.iter().flat_map(|step| step.memberships().into_keys()).collect();
+            of_steps.chain(transaction.memberships.keys().cloned()).collect();
         // A test that injects faults counts the statements of the run.
         let is_together = options.interrupt.is_none()
             && is_independent(transaction)

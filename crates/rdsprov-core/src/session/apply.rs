@@ -236,6 +236,9 @@ impl<F: Frontend> Execution<'_, F> {
         if !options.dry_run && !self.records.has_ledger() {
             setup.site.check_without_ledger()?;
         }
+        if !options.dry_run && setup.audit_table(&options.server).is_none() {
+            setup.site.check_without_audit_table()?;
+        }
         let saved = options.plan_source.read(&setup.site)?;
         if let Some(saved) = &saved {
             saved.check_environment(setup.environment())?;
@@ -454,6 +457,7 @@ impl<F: Frontend> Execution<'_, F> {
             keep_going: self.keeps_going(),
             stop: Some(self.cancellation.stop()),
             allowed: self.options.server.allow.iter().copied().collect(),
+            audited: progress.recorder.context.names(),
             ..server::ExecuteOptions::default()
         };
         let build_id = progress.recorder.context.build_id.clone();

@@ -200,6 +200,7 @@ fn session_examples() -> Vec<Error> {
         .into(),
         SitePolicyError::NotEphemeral { policy: policy_file(), environment: environment() }.into(),
         SitePolicyError::NoLedger { policy: policy_file() }.into(),
+        SitePolicyError::NoAuditTable { policy: policy_file() }.into(),
         Error::ConfigOutside { path: path() },
         Error::Outside { path: path(), option: Opt::AuditLedger },
         TemplateError { template: text("{build_id}"), placeholder: text("build_id") }.into(),

@@ -21,6 +21,7 @@ use super::system_certificates;
 use super::usage_error::{BUILD_ID, UsageError, check_length};
 use crate::access_report::AccessReport;
 use crate::audit::{AuditError, LedgerWriter, last_applied};
+use crate::audit_table::AuditTableName;
 use crate::config::{
     AssumeRole, CaFile, Config, NewSecrets, Passwords, SettingOrigin, TlsMode, TlsSection,
     TlsSettings, VerifyPasswords,
@@ -142,6 +143,8 @@ pub struct ServerOptions {
     pub additive: bool,
     /// The ledger that says which definitions were applied last; by default the one in `rdsprov.toml`.
     pub audit_ledger: Option<PathBuf>,
+    /// The audit table; by default the one in `rdsprov.toml`.
+    pub audit_table: Option<AuditTableName>,
     /// The applications that the run retires, and how; see [`Desired::retire`].
     pub(super) retirement: Retirement,
     /// The options whose values come from environment variables, with the names of the variables.
@@ -345,6 +348,7 @@ impl Setup {
         desired.strict = options.strict;
         desired.fail_on = options.fail_on.iter().map(|one| one.name()).collect();
         desired.additive = options.additive;
+        desired.audit_table = self.audit_table(options).cloned();
         self.take_over(&mut desired, options.adopt_from.clone())?;
         desired.retire(&options.retirement.applications).map_err(UsageError::from)?;
         let Retirement {
@@ -369,6 +373,14 @@ impl Setup {
             desired.undeclared_access = UndeclaredAccess::Allow;
         }
         Ok(desired)
+    }
+
+    /// Returns the audit table of a run with these options.
+    pub(super) fn audit_table<'a>(
+        &'a self,
+        options: &'a ServerOptions,
+    ) -> Option<&'a AuditTableName> {
+        options.audit_table.as_ref().or(self.config.audit.table.as_ref())
     }
 
     /// Returns the last complete `apply` on each server, as the ledger of a run records it.

@@ -167,6 +167,12 @@ fn check_records(
     {
         add_error(checks, name, &error.into());
     }
+    if let Some(setup) = setup
+        && setup.audit_table(&options.server).is_none()
+        && let Err(error) = setup.site.check_without_audit_table()
+    {
+        add_error(checks, name, &error.into());
+    }
     if checks.contains(name) {
         return;
     }

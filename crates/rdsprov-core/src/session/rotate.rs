@@ -47,7 +47,8 @@ impl<F: Frontend> Execution<'_, F> {
         if server.secret_stage.is_some() {
             return Err(UsageError::StageOfRotation.into());
         }
-        let desired = setup.desired(server.build_id.as_deref(), &server.allow, &[])?;
+        let mut desired = setup.desired(server.build_id.as_deref(), &server.allow, &[])?;
+        desired.audit_table = setup.audit_table(server).cloned();
         let aws = RunAws::default();
         let login = setup.login(server, &aws).await?;
         let administrator = match &login {
@@ -87,10 +88,11 @@ impl<F: Frontend> Execution<'_, F> {
         }
         let stop = Some(self.cancellation.stop());
         let _executing = self.cancellation.executing();
+        let audited = progress.recorder.context.names();
         let (outcome, committed) = self
             .reported(&plan, progress, async |listener| {
                 let listener = Some(listener);
-                planned.rotate(&RotateOptions { allowed, listener, stop }).await
+                planned.rotate(&RotateOptions { allowed, listener, stop, audited }).await
             })
             .await?;
         match &outcome.error {

@@ -140,6 +140,12 @@ pub enum SitePolicyError {
         /// The path of the policy file.
         policy: String,
     },
+    /// The run writes no audit rows.
+    #[error("{policy} requires an audit table")]
+    NoAuditTable {
+        /// The path of the policy file.
+        policy: String,
+    },
 }
 
 impl SitePolicyError {
@@ -202,6 +208,9 @@ impl SitePolicyError {
                 )
             ],
             Self::NoLedger { .. } => hint!["name one with ", Opt::AuditLedger],
+            Self::NoAuditTable { .. } => {
+                hint!["name one with ", Opt::AuditTable, ", such as rdsprov_audit.changes"]
+            }
         }]
     }
 }

@@ -65,6 +65,8 @@ fn every_file_must_allow_a_run() {
     assert!(both.check_tls(TlsMode::Require).is_err());
     assert_eq!(both.check_tls(TlsMode::VerifyFull), Ok(()));
     assert!(both.check_without_ledger().is_err());
+    assert_eq!(both.check_without_audit_table(), Ok(()));
+    assert!(policy("[audit]\ntable = true").check_without_audit_table().is_err());
     assert_eq!(SitePolicy::default().check_without_ledger(), Ok(()));
 }
 

@@ -403,6 +403,9 @@ class RefusalCode(str, Enum):
     ROLE_USES_IAM = "role-uses-iam"
     ROLE_CANNOT_LOG_IN = "role-cannot-log-in"
     LOGIN_UNVERIFIED = "login-unverified"
+    AUDIT_TABLE_ALTERED = "audit-table-altered"
+    AUDIT_TABLE_NOT_CREATABLE = "audit-table-not-creatable"
+    AUDIT_SCHEMA_DECLARED = "audit-schema-declared"
     ROLE_NOT_DROPPABLE = "role-not-droppable"
     DATABASE_NOT_DROPPABLE = "database-not-droppable"
     def __new__(cls, value: object) -> Self: ...
@@ -433,6 +436,7 @@ class NoteCode(str, Enum):
     MARKER_NOT_PROVEN = "marker-not-proven"
     LEFT_BY_TEARDOWN = "left-by-teardown"
     SECRET_KEPT = "secret-kept"
+    AUDIT_TABLE_CREATED = "audit-table-created"
     DRIFT = "drift"
     DEFINITION_CHANGED = "definition-changed"
     def __new__(cls, value: object) -> Self: ...
@@ -856,6 +860,7 @@ class Plan:
         adopt_from: str | None = None,
         only: Iterable[str] = (),
         additive: bool = False,
+        audit_table: str | None = None,
         config: _Path | None = None,
     ) -> SavedPlan: ...
     def save(self, path: _Path) -> None: ...
@@ -941,6 +946,7 @@ def plan(
     only: Iterable[str] = (),
     additive: bool = False,
     audit_ledger: _Path | None = None,
+    audit_table: str | None = None,
     config: _Path | None = None,
     cancellation: Cancellation | None = None,
     timeout: float | None = None,
@@ -976,6 +982,7 @@ def check(
     only: Iterable[str] = (),
     strict: bool = False,
     audit_ledger: _Path | None = None,
+    audit_table: str | None = None,
     config: _Path | None = None,
     fail_on: Iterable[Literal["orphaned", "undeclared"]] = (),
     cancellation: Cancellation | None = None,
@@ -1012,6 +1019,7 @@ def preflight(
     only: Iterable[str] = (),
     audit_output: _Path | None = None,
     audit_ledger: _Path | None = None,
+    audit_table: str | None = None,
     lock_timeout: str | int | None = None,
     config: _Path | None = None,
     cancellation: Cancellation | None = None,
@@ -1161,6 +1169,7 @@ def rotate(
     run_id: str | None = None,
     audit_output: _Path | None = None,
     audit_ledger: _Path | None = None,
+    audit_table: str | None = None,
     actor: str | None = None,
     approver: str | None = None,
     request_id: str | None = None,
@@ -1211,6 +1220,7 @@ def retire(
     run_id: str | None = None,
     audit_output: _Path | None = None,
     audit_ledger: _Path | None = None,
+    audit_table: str | None = None,
     actor: str | None = None,
     approver: str | None = None,
     request_id: str | None = None,
@@ -1256,6 +1266,7 @@ def teardown(
     run_id: str | None = None,
     audit_output: _Path | None = None,
     audit_ledger: _Path | None = None,
+    audit_table: str | None = None,
     actor: str | None = None,
     approver: str | None = None,
     request_id: str | None = None,
@@ -1302,6 +1313,7 @@ def delegate(
     run_id: str | None = None,
     audit_output: _Path | None = None,
     audit_ledger: _Path | None = None,
+    audit_table: str | None = None,
     actor: str | None = None,
     approver: str | None = None,
     request_id: str | None = None,
@@ -1360,6 +1372,7 @@ class _SelectionOptions(_ObserveOptions, total=False):
     adopt_from: str | None
     only: Iterable[str]
     audit_ledger: _Path | None
+    audit_table: str | None
 
 class _PlanOptions(_SelectionOptions, total=False):
     additive: bool
@@ -1408,6 +1421,7 @@ class _RotateOptions(_ObserveOptions, total=False):
     run_id: str | None
     audit_output: _Path | None
     audit_ledger: _Path | None
+    audit_table: str | None
     actor: str | None
     approver: str | None
     request_id: str | None
@@ -1447,6 +1461,7 @@ class _TeardownOptions(TypedDict, total=False):
     run_id: str | None
     audit_output: _Path | None
     audit_ledger: _Path | None
+    audit_table: str | None
     actor: str | None
     approver: str | None
     request_id: str | None
@@ -1481,6 +1496,7 @@ class _DelegateOptions(_ConnectionOptions, total=False):
     run_id: str | None
     audit_output: _Path | None
     audit_ledger: _Path | None
+    audit_table: str | None
     actor: str | None
     approver: str | None
     request_id: str | None

@@ -167,6 +167,9 @@ class RefusalCode(_Word):
     ROLE_USES_IAM = "role-uses-iam"
     ROLE_CANNOT_LOG_IN = "role-cannot-log-in"
     LOGIN_UNVERIFIED = "login-unverified"
+    AUDIT_TABLE_ALTERED = "audit-table-altered"
+    AUDIT_TABLE_NOT_CREATABLE = "audit-table-not-creatable"
+    AUDIT_SCHEMA_DECLARED = "audit-schema-declared"
     ROLE_NOT_DROPPABLE = "role-not-droppable"
     DATABASE_NOT_DROPPABLE = "database-not-droppable"
 
@@ -199,6 +202,7 @@ class NoteCode(_Word):
     MARKER_NOT_PROVEN = "marker-not-proven"
     LEFT_BY_TEARDOWN = "left-by-teardown"
     SECRET_KEPT = "secret-kept"
+    AUDIT_TABLE_CREATED = "audit-table-created"
     DRIFT = "drift"
     DEFINITION_CHANGED = "definition-changed"
 

@@ -122,6 +122,7 @@ def plan(
     only=(),
     additive=False,
     audit_ledger=None,
+    audit_table=None,
     config=None,
     cancellation=None,
     timeout=None,
@@ -142,6 +143,7 @@ def plan(
     - ``additive``: the plan creates and grants only; what takes access away is in ``pending`` of the plan.
     - ``audit_ledger``: the ledger that says which definitions were applied last: ``notes`` of the plan then tell drift
       from changed definitions.
+    - ``audit_table``: the table ``"SCHEMA.TABLE"`` into which ``apply`` writes a row for each step, in its transaction.
     - ``config``: the configuration file; by default the one that the definitions were read with.
 
     Options for the connection:
@@ -209,6 +211,7 @@ _OF_APPLICATIONS = (
     "only",
     "additive",
     "audit_ledger",
+    "audit_table",
 )
 
 
@@ -256,7 +259,7 @@ def preflight(definitions, **options):
     return _rdsprov.preflight(definitions, **with_lists(options))
 
 
-@with_options_of(plan, without=("adopt_from", "only", "additive", "audit_ledger"))
+@with_options_of(plan, without=("adopt_from", "only", "additive", "audit_ledger", "audit_table"))
 def observe(definitions, **options):
     """Reads the observed state of a server, from which ``diff`` can plan later.
 

@@ -14,6 +14,7 @@ use strum::IntoEnumIterator as _;
 
 use super::plan::{Candidate, PlannedRotation, manager};
 use super::steps::{StepFailure, create_pending, make_current, new_password_accepted};
+use crate::audit_table::{AuditedRun, RunNames};
 use crate::hint;
 use crate::hint::Operation;
 use crate::operations::error::PlanRefused;
@@ -40,6 +41,8 @@ pub struct RotateOptions<'a> {
     pub listener: Option<&'a dyn Listener>,
     /// Ends the rotation: a password that is set but not finished is restored.
     pub stop: Option<Stop>,
+    /// What names the run in the rows of the audit table.
+    pub audited: RunNames,
 }
 
 impl PlannedRotation<'_> {
@@ -78,8 +81,9 @@ impl PlannedRotation<'_> {
             let results = if ended {
                 steps.iter().map(|_| step_result(StepStatus::NotRun, Duration::ZERO)).collect()
             } else {
-                let allowed = &options.allowed;
-                let rotation_run = RotationRun { planned: &self, manager, candidate, allowed };
+                let (allowed, audited) = (&options.allowed, &options.audited);
+                let rotation_run =
+                    RotationRun { planned: &self, manager, candidate, allowed, audited };
                 rotation_run.run(transaction, &mut steps, options.stop.clone(), &mut outcome).await
             };
             ended |= listener.after(transaction, &steps, &results).await.is_break();
@@ -95,6 +99,7 @@ struct RotationRun<'a> {
     manager: &'a SecretsManager,
     candidate: &'a Candidate,
     allowed: &'a BTreeSet<Hazard>,
+    audited: &'a RunNames,
 }
 
 impl RotationRun<'_> {
@@ -242,7 +247,14 @@ impl RotationRun<'_> {
         let plan = Plan { transactions: vec![single], ..self.planned.plan.clone() };
         let secrets = BTreeMap::from([(secret.id.clone(), secret.clone())]);
         let iterations = self.planned.iterations;
-        let slots = RunSlots::new(&secrets, "", iterations);
+        let audited_run = AuditedRun {
+            environment: &self.planned.plan.environment,
+            build_id: &self.audited.build_id,
+            run_id: &self.audited.run_id,
+            plan: &self.planned.plan.digest,
+            actor: &self.audited.actor,
+        };
+        let slots = RunSlots::new(&secrets, "", iterations).audited_as(audited_run);
         let mut allowed = self.allowed.clone();
         if step.action == Action::RestorePassword {
             allowed.insert(Hazard::DegradesBlueGreen);

@@ -78,7 +78,9 @@ impl Locked<'_> {
         let run = &*self.run;
         let mut observed =
             observe::observe_shared(&run.admin_session, &run.desired, &[], &[], &[]).await?;
-        blue_green::observe(&run.admin, &run.admin_session, &mut observed).await?;
+        let (admin, session) = (&run.admin, &run.admin_session);
+        observe::audit_table_of_server(admin, session, &run.desired, &mut observed).await?;
+        blue_green::observe(admin, session, &mut observed).await?;
         run.record_connection(&mut observed);
         let mut findings = SecretFindings::default();
         let mut candidates = Vec::new();

@@ -1,5 +1,6 @@
 //! The rules that refuse a plan, each with the data of its sentences.
 
+use crate::audit_table::AuditTableName;
 use crate::hint::Hint;
 use crate::name::{ApplicationName, DatabaseName, ExtensionName, RoleName, SchemaName};
 use crate::named_enum::coded_enum;
@@ -298,6 +299,18 @@ coded_enum! {
         RoleCannotLogIn { role: RoleName },
         /// A login as the role gave no result, so that a new password could not be tested.
         LoginUnverified { role: RoleName, reason: String },
+        // The audit table
+        /// The audit table of a database, or its schema, is not as documented.
+        AuditTableAltered { database: DatabaseName, table: AuditTableName, defects: Vec<String> },
+        /// The administrator may not create the schema of the audit table in a database.
+        AuditTableNotCreatable {
+            database: DatabaseName,
+            table: AuditTableName,
+            owner: RoleName,
+            administrator: RoleName,
+        },
+        /// An application covers the schema of the audit table.
+        AuditSchemaDeclared { schema: SchemaName },
         // Drops
         /// A role that is to be dropped has objects, privileges or other dependencies left.
         RoleNotDroppable { role: RoleName, held: Vec<String> },

@@ -335,6 +335,16 @@ impl RefusalKind {
             Self::LoginUnverified { role, reason } => format!(
                 "a login as role {role} gave no result, so that a new password cannot be tested: {reason}"
             ),
+            Self::AuditTableAltered { database, table, defects } => format!(
+                "the audit table {table} in database {database} is not as documented: {}",
+                defects.join("; ")
+            ),
+            Self::AuditTableNotCreatable { database, table, owner, administrator } => format!(
+                "the administrator {administrator} may not create the audit table {table} in database {database}, and cannot act as its owner {owner}"
+            ),
+            Self::AuditSchemaDeclared { schema } => {
+                format!("the application covers schema {schema}, which is that of the audit table")
+            }
             Self::RoleNotDroppable { role, held } => {
                 format!("role {role} cannot be dropped, because it still has {}", held.join(", "))
             }
@@ -633,6 +643,18 @@ impl RefusalKind {
                     ],
                 ];
             }
+            Self::AuditTableAltered { .. } => {
+                return vec![
+                    hint![
+                        "find out who has altered it; then, as an administrator, restore its definition, or rename its schema to keep the rows"
+                    ],
+                    hint!["name another table with ", Opt::AuditTable],
+                ];
+            }
+            Self::AuditSchemaDeclared { .. } => hint![
+                "remove the schema from `schemas` of the application, or name a table in another schema with ",
+                Opt::AuditTable
+            ],
             Self::DatabaseNotDroppable { entry: Some(application), .. } => format!(
                 "write `access_level = \"none\"` in the entry of {application}, or remove the entry, \
                  then run again"
@@ -669,6 +691,7 @@ impl RefusalKind {
             | Self::SchemaUsageMissing { .. }
             | Self::DependentGrant { .. }
             | Self::SchemaOwnerDiffers { .. }
+            | Self::AuditTableNotCreatable { .. }
             | Self::PublicSchemaInaccessible { .. }
             | Self::ObjectsOfPredefinedRole { .. } => return Vec::new(),
         }]

@@ -65,6 +65,7 @@ impl Plan {
             memberships: Memberships::new(),
             memberships_to_restore: BTreeMap::new(),
             identities: Identities { roles, databases: BTreeMap::new() },
+            audit: None,
             steps,
         };
         Self {
@@ -80,6 +81,7 @@ impl Plan {
                 ca_certificates: None,
                 connect_to: None,
                 approval: None,
+                audit_table: None,
                 aws_region: None,
                 assume_role: None,
                 secret_kms_key: None,

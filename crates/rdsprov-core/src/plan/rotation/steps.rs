@@ -71,6 +71,7 @@ impl Plan {
             transactions.iter().flat_map(|one| one.steps.iter().cloned()).collect();
         planner.check_password_rules(&steps);
         planner.check_blue_green(&mut transactions);
+        planner.audit(&mut transactions);
         planner.into_plan(transactions, Vec::new())
     }
 }
@@ -150,6 +151,7 @@ impl Planner<'_> {
             memberships: Memberships::new(),
             memberships_to_restore: BTreeMap::new(),
             identities: self.identities(&Scope::Cluster, &steps),
+            audit: None,
             steps,
         }
     }

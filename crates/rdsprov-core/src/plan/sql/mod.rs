@@ -1,6 +1,8 @@
 //! Every statement that changes a server. No other module writes SQL that changes
 //! roles, databases or privileges.
 
+mod audit_row;
+mod audit_table;
 mod database;
 mod grant;
 mod handed_over;
@@ -14,6 +16,9 @@ mod script;
 mod session;
 mod statement;
 
+pub use audit_row::AuditRow;
+#[cfg(feature = "postgres")]
+pub(crate) use audit_table::expected_columns;
 pub use database::*;
 pub use grant::*;
 pub use handed_over::{

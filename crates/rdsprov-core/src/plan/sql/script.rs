@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::ops::Range;
 
+use super::audit_table::{create_audit_table, verify_audit_table, write_audit_rows};
 use super::identity::{created_oid, store_created_oid, verify_identities};
 use super::session::{store_memberships, verify_memberships};
 use super::{
@@ -12,8 +13,8 @@ use super::{
 };
 use crate::name::{DatabaseName, RoleName};
 use crate::plan::{
-    Action, DatabaseOid, ExecuteAs, Identities, MembershipOption, Scope, Step, TemporaryUsage,
-    Transaction,
+    Action, AuditTarget, DatabaseOid, ExecuteAs, Identities, MembershipOption, Scope, Step,
+    TemporaryUsage, Transaction,
 };
 
 /// The number of grantees of one statement. Each statement writes the catalog row of each of its objects
@@ -65,6 +66,12 @@ pub enum Line<'a> {
     },
     /// The transaction fails if the administrator has a membership that it did not have before.
     VerifyMemberships,
+    /// The administrator creates the audit table, unless another transaction has created it.
+    CreateAuditTable(&'a AuditTarget),
+    /// The transaction fails if the audit table differs from its documented definition.
+    VerifyAuditTable(&'a AuditTarget),
+    /// The rows of all steps are written into the audit table.
+    WriteAuditRows(&'a AuditTarget, &'a [Step]),
     /// `COMMIT`: the changes of all lines since `BEGIN` take effect.
     Commit,
 }
@@ -97,6 +104,16 @@ impl<'a> Line<'a> {
             }
             Self::StoreMemberships => return Cow::Owned(store_memberships()),
             Self::VerifyMemberships => return Cow::Owned(verify_memberships()),
+            Self::CreateAuditTable(target) => {
+                return Cow::Owned(create_audit_table(&target.table));
+            }
+            Self::VerifyAuditTable(target) => {
+                return Cow::Owned(verify_audit_table(&target.table));
+            }
+            Self::WriteAuditRows(target, steps) => {
+                let rows = steps.iter().map(Step::audit_row).collect();
+                return Cow::Owned(write_audit_rows(&target.table, rows));
+            }
             Self::RememberOid(database) => return Cow::Owned(created_oid(database)),
             Self::StoreOid(database) => return Cow::Owned(store_created_oid(database)),
             Self::VerifyIdentities(transaction, moment) => {
@@ -125,9 +142,15 @@ impl Transaction {
     pub fn script(&self) -> Vec<Line<'_>> {
         let mut script = Script { lines: Vec::new(), execute_as: &ExecuteAs::Administrator };
         script.lines.extend(self.before.as_ref().map(Line::Before));
-        // Nothing follows, so that the result of the statement is that of its step.
-        if let Scope::DroppedDatabase(_) | Scope::Secrets = &self.scope {
-            return script.lines;
+        match &self.scope {
+            Scope::Secrets => return script.lines,
+            // Nothing follows, so that the result of the statement is that of its step.
+            Scope::DroppedDatabase(_) if self.audit.is_none() => return script.lines,
+            // PostgreSQL does not drop a database in a transaction, so the audit row follows in one of its own.
+            Scope::DroppedDatabase(_)
+            | Scope::Cluster
+            | Scope::NewDatabase(_)
+            | Scope::Database(_) => {}
         }
         script.lines.extend([Line::Begin, Line::StoreMemberships]);
         if let Scope::NewDatabase(name) = &self.scope {
@@ -138,6 +161,8 @@ impl Transaction {
         script.lines.extend(created.map(|(name, _)| Line::StoreOid(name)));
         script.lines.extend(self.verification(Moment::Start));
         let mut granted = BTreeSet::new();
+        // First, because the steps can give the database to another owner.
+        script.lines.extend(self.audit_creation(&mut granted));
         let mut granted_usage: &[TemporaryUsage] = &[];
         let mut number = 0;
         while let Some(step) = self.steps.get(number) {
@@ -174,8 +199,40 @@ impl Transaction {
         script.lines.extend(granted.into_iter().map(|role| self.release(role)));
         script.lines.push(Line::VerifyMemberships);
         script.lines.extend(self.verification(Moment::End));
+        script.lines.extend(self.audit_rows());
         script.lines.push(Line::Commit);
         script.lines
+    }
+
+    /// Returns the statement that writes the audit rows after the steps that could prevent a login were reverted.
+    #[cfg(feature = "postgres")]
+    pub(crate) fn audit_of_revert(&self) -> Option<Statement> {
+        let target = self.audit.as_ref()?;
+        let reverted = self.steps.iter().filter(|step| !step.reverting.is_empty());
+        Some(write_audit_rows(&target.table, reverted.map(Step::audit_row_of_revert).collect()))
+    }
+
+    /// Creates the audit table, with the membership that the administrator needs for it.
+    fn audit_creation<'a>(&'a self, granted: &mut BTreeSet<&'a RoleName>) -> Vec<Line<'a>> {
+        let Some(target) = self.audit.as_ref().filter(|target| target.creates) else {
+            return Vec::new();
+        };
+        let mut lines = Vec::new();
+        if let Some(owner) = &target.created_as_member_of
+            && let Some((role, option)) = self.memberships.get_key_value(owner)
+        {
+            granted.insert(role);
+            lines.push(Line::GrantMembership(role, *option));
+        }
+        lines.push(Line::CreateAuditTable(target));
+        lines
+    }
+
+    /// Writes the rows of the steps. The administrator acts as itself, and has no temporary memberships any more.
+    fn audit_rows(&self) -> impl Iterator<Item = Line<'_>> {
+        let lines =
+            |target| [Line::VerifyAuditTable(target), Line::WriteAuditRows(target, &self.steps)];
+        self.audit.iter().flat_map(lines)
     }
 
     /// Returns the identities to verify: at the end, those without the roles that the steps have dropped.

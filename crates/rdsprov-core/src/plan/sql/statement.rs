@@ -7,7 +7,9 @@ use std::collections::BTreeMap;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Serialize, Serializer};
 
+use super::audit_row::{self, AuditRow};
 use super::hidden_password::{self, HidingKey};
+use crate::audit_table::AuditedRun;
 use crate::error_code::ErrorCode;
 use crate::hint;
 use crate::hint::{Hint, Operation};
@@ -20,6 +22,15 @@ pub(super) fn one_line(query: &str) -> String {
     let lines = query.lines().map(str::trim).filter(|line| !line.starts_with("--"));
     lines.collect::<Vec<_>>().join(" ")
 }
+
+/// The values of the run in the rows of the audit table, for readers.
+const FOR_READERS: AuditedRun<'_> = AuditedRun {
+    environment: "<environment>",
+    build_id: "<build_id>",
+    run_id: "<run_id>",
+    plan: "<plan>",
+    actor: "<actor>",
+};
 
 /// A statement that changes a server. Only the modules of `sql` can create one.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,6 +49,8 @@ enum Text {
     CreatedOid { before: String, database: DatabaseName },
     /// The text that writes a marker with the build id of the run.
     Marker { object: String, comment: Option<String>, marker: Marker },
+    /// The text that writes rows of the audit table, with the values of the run. `table` is SQL.
+    AuditRows { table: String, rows: Vec<AuditRow> },
 }
 
 /// The values for the slots.
@@ -56,6 +69,10 @@ pub trait Slots {
     fn created_oid(&self, database: &DatabaseName) -> Result<u32, SlotError> {
         Err(SlotError::NotCreated(database.clone()))
     }
+    /// Returns the values that each row of the audit table contains.
+    fn audited_run(&self) -> AuditedRun<'_> {
+        AuditedRun { build_id: self.build_id(), ..AuditedRun::default() }
+    }
 }
 
 /// The names of the variables of a `psql` script.
@@ -65,6 +82,8 @@ pub(in crate::plan) struct ScriptVariables<'a> {
     pub verifiers: BTreeMap<&'a SecretId, String>,
     /// The variables with OIDs, by the database that the script has created.
     pub oids: BTreeMap<&'a DatabaseName, String>,
+    /// The values that each row of the audit table contains.
+    pub audited_run: AuditedRun<'a>,
 }
 
 /// A slot cannot be filled.
@@ -122,7 +141,8 @@ impl Statement {
             Text::Plain(_)
             | Text::Password { .. }
             | Text::CreatedOid { .. }
-            | Text::Marker { .. } => None,
+            | Text::Marker { .. }
+            | Text::AuditRows { .. } => None,
         }
     }
 
@@ -164,6 +184,11 @@ impl Statement {
         Self(Text::Marker { object, comment, marker })
     }
 
+    /// Creates the statement that writes rows of an audit table. `table` is SQL.
+    pub(super) fn audit_rows(table: String, rows: Vec<AuditRow>) -> Self {
+        Self(Text::AuditRows { table, rows })
+    }
+
     /// Returns the secret whose password the statement sets.
     #[must_use]
     pub fn secret(&self) -> Option<&SecretId> {
@@ -172,7 +197,8 @@ impl Statement {
             Text::Plain(_)
             | Text::OfGrantee { .. }
             | Text::CreatedOid { .. }
-            | Text::Marker { .. } => None,
+            | Text::Marker { .. }
+            | Text::AuditRows { .. } => None,
         }
     }
 
@@ -183,7 +209,8 @@ impl Statement {
             Text::Plain(_)
             | Text::OfGrantee { .. }
             | Text::Password { .. }
-            | Text::Marker { .. } => None,
+            | Text::Marker { .. }
+            | Text::AuditRows { .. } => None,
         }
     }
 
@@ -203,6 +230,7 @@ impl Statement {
             Text::Marker { object, comment, marker } => {
                 comment_on(object, &marker.append_to(comment.as_deref(), "<build_id>"))
             }
+            Text::AuditRows { table, rows } => audit_row::insert(table, rows, &FOR_READERS),
         }
     }
 
@@ -224,6 +252,9 @@ impl Statement {
             Text::Marker { object, comment, marker } => {
                 comment_on(object, &marker.append_to(comment.as_deref(), "script"))
             }
+            Text::AuditRows { table, rows } => {
+                audit_row::insert(table, rows, &variables.audited_run)
+            }
         }
     }
 
@@ -241,7 +272,8 @@ impl Statement {
             Text::Plain(_)
             | Text::OfGrantee { .. }
             | Text::CreatedOid { .. }
-            | Text::Marker { .. } => self.executable(slots),
+            | Text::Marker { .. }
+            | Text::AuditRows { .. } => self.executable(slots),
         }
     }
 
@@ -262,6 +294,7 @@ impl Statement {
             Text::Marker { object, comment, marker } => {
                 comment_on(object, &marker.append_to(comment.as_deref(), slots.build_id()))
             }
+            Text::AuditRows { table, rows } => audit_row::insert(table, rows, &slots.audited_run()),
         })
     }
 }

@@ -555,6 +555,7 @@ fn slots_are_filled_for_readers_scripts_and_servers() {
     let variables = ScriptVariables {
         verifiers: BTreeMap::from([(&known, "verifier_1".to_owned())]),
         oids: BTreeMap::from([(&new, "database_1_oid".to_owned())]),
+        ..ScriptVariables::default()
     };
     for (statement, readers, script, server) in [
         (

@@ -153,6 +153,7 @@ impl Session<'_> {
             prepared_transactions: BTreeMap::new(),
             blue_green: Vec::new(),
             blue_green_unknown: None,
+            audit_tables: Default::default(),
             probe_results: Default::default(),
         })
     }

@@ -37,6 +37,7 @@ fn transaction(steps: Vec<Step>) -> Transaction {
         memberships: steps.iter().flat_map(Step::memberships).collect(),
         memberships_to_restore: [].into(),
         identities: Identities::default(),
+        audit: None,
         steps,
     }
 }

@@ -1,0 +1,399 @@
+//! The audit table: a transaction writes a row for each of its steps, into the database that it changes.
+
+use rdsprov_testkit::versions;
+
+use crate::fixture::{Fixture, assert_no_secret, expect, password, writes};
+
+const DEFINITIONS: &str = r#"application_databases = {
+    shop         = { database_name = "shop", username = "shop_owner" }
+    shop_reports = { database_name = "shop", username = "shop_reader", access_level = "reader" }
+}"#;
+
+/// The same with another reader of the same database.
+const MORE: &str = r#"application_databases = {
+    shop         = { database_name = "shop", username = "shop_owner" }
+    shop_reports = { database_name = "shop", username = "shop_reader", access_level = "reader" }
+    shop_audit   = { database_name = "shop", username = "shop_auditor", access_level = "reader" }
+}"#;
+
+const APPLY: [&str; 5] = ["apply", "--env", "dev", "--audit-table", "rdsprov_audit.changes"];
+
+/// The columns that do not differ between the records of a run and its rows.
+const ROWS: &str = "SELECT concat_ws('|', environment, build_id, run_id, database, username, action, status, message)
+    FROM rdsprov_audit.changes ORDER BY timestamp_utc, ctid";
+
+fn fixture(major: u32) -> (Fixture, String) {
+    let (fixture, definitions) = Fixture::shop(major, DEFINITIONS);
+    fixture.app("dev", "shop_audit", "shop_auditor");
+    (fixture, definitions)
+}
+
+/// Returns the successful records of a CSV file in the form of [`ROWS`].
+fn records(csv: &str) -> Vec<String> {
+    // Only the message, which is the last column, can contain a comma.
+    let rows = csv.lines().map(|line| line.splitn(10, ',').collect::<Vec<_>>());
+    let rows = rows.filter(|row| row[7] == "success").map(|row| {
+        let message = row[9].strip_prefix('"').and_then(|text| text.strip_suffix('"'));
+        let message = message.map_or(row[9].to_owned(), |text| text.replace("\"\"", "\""));
+        format!("{}|{message}", [1, 2, 3, 4, 5, 6, 7].map(|number| row[number]).join("|"))
+    });
+    rows.collect()
+}
+
+#[test]
+fn rows_are_those_of_the_records() {
+    for major in versions() {
+        let (fixture, definitions) = fixture(major);
+        let csv = fixture.path().join("audit.csv").display().to_string();
+        let more = ["--audit-output", &csv, "--build-id", "16-01", "--run-id", "it's 7"];
+        let arguments = [APPLY.as_slice(), &more, &["--actor", "ada"]].concat();
+        expect(&fixture.run(&definitions, &arguments), 0);
+        let written = std::fs::read_to_string(&csv).unwrap();
+        let (shared, inside) = (fixture.query_in("postgres", ROWS), fixture.query_in("shop", ROWS));
+        let rows: Vec<&str> = shared.lines().chain(inside.lines()).collect();
+        assert_eq!(rows, records(&written));
+        assert!(shared.contains("|create_database|") && inside.contains("|grant|"), "{inside}");
+        let others = "SELECT DISTINCT plan, actor, duration_ms IS NULL FROM rdsprov_audit.changes";
+        let of_shared = fixture.query_in("postgres", others);
+        assert!(of_shared.starts_with("sha256:") && of_shared.ends_with("|ada|t"), "{of_shared}");
+        assert_eq!(fixture.query_in("shop", others), of_shared);
+
+        // Without changes, a run writes nothing.
+        fixture.disable_background_writes();
+        let wrote_nothing = (0..4).any(|_| {
+            let (mark, position) = (fixture.server.log().len(), fixture.wal_position());
+            expect(&fixture.run(&definitions, &APPLY), 0);
+            assert_eq!(writes(&fixture.server.log()[mark..]), Vec::<String>::new());
+            fixture.wal_position() == position
+        });
+        assert!(wrote_nothing, "PostgreSQL {major}: runs without changes wrote WAL");
+        let check = ["check", "--env", "dev", "--strict"];
+        let output = expect(&fixture.run(&definitions, &check), 0);
+        assert!(!output.contains("rdsprov_audit"), "{output}");
+
+        // The next change is in the same tables.
+        let definitions = fixture.definitions(MORE);
+        expect(&fixture.run(&definitions, &APPLY), 0);
+        let in_shop = fixture.query_in("shop", ROWS);
+        assert!(in_shop.starts_with(&inside), "{in_shop}");
+        assert!(in_shop.contains("shop_auditor"), "{in_shop}");
+        assert_no_secret(&in_shop);
+        assert!(fixture.query_in("postgres", ROWS).contains("create_role"), "{in_shop}");
+        assert_eq!(fixture.admin_grants(), "0");
+    }
+}
+
+/// The rows of a failed transaction are rolled back with it, and those of a committed one remain.
+#[test]
+fn rows_are_rolled_back_with_their_transaction() {
+    for major in versions() {
+        let (fixture, definitions) = fixture(major);
+        // The owner of the database locks a schema that the transaction changes.
+        expect(&fixture.run(&definitions, &APPLY), 0);
+        let before = (fixture.query_in("postgres", ROWS), fixture.query_in("shop", ROWS));
+        let definitions = fixture.definitions(MORE);
+        let mut owner = fixture.server.session("shop_owner", &password("shop"), "shop").unwrap();
+        owner.ask("BEGIN; GRANT USAGE ON SCHEMA public TO PUBLIC").unwrap();
+        let arguments = [APPLY.as_slice(), &["--statement-timeout", "2s"]].concat();
+        let output = expect(&fixture.run(&definitions, &arguments), 4);
+        owner.ask("ROLLBACK").unwrap();
+        assert_eq!(fixture.query_in("shop", ROWS), before.1, "{output}");
+        let shared = fixture.query_in("postgres", ROWS);
+        assert!(shared.starts_with(&before.0) && shared.contains("shop_auditor"), "{shared}");
+        expect(&fixture.run(&definitions, &APPLY), 0);
+        assert!(fixture.query_in("shop", ROWS).contains("shop_auditor"));
+    }
+}
+
+/// The owner of a database can neither write nor change the audit table in it.
+#[test]
+fn owner_of_the_database_cannot_write() {
+    for major in versions() {
+        let (fixture, definitions) = fixture(major);
+        expect(&fixture.run(&definitions, &APPLY), 0);
+        let as_owner =
+            |sql: &str| fixture.server.sql_as("shop_owner", &password("shop"), "shop", sql);
+        for sql in [
+            "INSERT INTO rdsprov_audit.changes DEFAULT VALUES",
+            "UPDATE rdsprov_audit.changes SET actor = 'x'",
+            "DELETE FROM rdsprov_audit.changes",
+            "TRUNCATE rdsprov_audit.changes",
+            "DROP TABLE rdsprov_audit.changes",
+            "ALTER TABLE rdsprov_audit.changes ADD COLUMN x int",
+            "ALTER TABLE rdsprov_audit.changes OWNER TO shop_owner",
+            "GRANT INSERT ON rdsprov_audit.changes TO PUBLIC",
+            "CREATE TABLE rdsprov_audit.other (x int)",
+            "DROP SCHEMA rdsprov_audit CASCADE",
+            "ALTER SCHEMA rdsprov_audit RENAME TO other",
+            "ALTER SCHEMA rdsprov_audit OWNER TO shop_owner",
+            "CREATE RULE x AS ON INSERT TO rdsprov_audit.changes DO INSTEAD NOTHING",
+            "CREATE TABLE child () INHERITS (rdsprov_audit.changes)",
+            "REASSIGN OWNED BY platform_admin TO shop_owner",
+            "DROP OWNED BY platform_admin CASCADE",
+        ] {
+            let error = as_owner(sql).unwrap_err().to_string();
+            let denied = ["permission denied", "must be owner"];
+            assert!(denied.iter().any(|words| error.contains(words)), "{sql}: {error}");
+        }
+        expect(&fixture.run(&definitions, &APPLY), 0);
+    }
+}
+
+/// The definition of the table, as the reference documents it.
+const CREATE: &str = "CREATE TABLE rdsprov_audit.changes (timestamp_utc timestamptz NOT NULL,
+    environment text NOT NULL, build_id text NOT NULL, run_id text NOT NULL, database text NOT NULL,
+    username text NOT NULL, action text NOT NULL, status text NOT NULL, duration_ms bigint,
+    message text NOT NULL, plan text NOT NULL, actor text NOT NULL)";
+
+/// Alterations that are made together, and the words about each.
+const ALTERATIONS: [&[(&str, &str)]; 5] = [
+    &[
+        ("ALTER TABLE rdsprov_audit.changes OWNER TO shop_owner", "table changes belongs to role shop_owner"),
+        ("ALTER TABLE rdsprov_audit.changes ENABLE ROW LEVEL SECURITY", "has row-level security"),
+        ("ALTER TABLE rdsprov_audit.changes SET UNLOGGED", "table changes is unlogged"),
+        ("CREATE TABLE child () INHERITS (rdsprov_audit.changes)", "inherits, or is inherited"),
+        ("CREATE UNIQUE INDEX once ON rdsprov_audit.changes (run_id) WHERE run_id = ''", "once of table changes is unique"),
+        ("CREATE INDEX lower ON rdsprov_audit.changes (lower(run_id))", "lower of table changes is unique or contains"),
+        (
+            "ALTER TABLE rdsprov_audit.changes ADD CONSTRAINT others CHECK (actor <> 'ada')",
+            "has the constraint others",
+        ),
+        (
+            "CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';
+             CREATE TRIGGER gone BEFORE INSERT ON rdsprov_audit.changes FOR EACH ROW EXECUTE FUNCTION f()",
+            "has the trigger gone",
+        ),
+        (
+            "CREATE RULE nothing AS ON INSERT TO rdsprov_audit.changes DO INSTEAD NOTHING",
+            "has the rule nothing",
+        ),
+        (
+            "ALTER TABLE rdsprov_audit.changes ADD COLUMN more text, DROP COLUMN plan,
+                ALTER COLUMN message TYPE varchar(900), ALTER COLUMN status DROP NOT NULL,
+                ALTER COLUMN build_id SET DEFAULT now()::text",
+            "build_id text NOT NULL with a default, run_id text NOT NULL, database text NOT NULL, \
+             username text NOT NULL, action text NOT NULL, status text, duration_ms bigint, \
+             message character varying(900) NOT NULL, actor text NOT NULL, more text)",
+        ),
+    ],
+    &[
+        (
+            "ALTER SCHEMA rdsprov_audit OWNER TO shop_owner",
+            "schema rdsprov_audit belongs to role shop_owner",
+        ),
+        (
+            "GRANT CREATE ON SCHEMA rdsprov_audit TO shop_reader",
+            "role shop_reader may create objects in schema rdsprov_audit",
+        ),
+        (
+            "GRANT INSERT, DELETE ON rdsprov_audit.changes TO PUBLIC",
+            "PUBLIC has DELETE, INSERT on table changes",
+        ),
+        (
+            "GRANT UPDATE (actor) ON rdsprov_audit.changes TO shop_reader",
+            "role shop_reader has UPDATE on table changes",
+        ),
+    ],
+    &[(
+        "ALTER TABLE rdsprov_audit.changes RENAME TO kept;
+         CREATE VIEW rdsprov_audit.changes AS SELECT * FROM rdsprov_audit.kept",
+        "changes is not a table, but a view",
+    )],
+    &[(
+        "DROP TABLE rdsprov_audit.changes;
+         CREATE TABLE rdsprov_audit.changes (x int) PARTITION BY LIST (x)",
+        "changes is not a table, but a partitioned table",
+    )],
+    // Without the table: the owner of the database was faster.
+    &[(
+        "DROP TABLE rdsprov_audit.changes; ALTER SCHEMA rdsprov_audit OWNER TO shop_owner",
+        "schema rdsprov_audit belongs to role shop_owner",
+    )],
+];
+
+/// A table that differs from its definition is refused before anything changes.
+#[test]
+fn altered_table_is_refused() {
+    for major in versions() {
+        let (fixture, definitions) = fixture(major);
+        expect(&fixture.run(&definitions, &APPLY), 0);
+        let more = fixture.path().join("more.tfvars");
+        std::fs::write(&more, MORE).unwrap();
+        let more = more.display().to_string();
+        for database in ["shop", "postgres"] {
+            for alterations in ALTERATIONS {
+                for (sql, _) in alterations {
+                    fixture.query_in(database, sql);
+                }
+                let state = fixture.catalog_state();
+                let output = expect(&fixture.run(&more, &APPLY), 3);
+                assert!(output.contains("refused[audit-table-altered]"), "{output}");
+                let begin =
+                    format!("rdsprov_audit.changes in database {database} is not as documented: ");
+                assert!(output.contains(&begin), "{output}");
+                for (sql, words) in alterations {
+                    assert!(output.contains(words), "{sql}: {output}");
+                }
+                assert_eq!(fixture.catalog_state(), state, "{alterations:?}");
+                fixture.query_in(
+                    database,
+                    "DROP SCHEMA rdsprov_audit CASCADE; DROP FUNCTION IF EXISTS f;
+                     CREATE SCHEMA rdsprov_audit AUTHORIZATION platform_admin",
+                );
+                fixture.query_in(database, &format!("SET ROLE platform_admin; {CREATE}"));
+            }
+            // What does not concern the rows is allowed.
+            fixture.query_in(
+                database,
+                "CREATE INDEX ON rdsprov_audit.changes (timestamp_utc);
+                 GRANT USAGE ON SCHEMA rdsprov_audit TO pg_monitor;
+                 GRANT SELECT ON rdsprov_audit.changes TO pg_monitor",
+            );
+        }
+        // Without changes, nothing else would show it.
+        fixture.query("GRANT INSERT ON rdsprov_audit.changes TO PUBLIC");
+        let check = [&["check"], &APPLY[1..]].concat();
+        expect(&fixture.run(&definitions, &check), 3);
+        fixture.query("REVOKE INSERT ON rdsprov_audit.changes FROM PUBLIC");
+        expect(&fixture.run(&more, &APPLY), 0);
+    }
+}
+
+/// A script and a saved plan write the same rows.
+#[test]
+fn scripts_and_saved_plans_write_rows() {
+    const STEPS: &str = "SELECT concat_ws('|', database, username, action, status, message)
+        FROM rdsprov_audit.changes ORDER BY timestamp_utc, ctid";
+    for major in versions() {
+        let rows = |fixture: &Fixture| {
+            ["postgres", "shop"].map(|database| fixture.query_in(database, STEPS))
+        };
+        let (by_script, definitions) = fixture(major);
+        let table = &APPLY[1..];
+        let sql = [&["plan"], table, &["--format", "sql", "--with-verifiers"]].concat();
+        let script = by_script.run(&definitions, &sql);
+        let script = String::from_utf8(script.stdout).unwrap();
+        by_script.server.script_as_master(&script).unwrap();
+        let check = [&["check"], table].concat();
+        expect(&by_script.run(&definitions, &check), 0);
+        let names = "SELECT DISTINCT build_id, run_id, actor FROM rdsprov_audit.changes";
+        assert_eq!(by_script.query_in("shop", names), "script|script|script");
+
+        let (by_plan, definitions) = fixture(major);
+        let plan = by_plan.path().join("plan.json").display().to_string();
+        expect(&by_plan.run(&definitions, &[&["plan"], table, &["--out", &plan]].concat()), 0);
+        // Without the table, it is another plan.
+        let apply = ["apply", &plan, "--env", "dev"];
+        let stale = expect(&by_plan.run(&definitions, &apply), 3);
+        assert!(stale.contains("or the audit table has changed"), "{stale}");
+        expect(&by_plan.run(&definitions, &[&apply, &APPLY[3..]].concat()), 0);
+        assert_eq!(rows(&by_plan), rows(&by_script));
+    }
+}
+
+/// The administrator needs `CREATE` on a database of which it cannot act as the owner.
+#[test]
+fn table_that_cannot_be_created_is_refused() {
+    for major in versions() {
+        let (fixture, definitions) = fixture(major);
+        let owner = fixture.query("SELECT rolname FROM pg_roles WHERE oid = 10");
+        fixture.query(&format!("ALTER DATABASE postgres OWNER TO {owner}"));
+        let state = fixture.catalog_state();
+        let output = expect(&fixture.run(&definitions, &APPLY), 3);
+        assert!(output.contains("refused[audit-table-not-creatable]"), "{output}");
+        let fix = "GRANT CREATE ON DATABASE \"postgres\" TO \"platform_admin\"";
+        assert!(output.contains(fix), "{output}");
+        assert_eq!(fixture.catalog_state(), state);
+        fixture.query(fix);
+        expect(&fixture.run(&definitions, &APPLY), 0);
+
+        let covering = fixture.definitions(
+            r#"application_databases = {
+                shop = { database_name = "shop", username = "shop_owner", schemas = ["rdsprov_audit"] }
+            }"#,
+        );
+        let output = expect(&fixture.run(&covering, &APPLY), 3);
+        assert!(output.contains("refused[audit-schema-declared]"), "{output}");
+        let wrong = ["apply", "--env", "dev", "--audit-table", "public.changes"];
+        let output = expect(&fixture.run(&definitions, &wrong), 64);
+        assert!(output.contains("cannot be in schema public"), "{output}");
+    }
+}
+
+/// `DROP DATABASE` cannot be in a transaction, so its row follows it.
+#[test]
+fn dropped_database_has_a_row() {
+    for major in versions() {
+        let (fixture, definitions) = fixture(major);
+        expect(&fixture.run(&definitions, &APPLY), 0);
+        let ended = fixture.definitions(
+            r#"application_databases = {
+                shop         = { database_name = "shop", username = "shop_owner", access_level = "none" }
+                shop_reports = { database_name = "shop", username = "shop_reader", access_level = "none" }
+            }"#,
+        );
+        let mut command = fixture.command(&ended, &["retire", "shop", "shop_reports"]);
+        command.args(&APPLY[1..]).args(["--drop-database", "--drop-role", "--without-backup"]);
+        command.args(["--confirm", "shop", "--allow", "drops_database,drops_role", "--yes"]);
+        expect(&command.output().unwrap(), 0);
+        let rows = fixture.query_in("postgres", ROWS);
+        let dropped = "|shop||drop_database|success|database shop with all its data";
+        assert!(rows.contains(dropped), "{rows}");
+        assert!(rows.contains("||shop_owner|drop_role|success|role shop_owner"), "{rows}");
+    }
+}
+
+/// If a database of the administrator gets an owner, the table stays with the administrator.
+#[test]
+fn table_stays_with_the_administrator() {
+    for major in versions() {
+        let (fixture, _) = fixture(major);
+        fixture.server.master("postgres", "CREATE DATABASE shop").unwrap();
+        let reader = fixture.definitions(
+            r#"application_databases = {
+                shop_reports = { database_name = "shop", username = "shop_reader", access_level = "reader", adopt = true }
+            }"#,
+        );
+        expect(&fixture.run(&reader, &APPLY), 0);
+        assert!(fixture.query_in("shop", ROWS).contains("shop_reader"));
+        fixture
+            .server
+            .master(
+                "shop",
+                "CREATE SCHEMA app; CREATE TABLE app.orders (id int); CREATE TABLE orders (id int)",
+            )
+            .unwrap();
+        let adopting =
+            fixture.definitions(&DEFINITIONS.replace("_owner\"", "_owner\", adopt = true"));
+        let allowed = [APPLY.as_slice(), &["--allow", "changes_owner,adopts"]].concat();
+        expect(&fixture.run(&adopting, &allowed), 0);
+        let owner = |relation: &str| {
+            let sql = format!(
+                "SELECT relowner::regrole FROM pg_class WHERE oid = '{relation}'::regclass"
+            );
+            fixture.query_in("shop", &sql)
+        };
+        assert_eq!([owner("app.orders"), owner("public.orders")], ["shop_owner"; 2]);
+        assert_eq!(owner("rdsprov_audit.changes"), "platform_admin");
+        assert!(fixture.query_in("shop", ROWS).contains("|reassign_owned|success|"));
+        expect(&fixture.run(&adopting, &[&["check"], &APPLY[1..]].concat()), 0);
+    }
+}
+
+/// A rotation sets each password in a transaction with its row.
+#[test]
+fn rotation_writes_rows() {
+    for major in versions() {
+        let fixture = Fixture::with_secrets_manager(major);
+        for (application, user) in [("shop", "shop_owner"), ("shop_reports", "shop_reader")] {
+            fixture.app("dev", application, user);
+        }
+        let definitions = fixture.definitions(DEFINITIONS);
+        expect(&fixture.run(&definitions, &["apply", "--env", "dev"]), 0);
+        let rotate = ["rotate", "shop", "--run-id", "9", "--yes"];
+        expect(&fixture.run(&definitions, &[&rotate, &APPLY[1..]].concat()), 0);
+        let rows = fixture.query(ROWS);
+        let begin = "dev||9||shop_owner|set_password|success|role shop_owner, password from ";
+        assert!(rows.starts_with(begin) && rows.lines().count() == 1, "{rows}");
+    }
+}
