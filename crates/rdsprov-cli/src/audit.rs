@@ -1,5 +1,6 @@
 //! Implements `rdsprov audit`: verifies a ledger, and lists the changes that it records.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{BufReader, Read as _};
@@ -8,6 +9,7 @@ use std::path::Path;
 use rdsprov_core::audit::{self, Change, UnknownName, Verified};
 use rdsprov_core::error_code::ErrorCode;
 use rdsprov_core::input_file;
+use rdsprov_core::session::{self, Setup};
 use rdsprov_core::text::{os_reason, pretty_json, visible};
 
 use crate::args::{AuditCommand, FindingsFormat, ReportArgs, VerifyArgs};
@@ -16,11 +18,45 @@ use crate::output;
 use crate::output::counted;
 use crate::wording::path_word;
 
-pub fn run(command: &AuditCommand) -> Result<Exit, CliError> {
+pub async fn run(command: &AuditCommand) -> Result<Exit, CliError> {
     match command {
         AuditCommand::Verify(options) => verify(options),
-        AuditCommand::Report(options) => report(options),
+        AuditCommand::Report(options) => match &options.ledger {
+            Some(path) => report(path, options),
+            None => report_tables(options).await,
+        },
     }
+}
+
+/// Reports the audit tables of a server, and compares them with a ledger.
+async fn report_tables(options: &ReportArgs) -> Result<Exit, CliError> {
+    let mut builder = Setup::builder().config(session::config(options.config.as_deref())?);
+    if let Some(environment) = &options.env {
+        builder = builder.environment(environment);
+    }
+    let setup = builder.without_definitions().build()?;
+    let ledger = match &options.audit_ledger {
+        Some(path) => Some((path, ledger(path)?)),
+        None => None,
+    };
+    let others = match &ledger {
+        Some((path, ledger)) => {
+            audit::audited_databases(ledger).map_err(|error| unreadable(path, &error))?
+        }
+        None => BTreeSet::new(),
+    };
+    let mut report = setup.audit_tables(&(&options.server).into(), &others).await?;
+    if let Some((path, ledger)) = &ledger {
+        report.compare(ledger).map_err(|error| unreadable(path, &error))?;
+    }
+    report
+        .select(options.role.as_deref(), options.database.as_deref())
+        .map_err(|unknown| unknown_name(&unknown))?;
+    output::write_stdout(&match options.format {
+        FindingsFormat::Json => json(&report)?,
+        FindingsFormat::Text => report.to_string(),
+    });
+    Ok(if report.is_consistent() { Exit::Done } else { Exit::Pending })
 }
 
 fn verify(options: &VerifyArgs) -> Result<Exit, CliError> {
@@ -33,8 +69,7 @@ fn verify(options: &VerifyArgs) -> Result<Exit, CliError> {
     Ok(if verified.is_intact() { Exit::Done } else { Exit::Failed })
 }
 
-fn report(options: &ReportArgs) -> Result<Exit, CliError> {
-    let path = &options.ledger;
+fn report(path: &Path, options: &ReportArgs) -> Result<Exit, CliError> {
     let ledger = ledger(path)?;
     let report = audit::report(&ledger, options.role.as_deref(), options.database.as_deref())
         .map_err(|error| unreadable(path, &error))?;

@@ -137,7 +137,7 @@ fn command(words: &[OsString]) -> Exit {
                 output::write_stdout(&complete::script(*shell));
                 Ok(Exit::Done)
             }
-            CliCommand::Audit(command) => audit::run(command),
+            CliCommand::Audit(command) => audit::run(command).await,
         }
     });
     // A thread may still be reading from the terminal: do not wait for it.

@@ -159,6 +159,9 @@ impl JsonSchema for AuditTableName {
     }
 }
 
+/// The begin of the message about a change that its run has reverted, before the change in words.
+pub const REVERTED: &str = "reverted, because a role could not log in any more: ";
+
 /// What names a run in the rows of the audit table.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RunNames {

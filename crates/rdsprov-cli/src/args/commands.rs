@@ -520,8 +520,38 @@ pub struct VerifyArgs {
 #[derive(Debug, Args)]
 pub struct ReportArgs {
     /// Read this ledger
-    #[arg(value_name = "FILE")]
-    pub ledger: PathBuf,
+    #[arg(
+        value_name = "FILE",
+        required_unless_present = "from_tables",
+        conflicts_with = "from_tables"
+    )]
+    pub ledger: Option<PathBuf>,
+    /// Read the audit tables of the server instead of a ledger
+    ///
+    /// Needs `--audit-table`, and the flags with which `rdsprov apply` connects. Lists the rows of the
+    /// environment in database `postgres` and in each managed database.
+    #[arg(long, help_heading = RECORDS)]
+    pub from_tables: bool,
+    /// Compare the audit tables with this ledger
+    ///
+    /// Exits with 2 if a committed change of the ledger has no row, or a row no record.
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "RDSPROV_AUDIT_LEDGER",
+        help_heading = RECORDS
+    )]
+    pub audit_ledger: Option<PathBuf>,
+    #[command(flatten)]
+    pub table: AuditTableArgs,
+    /// Select the environment of the rows and of the administrator's secret
+    #[arg(long, env = "RDSPROV_ENV", value_name = "NAME", help_heading = DEFINITIONS)]
+    pub env: Option<String>,
+    /// Use this configuration file [default: rdsprov.toml, if it exists]
+    #[arg(long, env = "RDSPROV_CONFIG", value_name = "FILE", help_heading = DEFINITIONS)]
+    pub config: Option<PathBuf>,
+    #[command(flatten)]
+    pub server: ServerArgs,
     /// List only changes that concern this role
     #[arg(long, value_name = "ROLE", help_heading = OUTPUT)]
     pub role: Option<String>,

@@ -406,6 +406,7 @@ impl CliCommand {
             Self::Plan(PlanArgs { table, .. })
             | Self::Check(CheckArgs { table, .. })
             | Self::Preflight(PreflightArgs { table, .. })
+            | Self::Audit(AuditCommand::Report(ReportArgs { table, .. }))
             | Self::Config(ConfigArgs { records: RecordArgs { table, .. }, .. }) => table,
             Self::Apply(ApplyArgs { recording, .. })
             | Self::Rotate(RotateArgs { recording, .. })
@@ -415,7 +416,7 @@ impl CliCommand {
             Self::Access(_)
             | Self::Export(_)
             | Self::Validate(_)
-            | Self::Audit(_)
+            | Self::Audit(AuditCommand::Verify(_))
             | Self::Explain { .. }
             | Self::Graph(_)
             | Self::Schema { .. }
@@ -438,9 +439,10 @@ impl CliCommand {
             | Self::Retire(RetireArgs { server, .. })
             | Self::Teardown(TeardownArgs { server, .. })
             | Self::Config(ConfigArgs { server, .. })
+            | Self::Audit(AuditCommand::Report(ReportArgs { server, .. }))
             | Self::Delegate(DelegateArgs { server, .. }) => Some(server),
             Self::Validate(_)
-            | Self::Audit(_)
+            | Self::Audit(AuditCommand::Verify(_))
             | Self::Explain { .. }
             | Self::Graph(_)
             | Self::Schema { .. }

@@ -19,15 +19,18 @@ pub enum Operation {
     Delegate,
     /// The passwords of two roles are replaced.
     Rotate,
+    /// Nothing exists, and each transaction writes audit rows.
+    Audited,
 }
 
-pub const ALL: [Operation; 6] = [
+pub const ALL: [Operation; 7] = [
     Operation::Fresh,
     Operation::Drifted,
     Operation::Adopted,
     Operation::OtherOwner,
     Operation::Delegate,
     Operation::Rotate,
+    Operation::Audited,
 ];
 
 /// The applications, with their roles.
@@ -127,6 +130,7 @@ impl Operation {
             }
             Self::Rotate => &["rotate", "shop_workers", "wiki", "--env", "dev"],
             Self::OtherOwner => &["apply", "--env", "dev", "--allow", "changes_owner"],
+            Self::Audited => &["apply", "--env", "dev", "--audit-table", "rdsprov_audit.changes"],
             _ => &["apply", "--env", "dev"],
         };
         let mut command = match self {
@@ -157,6 +161,10 @@ impl Operation {
         };
         match self {
             Self::Fresh => script(DROP),
+            Self::Audited => script(
+                &[DROP, "\\connect postgres\nDROP SCHEMA IF EXISTS rdsprov_audit CASCADE;\n"]
+                    .concat(),
+            ),
             Self::Drifted => {
                 apply(Self::Fresh);
                 script(DRIFT);

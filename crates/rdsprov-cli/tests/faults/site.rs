@@ -190,6 +190,9 @@ impl Site {
             Some(4) | None => {}
             _ => panic!("{place}: {code:?}\n{text}"),
         }
+        if self.operation == Operation::Audited {
+            self.assert_audited(place, text);
+        }
         if self.operation == Operation::Rotate && !self.current_passwords_log_in() {
             let says = code.is_none()
                 || text.contains("could not be restored")
@@ -201,6 +204,39 @@ impl Site {
             assert!(says, "{place}: nothing changed\n{text}");
         }
         self.converge(place, text);
+    }
+
+    /// Asserts that each committed change has its audit row, and each row its change: after the operation, the
+    /// roles and databases are those of the rows, and a database with privileges is one with rows.
+    fn assert_audited(&self, place: &str, text: &str) {
+        let query = |database: &str, sql: &str| self.fixture.query_in(database, sql);
+        let rows = |database: &str, column: &str, action: &str| {
+            let exists = query(database, "SELECT to_regclass('rdsprov_audit.changes') IS NOT NULL");
+            if exists != "t" {
+                return String::new();
+            }
+            let rows = format!(
+                "SELECT string_agg(DISTINCT {column}, ' ' ORDER BY {column}) FROM rdsprov_audit.changes
+                 WHERE action ~ '^({action})$' AND status = 'success'"
+            );
+            query(database, &rows)
+        };
+        let roles = "SELECT string_agg(rolname, ' ' ORDER BY rolname) FROM pg_roles WHERE rolname ~ '^(shop|wiki)_'";
+        assert_eq!(
+            rows("postgres", "username", "create_role"),
+            query("postgres", roles),
+            "{place}\n{text}"
+        );
+        // Until its transaction, a new database allows no connections.
+        let databases = "SELECT string_agg(datname, ' ' ORDER BY datname) FROM pg_database
+            WHERE datname IN ('shop', 'wiki') AND datallowconn";
+        let databases = query("postgres", databases);
+        assert_eq!(rows("postgres", "database", "create_database"), databases, "{place}\n{text}");
+        for database in databases.split_whitespace() {
+            let has_privileges = query(database, "SELECT count(*) > 0 FROM pg_default_acl") == "t";
+            let has_rows = !rows(database, "action", "default_privileges").is_empty();
+            assert_eq!(has_rows, has_privileges, "{place}: {database}\n{text}");
+        }
     }
 
     /// Returns whether each rotated role logs in with the current version of its secret.
@@ -245,6 +281,22 @@ impl Site {
         let mut verify = self.fixture.program();
         let verified =
             expect(&verify.args(["audit", "verify"]).arg(&self.ledger).output().unwrap(), 0);
+        if self.operation == Operation::Audited {
+            let mut report = self.fixture.program();
+            report.args(["audit", "report", "--from-tables", "--env", "dev", "--tls", "disable"]);
+            report.args([
+                "--audit-table",
+                "rdsprov_audit.changes",
+                "--host",
+                "127.0.0.1",
+                "--port",
+            ]);
+            report.arg(self.fixture.server.port().to_string()).arg("--audit-ledger");
+            report.arg(&self.ledger).arg("--secrets");
+            report.arg(format!("file:{}", self.fixture.path().display()));
+            let compared = String::from_utf8(report.output().unwrap().stdout).unwrap();
+            assert!(compared.ends_with(": 0 differences\n"), "{place}: {compared}\n{earlier}");
+        }
         let is_rotation = self.operation == Operation::Rotate;
         assert!(!is_rotation || self.current_passwords_log_in(), "{place}: {text}");
         let is_open = verified.contains("have no result") || verified.contains("has not learned");

@@ -397,3 +397,103 @@ fn rotation_writes_rows() {
         assert!(rows.starts_with(begin) && rows.lines().count() == 1, "{rows}");
     }
 }
+
+/// The tables are compared with a ledger: neither may lack a committed change.
+#[test]
+fn tables_are_compared_with_the_ledger() {
+    for major in versions() {
+        let (fixture, definitions) = fixture(major);
+        let apply =
+            [APPLY.as_slice(), &["--audit-ledger", "ledger.jsonl", "--actor", "ada"]].concat();
+        expect(&fixture.run(&definitions, &apply), 0);
+        let report = |more: &[&str], code: i32| {
+            let words = ["audit", "report", "--from-tables"];
+            let words = [&words, &APPLY[1..], more].concat();
+            expect(&fixture.without_definitions(&words).output().unwrap(), code)
+        };
+        let compared = ["--audit-ledger", "ledger.jsonl"];
+        let text = report(&compared, 0);
+        let change =
+            "dev: database shop: grant CONNECT on database shop to shop_reader\n    by ada, run ";
+        assert!(text.contains(change), "{text}");
+        let count = fixture.query_in("postgres", ROWS).lines().count()
+            + fixture.query_in("shop", ROWS).lines().count();
+        let summary = format!(
+            "{count} rows in 2 audit tables, compared with {count} committed changes: 0 differences\n"
+        );
+        assert!(text.ends_with(&summary), "{text}");
+        assert!(report(&["--role", "shop_reader"], 0).contains("shop_reader"));
+        let unknown = report(&["--role", "shop_raeder"], 1);
+        let hint = "error[unknown-role]: the audit tables contain no role `shop_raeder`\nhint: check the name; `shop_reader` is similar";
+        assert!(unknown.contains(hint), "{unknown}");
+
+        // A row is lost, and another one is not the program's.
+        fixture.query_in("shop", "DELETE FROM rdsprov_audit.changes WHERE action = 'create_schema' OR username = 'shop_reader'");
+        fixture.query(
+            "INSERT INTO rdsprov_audit.changes SELECT now(), environment, build_id, '8', database, username,
+                action, status, duration_ms, message, plan, actor FROM rdsprov_audit.changes LIMIT 1",
+        );
+        let text = report(&compared, 2);
+        let extra =
+            "DIFFERENCE: a row without a record: no run in the ledger has announced the change\n";
+        assert!(text.contains(extra), "{text}");
+        let lost = "DIFFERENCE: a record without a row: line ";
+        assert!(text.contains(lost) && text.contains("nothing in database shop\n"), "{text}");
+        let document: serde_json::Value = serde_json::from_str(&report(
+            &[compared.as_slice(), &["--format", "json"]].concat(),
+            2,
+        ))
+        .unwrap();
+        let kinds: Vec<&str> = document["differences"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|one| one["kind"].as_str().unwrap())
+            .collect();
+        assert_eq!(
+            kinds.iter().filter(|kind| **kind == "row_without_record").count(),
+            1,
+            "{kinds:?}"
+        );
+        assert!(kinds.contains(&"record_without_row"), "{kinds:?}");
+        // Without a ledger, nothing is compared.
+        report(&[], 0);
+
+        // A run that was killed before it recorded its changes: the intent announces them.
+        let ledger = fixture.path().join("ledger.jsonl");
+        let text = std::fs::read_to_string(&ledger).unwrap();
+        std::fs::write(&ledger, text.lines().next().unwrap().to_owned() + "\n").unwrap();
+        let text = report(&compared, 2);
+        let announced = "the run has announced the change, and not recorded its result\n";
+        assert!(text.contains(announced), "{text}");
+
+        // A table that another role can replace is not read.
+        fixture.query_in(
+            "shop",
+            "ALTER TABLE rdsprov_audit.changes RENAME TO kept;
+             CREATE FUNCTION public.f() RETURNS text LANGUAGE plpgsql AS 'BEGIN RAISE EXCEPTION ''executed''; END';
+             CREATE VIEW rdsprov_audit.changes AS SELECT now() AS timestamp_utc, f() AS environment",
+        );
+        let text = report(&[], 2);
+        let warning = "WARNING: the audit table in database shop is not read: changes is not a table, but a view\n";
+        assert!(text.contains(warning) && !text.contains("executed"), "{text}");
+        let words = ["audit", "report", "--from-tables", "--env", "dev"];
+        let output = expect(&fixture.without_definitions(&words).output().unwrap(), 64);
+        assert!(output.contains("no audit table is named"), "{output}");
+    }
+}
+
+/// Reports about access and exports do not contain the tables.
+#[test]
+fn tables_are_no_access() {
+    for major in versions() {
+        let (fixture, definitions) = fixture(major);
+        expect(&fixture.run(&definitions, &APPLY), 0);
+        let export = expect(&fixture.export(&[]).output().unwrap(), 0);
+        let access = expect(&fixture.run(&definitions, &["access", "--env", "dev"]), 0);
+        let check = expect(&fixture.run(&definitions, &["check", "--env", "dev", "--strict"]), 0);
+        for text in [export, access, check] {
+            assert!(!text.contains("rdsprov_audit"), "{text}");
+        }
+    }
+}

@@ -318,7 +318,7 @@ fn adopting() {
 fn auditing() {
     let page = with_files(include_str!("../../../../docs/guides/auditing.md"));
     page.write("terraform.tfvars", &with_reports("reader"));
-    page.run("ALLOW_DB_PROVISION=true rdsprov apply --audit-ledger ledger.jsonl --approver grace --request-id CHG-7 -d terraform.tfvars", 0);
+    page.run("ALLOW_DB_PROVISION=true rdsprov apply --audit-ledger ledger.jsonl --audit-table rdsprov_audit.changes --approver grace --request-id CHG-7 -d terraform.tfvars", 0);
     page.step(0);
     page.shows(&page.step(0));
     let granted = page.next();
@@ -336,6 +336,7 @@ fn auditing() {
     page.fixture
         .query_in("shop", "CREATE ROLE planted LOGIN; GRANT CONNECT ON DATABASE shop TO planted");
     assert!(page.run(&check, 2).contains("planted"));
+    assert!(page.step(0).contains(" 0 differences"));
 }
 
 /// The example of the comparison: each statement is found, and has no effect after the next apply.

@@ -21,6 +21,7 @@ mod ledger;
 mod missing_steps;
 mod record;
 mod report;
+mod table_report;
 mod verify;
 
 pub use self::columns::Columns;
@@ -40,4 +41,5 @@ pub(crate) use last_applied::last_applied;
 pub use ledger::{Entry, LedgerHead, LedgerLine, LedgerWriter, RecordBody};
 pub use record::{Record, Status};
 pub use report::{Change, Report, UnknownName, changes, report};
+pub use table_report::{TableDifference, TableReport, TableRow, TableState, audited_databases};
 pub use verify::{Finding, IntegrityError, Verified, entries, verify};

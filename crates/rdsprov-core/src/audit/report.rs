@@ -44,10 +44,12 @@ pub struct Report {
     pub unknown: Option<UnknownName>,
 }
 
-/// A role or database that no record of a ledger contains.
+/// A role or database that no record of a ledger, or no row of the audit tables, contains.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the ledger contains no {kind} `{name}`")]
+#[error("{place} no {kind} `{name}`")]
 pub struct UnknownName {
+    /// What was searched: `the ledger contains`, or `the audit tables contain`.
+    pub(super) place: &'static str,
     /// `role` or `database`.
     pub kind: &'static str,
     /// The name, as given.
@@ -68,7 +70,7 @@ impl UnknownName {
     pub fn hints(&self) -> Vec<Hint> {
         vec![match &self.nearest {
             Some(nearest) => format!("check the name; `{nearest}` is similar").into(),
-            None => "check the name, and that this is the right ledger".into(),
+            None => "check the name, and that this is the right ledger or server".into(),
         }]
     }
 }
@@ -190,7 +192,7 @@ fn unknown(
     let missing = |kind, name: Option<&str>, known: Vec<&str>| {
         let name = name.filter(|name| !known.contains(name))?;
         let nearest = nearest(name, known).map(str::to_owned);
-        Some(UnknownName { kind, name: name.to_owned(), nearest })
+        Some(UnknownName { place: "the ledger contains", kind, name: name.to_owned(), nearest })
     };
     missing("role", role, roles.collect())
         .or_else(|| missing("database", database, databases.collect()))

@@ -9,6 +9,7 @@
 
 mod access_report;
 mod apply;
+mod audit_tables;
 mod connection;
 mod error;
 mod export;

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{AuditRow, Hazard, Identities, Statement, words};
-use crate::audit_table::AuditTableName;
+use crate::audit_table::{AuditTableName, REVERTED};
 use crate::name::{ApplicationName, DatabaseName, RoleName, SchemaName};
 use crate::named_enum::named_enum;
 use crate::observed::Code;
@@ -365,8 +365,7 @@ impl Step {
 
     /// Returns the row about the end of the step, if the run has reverted it.
     pub(super) fn audit_row_of_revert(&self) -> AuditRow {
-        let message =
-            format!("reverted, because a role could not log in any more: {}", self.summary);
+        let message = format!("{REVERTED}{}", self.summary);
         AuditRow { status: "error", message, ..self.audit_row() }
     }
 

@@ -20,6 +20,7 @@ use super::parameter::Parameter;
 use super::password_check::{self, PasswordChecks};
 use super::snapshot::{ObserveError, Snapshot};
 use super::wait::catalog_lock;
+use crate::audit_table::AuditTableName;
 use crate::desired::Desired;
 use crate::name::{DatabaseName, ExtensionName, LOCK_DATABASE, RoleName, SchemaName, TEMPLATE};
 use crate::observed::{
@@ -237,11 +238,21 @@ async fn audit_table(
     snapshot: &Snapshot<'_>,
     desired: &Desired,
 ) -> Result<Option<AuditTable>, ObserveError> {
-    let Some(table) = &desired.audit_table else { return Ok(None) };
+    match &desired.audit_table {
+        Some(table) => observe_audit_table(snapshot, table).await.map(Some),
+        None => Ok(None),
+    }
+}
+
+/// Observes an audit table in the database of a snapshot.
+pub(crate) async fn observe_audit_table(
+    snapshot: &Snapshot<'_>,
+    table: &AuditTableName,
+) -> Result<AuditTable, ObserveError> {
     let (schema, name) = (table.schema().as_str(), table.table().as_str());
     let columns = plan::expected_columns();
     let parameters: [&dyn Parameter; 3] = [&schema, &name, &columns.as_str()];
-    snapshot.query(AUDIT_TABLE, &parameters).await.map(Some)
+    snapshot.query(AUDIT_TABLE, &parameters).await
 }
 
 /// Returns the settings of roles in all databases, and of databases for all roles.

@@ -208,6 +208,7 @@ fn session_examples() -> Vec<Error> {
         UsageError::AdminUserWithPassword.into(),
         UsageError::IncompleteIamLogin.into(),
         UsageError::StageOfRotation.into(),
+        UsageError::NoAuditTable.into(),
         UsageError::NewSecretsWithoutAws.into(),
         UsageError::NotAHost { host: text("db.internal:5432") }.into(),
         UsageError::AdoptFromItself { environment: text("test") }.into(),

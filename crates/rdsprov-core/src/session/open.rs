@@ -3,7 +3,7 @@
 //! The precedence is: option, environment variable, definitions, `rdsprov.toml`,
 //! and the administrator's secret.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::io::{self, BufReader};
 use std::path::{Path, PathBuf};
@@ -20,7 +20,7 @@ use super::setup::{Declared, Retirement, Setup};
 use super::system_certificates;
 use super::usage_error::{BUILD_ID, UsageError, check_length};
 use crate::access_report::AccessReport;
-use crate::audit::{AuditError, LedgerWriter, last_applied};
+use crate::audit::{AuditError, LedgerWriter, TableReport, last_applied};
 use crate::audit_table::AuditTableName;
 use crate::config::{
     AssumeRole, CaFile, Config, NewSecrets, Passwords, SettingOrigin, TlsMode, TlsSection,
@@ -30,7 +30,7 @@ use crate::definitions::Definitions;
 use crate::desired::{Credential, Desired, LastApplied};
 use crate::export::{Export, ExportContext, ExportScope};
 use crate::hint::Opt;
-use crate::name::RoleName;
+use crate::name::{DatabaseName, RoleName};
 use crate::operations::{
     AccessQuery, AdminConnection, AdminCredentials, ConnectionOverrides, ExportError, Provisioner,
 };
@@ -285,6 +285,25 @@ impl Setup {
             }),
             _ => Ok(access_report),
         }
+    }
+
+    /// Connects and returns the rows of the audit tables of the server, for the environment. Writes nothing.
+    /// `others` are databases whose tables are read in addition to those of managed databases, such as
+    /// [`audited_databases`](crate::audit::audited_databases) of a ledger.
+    ///
+    /// # Errors
+    /// Returns [`UsageError::NoAuditTable`] if neither the options nor `rdsprov.toml` name the table, and other
+    /// variants as [`Self::open_admin_connection`] does.
+    pub async fn audit_tables(
+        &self,
+        options: &ServerOptions,
+        others: &BTreeSet<DatabaseName>,
+    ) -> Result<TableReport, Error> {
+        let table = self.audit_table(options).ok_or(UsageError::NoAuditTable)?;
+        let templates = self.templates();
+        let nothing = Desired::new(&Definitions::none(), self.environment(), &templates, None)?;
+        let connection = self.open_admin_connection(options, &nothing).await?;
+        Ok(connection.audit_tables(&nothing, table, others).await?)
     }
 
     /// Connects and returns definitions of what the server has. The definitions of the setup are ignored:

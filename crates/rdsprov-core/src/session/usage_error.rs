@@ -19,6 +19,9 @@ pub enum UsageError {
     /// `rotate` reads the versions with both stages.
     #[error("a version stage is given, but a rotation always uses AWSCURRENT and AWSPENDING")]
     StageOfRotation,
+    /// No option and no key names the audit table.
+    #[error("no audit table is named")]
+    NoAuditTable,
     /// Only Secrets Manager knows KMS keys and tags.
     #[error("a KMS key or tags are given for a new secret, but secrets are not in Secrets Manager")]
     NewSecretsWithoutAws,
@@ -152,6 +155,7 @@ impl UsageError {
             Self::AdminUserWithPassword
             | Self::IncompleteIamLogin
             | Self::StageOfRotation
+            | Self::NoAuditTable
             | Self::NewSecretsWithoutAws
             | Self::NotAHost { .. }
             | Self::DelegateWithoutSecret
@@ -200,6 +204,9 @@ impl UsageError {
                 format!("the environments of the fleet file are {}", known.join(", ")).into()
             }
             Self::StageOfRotation => hint!["remove ", Opt::SecretStage],
+            Self::NoAuditTable => {
+                hint!["name it with ", Opt::AuditTable, ", or with `[audit] table` in rdsprov.toml"]
+            }
             Self::NewSecretsWithoutAws => hint![
                 "remove ",
                 Opt::SecretKmsKey,

@@ -1,0 +1,471 @@
+//! The report of the audit tables of a server, for `rdsprov audit report --from-tables`, and their comparison
+//! with a ledger.
+//!
+//! A row is written in the transaction of its change, and a record after it. So a row without a record shows
+//! a change that its run could not record, and a record without a row a table that has lost rows.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fmt;
+use std::io;
+
+use serde::{Deserialize, Serialize};
+
+use super::{AnnouncedStep, Entry, Found, RecordBody, Status, UnknownName, entries};
+use crate::audit_table::{AuditTableName, REVERTED};
+use crate::name::{DatabaseName, LOCK_DATABASE, nearest};
+use crate::plan::{Action, Scope, Step, Transaction};
+use crate::text::{counted, visible};
+
+/// A row of an audit table.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TableRow {
+    /// The database whose audit table contains the row.
+    #[serde(default = "unknown_database")]
+    pub table_database: DatabaseName,
+    /// The time of the server at the change, in UTC and in the format of RFC 3339.
+    pub timestamp_utc: String,
+    /// The environment of the run.
+    pub environment: String,
+    /// The build id, or an empty text.
+    pub build_id: String,
+    /// The run id.
+    pub run_id: String,
+    /// The database that was changed, or that contains the changed object; or an empty text.
+    pub database: String,
+    /// The role that was changed or that got or lost privileges; or an empty text.
+    pub username: String,
+    /// The kind of change.
+    pub action: String,
+    /// `success`, or `error` for a change that the run has reverted.
+    pub status: String,
+    /// The change in words, without the action.
+    pub message: String,
+    /// The digest of the plan.
+    pub plan: String,
+    /// The person or pipeline that has started the run.
+    pub actor: String,
+}
+
+fn unknown_database() -> DatabaseName {
+    DatabaseName::new_unchecked(LOCK_DATABASE)
+}
+
+/// The audit table of one database, as the report has read it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct TableState {
+    /// The database.
+    pub database: DatabaseName,
+    /// Whether the table exists.
+    pub exists: bool,
+    /// The number of its rows.
+    pub rows: usize,
+    /// What differs from the documented definition: such a table is not read, because reading it could execute
+    /// code of other roles.
+    pub defects: Vec<String>,
+    /// Why the table could not be read.
+    pub error: Option<String>,
+}
+
+/// A difference between the audit tables and a ledger.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum TableDifference {
+    /// A committed change has a row, and no record says that it was made.
+    RowWithoutRecord {
+        /// The row.
+        row: TableRow,
+        /// Whether an intent in the ledger announces the change: its run has not recorded the result.
+        announced: bool,
+    },
+    /// The ledger says that a change was committed, and the table has no row of it.
+    RecordWithoutRow {
+        /// The line number of the record in the ledger, from 1.
+        line: u64,
+        /// The time of the record.
+        timestamp_utc: String,
+        /// The run that made the change.
+        run_id: String,
+        /// The database whose audit table should contain the row.
+        table_database: DatabaseName,
+        /// The change.
+        step: AnnouncedStep,
+    },
+}
+
+/// The rows of the audit tables of a server, and their differences from a ledger.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct TableReport {
+    /// The server, as `host:port`.
+    pub server: String,
+    /// The environment of the rows.
+    pub environment: String,
+    /// The name of the tables.
+    pub table: AuditTableName,
+    /// The tables that were looked for.
+    pub tables: Vec<TableState>,
+    /// The rows of the environment, in the order of their times.
+    pub rows: Vec<TableRow>,
+    /// The differences from the ledger; `null` if none was compared.
+    pub differences: Option<Vec<TableDifference>>,
+    /// The number of committed changes of the ledger that were compared.
+    pub compared_records: usize,
+    /// The system identifier of the server, if the server shows it.
+    #[serde(skip)]
+    pub(crate) system_identifier: Option<String>,
+    /// The databases of the server.
+    #[serde(skip)]
+    pub(crate) databases: BTreeSet<DatabaseName>,
+}
+
+/// What identifies a change in a row and in a record.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+struct Key {
+    place: DatabaseName,
+    run_id: String,
+    plan: String,
+    database: String,
+    username: String,
+    action: String,
+    message: String,
+}
+
+impl Key {
+    fn of_row(row: &TableRow) -> Self {
+        let message = row.message.strip_prefix(REVERTED).unwrap_or(&row.message);
+        Self {
+            place: row.table_database.clone(),
+            run_id: row.run_id.clone(),
+            plan: row.plan.clone(),
+            database: row.database.clone(),
+            username: row.username.clone(),
+            action: row.action.clone(),
+            message: message.to_owned(),
+        }
+    }
+
+    fn of_step(place: &DatabaseName, entry: &Entry, step: &AnnouncedStep) -> Self {
+        Self {
+            place: place.clone(),
+            run_id: entry.context.run_id.clone(),
+            plan: entry.context.plan.clone().unwrap_or_default(),
+            database: step.database.clone().unwrap_or_default(),
+            username: step.role.clone().unwrap_or_default(),
+            action: step.action.clone(),
+            message: step.summary.clone(),
+        }
+    }
+}
+
+/// A row that must exist, because the ledger says that its change was committed.
+struct Expected {
+    key: Key,
+    line: u64,
+    timestamp_utc: String,
+    step: AnnouncedStep,
+}
+
+/// An intent whose transactions write audit rows.
+struct Intent {
+    entry: Entry,
+    /// The database of the row of each step.
+    places: HashMap<AnnouncedStep, DatabaseName>,
+}
+
+/// What a ledger says about the rows that exist.
+#[derive(Default)]
+struct Records {
+    expected: Vec<Expected>,
+    /// The rows that can exist: of changes whose result is not known, or that were reverted.
+    allowed: BTreeSet<Key>,
+    /// The rows that intents announce.
+    announced: BTreeSet<Key>,
+    /// The time of the first record.
+    begin: Option<String>,
+}
+
+/// Returns whether a step has an audit row, if its transaction is committed: calls of Secrets Manager have none.
+/// Neither has a secret that was created, if the transaction fails.
+fn has_row(step: &Step<String>) -> bool {
+    !matches!(
+        step.action,
+        Action::CreateSecret
+            | Action::DeleteSecret
+            | Action::CreatePending
+            | Action::TestPassword
+            | Action::FinishRotation
+    )
+}
+
+/// Returns the database in which a transaction runs.
+fn place(transaction: &Transaction<String>) -> DatabaseName {
+    match &transaction.scope {
+        Scope::Database(name) => name.clone(),
+        _ => DatabaseName::new_unchecked(LOCK_DATABASE),
+    }
+}
+
+/// Returns the databases in whose audit tables the runs of a ledger have announced rows.
+///
+/// # Errors
+/// Returns an error if the ledger cannot be read, or contains records of a later version.
+pub fn audited_databases(ledger: &[u8]) -> io::Result<BTreeSet<DatabaseName>> {
+    let mut databases = BTreeSet::new();
+    for (_, entry) in entries(ledger)? {
+        let RecordBody::Intent { transactions, .. } = entry.body else { continue };
+        databases.extend(transactions.iter().filter(|one| one.audit.is_some()).map(place));
+    }
+    Ok(databases)
+}
+
+impl Records {
+    /// Reads what the runs on one server and in one environment have recorded.
+    fn new(
+        entries: Vec<(u64, Entry)>,
+        table: &AuditTableName,
+        concerns: impl Fn(&Entry) -> bool,
+    ) -> Self {
+        let mut records = Self {
+            begin: entries.first().map(|(_, one)| one.timestamp_utc.clone()),
+            ..Self::default()
+        };
+        let mut intents: BTreeMap<u64, Intent> = BTreeMap::new();
+        let mut of_run: HashMap<String, u64> = HashMap::new();
+        for (line, entry) in entries.into_iter().filter(|(_, entry)| concerns(entry)) {
+            match &entry.body {
+                RecordBody::Intent { transactions, .. } => {
+                    let audited = transactions.iter().filter(|one| {
+                        one.audit.as_ref().is_some_and(|audit| audit.table == *table)
+                    });
+                    let steps =
+                        audited.flat_map(|one| one.steps.iter().map(move |step| (one, step)));
+                    let places: HashMap<_, _> = steps
+                        .filter(|(_, step)| has_row(step))
+                        .map(|(one, step)| (AnnouncedStep::from(step), place(one)))
+                        .collect();
+                    let keys = places.iter().map(|(step, place)| Key::of_step(place, &entry, step));
+                    records.announced.extend(keys);
+                    of_run.insert(entry.context.run_id.clone(), entry.sequence);
+                    intents.insert(entry.sequence, Intent { entry, places });
+                }
+                RecordBody::Step { status, step, .. } => {
+                    let intent = of_run.get(&entry.context.run_id).and_then(|one| intents.get(one));
+                    let Some(intent) = intent else { continue };
+                    let announced = AnnouncedStep::from(&**step);
+                    records.step(intent, *status, announced, line, &entry);
+                    if step.action == Action::DropDatabase
+                        && *status == Status::Success
+                        && let Some(dropped) = &step.database
+                    {
+                        // Its table and all its rows are gone with it.
+                        records.expected.retain(|one| one.key.place != *dropped);
+                    }
+                }
+                RecordBody::Recovered { of_intent, found, step, .. } => {
+                    let Some(intent) = intents.get(of_intent) else { continue };
+                    let status = match found {
+                        Found::Done => Status::Success,
+                        Found::NotDone => continue,
+                        Found::Unknown => Status::Unknown,
+                    };
+                    records.step(intent, status, step.clone(), line, &intent.entry);
+                }
+                RecordBody::Outcome { .. } | RecordBody::Truncated { .. } => {}
+            }
+        }
+        records
+    }
+
+    /// Adds what the result of a step says about its row.
+    fn step(
+        &mut self,
+        intent: &Intent,
+        status: Status,
+        step: AnnouncedStep,
+        line: u64,
+        entry: &Entry,
+    ) {
+        let shared = DatabaseName::new_unchecked(LOCK_DATABASE);
+        let place = intent.places.get(&step);
+        // A step that is not announced restores a password.
+        let key = Key::of_step(place.unwrap_or(&shared), &intent.entry, &step);
+        match status {
+            Status::Success if place.is_some() => self.expected.push(Expected {
+                key,
+                line,
+                timestamp_utc: entry.timestamp_utc.clone(),
+                step,
+            }),
+            Status::Success | Status::Unknown | Status::Error => {
+                self.allowed.insert(key);
+            }
+            _ => {}
+        }
+    }
+}
+
+impl TableReport {
+    /// Compares the rows with the records of a ledger about the same server and environment.
+    ///
+    /// # Errors
+    /// Returns an error if the ledger cannot be read, or contains records of a later version.
+    pub fn compare(&mut self, ledger: &[u8]) -> io::Result<()> {
+        let concerns = |entry: &Entry| {
+            let context = &entry.context;
+            let is_same_server = match (&context.system_identifier, &self.system_identifier) {
+                (Some(recorded), Some(observed)) => recorded == observed,
+                _ => context.server.as_ref().is_none_or(|server| *server == self.server),
+            };
+            context.environment == self.environment && is_same_server
+        };
+        let Records { expected, allowed, announced, begin } =
+            Records::new(entries(ledger)?, &self.table, concerns);
+        self.compared_records = expected.len();
+        let mut open: HashMap<Key, Vec<Expected>> = HashMap::new();
+        for one in expected {
+            open.entry(one.key.clone()).or_default().push(one);
+        }
+        let mut differences = Vec::new();
+        for row in &self.rows {
+            let key = Key::of_row(row);
+            let is_reverted = row.status != Status::Success.name();
+            let is_expected =
+                !is_reverted && open.get_mut(&key).is_some_and(|some| some.pop().is_some());
+            let is_older = begin.as_ref().is_some_and(|begin| row.timestamp_utc < *begin);
+            let announced = announced.contains(&key);
+            if !is_expected && !allowed.contains(&key) && (announced || !is_older) {
+                let row = row.clone();
+                differences.push(TableDifference::RowWithoutRecord { row, announced });
+            }
+        }
+        let mut missing: Vec<Expected> = open.into_values().flatten().collect();
+        // A database that was dropped has no table any more.
+        missing.retain(|one| self.databases.contains(&one.key.place));
+        missing.sort_by_key(|one| one.line);
+        differences.extend(missing.into_iter().map(|one| TableDifference::RecordWithoutRow {
+            line: one.line,
+            timestamp_utc: one.timestamp_utc,
+            run_id: one.key.run_id,
+            table_database: one.key.place,
+            step: one.step,
+        }));
+        self.differences = Some(differences);
+        Ok(())
+    }
+
+    /// Keeps the rows about a role or a database. The differences remain.
+    ///
+    /// # Errors
+    /// Returns the name that no row contains.
+    pub fn select(
+        &mut self,
+        role: Option<&str>,
+        database: Option<&str>,
+    ) -> Result<(), UnknownName> {
+        for (kind, name, known) in [
+            ("role", role, self.rows.iter().map(|row| row.username.as_str()).collect::<Vec<_>>()),
+            ("database", database, self.rows.iter().map(|row| row.database.as_str()).collect()),
+        ] {
+            if let Some(name) = name.filter(|name| !known.contains(name)) {
+                let nearest = nearest(name, known).map(str::to_owned);
+                let place = "the audit tables contain";
+                return Err(UnknownName { place, kind, name: name.to_owned(), nearest });
+            }
+        }
+        self.rows.retain(|row| {
+            role.is_none_or(|name| row.username == name)
+                && database.is_none_or(|name| row.database == name)
+        });
+        Ok(())
+    }
+
+    /// Returns whether all tables could be read and are as documented, and whether there is no difference from
+    /// the ledger.
+    #[must_use]
+    pub fn is_consistent(&self) -> bool {
+        self.tables.iter().all(|one| one.defects.is_empty() && one.error.is_none())
+            && self.differences.as_ref().is_none_or(Vec::is_empty)
+    }
+}
+
+impl fmt::Display for TableRow {
+    /// Writes the change, and the run that has made it, each in one line.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let place = match self.database.as_str() {
+            "" => String::new(),
+            name => format!("database {name}: "),
+        };
+        let change = format!(
+            "{} {}: {place}{} {}",
+            self.timestamp_utc, self.environment, self.action, self.message
+        );
+        let build = match self.build_id.as_str() {
+            "" => String::new(),
+            build => format!(", build {build}"),
+        };
+        let by = format!(
+            "by {}{build}, run {}, row in database {}",
+            self.actor, self.run_id, self.table_database
+        );
+        writeln!(f, "{}\n    {}", visible(&change), visible(&by))
+    }
+}
+
+impl fmt::Display for TableDifference {
+    /// Writes one or two lines.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::RowWithoutRecord { row, announced } => {
+                let why = match announced {
+                    true => "the run has announced the change, and not recorded its result",
+                    false => "no run in the ledger has announced the change",
+                };
+                write!(f, "DIFFERENCE: a row without a record: {why}\n{row}")
+            }
+            Self::RecordWithoutRow { line, timestamp_utc, run_id, table_database, step } => {
+                let text = format!(
+                    "DIFFERENCE: a record without a row: line {line} of the ledger, and nothing in database {table_database}\n\
+                     {timestamp_utc} {} {}\n    run {run_id}",
+                    step.action, step.summary
+                );
+                text.lines().try_for_each(|line| writeln!(f, "{}", visible(line)))
+            }
+        }
+    }
+}
+
+impl fmt::Display for TableReport {
+    /// Writes the rows, what is wrong with the tables, the differences, and a summary.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for row in &self.rows {
+            write!(f, "{row}")?;
+        }
+        for one in &self.tables {
+            let database = one.database.as_str();
+            for defect in one.error.iter().chain(&one.defects) {
+                let text = format!(
+                    "WARNING: the audit table in database {database} is not read: {defect}"
+                );
+                writeln!(f, "{}", visible(&text))?;
+            }
+        }
+        for one in self.differences.iter().flatten() {
+            write!(f, "{one}")?;
+        }
+        let tables = self.tables.iter().filter(|one| one.exists).count();
+        let missing = self.tables.iter().filter(|one| !one.exists && one.error.is_none());
+        let missing: Vec<&str> = missing.map(|one| one.database.as_str()).collect();
+        let mut summary =
+            format!("{} in {}", counted(self.rows.len(), "row"), counted(tables, "audit table"));
+        if !missing.is_empty() {
+            summary += &format!(" (none in {})", missing.join(", "));
+        }
+        if let Some(differences) = &self.differences {
+            summary += &format!(
+                ", compared with {}: {}",
+                counted(self.compared_records, "committed change"),
+                counted(differences.len(), "difference")
+            );
+        }
+        writeln!(f, "{}", visible(&summary))
+    }
+}
