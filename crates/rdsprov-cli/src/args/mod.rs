@@ -270,7 +270,7 @@ pub enum AuditCommand {
     /// List the changes that a ledger records
     ///
     /// For each change: its time, the role or database, the user that applied it, and the approver.
-    Report(ReportArgs),
+    Report(Box<ReportArgs>),
 }
 
 /// The meaning of the arguments.
@@ -406,8 +406,8 @@ impl CliCommand {
             Self::Plan(PlanArgs { table, .. })
             | Self::Check(CheckArgs { table, .. })
             | Self::Preflight(PreflightArgs { table, .. })
-            | Self::Audit(AuditCommand::Report(ReportArgs { table, .. }))
             | Self::Config(ConfigArgs { records: RecordArgs { table, .. }, .. }) => table,
+            Self::Audit(AuditCommand::Report(report)) => &report.table,
             Self::Apply(ApplyArgs { recording, .. })
             | Self::Rotate(RotateArgs { recording, .. })
             | Self::Retire(RetireArgs { recording, .. })
@@ -439,8 +439,8 @@ impl CliCommand {
             | Self::Retire(RetireArgs { server, .. })
             | Self::Teardown(TeardownArgs { server, .. })
             | Self::Config(ConfigArgs { server, .. })
-            | Self::Audit(AuditCommand::Report(ReportArgs { server, .. }))
             | Self::Delegate(DelegateArgs { server, .. }) => Some(server),
+            Self::Audit(AuditCommand::Report(report)) => Some(&mut report.server),
             Self::Validate(_)
             | Self::Audit(AuditCommand::Verify(_))
             | Self::Explain { .. }

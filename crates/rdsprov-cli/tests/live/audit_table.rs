@@ -2,7 +2,9 @@
 
 use rdsprov_testkit::versions;
 
-use crate::fixture::{Fixture, assert_no_secret, expect, password, writes};
+use crate::fixture::{
+    DELEGATE, DELEGATE_SECRET, Fixture, assert_no_secret, expect, password, writes,
+};
 
 const DEFINITIONS: &str = r#"application_databases = {
     shop         = { database_name = "shop", username = "shop_owner" }
@@ -279,6 +281,18 @@ fn scripts_and_saved_plans_write_rows() {
         let names = "SELECT DISTINCT build_id, run_id, actor FROM rdsprov_audit.changes";
         assert_eq!(by_script.query_in("shop", names), "script|script|script");
 
+        // Each transaction verifies the table: here, it was altered after the plan was made.
+        let rows_before = rows(&by_script);
+        let more = by_script.definitions(MORE);
+        let script = by_script.run(&more, &sql);
+        by_script.query_in("shop", "GRANT INSERT ON rdsprov_audit.changes TO PUBLIC");
+        let script = String::from_utf8(script.stdout).unwrap();
+        let error = by_script.server.script_as_master(&script).unwrap_err().to_string();
+        let altered =
+            "rdsprov_audit.changes in database shop is not as documented: PUBLIC has INSERT";
+        assert!(error.contains(altered), "{error}");
+        assert_eq!(rows(&by_script)[1], rows_before[1]);
+
         let (by_plan, definitions) = fixture(major);
         let plan = by_plan.path().join("plan.json").display().to_string();
         expect(&by_plan.run(&definitions, &[&["plan"], table, &["--out", &plan]].concat()), 0);
@@ -287,7 +301,7 @@ fn scripts_and_saved_plans_write_rows() {
         let stale = expect(&by_plan.run(&definitions, &apply), 3);
         assert!(stale.contains("or the audit table has changed"), "{stale}");
         expect(&by_plan.run(&definitions, &[&apply, &APPLY[3..]].concat()), 0);
-        assert_eq!(rows(&by_plan), rows(&by_script));
+        assert_eq!(rows(&by_plan), rows_before);
     }
 }
 
@@ -495,5 +509,65 @@ fn tables_are_no_access() {
         for text in [export, access, check] {
             assert!(!text.contains("rdsprov_audit"), "{text}");
         }
+    }
+}
+
+/// With `--no-fail-fast`, the rows are those of the applications whose steps were committed.
+#[test]
+fn other_applications_have_their_rows() {
+    for major in versions() {
+        let fixture = Fixture::new(major);
+        for (application, user) in [("keycloak", "keycloak_user"), ("backstage", "backstage_user")]
+        {
+            fixture.app("dev", application, user);
+        }
+        let arguments = [APPLY.as_slice(), &["--no-fail-fast"]].concat();
+        let output = fixture.with_concurrent_create_role("keycloak_user", || {
+            fixture.run("teams/standalone.tfvars", &arguments)
+        });
+        expect(&output, 4);
+        let rows = fixture.query(ROWS);
+        assert!(
+            rows.contains("||backstage_user|create_role|") && !rows.contains("keycloak"),
+            "{rows}"
+        );
+        fixture.query("DROP ROLE keycloak_user");
+        expect(&fixture.run("teams/standalone.tfvars", &APPLY), 0);
+        let rows = fixture.query(ROWS);
+        assert!(rows.contains("||keycloak_user|create_role|"), "{rows}");
+    }
+}
+
+/// A delegate writes into the tables once they belong to it.
+#[test]
+fn delegate_needs_the_tables() {
+    for major in versions() {
+        let (fixture, definitions) = fixture(major);
+        expect(&fixture.run(&definitions, &APPLY), 0);
+        let secret = format!(
+            r#"{{"username": "{DELEGATE}", "password": "{}", "host": "localhost", "port": {}, "dbname": "platform"}}"#,
+            password("delegate"),
+            fixture.server.port()
+        );
+        fixture.secret(DELEGATE_SECRET, &secret);
+        let mut delegate = fixture.delegate("dev");
+        delegate.args(["--audit-table", "rdsprov_audit.changes", "--run-id", "5"]);
+        expect(&delegate.output().unwrap(), 0);
+        assert!(fixture.query(ROWS).contains(&format!("|5||{DELEGATE}|create_role|success|")));
+        let more = fixture.definitions(MORE);
+        let apply = [APPLY.as_slice(), &["--admin-secret", DELEGATE_SECRET]].concat();
+        let output = expect(&fixture.run(&more, &apply), 3);
+        assert!(output.contains("schema rdsprov_audit belongs to role platform_admin"), "{output}");
+        for database in ["shop", "postgres"] {
+            fixture.query_in(
+                database,
+                &format!(
+                    "ALTER SCHEMA rdsprov_audit OWNER TO {DELEGATE};
+                     ALTER TABLE rdsprov_audit.changes OWNER TO {DELEGATE}"
+                ),
+            );
+        }
+        expect(&fixture.run(&more, &apply), 0);
+        assert!(fixture.query_in("shop", ROWS).contains("shop_auditor"));
     }
 }

@@ -114,7 +114,16 @@ fn administrator_that_is_locked_out_is_let_in_again() {
             assert!(site.is_in_rds_iam(), "{when}");
             continue;
         }
-        let printed = expect(&site.run(IAM, &["apply"]), 4);
+        let audited = ["apply", "--audit-table", "rdsprov_audit.changes"];
+        let printed = expect(&site.run(IAM, &audited), 4);
+        // Both the change and its end are committed.
+        let rows = "SELECT string_agg(status || ' ' || split_part(message, ':', 1), ', ' ORDER BY timestamp_utc, ctid)
+            FROM rdsprov_audit.changes WHERE message ~ 'rds_iam'";
+        let change = site.fixture.query(
+            "SELECT message FROM rdsprov_audit.changes WHERE message ~ 'rds_iam' AND status = 'success'",
+        );
+        let reverted = "error reverted, because a role could not log in any more";
+        assert_eq!(site.fixture.query(rows), format!("success {change}, {reverted}"), "{when}");
         let prevented = "role platform_admin cannot log in any more after this change";
         let says = ["error[login-prevented]: ", prevented, REVERTED, "--admin-auth iam"];
         assert_says(&printed, &when, &says);

@@ -36,11 +36,16 @@ fn count(fixture: &Fixture, definitions: &str, arguments: &[&str]) -> Count {
 #[test]
 fn each_database_costs_few_flights() {
     for major in versions() {
+        // An audit table costs no further ones: its check and its rows are in the flight of the changes.
+        let apply: &[&str] = match versions().last() == Some(&major) {
+            true => &["apply", "--audit-table", "rdsprov_audit.changes"],
+            false => &["apply"],
+        };
         let measured = |databases: usize| {
             let fixture = Fixture::new(major);
             let definitions = definitions(&fixture, databases);
-            let fresh = count(&fixture, &definitions, &["apply"]);
-            let again = count(&fixture, &definitions, &["apply"]);
+            let fresh = count(&fixture, &definitions, apply);
+            let again = count(&fixture, &definitions, apply);
             (fresh, again)
         };
         const FEW: usize = 2;

@@ -94,6 +94,8 @@ fn repository_cannot_relax_the_site_policy() {
         "requires the TLS mode verify-full, and this run uses disable",
     );
     site.refuses("[audit]\nledger = true", "dev", &[], &format!("{path} requires a ledger"));
+    let table = format!("{path} requires an audit table");
+    site.refuses("[audit]\ntable = true", "dev", &[], &table);
     site.refuses(
         "[environments.prod]\nallow = [\"revokes_access\"]",
         "prod",

@@ -263,6 +263,10 @@ impl Records {
                 RecordBody::Recovered { of_intent, found, step, .. } => {
                     let Some(intent) = intents.get(of_intent) else { continue };
                     let status = match found {
+                        // The run that completes the database writes the row.
+                        Found::Done if step.action == Action::CreateDatabase.name() => {
+                            Status::Unknown
+                        }
                         Found::Done => Status::Success,
                         Found::NotDone => continue,
                         Found::Unknown => Status::Unknown,
