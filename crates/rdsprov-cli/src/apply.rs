@@ -163,7 +163,9 @@ pub fn report_outcome(
         false => outcome.exit_code(),
     };
     let rerun = match &outcome.result {
-        Err(session::Error::Gate(gate)) => Rerun::passing(gate, outcome.plans.last()),
+        Err(session::Error::Gate(gate)) => {
+            outcome.plans.last().and_then(|plan| Rerun::passing(gate, plan))
+        }
         _ => None,
     };
     let report = || {

@@ -121,10 +121,10 @@ pub struct Missing {
 }
 
 impl GateError {
-    /// Returns everything that is missing, and not only what this gate requires; `None` if no option passes
-    /// the gate. Without a plan, nothing was contacted, and only the digest of a saved plan is known.
+    /// Returns everything that a plan lacks, and not only what this gate requires; `None` if no option passes
+    /// the gate.
     #[must_use]
-    pub fn missing(&self, plan: Option<&Plan>) -> Option<Missing> {
+    pub fn missing(&self, plan: &Plan) -> Option<Missing> {
         let digest = match self {
             Self::ApprovalMissing { digest, .. }
             | Self::PlanApprovalMissing { digest, .. }
@@ -135,7 +135,6 @@ impl GateError {
             | Self::NotEphemeral { .. }
             | Self::ConfirmedNotDropped { .. } => return None,
         };
-        let Some(plan) = plan else { return Some(Missing { digest, ..Missing::default() }) };
         let is_required = plan.origin.approval.as_deref() != Some(ApprovalPolicy::None.name());
         Some(Missing {
             digest: digest.or_else(|| is_required.then(|| plan.digest.clone())),
@@ -358,11 +357,7 @@ impl Policy {
     ///
     /// # Errors
     /// Returns [`GateError::ApprovalMissing`] or [`GateError::PlanApprovalMissing`].
-    pub(crate) fn check_approved(
-        &self,
-        digest: &str,
-        approval: &Approval,
-    ) -> Result<(), GateError> {
+    fn check_approved(&self, digest: &str, approval: &Approval) -> Result<(), GateError> {
         let (environment, digest) = (self.environment().to_owned(), digest.to_owned());
         match (self.approval(), approval) {
             (ApprovalPolicy::Required, Approval::Nothing) => {

@@ -194,6 +194,16 @@ impl Fixture {
         self.command(definitions, arguments).output().unwrap()
     }
 
+    /// Runs a line of a shell, in which `rdsprov` is the tested program.
+    pub fn shell(&self, line: &str) -> Output {
+        let program = Path::new(env!("CARGO_BIN_EXE_rdsprov")).parent().unwrap();
+        let path = format!("{}:{}", program.display(), std::env::var("PATH").unwrap());
+        let mut shell = Command::new("sh");
+        scrub_environment(&mut shell);
+        shell.current_dir(self.path()).env("PATH", path).args(["-c", line]);
+        shell.output().unwrap()
+    }
+
     /// Runs SQL as the bootstrap superuser.
     pub fn query(&self, sql: &str) -> String {
         self.query_in("postgres", sql)

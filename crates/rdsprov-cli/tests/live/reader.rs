@@ -73,12 +73,7 @@ fn plan_is_grouped_and_counted() {
         let command = command.unwrap_or_else(|| panic!("{errors}"));
         assert!(command.starts_with("ALLOW_DB_PROVISION=sha256:"), "{command}");
         assert!(command.ends_with("--env dev --allow revokes_access"), "{command}");
-        let program = std::path::Path::new(env!("CARGO_BIN_EXE_rdsprov")).parent().unwrap();
-        let path = format!("{}:{}", program.display(), std::env::var("PATH").unwrap());
-        let mut shell = Command::new("sh");
-        rdsprov_testkit::scrub_environment(&mut shell);
-        shell.current_dir(fixture.path()).env("PATH", path).args(["-c", command]);
-        expect(&shell.output().unwrap(), 0);
+        expect(&fixture.shell(command), 0);
         run(&["check"], 0);
     }
 }

@@ -1,6 +1,6 @@
 //! Saved plans: applied while they are current, otherwise refused with the reason.
 
-use rdsprov_testkit::{ConnectionCounter, Server, SwitchingRelay, versions};
+use rdsprov_testkit::{Server, SwitchingRelay, versions};
 use serde_json::{Value, json};
 
 use crate::fixture::{Fixture, assert_no_password, expect, password};
@@ -473,25 +473,40 @@ fn invalid_saved_plans_are_refused() {
     );
 }
 
-/// A saved plan replaces the question at the terminal, not the gates.
+/// A saved plan replaces the question at the terminal, not the gates: without an approval, the run shows the
+/// plan, and the command that passes all of them.
 #[test]
 fn saved_plan_needs_approval() {
     let (fixture, definitions) = fixture(versions()[0]);
-    expect(&fixture.run(&definitions, &["plan", "--env", "prod", "--out", "plan.json"]), 0);
-    let saved = read(&fixture);
-    let counter = ConnectionCounter::start().unwrap();
-    let nowhere = format!("127.0.0.1:{}", counter.port());
     let apply = |approval: &str, code| {
         let mut command = fixture.command(&definitions, &["apply", "plan.json", "--env", "prod"]);
-        if approval.is_empty() {
-            command.args(["--connect-to", &nowhere]);
-        }
         expect(&command.env("ALLOW_DB_PROVISION", approval).output().unwrap(), code)
     };
-    assert!(apply("", 3).contains("[approval-missing]"));
-    assert_eq!(counter.count(), 0, "the server was contacted");
+    let save = || {
+        expect(&fixture.run(&definitions, &["plan", "--env", "prod", "--out", "plan.json"]), 0);
+        read(&fixture)["digest"].as_str().unwrap().to_owned()
+    };
+    let digest = save();
+    let catalog_state = fixture.catalog_state();
+    let text = apply("", 3);
+    for words in ["[approval-missing]", "create database shop", &format!("(prod). {digest}\n")] {
+        assert!(text.contains(words), "{words} is not in {text}");
+    }
     assert!(apply("sha256:0000", 3).contains("[plan-stale]"));
-    apply(saved["digest"].as_str().unwrap(), 0);
+    assert_eq!(fixture.catalog_state(), catalog_state);
+    apply(&digest, 0);
+
+    // The plan has a hazard, too.
+    fixture.query("GRANT TEMPORARY ON DATABASE shop TO shop_reader");
+    let digest = save();
+    let text = apply("", 3);
+    assert!(text.contains("- revoke TEMPORARY on database shop"), "{text}");
+    let command = text.lines().find_map(|line| line.strip_prefix("  $ "));
+    let command = command.unwrap_or_else(|| panic!("{text}"));
+    assert!(command.starts_with(&format!("ALLOW_DB_PROVISION={digest} rdsprov ")), "{command}");
+    assert!(command.ends_with(" --allow revokes_access"), "{command}");
+    expect(&fixture.shell(command), 0);
+    expect(&fixture.run(&definitions, &["check", "--env", "prod"]), 0);
 }
 
 #[test]

@@ -248,10 +248,6 @@ impl<F: Frontend> Execution<'_, F> {
         } else {
             setup.policy.parse_approval(options.approval.as_deref())?
         };
-        if let Some(saved) = saved.as_ref().filter(|_| !options.dry_run) {
-            // The plan is known, so that nothing needs to be contacted.
-            setup.policy.check_approved(&saved.digest, &approval)?;
-        }
         let context = &mut progress.recorder.context;
         context.approval = (!options.dry_run).then(|| approval.to_string());
         context.allowed_hazards = options.server.allow.iter().copied().collect();
