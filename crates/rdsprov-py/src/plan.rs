@@ -175,10 +175,16 @@ impl Plan {
         self.core.in_other_scopes
     }
 
-    /// The databases of declared roles that no entry declares, as `Undeclared` objects.
+    /// The databases of declared roles that no entry declares, as `UndeclaredDatabase` objects.
     #[getter]
-    fn undeclared<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
-        values::values(py, "_undeclared", &self.core.undeclared)
+    fn undeclared_databases<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
+        values::values(py, "_undeclared_database", &self.core.undeclared_databases)
+    }
+
+    /// The access of roles that are not declared to declared databases, as `UndeclaredRoleAccess` objects.
+    #[getter]
+    fn undeclared_access<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
+        values::values(py, "_undeclared_access", &self.core.undeclared_access)
     }
 
     /// Facts that do not stop the plan.

@@ -71,7 +71,11 @@ VALUES: list[Any] = [
     rdsprov.RunSetting(
         rdsprov.RunSettingName.TLS_MODE, "require", rdsprov.SourceKind.OPTION, "tls"
     ),
-    rdsprov.Undeclared("d", "o", "shop", True),
+    rdsprov.UndeclaredDatabase("d", "o", "shop", True),
+    rdsprov.UndeclaredRoleAccess(
+        *("r", "d", True, "has it", ("CONNECT",), ("public",), ("g",), ("m",)),
+        (rdsprov.EndOfAccess("role a", "d", "REVOKE"),),
+    ),
     rdsprov.DefinitionProblem("f", 1, 2, rdsprov.ErrorCode.WRONG_TYPE, "m", "h", "t"),
     rdsprov.Outcome("dev", "b", "r", "sha256:", True, True, (RESULT,), (RECORD,), None, None),
     rdsprov.audit.Finding(3, "changed", "the record was changed"),
@@ -100,7 +104,7 @@ VALUES: list[Any] = [
         'application_databases = { a = { database_name = "a", username = "a", settings = '
         '{ work_mem = "1MB" } } }'
     )["a"],
-    rdsprov.Note(rdsprov.NoteCode.PASSWORD_NOT_CHECKED, "why"),
+    rdsprov.Note(rdsprov.NoteCode.PASSWORD_NOT_CHECKED, "why", ("what to do",)),
 ]
 
 
@@ -223,7 +227,7 @@ def test_plans_and_observations_are_values() -> None:
     )
     assert plan.run_settings == (approval,)
     assert plan.definitions == definitions and plan.observed == observed
-    assert plan.hazards == () and plan.orphaned == () and plan.undeclared == ()
+    assert plan.hazards == () and plan.orphaned == () and plan.undeclared_databases == ()
     assert plan.refusals == () and isinstance(plan.notes, tuple) and isinstance(plan.deferred, tuple)
     assert repr(plan).startswith("<Plan environment='dev' changes=")
     assert {step.action for step in plan} >= {"create_role", "create_database"}

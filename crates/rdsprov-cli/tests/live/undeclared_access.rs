@@ -1,8 +1,11 @@
 //! The note and the refusal of access that the definitions do not declare.
 
+use rdsprov_core::schema::Document;
 use rdsprov_testkit::versions;
+use serde_json::{Value, json};
 
 use crate::fixture::{Fixture, expect, password, writes};
+use crate::schema::assert_valid;
 
 const DEFINITIONS: &str = r#"application_databases = {
     shop         = { database_name = "shop", username = "shop_owner", creators = ["pipeline"] }
@@ -58,6 +61,21 @@ fn findings(text: &str) -> Vec<&str> {
     text.lines().filter(is_finding).collect()
 }
 
+/// Returns the statements of the hints about access that is not declared, each with its database.
+fn statements(text: &str) -> Vec<(String, String)> {
+    let hints = text.split("note[undeclared-access]").skip(1).flat_map(|note| {
+        let hints = note.lines().skip(1).map_while(|line| line.strip_prefix("  hint: "));
+        hints.map(|hint| hint.split_once("run as ").unwrap().1)
+    });
+    let of_hint = |hint: &str| {
+        let (place, sql) = hint.split_once(": ").unwrap();
+        let database = place.split_once(" in database ").map_or("postgres", |(_, name)| name);
+        let one = |sql: &str| (database.to_owned(), sql.to_owned());
+        sql.split(';').map(str::trim).filter(|sql| !sql.is_empty()).map(one).collect::<Vec<_>>()
+    };
+    hints.flat_map(of_hint).collect()
+}
+
 #[test]
 fn roles_with_access_are_reported_until_the_statements_are_executed() {
     for major in versions() {
@@ -78,24 +96,24 @@ fn roles_with_access_are_reported_until_the_statements_are_executed() {
         assert_eq!(writes(&fixture.server.log()[mark..]), Vec::<String>::new());
         let found = findings(&text);
         for (role, words) in [
-            ("analysts", "can connect to database shop: it has CONNECT;"),
-            ("ann", "can connect to database shop: it has the privileges of role analysts;"),
+            ("analysts", "has CONNECT on database shop, used by its member ann"),
+            ("ann", "can connect to database shop: it has the privileges of role analysts"),
             (
                 "bi",
-                "can connect to database shop: it has CONNECT, and privileges on relations in schema public;",
+                "can connect to database shop: it has CONNECT, and privileges on relations in schema public",
             ),
-            ("dba", "can connect to database shop: it has the privileges of role shop_owner;"),
-            ("lead", "can connect to database shop: it has ADMIN OPTION on role shop_reader;"),
+            ("dba", "can connect to database shop: it has the privileges of role shop_owner"),
+            ("lead", "can connect to database shop: it has ADMIN OPTION on role shop_reader"),
             (
                 "old_grant",
-                "has privileges on relations in schema public of database shop, which it cannot use without CONNECT;",
+                "has privileges on relations in schema public of database shop, which it cannot use without CONNECT",
             ),
             // `creators` declares no access.
-            ("pipeline", "can connect to database shop: it has CONNECT;"),
-            ("shy", "can connect to database shop: it has SET ROLE to role shop_reader;"),
+            ("pipeline", "can connect to database shop: it has CONNECT"),
+            ("shy", "can connect to database shop: it has SET ROLE to role shop_reader"),
         ] {
             let line = format!("role {role} is not declared and {words}");
-            let lines = found.iter().filter(|one| one.contains(&line)).count();
+            let lines = found.iter().filter(|one| one.ends_with(&line)).count();
             // Before PostgreSQL 16, ADMIN OPTION is part of a membership with SET ROLE.
             assert_eq!(lines, 1, "PostgreSQL {major}: {line}\n{text}");
         }
@@ -104,18 +122,92 @@ fn roles_with_access_are_reported_until_the_statements_are_executed() {
         let text = run(&["check", "--fail-on", "orphaned,undeclared"], 2);
         let closing = "Nothing to do, but the check fails on: undeclared.";
         assert_eq!(text.trim_end().lines().last(), Some(closing), "{text}");
-        let json = run(&["plan", "--format", "json"], 0);
-        assert_eq!(json.matches(r#""code": "undeclared-access""#).count(), 8, "{json}");
-        // Each note names the statements that end it.
-        for line in found {
-            for statement in line.split('`').skip(1).step_by(2).filter(|one| one.contains(' ')) {
-                fixture.query_in("shop", statement);
-            }
+        let output = fixture.run(&definitions, &["plan", "--env", "dev", "--format", "json"]);
+        let plan: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_valid(Document::Plan, &plan);
+        assert_eq!(plan.to_string().matches(r#""code":"undeclared-access""#).count(), 8, "{plan}");
+        assert_eq!(plan["undeclared_databases"], json!([]));
+        let access = plan["undeclared_access"].as_array().unwrap();
+        let roles: Vec<&str> = access.iter().map(|one| one["role"].as_str().unwrap()).collect();
+        assert_eq!(roles, ["analysts", "ann", "bi", "dba", "lead", "old_grant", "pipeline", "shy"], "{plan}");
+        assert_eq!(access[0]["used_by"], json!(["ann"]), "{plan}");
+        assert_eq!(access[0]["statements"][0]["sql"], statements(&text)[0].1, "{plan}");
+        assert_eq!(
+            (&access[2]["connects"], &access[2]["schemas"]),
+            (&json!(["CONNECT"]), &json!(["public"]))
+        );
+        // Each note names the statements that end it, and the database of those on tables.
+        for (database, statement) in statements(&text) {
+            fixture.query_in(&database, &statement);
         }
         assert_eq!(findings(&run(&["check", "--strict"], 0)), Vec::<&str>::new());
         // Neither has the role access to tables that are created later.
         let later = "SELECT count(*) FROM pg_default_acl WHERE defaclacl::text ~ '[{,]bi='";
         assert_eq!(fixture.query_in("shop", later), "0");
+    }
+}
+
+/// A role that connects uses the privileges of the groups of which it is a member, also if they cannot connect.
+#[test]
+fn privileges_through_groups_are_reported() {
+    for major in versions() {
+        let (fixture, definitions) = fixture(major);
+        fixture.query(
+            "CREATE ROLE readers; CREATE ROLE staff; CREATE ROLE unused; GRANT readers TO staff;
+             CREATE ROLE rita LOGIN; GRANT staff TO rita; CREATE ROLE rob LOGIN IN ROLE readers;
+             CREATE ROLE auditor LOGIN IN ROLE pg_read_all_data",
+        );
+        fixture.query_in(
+            "shop",
+            "GRANT CONNECT ON DATABASE shop TO rita, auditor;
+             GRANT SELECT ON orders TO readers, unused",
+        );
+        let read = |role: &str| {
+            fixture.query(&format!("ALTER ROLE {role} PASSWORD 'Known-{role}'"));
+            let select = "SELECT count(*) FROM orders";
+            fixture.server.sql_as(role, &format!("Known-{role}"), "shop", select).is_ok()
+        };
+        assert!(read("rita") && read("auditor") && !read("rob"), "PostgreSQL {major}");
+        let expected = [
+            (
+                "auditor",
+                "can connect to database shop: it has CONNECT, and privileges on relations through role pg_read_all_data",
+            ),
+            (
+                "readers",
+                "has privileges on relations in schema public of database shop, used by its member rita",
+            ),
+            (
+                "rita",
+                "can connect to database shop: it has CONNECT, and privileges on relations through role readers",
+            ),
+            (
+                "unused",
+                "has privileges on relations in schema public of database shop and cannot log in",
+            ),
+        ];
+        let lines = |begin: &str| {
+            expected.map(|(role, means)| format!("{begin} role {role} is not declared and {means}"))
+        };
+        let text = expect(&fixture.run(&definitions, &["plan", "--env", "dev"]), 0);
+        let notes = lines("note[undeclared-access]:");
+        assert_eq!(findings(&text), notes, "PostgreSQL {major}: {text}");
+        let config = "[access]\nundeclared = \"refuse\"\n";
+        std::fs::write(fixture.path().join("rdsprov.toml"), config).unwrap();
+        let refused = expect(&fixture.run(&definitions, &["plan", "--env", "dev"]), 3);
+        let refusals = lines("refused[access-not-declared] shop:");
+        assert_eq!(findings(&refused), refusals, "PostgreSQL {major}: {refused}");
+        // The role of an application can log in: a group cannot be declared.
+        for (role, is_declarable) in [("auditor", true), ("rita", true), ("readers", false)] {
+            let hint = format!("declare the access of role {role} to database shop");
+            assert_eq!(refused.contains(&hint), is_declarable, "{role}: {refused}");
+        }
+        std::fs::remove_file(fixture.path().join("rdsprov.toml")).unwrap();
+        for (database, statement) in statements(&text) {
+            fixture.query_in(&database, &statement);
+        }
+        assert!(!read("rita") && !read("auditor"), "PostgreSQL {major}");
+        expect(&fixture.run(&definitions, &["check", "--env", "dev", "--strict"]), 0);
     }
 }
 

@@ -93,7 +93,7 @@ impl Plan {
         let mut plan = planner.into_plan(transactions, pending);
         plan.orphaned = orphaned;
         plan.in_other_scopes = in_other_scopes;
-        plan.undeclared = orphans::undeclared(desired, observed);
+        plan.undeclared_databases = orphans::undeclared_databases(desired, observed);
         plan.applications = applications(desired);
         // A retired role that is not declared can have privileges in each managed database.
         let touched: BTreeSet<_> = plan.steps().map(|step| (&step.role, &step.database)).collect();

@@ -465,7 +465,7 @@ impl<'a> Planner<'a> {
 
     /// Closes the plugin databases to PUBLIC.
     pub(super) fn plugin_databases(&mut self, steps: &mut Vec<Step>) {
-        for undeclared in orphans::undeclared(self.desired, self.observed) {
+        for undeclared in orphans::undeclared_databases(self.desired, self.observed) {
             let Some(seen) =
                 self.observed.databases.get(&undeclared.database).filter(|_| undeclared.closed)
             else {

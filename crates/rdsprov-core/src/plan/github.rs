@@ -29,7 +29,9 @@ impl Plan {
             annotate(&mut text, "warning", &format!("hazard {hazard}"), &self.lines_with(hazard));
         }
         for note in &self.notes {
-            annotate(&mut text, "notice", &format!("note[{}]", note.code()), &[note.message()]);
+            let mut lines = vec![note.message()];
+            lines.extend(note.hints().iter().map(|hint| format!("hint: {}", hint.worded(wording))));
+            annotate(&mut text, "notice", &format!("note[{}]", note.code()), &lines);
         }
         for group in self.pending_groups() {
             let changes = group.changes.iter();

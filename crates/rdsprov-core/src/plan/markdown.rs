@@ -86,7 +86,7 @@ impl Plan {
         if let Some(words) = self.other_scopes_in_words() {
             let _ = writeln!(text, "\n- {words}");
         }
-        for undeclared in &self.undeclared {
+        for undeclared in &self.undeclared_databases {
             let database = escaped(undeclared.database.as_str());
             let owner = escaped(undeclared.owner.as_str());
             let _ = writeln!(text, "\n- undeclared: database {database} of role {owner}");
@@ -96,6 +96,9 @@ impl Plan {
         }
         for note in &self.notes {
             let _ = writeln!(text, "\n- note `{}`: {}", note.code(), escaped(&note.message()));
+            for hint in note.hints() {
+                let _ = writeln!(text, "  - Hint: {}", escaped(&hint.worded(wording)));
+            }
         }
         text
     }

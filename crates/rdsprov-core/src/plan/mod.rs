@@ -72,6 +72,7 @@ mod template_objects;
 #[cfg(test)]
 pub(crate) mod test_states;
 mod undeclared_access;
+mod undeclared_role_access;
 mod unique_keys;
 mod widening;
 mod words;
@@ -89,7 +90,7 @@ pub use note::{Note, NoteCode, NoteKind};
 pub use origin::{Origin, RetirementOptions};
 pub use plan::{
     Deferred, FORMAT_VERSION, Finding, Orphan, OrphanKind, Plan, PlannedApplication,
-    SecretFindings, Undeclared,
+    SecretFindings, UndeclaredDatabase,
 };
 #[cfg(feature = "postgres")]
 pub(crate) use predefined_groups::predefined_groups;
@@ -118,3 +119,4 @@ pub use step::{
     Action, AuditTarget, ChangedSecret, ExecuteAs, MembershipOption, Memberships, Scope, Step,
     TemporaryUsage, Transaction,
 };
+pub use undeclared_role_access::{EndOfAccess, UndeclaredRoleAccess};

@@ -6,9 +6,11 @@ use std::collections::BTreeSet;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use super::UndeclaredRoleAccess;
 use super::words::listed;
 use crate::audit_table::AuditTableName;
 use crate::blue_green::not_known_fact;
+use crate::hint::Hint;
 use crate::name::{ApplicationName, DatabaseName, ExtensionName, RoleName};
 use crate::named_enum::coded_enum;
 use crate::observed::RDS_IAM;
@@ -88,15 +90,8 @@ coded_enum! {
         BlueGreenNotChecked { reason: String },
         /// A managed database to which no selected entry gives access cannot be read or changed.
         UndeclaredDatabaseUnreadable { database: DatabaseName, reason: String },
-        /// A role that is not declared has access to a declared database. `means` says what it has, and `fix`
-        /// ends it. With `strict`, it is a difference.
-        UndeclaredAccess {
-            role: RoleName,
-            database: DatabaseName,
-            means: String,
-            fix: String,
-            strict: bool,
-        },
+        /// A role that is not declared has access to a declared database. With `strict`, it is a difference.
+        UndeclaredAccess { access: Box<UndeclaredRoleAccess>, strict: bool },
         /// A role that is not an administrator has granted a membership, or a part of it, to the role of an
         /// application.
         MembershipByOther { role: RoleName, object: String, group: RoleName, grantor: RoleName },
@@ -227,8 +222,8 @@ impl Note {
             NoteKind::UndeclaredDatabaseUnreadable { database, reason } => format!(
                 "the plan does not show or end all privileges that remain in database {database}: {reason}"
             ),
-            NoteKind::UndeclaredAccess { role, means, fix, .. } => {
-                format!("role {role} is not declared and {means}; to end this, {fix}")
+            NoteKind::UndeclaredAccess { access, .. } => {
+                format!("role {} is not declared and {}", access.role, access.means)
             }
             NoteKind::NothingToRetire { fact, .. } => format!("{fact}: there is nothing to retire"),
             NoteKind::AuditTableCreated { table, databases, administrator } => {
@@ -275,6 +270,17 @@ impl Note {
     }
 }
 
+impl Note {
+    /// Returns what to do about the fact.
+    #[must_use]
+    pub fn hints(&self) -> Vec<Hint> {
+        match &self.0 {
+            NoteKind::UndeclaredAccess { access, .. } => access.hints(),
+            _ => Vec::new(),
+        }
+    }
+}
+
 /// Returns the number of applications in words, and their names.
 fn counted(applications: &[String]) -> (String, String) {
     (text::counted(applications.len(), "application"), applications.join(", "))
@@ -288,11 +294,14 @@ struct NoteJson {
     code: NoteCode,
     /// The fact, in one sentence.
     message: String,
+    /// What to do about it.
+    hints: Vec<String>,
 }
 
 impl Serialize for Note {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        NoteJson { code: self.code(), message: self.message() }.serialize(serializer)
+        let hints = self.hints().iter().map(Hint::to_string).collect();
+        NoteJson { code: self.code(), message: self.message(), hints }.serialize(serializer)
     }
 }
 

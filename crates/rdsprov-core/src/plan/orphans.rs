@@ -8,7 +8,7 @@ use super::planner::Planner;
 use super::recorded::Recorded;
 use super::scopes::scope_of_database;
 use super::words::listed;
-use super::{NoteKind, Orphan, OrphanKind, Undeclared};
+use super::{NoteKind, Orphan, OrphanKind, UndeclaredDatabase};
 use crate::desired::Desired;
 use crate::marker::Marker;
 use crate::name::{ApplicationName, RoleName};
@@ -187,7 +187,7 @@ fn held(role: &RoleName, acl: &Acl) -> Option<String> {
 
 /// Returns the undeclared databases of declared roles. Their markers are ignored: the owner of a
 /// database can write any comment.
-pub fn undeclared(desired: &Desired, observed: &Observed) -> Vec<Undeclared> {
+pub fn undeclared_databases(desired: &Desired, observed: &Observed) -> Vec<UndeclaredDatabase> {
     let recorded = Recorded::new(desired, observed);
     let administrators = ApplicationName::for_delegates();
     observed
@@ -212,7 +212,7 @@ pub fn undeclared(desired: &Desired, observed: &Observed) -> Vec<Undeclared> {
                         desired, observed, &recorded, name, seen,
                     )
             };
-            (closed || !is_orphan()).then(|| Undeclared {
+            (closed || !is_orphan()).then(|| UndeclaredDatabase {
                 database: name.clone(),
                 owner: seen.owner.clone(),
                 application: role.application.clone(),

@@ -7,7 +7,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::basis::Basis;
-use super::{Action, Hazard, Note, NoteCode, Origin, Refusal, Step, Transaction, note, refusal};
+use super::{
+    Action, Hazard, Note, Origin, Refusal, Step, Transaction, UndeclaredRoleAccess, note, refusal,
+};
 use crate::digest::sha256_json;
 use crate::name::{ApplicationName, DatabaseName, RoleName};
 use crate::named_enum::named_enum;
@@ -100,7 +102,7 @@ pub struct Orphan {
 
 /// An undeclared database that belongs to a declared role.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
-pub struct Undeclared {
+pub struct UndeclaredDatabase {
     /// The name of the database.
     pub database: DatabaseName,
     /// The declared role that owns it.
@@ -152,7 +154,9 @@ pub struct Plan {
     /// and that these definitions do not declare.
     pub in_other_scopes: usize,
     /// The undeclared databases of declared roles.
-    pub undeclared: Vec<Undeclared>,
+    pub undeclared_databases: Vec<UndeclaredDatabase>,
+    /// The access of undeclared roles to declared databases, which the notes or the refusals report.
+    pub undeclared_access: Vec<UndeclaredRoleAccess>,
     /// Facts that do not stop the plan.
     pub notes: Vec<Note>,
     /// What cannot be compared before this plan is applied. `apply` compares it in its second plan.
@@ -233,8 +237,8 @@ impl Plan {
         match finding {
             Finding::Orphaned => !self.orphaned.is_empty(),
             Finding::Undeclared => {
-                let is_access = |note: &Note| note.code() == NoteCode::UndeclaredAccess;
-                self.undeclared.iter().any(|one| !one.closed) || self.notes.iter().any(is_access)
+                let mut databases = self.undeclared_databases.iter();
+                databases.any(|one| !one.closed) || !self.undeclared_access.is_empty()
             }
         }
     }

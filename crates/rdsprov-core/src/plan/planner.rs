@@ -13,7 +13,7 @@ use super::recorded::Recorded;
 use super::{
     Deferred, ExecuteAs, Executor, FORMAT_VERSION, Finding, ManualFix, MembershipOption,
     Memberships, NoteKind, Origin, Plan, Refusal, RefusalKind, Remedy, Scope, SecretFindings, Step,
-    Transaction, sql,
+    Transaction, UndeclaredRoleAccess, sql,
 };
 use crate::desired::{self, Adoption, Desired};
 use crate::marker::Marker;
@@ -32,6 +32,7 @@ pub(super) struct Planner<'a> {
     pub authority: Authority<'a>,
     pub findings: SecretFindings,
     pub deferred: Vec<Deferred>,
+    pub undeclared_access: Vec<UndeclaredRoleAccess>,
     /// The probes without a result that the plan depends on.
     pub probes: BTreeSet<Probe>,
     pub relation_names: RelationNames,
@@ -66,6 +67,7 @@ impl<'a> Planner<'a> {
             authority: Authority { desired, observed },
             findings,
             deferred: Vec::new(),
+            undeclared_access: Vec::new(),
             probes: BTreeSet::new(),
             relation_names: RelationNames::default(),
             password_changes: BTreeSet::new(),
@@ -112,6 +114,17 @@ impl<'a> Planner<'a> {
             self.note(NoteKind::PasswordChecksOff);
         }
         let observed = Basis::new(self.observed, &transactions);
+        // A restricted plan reports a part of it.
+        let in_notes = self.findings.notes.iter().filter_map(|note| match &note.0 {
+            NoteKind::UndeclaredAccess { access, .. } => Some((&access.role, &access.database)),
+            _ => None,
+        });
+        let in_refusals = self.findings.refusals.iter().filter_map(|refusal| match &refusal.kind {
+            RefusalKind::AccessNotDeclared { role, database, .. } => Some((role, database)),
+            _ => None,
+        });
+        let reported: BTreeSet<(&RoleName, &DatabaseName)> = in_notes.chain(in_refusals).collect();
+        self.undeclared_access.retain(|one| reported.contains(&(&one.role, &one.database)));
         let plan = Plan {
             format_version: FORMAT_VERSION,
             environment: self.desired.environment.clone(),
@@ -125,7 +138,8 @@ impl<'a> Planner<'a> {
             refusals: self.findings.refusals,
             orphaned: Vec::new(),
             in_other_scopes: 0,
-            undeclared: Vec::new(),
+            undeclared_databases: Vec::new(),
+            undeclared_access: self.undeclared_access,
             notes: self.findings.notes,
             deferred: self.deferred,
             applications: Vec::new(),

@@ -144,6 +144,9 @@ impl Plan {
         }
         for note in &self.notes {
             let _ = writeln!(text, "\nnote[{}]: {}", note.code(), visible(&note.message()));
+            for hint in note.hints() {
+                let _ = writeln!(text, "  hint: {}", visible(&hint.worded(wording)));
+            }
         }
         if let Some(hazards) = self.hazards_in_words() {
             let _ = writeln!(text, "\n{hazards}");
@@ -225,10 +228,10 @@ impl Plan {
         if let Some(words) = self.other_scopes_in_words() {
             let _ = writeln!(text, "\n{words}");
         }
-        if !self.undeclared.is_empty() {
+        if !self.undeclared_databases.is_empty() {
             let _ = writeln!(text, "\nundeclared: created by declared roles, not declared");
         }
-        for undeclared in &self.undeclared {
+        for undeclared in &self.undeclared_databases {
             let kept = if undeclared.closed { ", closed to PUBLIC" } else { "" };
             let _ = writeln!(
                 text,

@@ -221,9 +221,10 @@ impl NoteKind {
     /// Returns the role that a note about a database is about, if it is about a single one.
     fn subject(&self) -> Option<&RoleName> {
         match self {
-            Self::PrivilegeThroughPublic { role, .. }
-            | Self::LargeObjectsOwned { role, .. }
-            | Self::UndeclaredAccess { role, .. } => Some(role),
+            Self::PrivilegeThroughPublic { role, .. } | Self::LargeObjectsOwned { role, .. } => {
+                Some(role)
+            }
+            Self::UndeclaredAccess { access, .. } => Some(&access.role),
             Self::ObjectsOfAdministrator { owner, .. } => Some(owner),
             _ => None,
         }

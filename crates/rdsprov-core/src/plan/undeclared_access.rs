@@ -2,32 +2,35 @@
 //!
 //! A managed database is closed to PUBLIC. So a role needs `CONNECT` of its own, or a way to become a role that
 //! has it: a membership, or `ADMIN OPTION` on a role. Privileges on relations are reported also
-//! without `CONNECT`. The plan changes none of this: roles that are not managed are left alone.
+//! without `CONNECT`, and also those that a role uses through another one. The plan changes none of this: roles
+//! that are not managed are left alone.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::planner::Planner;
 use super::sql::{self, GrantTarget, RevokeScope, Statement};
-use super::{Executor, ManualFix, NoteKind, RefusalKind, Remedy};
+use super::{EndOfAccess, Executor, NoteKind, RefusalKind, Remedy, UndeclaredRoleAccess};
 use crate::desired;
-use crate::name::{ApplicationName, DatabaseName, RoleName};
+use crate::name::{ApplicationName, DatabaseName, RoleName, SchemaName};
 use crate::observed::{self, Grantee, Membership, RDS_SUPERUSER};
 use crate::policy::UndeclaredAccess;
 use crate::predefined_role::is_of_server;
 use crate::privilege::{ObjectKind, Privilege, Privileges};
 use crate::probe::{MembershipRevocation, RevocationScope};
 
-/// What gives a role access, and the statements that end it.
+/// The predefined roles with privileges on the relations of each database.
+const READ_OR_WRITE_ALL: [&str; 2] = ["pg_read_all_data", "pg_write_all_data"];
+
+/// What gives a role access, before it is compared with that of other roles.
 #[derive(Default)]
 struct Means {
-    /// What the role has, as a list of noun phrases: `CONNECT`, `the privileges of role shop_owner`.
+    /// See [`UndeclaredRoleAccess::connects`].
     connects: Vec<String>,
-    /// The schemas with relations on which the role has privileges.
-    schemas: Vec<String>,
-    /// Whether a statement has to be executed in the database.
-    in_database: bool,
-    /// Each statement with its executor.
-    fixes: Vec<(Executor, Statement)>,
+    /// See [`UndeclaredRoleAccess::schemas`].
+    schemas: Vec<SchemaName>,
+    /// The roles whose privileges the role uses: it inherits them, or may become the role.
+    reached: BTreeSet<RoleName>,
+    statements: Vec<EndOfAccess>,
     /// The application of the first role through which the role has access.
     application: Option<ApplicationName>,
 }
@@ -47,54 +50,64 @@ impl<'a> Planner<'a> {
         let granted = seen.acl.iter().filter(connect).filter_map(|item| item.grantee.role());
         let declared = database.access.keys().chain([&seen.owner]);
         let connecting: BTreeSet<&RoleName> = granted.chain(declared).collect();
-        let strangers = self.strangers().iter();
         // Also creators: `creators` declares the grants on what they create, and no access.
-        let others = strangers.filter(|(role, _)| **role != seen.owner);
-        let found: Vec<_> = others
-            .filter_map(|(role, attributes)| {
-                let means = self.means(name, seen, role, attributes, &connecting);
-                let words = means.words(name)?;
-                Some((*role, means, words))
+        let strangers = self.strangers().iter().filter(|(role, _)| **role != seen.owner);
+        let all: Vec<(&RoleName, &observed::Role, Means)> = strangers
+            .map(|(role, attributes)| {
+                (*role, *attributes, self.means(name, seen, role, attributes, &connecting))
             })
             .collect();
-        for (role, means, words) in found {
-            self.add_undeclared_access(role, name, database, means, words);
+        let grantees = seen.contents.iter().flat_map(|all| all.undeclared_grantees.keys());
+        let grantees: BTreeSet<&str> =
+            grantees.map(RoleName::as_str).chain(READ_OR_WRITE_ALL).collect();
+        let mut users: BTreeMap<&RoleName, Vec<RoleName>> = BTreeMap::new();
+        for (role, _, means) in all.iter().filter(|(_, _, means)| !means.connects.is_empty()) {
+            for reached in &means.reached {
+                users.entry(reached).or_default().push((*role).clone());
+            }
+        }
+        let mut found = Vec::new();
+        for (role, attributes, means) in &all {
+            let used_by = users.remove(*role).unwrap_or_default();
+            let through = means.reached.iter().filter(|one| grantees.contains(one.as_str()));
+            let mut access = UndeclaredRoleAccess {
+                role: (*role).clone(),
+                database: name.clone(),
+                login: attributes.login,
+                means: String::new(),
+                connects: means.connects.clone(),
+                schemas: means.schemas.clone(),
+                through: through.cloned().collect(),
+                used_by,
+                statements: means.statements.clone(),
+            };
+            if let Some(words) = access.in_words() {
+                access.means = words;
+                found.push((access, means.application.clone()));
+            }
+        }
+        for (access, application) in found {
+            let application = application.unwrap_or_else(|| database.application.clone());
+            self.add_undeclared_access(access, &application);
         }
     }
 
     fn add_undeclared_access(
         &mut self,
-        role: &RoleName,
-        name: &DatabaseName,
-        database: &desired::Database,
-        means: Means,
-        words: String,
+        access: UndeclaredRoleAccess,
+        application: &ApplicationName,
     ) {
-        let (role, in_database) = (role.clone(), name.clone());
+        self.undeclared_access.push(access.clone());
         if self.desired.undeclared_access != UndeclaredAccess::Refuse {
-            self.note(NoteKind::UndeclaredAccess {
-                role,
-                database: in_database,
-                means: words,
-                fix: means.fix(),
-                strict: self.desired.strict,
-            });
+            let (access, strict) = (Box::new(access), self.desired.strict);
+            self.note(NoteKind::UndeclaredAccess { access, strict });
             return;
         }
-        let application = means.application.as_ref().unwrap_or(&database.application).clone();
-        let kind = RefusalKind::AccessNotDeclared { role, database: in_database, means: words };
         // The statements of another executor are in the refusal of the next plan.
-        let remedy = match means.fixes.first() {
-            None => Remedy::None,
-            Some((executor, _)) => {
-                let own = means.fixes.iter().filter(|(other, _)| other == executor);
-                let statements: Vec<Statement> = own.map(|(_, one)| one.clone()).collect();
-                let fix = ManualFix::from(statements);
-                let in_database = Some(name).filter(|_| means.in_database);
-                Remedy::Run(executor.clone(), fix.in_database(in_database))
-            }
-        };
-        self.refuse_with(&application, kind, remedy);
+        let remedy = access.remedies().into_iter().next().unwrap_or(Remedy::None);
+        let UndeclaredRoleAccess { role, database, login, means, .. } = access;
+        let kind = RefusalKind::AccessNotDeclared { role, database, login, means };
+        self.refuse_with(application, kind, remedy);
     }
 
     /// Returns the roles that are neither managed nor declared by a selected application, predefined or administrators. They are the same
@@ -143,12 +156,16 @@ impl<'a> Planner<'a> {
                 let privileges = Privileges::from([Privilege::Connect]);
                 let target = GrantTarget::Database(name.clone());
                 let revoke = sql::revoke(RevokeScope::Privilege, &privileges, &target, &grantee);
-                means.add("CONNECT".to_owned(), self.executor(&item.grantor), revoke);
+                means.add("CONNECT".to_owned(), self.executor(&item.grantor), &revoke);
             }
         }
         // A role that cannot log in has no access by its memberships, but its members have.
         for membership in attributes.memberships.iter().filter(|_| attributes.login) {
-            let Some(reached) = self.reached(attributes, membership, connecting) else { continue };
+            let reached = self.reached(attributes, membership);
+            means.reached.extend(reached.iter().map(|one| (*one).clone()));
+            let Some(connecting) = reached.into_iter().find(|one| connecting.contains(one)) else {
+                continue;
+            };
             let group = &membership.role;
             let old = self.observed.major() < 16;
             let words =
@@ -169,8 +186,8 @@ impl<'a> Planner<'a> {
             } else {
                 self.executor(&membership.grantor)
             };
-            means.add(words, executor, revoke);
-            let application = self.desired.roles.get(reached).map(|role| &role.application);
+            means.add(words, executor, &revoke);
+            let application = self.desired.roles.get(connecting).map(|role| &role.application);
             means.application = means.application.take().or_else(|| application.cloned());
         }
         let contents = seen.contents.as_ref();
@@ -178,36 +195,29 @@ impl<'a> Planner<'a> {
             let of_role = row.acl.iter().filter(|item| item.grantee == grantee);
             let privileges: Privileges = of_role.map(|item| item.privilege).collect();
             if !privileges.is_empty() && ObjectKind::RELATIONS.contains(&row.kind) {
-                means.in_database = true;
                 let (schema, scope) = (row.schema.as_ref(), RevokeScope::Privilege);
                 let revoke =
                     sql::revoke_default(scope, &row.role, schema, row.kind, &privileges, &grantee);
-                means.fixes.push((self.executor(&row.role), revoke));
+                means.end_with(self.executor(&row.role), Some(name), &revoke);
             }
         }
         if let Some(granted) = contents.and_then(|all| all.undeclared_grantees.get(role)) {
-            means.in_database = true;
-            means.schemas = granted.keys().map(ToString::to_string).collect();
+            means.schemas = granted.keys().cloned().collect();
             for kind in [ObjectKind::Table, ObjectKind::Sequence] {
                 let schemas = granted.iter().filter(|(_, kinds)| kinds.contains(&kind));
                 let schemas: Vec<_> = schemas.map(|(schema, _)| schema).collect();
                 if !schemas.is_empty() {
                     let revoke = sql::revoke_all_on_relations(kind, &schemas, role);
-                    means.fixes.push((self.executor(&seen.owner), revoke));
+                    means.end_with(self.executor(&seen.owner), Some(name), &revoke);
                 }
             }
         }
         means
     }
 
-    /// Returns the first of some roles to which a membership leads: the member inherits its privileges, or may
-    /// become it with `SET ROLE` or `ADMIN OPTION`.
-    fn reached<'b>(
-        &self,
-        member: &observed::Role,
-        membership: &'b Membership,
-        wanted: &BTreeSet<&'b RoleName>,
-    ) -> Option<&'b RoleName>
+    /// Returns the roles to which a membership leads, the nearest first: the member inherits their privileges,
+    /// or may become them with `SET ROLE` or `ADMIN OPTION`.
+    fn reached<'b>(&self, member: &observed::Role, membership: &'b Membership) -> Vec<&'b RoleName>
     where
         'a: 'b,
     {
@@ -218,62 +228,41 @@ impl<'a> Planner<'a> {
             let becomes = one.admin || becomes && one.set;
             (becomes || inherits).then_some(becomes)
         };
-        let becomes = follow(member, membership, true)?;
+        let Some(becomes) = follow(member, membership, true) else { return Vec::new() };
+        let mut reached = Vec::new();
         let mut visited = BTreeSet::new();
         let mut next = vec![(&membership.role, becomes)];
         while let Some((role, becomes)) = next.pop() {
-            if wanted.contains(role) {
-                return Some(role);
+            if !visited.insert((role, becomes)) {
+                continue;
             }
+            reached.push(role);
             // The plan revokes the memberships that are not declared, of the roles that it changes.
-            let seen = self.observed.roles.get(role).filter(|_| visited.insert((role, becomes)));
-            let seen = seen.filter(|_| !self.desired.selects_role(role));
-            for one in seen.map(|seen| seen.memberships.as_slice()).unwrap_or_default() {
-                let Some(seen) = seen else { break };
+            let seen = self.observed.roles.get(role).filter(|_| !self.desired.selects_role(role));
+            let Some(seen) = seen else { continue };
+            for one in &seen.memberships {
                 next.extend(follow(seen, one, becomes).map(|becomes| (&one.role, becomes)));
             }
         }
-        None
+        reached
     }
 }
 
 impl Means {
-    fn add(&mut self, words: String, executor: Executor, statement: Statement) {
+    fn add(&mut self, words: String, executor: Executor, statement: &Statement) {
         if !self.connects.contains(&words) {
             self.connects.push(words);
         }
-        self.fixes.push((executor, statement));
+        self.end_with(executor, None, statement);
     }
 
-    /// Returns what the role has, as the end of a sentence about it; `None` if it has no access.
-    fn words(&self, database: &DatabaseName) -> Option<String> {
-        const SHOWN: usize = 3;
-        let shown = self.schemas.iter().take(SHOWN).map(String::as_str).collect::<Vec<_>>();
-        let others = self.schemas.len().saturating_sub(SHOWN);
-        let schemas = match (shown.as_slice(), others) {
-            ([], _) => None,
-            ([one], 0) => Some(format!("schema {one}")),
-            (shown, 0) => Some(format!("schemas {}", shown.join(", "))),
-            (shown, others) => Some(format!("schemas {} and {others} more", shown.join(", "))),
-        };
-        let connects = self.connects.join(", and ");
-        match (connects.is_empty(), schemas) {
-            (true, None) => None,
-            (true, Some(schemas)) => Some(format!(
-                "has privileges on relations in {schemas} of database {database}, which it cannot use without CONNECT"
-            )),
-            (false, None) => Some(format!("can connect to database {database}: it has {connects}")),
-            (false, Some(schemas)) => Some(format!(
-                "can connect to database {database}: it has {connects}, and privileges on relations in {schemas}"
-            )),
-        }
-    }
-
-    /// Returns the statements with their executors.
-    fn fix(&self) -> String {
-        let run = |(executor, statement): &(Executor, Statement)| {
-            format!("run `{}` as {executor}", statement.redacted())
-        };
-        self.fixes.iter().map(run).collect::<Vec<_>>().join(", and ")
+    fn end_with(
+        &mut self,
+        executor: Executor,
+        database: Option<&DatabaseName>,
+        statement: &Statement,
+    ) {
+        let (database, sql) = (database.cloned(), statement.redacted());
+        self.statements.push(EndOfAccess { executor, database, sql });
     }
 }

@@ -61,6 +61,7 @@ from ._values import (
     Check,
     Code,
     DefinitionProblem,
+    EndOfAccess,
     Event,
     ManualFix,
     Note,
@@ -73,7 +74,8 @@ from ._values import (
     Settings,
     Step,
     StepResult,
-    Undeclared,
+    UndeclaredDatabase,
+    UndeclaredRoleAccess,
 )
 
 __all__ = [
@@ -95,6 +97,7 @@ __all__ = [
     "DefinitionError",
     "DefinitionProblem",
     "Definitions",
+    "EndOfAccess",
     "Error",
     "ErrorCode",
     "Event",
@@ -126,7 +129,8 @@ __all__ = [
     "Step",
     "StepResult",
     "TimedOut",
-    "Undeclared",
+    "UndeclaredDatabase",
+    "UndeclaredRoleAccess",
     "UsageError",
     "__version__",
     "access",

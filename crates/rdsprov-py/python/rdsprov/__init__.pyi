@@ -27,6 +27,7 @@ __all__ = [
     "DefinitionError",
     "DefinitionProblem",
     "Definitions",
+    "EndOfAccess",
     "Error",
     "ErrorCode",
     "Event",
@@ -58,7 +59,8 @@ __all__ = [
     "Step",
     "StepResult",
     "TimedOut",
-    "Undeclared",
+    "UndeclaredDatabase",
+    "UndeclaredRoleAccess",
     "UsageError",
     "__version__",
     "access",
@@ -609,6 +611,7 @@ class Refusal(_Value):
 class Note(_Value):
     code: NoteCode
     message: str
+    hints: tuple[str, ...]
     def __str__(self) -> str: ...
 
 @dataclass(frozen=True)
@@ -626,11 +629,29 @@ class RunSetting(_Value):
     location: str | None
 
 @dataclass(frozen=True)
-class Undeclared(_Value):
+class UndeclaredDatabase(_Value):
     database: str
     owner: str
     application: str
     closed: bool
+
+@dataclass(frozen=True)
+class EndOfAccess(_Value):
+    executor: str
+    database: str | None
+    sql: str
+
+@dataclass(frozen=True)
+class UndeclaredRoleAccess(_Value):
+    role: str
+    database: str
+    login: bool
+    means: str
+    connects: tuple[str, ...]
+    schemas: tuple[str, ...]
+    through: tuple[str, ...]
+    used_by: tuple[str, ...]
+    statements: tuple[EndOfAccess, ...]
 
 @dataclass(frozen=True)
 class StepResult(_Value):
@@ -818,7 +839,9 @@ class Plan:
     @property
     def in_other_scopes(self) -> int: ...
     @property
-    def undeclared(self) -> tuple[Undeclared, ...]: ...
+    def undeclared_databases(self) -> tuple[UndeclaredDatabase, ...]: ...
+    @property
+    def undeclared_access(self) -> tuple[UndeclaredRoleAccess, ...]: ...
     @property
     def notes(self) -> tuple[Note, ...]: ...
     @property

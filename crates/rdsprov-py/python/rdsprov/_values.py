@@ -189,10 +189,11 @@ class Refusal(_Value):
 
 @dataclass(frozen=True)
 class Note(_Value):
-    """A fact that a plan reports and that does not stop it; as a string, the message."""
+    """A fact that a plan reports and that does not stop it, and what to do about it; as a string, the message."""
 
     code: NoteCode
     message: str
+    hints: tuple[str, ...]
 
     def __str__(self):
         return self.message
@@ -222,7 +223,7 @@ class RunSetting(_Value):
 
 
 @dataclass(frozen=True)
-class Undeclared(_Value):
+class UndeclaredDatabase(_Value):
     """A database that belongs to a declared role, and that no entry declares.
 
     ``closed`` is true if it matches ``plugin_databases``, so that PUBLIC gets no privileges on it.
@@ -232,6 +233,38 @@ class Undeclared(_Value):
     owner: str
     application: str
     closed: bool
+
+
+@dataclass(frozen=True)
+class EndOfAccess(_Value):
+    """SQL that ends a part of the access of a role that is not declared.
+
+    ``executor`` and ``database`` are those of a ``ManualFix``.
+    """
+
+    executor: str
+    database: str | None
+    sql: str
+
+
+@dataclass(frozen=True)
+class UndeclaredRoleAccess(_Value):
+    """The access of a role that is not declared to a declared database.
+
+    ``means`` says in words what the role has. ``connects`` is what gives it CONNECT, ``schemas`` where it has
+    privileges on relations, ``through`` the roles whose privileges on relations it uses, and ``used_by`` the roles
+    that log in and use what it has. ``statements`` end the access.
+    """
+
+    role: str
+    database: str
+    login: bool
+    means: str
+    connects: tuple[str, ...]
+    schemas: tuple[str, ...]
+    through: tuple[str, ...]
+    used_by: tuple[str, ...]
+    statements: tuple[EndOfAccess, ...]
 
 
 @dataclass(frozen=True)
@@ -467,24 +500,25 @@ def _changed_secret(values):
     return values and _make(ChangedSecret, values)
 
 
-def _manual_fix(values):
+def _executable(kind, values):
     executor = values["executor"]
     if not isinstance(executor, str):
         executor = f"role {executor['role']}"
-    return _make(ManualFix, {**values, "executor": executor})
+    return _make(kind, {**values, "executor": executor})
 
 
 def _refusal(values):
     manual_fix = values["manual_fix"]
     changed = {
         "code": RefusalCode(values["code"]),
-        "manual_fix": manual_fix and _manual_fix(manual_fix),
+        "manual_fix": manual_fix and _executable(ManualFix, manual_fix),
     }
     return _make(Refusal, {**values, **changed})
 
 
 def _note(values):
-    return _make(Note, {**values, "code": NoteCode(values["code"])})
+    changed = {"code": NoteCode(values["code"]), "hints": tuple(values["hints"])}
+    return _make(Note, {**values, **changed})
 
 
 def _orphan(values):
@@ -504,8 +538,15 @@ def _run_setting(values):
     )
 
 
-def _undeclared(values):
-    return _make(Undeclared, values)
+def _undeclared_database(values):
+    return _make(UndeclaredDatabase, values)
+
+
+def _undeclared_access(values):
+    names = ("connects", "schemas", "through", "used_by")
+    changed = {name: tuple(values[name]) for name in names}
+    statements = tuple(_executable(EndOfAccess, one) for one in values["statements"])
+    return _make(UndeclaredRoleAccess, {**values, **changed, "statements": statements})
 
 
 def _step_result(values):

@@ -4,6 +4,7 @@ from . import (
     Check as Check,
     Code as Code,
     DefinitionProblem as DefinitionProblem,
+    EndOfAccess as EndOfAccess,
     Event as Event,
     ManualFix as ManualFix,
     Note as Note,
@@ -16,7 +17,8 @@ from . import (
     Settings as Settings,
     Step as Step,
     StepResult as StepResult,
-    Undeclared as Undeclared,
+    UndeclaredDatabase as UndeclaredDatabase,
+    UndeclaredRoleAccess as UndeclaredRoleAccess,
 )
 from ._enums import (
     AccessLevel as AccessLevel,

@@ -59,7 +59,7 @@ coded_enum! {
         MembershipNotRevocable { role: RoleName, group: RoleName, grantor: RoleName },
         /// A role that is not declared has access to a declared database, and `[access] undeclared` is
         /// `refuse`. `means` says what it has.
-        AccessNotDeclared { role: RoleName, database: DatabaseName, means: String },
+        AccessNotDeclared { role: RoleName, database: DatabaseName, login: bool, means: String },
         /// The server has no role `rds_iam`.
         RdsIamMissing { role: RoleName },
         /// A predefined role in `memberships` does not exist on a server of this major version.

@@ -168,7 +168,7 @@ const NOT_ON_RDS: &str = "not possible on RDS; on another server, ";
 
 impl Remedy {
     /// Returns the parts of the hint that name the statements.
-    fn parts(&self) -> Vec<Part> {
+    pub(in crate::plan) fn parts(&self) -> Vec<Part> {
         let run = |executor: &Executor, fix: &ManualFix| {
             let place = fix.database.as_ref().map(|name| format!(" in database {name}"));
             format!("run as {executor}{}: {};", place.unwrap_or_default(), fix.sql)

@@ -729,7 +729,8 @@ impl RefusalKind {
             | Self::DependentMembership { .. } => {
                 Some(hint!["name another role in `username` of the application"])
             }
-            Self::AccessNotDeclared { role, database, .. } => {
+            // The role of an application logs in.
+            Self::AccessNotDeclared { role, database, login: true, .. } => {
                 Some(hint![format!("declare the access of role {role} to database {database}")])
             }
             Self::AdminOptionMissing { role, .. } if role.as_str() != RDS_IAM => {
