@@ -9,6 +9,7 @@ use rdsprov_core::input_file::{self, Input};
 use rdsprov_core::name::{DatabaseName, RoleName};
 use rdsprov_core::operations::AccessQuery;
 use rdsprov_core::text::os_reason;
+use rdsprov_core::session;
 
 use crate::args::{AccessArgs, AccessFormat};
 use crate::audit::{ledger, not_intact, unknown_name, unreadable};
@@ -19,8 +20,8 @@ pub async fn run(options: &AccessArgs) -> Result<Exit, CliError> {
     if let [old, new @ ..] = options.diff.as_slice() {
         return compare(options, old, new.first().map(|path| path.as_path())).await;
     }
-    if let (Some(at), Some(ledger)) = (options.at, &options.audit_ledger) {
-        return granted(options, at, ledger);
+    if let Some(at) = options.at {
+        return granted(options, at);
     }
     let report = report(options).await?;
     output::write_stdout(&format_report(&report, options)?);
@@ -61,16 +62,21 @@ async fn compare(options: &AccessArgs, old: &Path, new: Option<&Path>) -> Result
 }
 
 /// Prints what rdsprov had granted at a time, as a ledger records it.
-fn granted(options: &AccessArgs, at: LedgerTime, path: &Path) -> Result<Exit, CliError> {
+fn granted(options: &AccessArgs, at: LedgerTime) -> Result<Exit, CliError> {
     text_or_json(options, "what a ledger contains is printed as text or JSON only")?;
     if at.is_in_the_future() {
         return Err(CliError::usage("the time of --at is in the future")
             .with_hint("name a time in the past, or leave out --at for the access of now"));
     }
     let (role, database) = (options.role.as_deref(), options.database.as_deref());
-    let ledger = ledger(path)?;
+    let path = match &options.audit_ledger {
+        Some(path) => path.clone(),
+        None => session::configured_ledger(&session::config(options.common.config.as_deref())?)?
+            .ok_or_else(no_ledger)?,
+    };
+    let ledger = ledger(&path)?;
     let access =
-        access_at(&ledger, at, role, database).map_err(|error| unreadable(path, &error))?;
+        access_at(&ledger, at, role, database).map_err(|error| unreadable(&path, &error))?;
     if let Some(unknown) = &access.unknown {
         return Err(unknown_name(unknown));
     }
@@ -78,7 +84,12 @@ fn granted(options: &AccessArgs, at: LedgerTime, path: &Path) -> Result<Exit, Cl
         AccessFormat::Json => access.to_json().map_err(CliError::internal)? + "\n",
         _ => access.to_text(),
     });
-    if access.is_intact() { Ok(Exit::Done) } else { Err(not_intact(path)) }
+    if access.is_intact() { Ok(Exit::Done) } else { Err(not_intact(&path)) }
+}
+
+fn no_ledger() -> CliError {
+    CliError::usage("no ledger is named, from which --at could read")
+        .with_hint("name it with --audit-ledger FILE, or with `[audit] ledger` in rdsprov.toml")
 }
 
 fn text_or_json(options: &AccessArgs, fact: &str) -> Result<(), CliError> {

@@ -379,18 +379,19 @@ pub struct AccessArgs {
     pub diff: Vec<PathBuf>,
     /// Print what rdsprov had granted at this time
     ///
-    /// TIME is in the format of RFC 3339, such as 2026-11-01T00:00:00Z. The ledger of --audit-ledger contains
-    /// the changes of rdsprov only: what a role had before its first record, and what other roles granted or
-    /// revoked, is not shown. Nothing is contacted. Text and JSON only.
+    /// TIME is in the format of RFC 3339, such as 2026-11-01T00:00:00Z. The ledger contains the changes of
+    /// rdsprov only: what a role had before its first record, and what other roles granted or revoked, is not
+    /// shown. Nothing is contacted. Text and JSON only.
     #[arg(
         long,
         value_name = "TIME",
-        requires = "audit_ledger",
         conflicts_with_all = ["fleet", "diff"],
         help_heading = OUTPUT
     )]
     pub at: Option<LedgerTime>,
-    /// Read the ledger for --at
+    /// Read this ledger for --at
+    ///
+    /// Without this flag, `[audit] ledger` in rdsprov.toml names it.
     #[arg(long, env = "RDSPROV_AUDIT_LEDGER", value_name = "FILE", help_heading = OUTPUT)]
     pub audit_ledger: Option<PathBuf>,
     /// Select the output format

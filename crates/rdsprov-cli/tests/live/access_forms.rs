@@ -495,6 +495,18 @@ fn ledger_shows_what_was_granted_at_a_time() {
         let text = at(&second, &["--role", "wiki_raeder"], 1);
         assert!(text.contains("the ledger contains no role `wiki_raeder`"), "{text}");
         assert!(text.contains("`wiki_reader` is similar"), "{text}");
+        // The ledger is the one of the option, or else that of the variable, or else that of rdsprov.toml.
+        let without = |variable: &str, code| {
+            let mut command = program();
+            command.current_dir(fixture.path()).env("RDSPROV_AUDIT_LEDGER", variable);
+            expect(&command.args(["access", "--at", &second]).output().unwrap(), code)
+        };
+        assert!(without("", 64).contains("hint: name it with --audit-ledger FILE"));
+        let config = fixture.path().join("rdsprov.toml");
+        std::fs::write(&config, "[audit]\nledger = \"l.jsonl\"\n").unwrap();
+        assert!(without("", 0).contains("wiki_owner: owner of the database (since "));
+        assert!(without("nosuch.jsonl", 64).contains("nosuch.jsonl"));
+        std::fs::remove_file(&config).unwrap();
         // A dropped database and dropped roles have no access.
         let none = fixture.definitions("application_databases = {}");
         let retire =

@@ -26,6 +26,16 @@ pub(super) struct ConfiguredFiles {
     directory: Option<PathBuf>,
 }
 
+/// Returns the ledger that `rdsprov.toml` names.
+///
+/// # Errors
+/// Returns [`Error::Outside`] if it is not below the directory of `rdsprov.toml`.
+pub fn configured_ledger(config: &Config) -> Result<Option<PathBuf>, Error> {
+    let (_, ledger, outside) = ConfiguredFiles::new(config).destinations(None, None);
+    outside?;
+    Ok(ledger.map(|ledger| ledger.path().to_owned()))
+}
+
 impl ConfiguredFiles {
     pub(super) fn new(config: &Config) -> Self {
         Self { audit: config.audit.clone(), directory: config.directory.clone() }
