@@ -9,6 +9,7 @@ use std::fmt::Write as _;
 use crate::definitions::{Application, Auth, Definitions};
 use crate::named_enum::named_enum;
 use crate::observed::RDS_IAM;
+use crate::privilege::AccessLevel;
 use crate::text::visible;
 
 named_enum! {
@@ -49,10 +50,15 @@ impl<'a> Graph<'a> {
         let role = |name: &'a str| {
             (if declared.contains(name) { Kind::Role } else { Kind::OtherRole }, name)
         };
-        let mut edges = BTreeSet::new();
+        let (mut nodes, mut edges) = (BTreeSet::new(), BTreeSet::new());
         for app in applications() {
             let user = role(app.username.as_str());
             let database = (Kind::Database, app.database_name.as_str());
+            nodes.extend([user, database]);
+            // The role of a retired application has no access and no memberships.
+            if app.access_level == AccessLevel::None {
+                continue;
+            }
             edges.insert((user, database, access(app)));
             for creator in app.creators.iter().filter(|creator| **creator != app.username) {
                 edges.insert((role(creator.as_str()), database, "creates objects".to_owned()));
@@ -62,7 +68,7 @@ impl<'a> Graph<'a> {
                 edges.insert((user, role(group), "member of".to_owned()));
             }
         }
-        let nodes = edges.iter().flat_map(|(from, to, _)| [*from, *to]).collect();
+        nodes.extend(edges.iter().flat_map(|(from, to, _)| [*from, *to]));
         Self { nodes, edges }
     }
 
@@ -113,10 +119,11 @@ impl<'a> Graph<'a> {
 /// Returns the access of an application in words, with its schemas unless it covers `public` only.
 fn access(app: &Application) -> String {
     let schemas: Vec<&str> = app.schemas.iter().map(|schema| schema.as_str()).collect();
-    if schemas == ["public"] {
-        return app.access_level.to_string();
+    match schemas.as_slice() {
+        ["public"] => app.access_level.to_string(),
+        [] => format!("{} without schemas", app.access_level),
+        schemas => format!("{} in {}", app.access_level, schemas.join(", ")),
     }
-    format!("{} in {}", app.access_level, schemas.join(", "))
 }
 
 /// Returns a text for a label of Mermaid, in which each other character than a letter, a digit and a few signs
@@ -235,6 +242,22 @@ mod tests {
 }
 "#
         );
+    }
+
+    #[test]
+    fn access_without_schemas_and_no_access() {
+        let both = |keys: &str| {
+            let entry = format!(
+                "[application_databases.a]\ndatabase_name = \"d\"\nusername = \"u\"\n{keys}"
+            );
+            [GraphFormat::Mermaid, GraphFormat::Dot].map(|format| graph(&entry, format))
+        };
+        let [mermaid, dot] = both("access_level = \"reader\"\nschemas = []");
+        assert!(mermaid.contains("|\"reader without schemas\"|"), "{mermaid}");
+        assert!(dot.contains("[label=\"reader without schemas\"]"), "{dot}");
+        let [mermaid, dot] = both("access_level = \"none\"");
+        assert_eq!(mermaid, "flowchart LR\n  n0(\"u\")\n  n1[(\"d\")]\n");
+        assert!(dot.contains("label=\"u\"") && !dot.contains("->"), "{dot}");
     }
 
     #[test]
