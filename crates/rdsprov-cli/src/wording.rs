@@ -36,6 +36,11 @@ impl Wording for CommandWording {
     fn operation(&self, operation: Operation) -> String {
         format!("`rdsprov {}`", operation.name())
     }
+
+    fn operation_on(&self, operation: Operation, applications: &[&str]) -> String {
+        let names: Vec<String> = applications.iter().map(|name| quoted(name)).collect();
+        format!("`rdsprov {} {}`", operation.name(), names.join(" "))
+    }
 }
 
 /// Returns an option with a value as a shell reads both. A value that begins with `-` would be read as another
@@ -123,5 +128,7 @@ mod tests {
         assert_eq!(path_word(Path::new("-out.json")), "./-out.json");
         assert_eq!(spelled(Opt::Approval, None), "ALLOW_DB_PROVISION=true");
         assert_eq!(CommandWording.operation(Operation::Plan), "`rdsprov plan`");
+        let retire = CommandWording.operation_on(Operation::Retire, &["shop", "it's"]);
+        assert_eq!(retire, r"`rdsprov retire shop 'it'\''s'`");
     }
 }

@@ -140,6 +140,8 @@ pub enum Part {
     Options(Opt, Vec<String>),
     /// An operation.
     Operation(Operation),
+    /// An operation on these applications.
+    OperationOn(Operation, Vec<String>),
 }
 
 /// How a front end spells options and operations.
@@ -157,6 +159,12 @@ pub trait Wording {
     }
     /// Spells an operation: `rdsprov plan`.
     fn operation(&self, operation: Operation) -> String;
+    /// Spells an operation on some applications: `rdsprov retire shop wiki`.
+    fn operation_on(&self, operation: Operation, applications: &[&str]) -> String {
+        let names = applications.join(", ");
+        let word = if applications.len() == 1 { "application" } else { "applications" };
+        format!("{} for {word} {names}", self.operation(operation))
+    }
 }
 
 /// The spelling in records and JSON, which belong to no front end: `region` = `eu-west-2`.
@@ -202,6 +210,10 @@ impl Hint {
                     wording.option_values(*option, &values).into()
                 }
                 Part::Operation(operation) => wording.operation(*operation).into(),
+                Part::OperationOn(operation, applications) => {
+                    let names: Vec<&str> = applications.iter().map(String::as_str).collect();
+                    wording.operation_on(*operation, &names).into()
+                }
             })
             .collect()
     }

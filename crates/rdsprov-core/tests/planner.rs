@@ -54,12 +54,21 @@ struct CommandWording;
 
 impl Wording for CommandWording {
     fn option(&self, option: Opt, value: Option<&str>) -> String {
-        let value = value.unwrap_or_else(|| panic!("spell {option:?} without a value"));
-        format!("--{} {value}", option.name())
+        match value {
+            Some(value) => format!("--{} {value}", option.name()),
+            None if [Opt::DropRole, Opt::DropDatabase].contains(&option) => {
+                format!("--{}", option.name())
+            }
+            None => panic!("spell {option:?} without a value"),
+        }
     }
 
     fn operation(&self, operation: Operation) -> String {
         format!("`rdsprov {}`", operation.name())
+    }
+
+    fn operation_on(&self, operation: Operation, applications: &[&str]) -> String {
+        format!("`rdsprov {} {}`", operation.name(), applications.join(" "))
     }
 }
 

@@ -149,6 +149,63 @@ fn entry_without_access_retires_its_role() {
     }
 }
 
+/// A plan lists what orphans have once, and how to end it.
+#[test]
+fn orphans_are_listed_by_application_with_a_way_out() {
+    for major in versions() {
+        let fixture = applied(major);
+        let owned =
+            "CREATE SCHEMA own; CREATE TABLE own.a (id int); CREATE VIEW own.b AS TABLE own.a;
+            CREATE FUNCTION own.f() RETURNS int LANGUAGE sql RETURN 1";
+        let owned = if major >= 14 { owned } else { "" };
+        fixture.query_in("hr", "CREATE SCHEMA own AUTHORIZATION hr_owner");
+        let owned = owned.replace("CREATE SCHEMA own; ", "");
+        fixture.server.sql_as("hr_owner", &password("hr"), "hr", &owned).unwrap();
+        // As an earlier owner of the database would have left them.
+        fixture.query("ALTER DATABASE hr OWNER TO platform_admin");
+        let text = run(&fixture, "plan", &[SHOP], &[], 0);
+        let orphans = text.split_once("\norphaned: ").unwrap().1;
+        let orphans = orphans.split_once("\n\n").unwrap().0;
+        for line in [
+            "  role shop_reader, of application hr_reports",
+            "    SELECT on future tables of shop_owner in schema public of database shop",
+            "    SELECT on future tables of shop_owner in schema app of database shop",
+            "  role hr_owner, of application hr",
+            "    schema own of database hr",
+            "    2 tables in schema own of database hr",
+            "    1 other object of its own in database hr",
+        ] {
+            assert_eq!(orphans.lines().filter(|one| *one == line).count(), 1, "{line}: {text}");
+        }
+        let hint = "  hint: to end their access, run `rdsprov retire hr hr_reports`; --drop-role and --drop-database also drop what is left";
+        assert_eq!(orphans.lines().last(), Some(hint), "{text}");
+        for block in orphans.split("\n  ").filter(|block| block.contains(", of application ")) {
+            let mut lines: Vec<&str> = block.lines().collect();
+            let count = lines.len();
+            lines.sort_unstable();
+            lines.dedup();
+            assert_eq!(lines.len(), count, "{block}");
+        }
+        let markdown = run(&fixture, "plan", &[SHOP], &["--format", "markdown"], 0);
+        let lines = markdown.lines().filter(|line| line.starts_with("- orphaned: "));
+        let lines: Vec<&str> = lines.collect();
+        assert_eq!(
+            lines,
+            [
+                "- orphaned: application hr: role hr\\_owner, database hr",
+                "- orphaned: application hr\\_reports: role shop\\_reader",
+            ],
+            "{markdown}"
+        );
+        assert!(markdown.contains("- Hint: to end their access, run "), "{markdown}");
+        // An application that is declared with another role is not to be retired.
+        let renamed = SHOP.replace("shop_owner", "shop_owner2");
+        fixture.app("dev", "shop", "shop_owner2");
+        let text = run(&fixture, "plan", &[&renamed], &[], 3);
+        assert!(text.contains("run `rdsprov retire hr hr_reports`;"), "{text}");
+    }
+}
+
 /// The marker names the application of a role that the definitions do not contain any more.
 #[test]
 fn orphans_are_retired_by_name() {

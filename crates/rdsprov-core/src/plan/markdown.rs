@@ -79,9 +79,14 @@ impl Plan {
         if let Some(hint) = self.hint_about_pending() {
             let _ = writeln!(text, "\n- Hint: {}", escaped(&hint.worded(wording)));
         }
-        for orphan in &self.orphaned {
-            let (kind, name) = (orphan.kind, escaped(&orphan.name));
-            let _ = writeln!(text, "\n- orphaned: {kind} {name}");
+        for orphans in self.orphaned.chunk_by(|one, next| one.application == next.application) {
+            let names: Vec<String> =
+                orphans.iter().map(|one| format!("{} {}", one.kind, escaped(&one.name))).collect();
+            let application = escaped(&orphans[0].application);
+            let _ = writeln!(text, "\n- orphaned: application {application}: {}", names.join(", "));
+        }
+        if let Some(hint) = self.hint_about_orphans() {
+            let _ = writeln!(text, "\n- Hint: {}", escaped(&hint.worded(wording)));
         }
         if let Some(words) = self.other_scopes_in_words() {
             let _ = writeln!(text, "\n- {words}");

@@ -87,7 +87,8 @@ pub(super) fn orphans(
             .and_then(|_| scope_of_database(desired, observed, recorded, name, database));
         of(OrphanKind::Database, name.as_str(), marker, scope, declared, &holds)
     });
-    let orphans = roles.chain(databases).collect();
+    let mut orphans: Vec<Orphan> = roles.chain(databases).collect();
+    orphans.sort_by(|one, other| one.application.cmp(&other.application));
     (orphans, in_other_scopes.get())
 }
 
@@ -123,12 +124,11 @@ fn remaining_privileges(role: &RoleName, observed: &Observed) -> Vec<String> {
             holds.push(format!("{privileges} on database {name}"));
         }
         let Some(contents) = &database.contents else { continue };
-        for owned in contents.owned.iter().filter(|owned| owned.role == *role) {
-            let objects = counted(owned.count, "object");
-            holds.push(format!("{objects} of its own in database {name}"));
-        }
+        // Its schemas and relations are listed with their kinds.
+        let mut listed_objects = 0;
         for (schema_name, schema) in &contents.schemas {
             if schema.owner == *role {
+                listed_objects += 1;
                 holds.push(format!("schema {schema_name} of database {name}"));
             } else if let Some(privileges) = held(role, &schema.acl) {
                 holds.push(format!("{privileges} on schema {schema_name} of database {name}"));
@@ -137,6 +137,7 @@ fn remaining_privileges(role: &RoleName, observed: &Observed) -> Vec<String> {
             let mut relations: BTreeMap<(Option<String>, ObjectKind), u64> = BTreeMap::new();
             for group in &schema.relations {
                 let privileges = held(role, &group.acl).filter(|_| group.owner != *role);
+                listed_objects += if group.owner == *role { group.count } else { 0 };
                 if group.owner == *role || privileges.is_some() {
                     *relations.entry((privileges, group.kind)).or_default() += group.count;
                 }
@@ -166,10 +167,22 @@ fn remaining_privileges(role: &RoleName, observed: &Observed) -> Vec<String> {
                     .push(format!("{privileges} on {kind} {} of database {name}", object.identity));
             }
         }
+        for owned in contents.owned.iter().filter(|owned| owned.role == *role) {
+            let others = owned.count.saturating_sub(listed_objects);
+            if others > 0 {
+                let other = if listed_objects > 0 { "other object" } else { "object" };
+                holds.push(format!("{} of its own in database {name}", counted(others, other)));
+            }
+        }
         let future = contents.default_privileges.iter().filter_map(|row| {
             let privileges = held(role, &row.acl)?;
             let kind = row.kind.keyword().to_lowercase();
-            Some(format!("{privileges} on future {kind}s of {} in database {name}", row.role))
+            let schema = row.schema.as_ref();
+            let place = schema.map_or_else(
+                || format!("database {name}"),
+                |schema| format!("schema {schema} of database {name}"),
+            );
+            Some(format!("{privileges} on future {kind}s of {} in {place}", row.role))
         });
         holds.extend(future);
     }

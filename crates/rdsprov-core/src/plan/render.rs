@@ -135,7 +135,7 @@ impl Plan {
         if let Some(hint) = self.hint_about_pending() {
             let _ = writeln!(text, "  hint: {}", visible(&hint.worded(wording)));
         }
-        self.write_orphans_and_undeclared(&mut text);
+        self.write_orphans_and_undeclared(&mut text, wording);
         for deferred in &self.deferred {
             let deferred = visible(&deferred.comparison);
             let apply = wording.operation(Operation::Apply);
@@ -208,8 +208,30 @@ impl Plan {
         }
     }
 
+    /// Returns how to end the access of orphans. An application that is declared again, such as one with another
+    /// role, is not retired.
+    pub(super) fn hint_about_orphans(&self) -> Option<Hint> {
+        let declared: BTreeSet<&str> =
+            self.applications.iter().map(|one| one.application.as_str()).collect();
+        let orphaned: BTreeSet<&str> =
+            self.orphaned.iter().map(|orphan| orphan.application.as_str()).collect();
+        let names: Vec<String> = orphaned.difference(&declared).map(ToString::to_string).collect();
+        let pronoun = if names.len() == 1 { "its" } else { "their" };
+        (!names.is_empty()).then(|| {
+            hint![
+                format!("to end {pronoun} access, run "),
+                Part::OperationOn(Operation::Retire, names),
+                "; ",
+                Opt::DropRole,
+                " and ",
+                Opt::DropDatabase,
+                " also drop what is left"
+            ]
+        })
+    }
+
     /// Writes the orphans and undeclared databases.
-    fn write_orphans_and_undeclared(&self, text: &mut String) {
+    fn write_orphans_and_undeclared(&self, text: &mut String, wording: &dyn Wording) {
         if !self.orphaned.is_empty() {
             let _ = writeln!(text, "\norphaned: managed, no longer declared, not changed");
         }
@@ -224,6 +246,9 @@ impl Plan {
             for held in &orphan.holds {
                 let _ = writeln!(text, "    {}", visible(held));
             }
+        }
+        if let Some(hint) = self.hint_about_orphans() {
+            let _ = writeln!(text, "  hint: {}", visible(&hint.worded(wording)));
         }
         if let Some(words) = self.other_scopes_in_words() {
             let _ = writeln!(text, "\n{words}");
