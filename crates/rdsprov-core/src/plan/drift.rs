@@ -20,18 +20,13 @@ fn part_of(step: &Step) -> DefinitionPart {
 impl Planner<'_> {
     /// Notes which of the applications with steps have the definition of their last complete `apply`, so
     /// that the server has drifted, and which have another one. An application of which only one part has
-    /// changed can be both. Without such a record, nothing is noted.
+    /// changed can be both, and one that is new is neither. Without such a record, nothing is noted.
     pub(super) fn note_drift<'a>(&mut self, steps: impl Iterator<Item = &'a Step>) {
         let desired = self.desired;
         let is_of_server = |one: &&LastApplied| one.is_of(&self.observed.connection);
         // The newest first. Other definitions can be applied to the same server, with records in the same
         // ledger: they say nothing about these applications.
         let runs: Vec<&LastApplied> = desired.last_applied.iter().filter(is_of_server).collect();
-        let has = |run: &LastApplied, name: &str| run.definitions.contains_key(name);
-        let of_these = |run: &&&LastApplied| {
-            desired.definition_digests.keys().any(|name| has(run, name.as_str()))
-        };
-        let newest = runs.iter().find(of_these);
         let mut parts: BTreeMap<&ApplicationName, BTreeSet<DefinitionPart>> = BTreeMap::new();
         for step in steps {
             parts.entry(&step.application).or_default().insert(part_of(step));
@@ -41,14 +36,13 @@ impl Planner<'_> {
         for (application, parts) in parts {
             let name = application.as_str();
             let Some(now) = desired.definition_digests.get(name) else { continue };
-            let Some(last) = runs.iter().find(|run| has(run, name)).or(newest) else { continue };
-            let of_run = found.iter_mut().find(|(run, ..)| std::ptr::eq(*run, *last));
+            let last = runs.iter().find_map(|run| Some((*run, run.definitions.get(name)?)));
+            let Some((last, then)) = last else { continue };
+            let of_run = found.iter_mut().find(|(run, ..)| std::ptr::eq(*run, last));
             let Some((_, drifted, redefined)) = of_run else { continue };
-            let then = last.definitions.get(name);
-            let (same, other): (Vec<DefinitionPart>, Vec<DefinitionPart>) = parts
-                .into_iter()
-                .partition(|part| then.is_some_and(|then| part.is_same(now, then)));
-            let is_whole = then.is_some_and(|then| definition_digest::is_same(now, then));
+            let (same, other): (Vec<DefinitionPart>, Vec<DefinitionPart>) =
+                parts.into_iter().partition(|part| part.is_same(now, then));
+            let is_whole = definition_digest::is_same(now, then);
             let only = |part: &DefinitionPart| format!("{name}: only its {}", part.in_words());
             match (same.as_slice(), other.as_slice()) {
                 ([part], others) if !is_whole => {
