@@ -31,7 +31,7 @@ pub async fn run(options: &ExportArgs) -> Result<Exit, CliError> {
     }
     output::replace_file(path, &text, 0o600).map_err(|error| {
         let fact = format!("{} cannot be written: {error}", path.display());
-        CliError::new(Exit::Failed, ErrorCode::OutputIncomplete, fact)
+        CliError::new(Exit::Failed, ErrorCode::FileUnwritable, fact)
             .with_hint("name another file with --out FILE")
     })?;
     output::status(&format!(

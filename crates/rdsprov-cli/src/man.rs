@@ -19,7 +19,7 @@ pub fn run(options: &ManArgs) -> Result<Exit, CliError> {
             Ok(()) => Ok(Exit::Done),
             Err(error) => Err(CliError::new(
                 Exit::Failed,
-                ErrorCode::OutputIncomplete,
+                ErrorCode::FileUnwritable,
                 format!(
                     "the pages cannot be written to {}: {}",
                     directory.display(),

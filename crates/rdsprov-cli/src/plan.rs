@@ -87,7 +87,7 @@ pub async fn print_plan(
         let text = saved.to_json().map_err(CliError::internal)?;
         output::replace_file(path, &text, 0o600).map_err(|error| {
             let fact = format!("{} cannot be written: {error}", path.display());
-            CliError::new(Exit::Failed, ErrorCode::OutputIncomplete, fact)
+            CliError::new(Exit::Failed, ErrorCode::FileUnwritable, fact)
                 .with_hint("name another file with --out FILE")
         })?;
         let path = visible(&path_word(path));
@@ -127,7 +127,7 @@ fn write_step_summary(markdown: &str) -> Result<(), CliError> {
         let path = Path::new(&path).display();
         CliError::new(
             Exit::Failed,
-            ErrorCode::OutputIncomplete,
+            ErrorCode::FileUnwritable,
             format!("the step summary {path} cannot be written: {}", os_reason(&error)),
         )
         .with_hint("name a file that can be written in GITHUB_STEP_SUMMARY")

@@ -150,6 +150,7 @@ named_enum! {
         LedgerDamaged,
         IncompleteAccessReport,
         OutputIncomplete,
+        FileUnwritable,
         InternalError,
     }
 }
@@ -290,6 +291,7 @@ impl ErrorCode {
             Self::LedgerDamaged => text!("ledger-damaged"),
             Self::IncompleteAccessReport => text!("incomplete-access-report"),
             Self::OutputIncomplete => text!("output-incomplete"),
+            Self::FileUnwritable => text!("file-unwritable"),
             Self::InternalError => text!("internal-error"),
         }
     }

@@ -74,7 +74,7 @@ pub fn usage_with_code(py: Python<'_>, code: ErrorCode, fact: &str) -> PyErr {
 
 /// Makes an `Error` for a file that cannot be written.
 pub fn unwritable(py: Python<'_>, fact: &str) -> PyErr {
-    let code = ErrorCode::OutputIncomplete;
+    let code = ErrorCode::FileUnwritable;
     let diagnostic = Diagnostic::new(code, fact, vec!["name another file".into()]);
     make(py, "Error", &[diagnostic], code, |_| Ok(()))
 }

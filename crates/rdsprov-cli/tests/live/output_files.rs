@@ -171,6 +171,16 @@ fn only_regular_files_are_written() {
         let text = expect(&fixture.run(&definitions, &plan), 1);
         assert!(text.contains("cannot be written: it is not a regular file"), "{name}: {text}");
     }
+    // The code does not say that changes were made.
+    for (command, name) in [("plan", "absent/plan.json"), ("export", "absent/dev.tfvars")] {
+        let mut command = match command {
+            "export" => fixture.export(&["--out", name]),
+            command => fixture.command(&definitions, &[command, "--env", "dev", "--out", name]),
+        };
+        let text = expect(&command.output().unwrap(), 1);
+        let says = format!("error[file-unwritable]: {name} cannot be written: ");
+        assert!(text.contains(&says), "{text}");
+    }
     assert_eq!(fs::read_to_string(path("precious")).unwrap(), "do not touch\n");
     assert_eq!(names(fixture.path()), before);
     assert_eq!(fixture.query("SELECT count(*) FROM pg_roles WHERE rolname = 'shop_owner'"), "0");

@@ -713,7 +713,7 @@ mod tests {
     use crate::operations::RotationStepError;
 
     /// Codes of front ends, and those that [`WRONG`] cannot show together with the others.
-    const WITHOUT_EXAMPLE: [ErrorCode; 14] = [
+    const WITHOUT_EXAMPLE: [ErrorCode; 15] = [
         ErrorCode::ConflictingRoleKeys,
         ErrorCode::ConflictingVariables,
         ErrorCode::DuplicateAccess,
@@ -727,6 +727,7 @@ mod tests {
         ErrorCode::LedgerDamaged,
         ErrorCode::IncompleteAccessReport,
         ErrorCode::OutputIncomplete,
+        ErrorCode::FileUnwritable,
         ErrorCode::InternalError,
     ];
 

@@ -262,6 +262,7 @@ class ErrorCode(str, Enum):
     LEDGER_DAMAGED = "ledger-damaged"
     INCOMPLETE_ACCESS_REPORT = "incomplete-access-report"
     OUTPUT_INCOMPLETE = "output-incomplete"
+    FILE_UNWRITABLE = "file-unwritable"
     INTERNAL_ERROR = "internal-error"
     def __new__(cls, value: object) -> Self: ...
 

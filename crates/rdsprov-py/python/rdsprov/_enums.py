@@ -434,4 +434,5 @@ class ErrorCode(_Word):
     LEDGER_DAMAGED = "ledger-damaged"
     INCOMPLETE_ACCESS_REPORT = "incomplete-access-report"
     OUTPUT_INCOMPLETE = "output-incomplete"
+    FILE_UNWRITABLE = "file-unwritable"
     INTERNAL_ERROR = "internal-error"
