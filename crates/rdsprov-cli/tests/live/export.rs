@@ -387,3 +387,59 @@ fn export_is_restricted_by_patterns() {
     assert_eq!(keys(&["--owner", "keycloak_user"]), ["keycloak"]);
     assert_eq!(keys(&["--exclude", "keycloak", "--exclude", "analytics_*"]), ["backstage"]);
 }
+
+/// A restricted export lists the roles without an entry that have access to its databases, and no others.
+#[test]
+fn restricted_export_lists_the_roles_with_access() {
+    let fixture = instance(versions()[0], BY_HAND);
+    fixture.query("CREATE DATABASE other");
+    fixture.query(
+        "CREATE ROLE stranger; CREATE ROLE reporting;
+         CREATE ROLE tables_only; CREATE ROLE bob LOGIN IN ROLE tables_only",
+    );
+    fixture.query(r#"GRANT CONNECT ON DATABASE "Shop ${db}" TO reporting"#);
+    fixture.query("GRANT CONNECT ON DATABASE other TO stranger");
+    fixture.query_in("Shop ${db}", "GRANT SELECT ON customers TO tables_only");
+    let left_out = |arguments: &[&str]| -> Vec<String> {
+        let text = export(&fixture, arguments);
+        let list = text.split_once("# Left out:\n").map_or("", |(_, list)| list);
+        let roles = list.lines().filter_map(|line| line.strip_prefix("# - role "));
+        roles.map(|role| role.split(':').next().unwrap().to_owned()).collect()
+    };
+    let all = left_out(&[]);
+    for role in ["readers", "reporting", "tables_only", "alice", "bob", "stranger"] {
+        assert!(all.iter().any(|one| one == role), "{role}: {all:?}");
+    }
+    let with_access = ["alice", "bob", "readers", "reporting", "tables_only"];
+    for arguments in [["--database", "Shop*"], ["--owner", "Shop Owner"]] {
+        let mut restricted = left_out(&arguments);
+        restricted.sort();
+        assert_eq!(restricted, with_access, "{arguments:?}");
+    }
+    assert_eq!(left_out(&["--database", "Shop*", "--exclude", "readers"]).len(), 4);
+    let other = left_out(&["--database", "other"]);
+    assert!(
+        other.contains(&"stranger".to_owned()) && !other.contains(&"readers".to_owned()),
+        "{other:?}"
+    );
+}
+
+/// The name of the file selects the format. Nothing is contacted before it is accepted.
+#[test]
+fn name_of_the_file_selects_the_format() {
+    let fixture = instance(versions()[0], BY_SCRIPT);
+    let path = |name: &str| fixture.path().join(name).display().to_string();
+    expect(&fixture.export(&["--out", &path("dev.toml")]).output().unwrap(), 0);
+    let text = std::fs::read_to_string(path("dev.toml")).unwrap();
+    assert!(text.contains("[application_databases.keycloak]"), "{text}");
+    for (arguments, words) in [
+        (&["--format", "tfvars", "--out", "exp.toml"][..], "leave out --format"),
+        (&["--format", "toml", "--out", "exp.tfvars"], "leave out --format"),
+        (&["--out", "exp.tf"], "error[unknown-file-type]: exp.tf"),
+    ] {
+        let mut command = fixture.export(arguments);
+        let text = expect(&command.arg("--host=192.0.2.1").output().unwrap(), 64);
+        assert!(text.contains(words), "{text}");
+        assert!(!fixture.path().join(arguments.last().unwrap()).exists());
+    }
+}

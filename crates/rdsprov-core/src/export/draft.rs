@@ -378,13 +378,41 @@ impl Drafting<'_> {
         })
     }
 
-    /// Lists the roles without an entry, if the export covers all databases.
+    /// Returns the roles with privileges in the databases of the export, and their direct and indirect members.
+    fn with_access(&self) -> BTreeSet<&RoleName> {
+        let names = self.candidates.databases.iter();
+        let databases = names.filter_map(|name| self.observed.databases.get(name));
+        let mut reaching: BTreeSet<&RoleName> = BTreeSet::new();
+        for database in databases {
+            reaching.insert(&database.owner);
+            reaching.extend(database.acl.iter().filter_map(|item| item.grantee.role()));
+            let Some(contents) = &database.contents else { continue };
+            reaching.extend(contents.undeclared_grantees.keys());
+            let held = held_by_role(database, contents);
+            let held = held.keys().filter_map(|role| self.observed.roles.get_key_value(role));
+            reaching.extend(held.map(|(name, _)| name));
+        }
+        let members = members(self.observed);
+        let mut next: Vec<&RoleName> = reaching.iter().copied().collect();
+        while let Some(role) = next.pop() {
+            for member in members.get(role).into_iter().flatten() {
+                if reaching.insert(member) {
+                    next.push(member);
+                }
+            }
+        }
+        reaching
+    }
+
+    /// Lists the roles without an entry; if the export covers some databases only, those with access to one of
+    /// them.
     fn roles_without_entry(&mut self, applications: &[Application]) {
         let declared: BTreeSet<&RoleName> = applications.iter().map(|one| &one.username).collect();
         let members = members(self.observed);
         let others = self.candidates.other_roles.iter().map(|(role, why)| (role, why.clone()));
         let unused = self.candidates.roles.iter().filter(|role| !declared.contains(role));
         let unused = unused.map(|role| (role, "it has no privileges of its own".to_owned()));
+        let reaching = self.with_access();
         let mut reasons = Vec::new();
         for (role, mut reason) in others.chain(unused) {
             let owned: Vec<&str> = self
@@ -396,7 +424,8 @@ impl Drafting<'_> {
                 })
                 .map(DatabaseName::as_str)
                 .collect();
-            if owned.is_empty() && self.context.scope.is_restricted() {
+            let is_concerned = !owned.is_empty() || reaching.contains(role);
+            if self.context.scope.is_restricted() && !is_concerned {
                 continue;
             }
             if !owned.is_empty() {
