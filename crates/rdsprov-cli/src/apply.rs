@@ -184,7 +184,7 @@ pub fn report_outcome(
     }
     match outcome.result {
         Ok(_) if outcome.committed && !output::flush() => return Err(records_lost()),
-        Ok(Completion::Converged) => output::status(summary),
+        Ok(Completion::Converged) => output::message(summary),
         Ok(Completion::NothingToDo) => {}
         Ok(Completion::AlreadyApplied) => {
             output::status("This plan has already been applied; nothing is left to do.");

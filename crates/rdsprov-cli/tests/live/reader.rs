@@ -78,6 +78,28 @@ fn plan_is_grouped_and_counted() {
     }
 }
 
+/// The result of a run is its last line, also if nothing else is printed.
+#[test]
+fn quiet_run_prints_its_result() {
+    let (fixture, definitions) = Fixture::shop(versions()[0], SHOP);
+    let records = ["--audit-output", "records.csv"];
+    let quiet = |arguments: &[&str]| {
+        let output = dev(&fixture, &definitions, &[arguments, &records, &["-q"]].concat()).output();
+        let output = output.unwrap();
+        expect(&output, 0);
+        assert_eq!(output.stdout, b"", "{output:?}");
+        String::from_utf8(output.stderr).unwrap()
+    };
+    let text = quiet(&["apply"]);
+    assert!(text.starts_with("Applied ") && text.lines().count() == 1, "{text}");
+    assert!(text.contains(" added, 0 changed, 0 revoked."), "{text}");
+    assert_eq!(quiet(&["apply"]), "");
+    let none = SHOP.replace("\"reader\"", "\"none\"");
+    fixture.definitions(&none);
+    let text = quiet(&["retire", "shop_reports"]);
+    assert!(text.starts_with("Applied ") && text.lines().count() == 1, "{text}");
+}
+
 #[test]
 fn question_names_the_server_and_can_be_interrupted() {
     let (fixture, definitions) = Fixture::shop(versions()[0], SHOP);
