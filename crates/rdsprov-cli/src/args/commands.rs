@@ -16,7 +16,7 @@ use super::flags::{
 };
 use super::fleet::FleetArgs;
 use super::headings::{APPROVAL, COMPATIBILITY, DEFINITIONS, EXECUTION, FLEET, OUTPUT, RECORDS};
-use super::values::{EXPORT_FORMATS, FINDINGS, GRAPH_FORMATS, closed_set};
+use super::values::{EXPORT_FORMATS, FINDINGS, GRAPH_FORMATS, closed_set, list_item};
 
 #[derive(Debug, Args)]
 pub struct ValidateArgs {
@@ -72,10 +72,10 @@ pub struct PlanArgs {
 pub struct CheckArgs {
     /// Also exit with 2 if the plan reports one of these findings
     ///
-    /// A list, separated by commas. No plan changes what it reports here.
+    /// A list, separated by commas; may be given several times. No plan changes what it reports here.
     #[arg(
         long,
-        value_name = "FINDING",
+        value_name = "FINDING[,…]",
         value_delimiter = ',',
         value_parser = closed_set::<Finding>(&FINDINGS),
         help_heading = OUTPUT
@@ -184,7 +184,7 @@ pub struct RotateArgs {
     /// Replace the passwords of these applications
     ///
     /// A list, separated by spaces or commas.
-    #[arg(value_name = "APPLICATION", value_delimiter = ',')]
+    #[arg(value_name = "APPLICATION", value_delimiter = ',', value_parser = list_item)]
     pub applications: Vec<String>,
     #[command(flatten)]
     pub common: CommonArgs,
@@ -201,7 +201,7 @@ pub struct RetireArgs {
     /// End the access of these applications
     ///
     /// A list, separated by spaces or commas.
-    #[arg(value_name = "APPLICATION", value_delimiter = ',')]
+    #[arg(value_name = "APPLICATION", value_delimiter = ',', value_parser = list_item)]
     pub applications: Vec<String>,
     /// Save the plan to this file, for `rdsprov apply FILE`
     ///

@@ -16,7 +16,9 @@ use rdsprov_core::secret_id::Stage;
 use rdsprov_core::session::Secrets;
 
 use super::headings::{APPROVAL, CONNECTION, DEFINITIONS, EXECUTION, OUTPUT, RECORDS, SECRETS};
-use super::values::{HAZARDS, MODES, PASSWORD_CHECKS, STAGES, TLS_MODES, closed_set, metrics_file};
+use super::values::{
+    HAZARDS, MODES, PASSWORD_CHECKS, STAGES, TLS_MODES, closed_set, list_item, metrics_file,
+};
 
 #[derive(Debug, Args)]
 pub struct CommonArgs {
@@ -57,7 +59,13 @@ pub struct CommonArgs {
     ///
     /// The same as `adopt = true` in the definition of the application. A list, separated by commas; may be
     /// given several times.
-    #[arg(long, value_name = "APPLICATION", value_delimiter = ',', help_heading = DEFINITIONS)]
+    #[arg(
+        long,
+        value_name = "APPLICATION[,…]",
+        value_delimiter = ',',
+        value_parser = list_item,
+        help_heading = DEFINITIONS
+    )]
     pub adopt: Vec<String>,
 }
 
@@ -71,12 +79,12 @@ pub struct SelectionArgs {
     ///
     /// The plan covers their roles, their databases and their privileges. Other applications stay
     /// declared: they are neither compared nor changed, and their secrets are not read. A list,
-    /// separated by spaces or commas.
+    /// separated by commas; may be given several times.
     #[arg(
         long,
-        num_args = 1..,
-        value_name = "APPLICATION",
+        value_name = "APPLICATION[,…]",
         value_delimiter = ',',
+        value_parser = list_item,
         help_heading = DEFINITIONS
     )]
     pub only: Vec<String>,
@@ -257,10 +265,10 @@ pub struct ServerArgs {
     /// Each hazard of a plan except resets_password must be allowed, except in a dev environment
     /// that requires no approval. changes_owner, moves_database, changes_secret,
     /// changes_application, changes_scope, drops_role and drops_database must be allowed in every
-    /// environment. May be given several times, or with a list separated by commas.
+    /// environment. A list, separated by commas; may be given several times.
     #[arg(
         long,
-        value_name = "HAZARD",
+        value_name = "HAZARD[,…]",
         value_delimiter = ',',
         value_parser = closed_set::<Hazard>(&HAZARDS),
         help_heading = APPROVAL
@@ -346,13 +354,12 @@ pub struct NewSecretArgs {
     pub secret_kms_key: Option<KmsKey>,
     /// Give a new secret these tags
     ///
-    /// A list, separated by spaces or commas. The tags in rdsprov.toml apply as well, except those
-    /// with the same keys.
+    /// A list, separated by commas; may be given several times. The tags in rdsprov.toml apply as well,
+    /// except those with the same keys.
     #[arg(
         long,
         env = "RDSPROV_SECRET_TAGS",
-        num_args = 1..,
-        value_name = "KEY=VALUE",
+        value_name = "KEY=VALUE[,…]",
         value_delimiter = ',',
         help_heading = SECRETS
     )]

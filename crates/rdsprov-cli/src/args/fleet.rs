@@ -9,6 +9,7 @@ use clap::{ArgMatches, Args, Command};
 use rdsprov_core::fleet::OF_AN_INSTANCE;
 
 use super::headings::FLEET;
+use super::values::list_item;
 
 /// The flags of the commands that run for a fleet.
 #[derive(Debug, Args)]
@@ -21,12 +22,12 @@ pub struct FleetArgs {
     pub fleet: Option<PathBuf>,
     /// Run only for these instances of the fleet file
     ///
-    /// A list, separated by spaces or commas.
+    /// A list, separated by commas; may be given several times.
     #[arg(
         long,
-        num_args = 1..,
-        value_name = "NAME",
+        value_name = "NAME[,…]",
         value_delimiter = ',',
+        value_parser = list_item,
         requires = "fleet",
         help_heading = FLEET
     )]

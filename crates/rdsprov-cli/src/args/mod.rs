@@ -604,6 +604,53 @@ mod tests {
         assert!(short.contains("[possible values: text, json, sql, markdown, github]"), "{short}");
     }
 
+    /// A list ends with its word: what follows is another argument, such as a saved plan.
+    #[test]
+    fn lists_have_one_form() {
+        let lists = ["adopt", "only", "allow", "fail-on", "secret-tags", "only-instance"];
+        let mut found = std::collections::BTreeSet::new();
+        for_each_command(&built(), &mut |command| {
+            for argument in command.get_arguments().filter(|one| one.get_long().is_some()) {
+                let name = argument.get_long().unwrap_or_default();
+                let is_flag = !argument.get_action().takes_values();
+                if is_flag || (argument.get_value_delimiter().is_none() && !lists.contains(&name)) {
+                    continue;
+                }
+                found.insert(name.to_owned());
+                assert_eq!(
+                    argument.get_num_args().map(|range| range.max_values()),
+                    Some(1),
+                    "{name}"
+                );
+                assert_eq!(argument.get_value_delimiter(), Some(','), "{name}");
+                let shown = argument.get_value_names().and_then(|names| names.first());
+                assert!(shown.is_some_and(|shown| shown.ends_with("[,…]")), "{name}: {shown:?}");
+                let help = argument.get_long_help().map(ToString::to_string).unwrap_or_default();
+                let help = help.replace('\n', " ");
+                assert!(
+                    help.contains("A list, separated by commas; may be given several times."),
+                    "{name}: {help}"
+                );
+            }
+        });
+        assert_eq!(found, lists.map(str::to_owned).into());
+        let words = |line: &str| line.split(' ').map(OsString::from).collect::<Vec<_>>();
+        let Ok(Invocation::Run(line)) =
+            parse(&words("rdsprov apply --only shop,wiki --only hr p.json -d a"))
+        else {
+            panic!()
+        };
+        let CliCommand::Apply(options) = line.command else { panic!() };
+        assert_eq!(options.selection.only, ["shop", "wiki", "hr"]);
+        assert_eq!(options.plan, Some("p.json".into()));
+        for line in
+            ["plan --only shop,", "plan --adopt ,shop", "retire shop,,wiki", "apply --only="]
+        {
+            let error = parse(&words(&format!("rdsprov {line}"))).err().unwrap().to_string();
+            assert!(error.contains("the list has an empty item"), "{line}: {error}");
+        }
+    }
+
     #[test]
     fn runs_in_json_are_recognized_with_wrong_arguments() {
         let of = |line: &str| {

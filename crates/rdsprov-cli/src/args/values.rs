@@ -99,6 +99,14 @@ where
         .try_map(|name| name.parse().map_err(|_| format!("`{name}` cannot be parsed")))
 }
 
+/// Reads an item of a list. A comma too many is not an item without a name.
+pub(super) fn list_item(value: &str) -> Result<String, String> {
+    match value.trim() {
+        "" => Err("the list has an empty item: remove a comma".to_owned()),
+        item => Ok(item.to_owned()),
+    }
+}
+
 /// Reads the name of a file for metrics: the node exporter reads no file with another ending.
 pub(super) fn metrics_file(value: &str) -> Result<PathBuf, String> {
     let path = PathBuf::from(value);

@@ -80,7 +80,7 @@ fn names_of_the_definitions_are_completed() {
     let directory = directory();
     let complete = |words: &[&str]| bash(directory.path(), &[&["rdsprov"], words].concat());
     assert_eq!(complete(&["plan", "--only", ""]), ["reports", "shop"]);
-    assert_eq!(complete(&["plan", "--only", "shop", "re"]), ["reports"]);
+    assert_eq!(complete(&["plan", "--only", "shop", "--only", "re"]), ["reports"]);
     assert_eq!(complete(&["plan", "--only", "shop,re"]), ["shop,reports"]);
     assert_eq!(complete(&["plan", "--adopt", "s"]), ["shop"]);
     // After a `=`, which is a word for Bash.

@@ -221,7 +221,8 @@ fn no_further_instance_starts_after_failures() {
 #[test]
 fn only_selected_instances_are_changed() {
     let fleet = Fleet::start(3, "dev");
-    let text = expect(&fleet.run(&["apply", "--only-instance", "db-3", "db-1"]), 0);
+    let text =
+        expect(&fleet.run(&["apply", "--only-instance", "db-3", "--only-instance", "db-1"]), 0);
     assert_eq!(outcomes(&text), ["db-1 applied", "db-3 applied"], "{text}");
     assert_eq!(fleet.roles(), ["2", "0", "2"]);
     let text = expect(&fleet.run(&["check", "--only-instance", "db-1,db-3"]), 0);

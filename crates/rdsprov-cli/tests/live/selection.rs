@@ -77,7 +77,7 @@ fn other_applications_do_not_matter() {
         expect(&run(&["apply", "--env", "dev", "--only", "shop_etl"]), 0);
         let insert = "INSERT INTO app.orders DEFAULT VALUES";
         fixture.server.sql_as("etl", &password("shop_etl"), "shop", insert).unwrap();
-        expect(&run(&["check", "--env", "dev", "--only", "shop", "shop_etl"]), 0);
+        expect(&run(&["check", "--env", "dev", "--only", "shop,shop_etl"]), 0);
     }
 }
 
@@ -153,7 +153,7 @@ fn applications_that_must_be_selected_in_addition() {
         let hidden = "the administrator cannot connect to database shop yet";
         refused(&adopted, "shop_etl", hidden, "shop");
         fixture.query("ALTER DATABASE shop ALLOW_CONNECTIONS true CONNECTION LIMIT -1");
-        expect(&fixture.run(&adopted, &["apply", "--env", "dev", "--only", "shop", "shop_etl"]), 0);
+        expect(&fixture.run(&adopted, &["apply", "--env", "dev", "--only", "shop,shop_etl"]), 0);
         expect(&fixture.run(&adopted, &["check", "--env", "dev", "--only", "shop_etl"]), 0);
 
         // A creator that another application declares and that does not exist.
@@ -182,7 +182,7 @@ fn saved_plans_keep_their_selection() {
         fixture.query("ALTER ROLE shop_owner CONNECTION LIMIT 3");
         let (all, none) = digest(&[]);
         let (restricted, only) = digest(&["--only", "shop"]);
-        let every = digest(&["--only", "hr", "hr_reports", "shop", "shop_etl", "wiki"]).0;
+        let every = digest(&["--only", "hr,hr_reports", "--only", "shop,shop_etl,wiki"]).0;
         assert!(none.is_null());
         assert_eq!(only, serde_json::json!(["shop"]));
         assert!(all != restricted && all != every && restricted != every);
