@@ -431,18 +431,17 @@ pub struct ExportArgs {
     pub exclude: Vec<String>,
     #[command(flatten)]
     pub server: ServerArgs,
-    /// Select the format of the definitions
+    /// Select the format of the definitions [default: that of --out, or tfvars]
     #[arg(
         long,
-        default_value = "tfvars",
         value_name = "FORMAT",
         value_parser = closed_set::<ExportFormat>(&EXPORT_FORMATS),
         help_heading = OUTPUT
     )]
-    pub format: ExportFormat,
+    pub format: Option<ExportFormat>,
     /// Write the definitions to this file instead of stdout
     ///
-    /// A file that exists is replaced.
+    /// Its name ends in `.tfvars` or `.toml`, which selects the format. A file that exists is not replaced.
     #[arg(long, value_name = "FILE", help_heading = OUTPUT)]
     pub out: Option<PathBuf>,
 }
