@@ -13,7 +13,8 @@ struct ShopSecrets(serde_json::Value);
 impl SecretProvider for ShopSecrets {
     fn secret(&self, id: &SecretId) -> Result<Result<Secret, SecretError>, SourceError> {
         let text = self.0.get(id.to_string()).map(ToString::to_string);
-        let text = text.ok_or_else(|| SecretError::Missing { id: id.clone(), region: None });
+        let text =
+            text.ok_or_else(|| SecretError::Missing { id: id.clone(), region: None, file: None });
         Ok(text.and_then(|text| Secret::parse(id, &text)))
     }
 }

@@ -523,3 +523,24 @@ fn many_secrets_are_fetched_in_batches() {
     fixture.server.sql_as("user44", &password("app44"), "db", "SELECT 1").unwrap();
     expect(&fixture.run(&definitions, &["check", "--env", "dev"]), 0);
 }
+
+/// The hint names the file that is missing, and what it contains.
+#[test]
+fn missing_file_of_a_secret_is_named() {
+    let fixture = Fixture::new(versions()[0]);
+    let definitions = fixture.definitions(
+        r#"application_databases = { shop = { database_name = "shop", username = "shop_owner" } }"#,
+    );
+    let plan = |code| {
+        let mut command = fixture.without_connection(&definitions, &["plan", "--env", "dev"]);
+        command.args(["--secrets", "file:.", "--ca-file"]).arg(fixture.server.ca_file());
+        expect(&command.output().unwrap(), code)
+    };
+    let text = plan(3);
+    let hint = "hint: create the file ./goldenpath/dev/shop/postgres.json with `{\"username\": \"…\", \"password\": \"…\"}`, or name another secret";
+    assert!(text.contains(hint), "{text}");
+    std::fs::remove_file(fixture.path().join("goldenpath/dev/rds/master.json")).unwrap();
+    let text = plan(1);
+    let hint = "hint: create the file ./goldenpath/dev/rds/master.json with `{\"username\": \"…\", \"password\": \"…\", \"host\": \"…\", \"port\": 5432}`";
+    assert!(text.contains(hint), "{text}");
+}

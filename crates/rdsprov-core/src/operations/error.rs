@@ -191,7 +191,15 @@ impl RunError {
                 hint!["name the secret of the administrator with ", Opt::AdminSecret],
             ],
             Self::AdminSecret { error, .. } => {
-                let mut hints = error.hints();
+                let mut hints = match &**error {
+                    SecretError::Missing { file: Some(path), .. } => vec![
+                        format!(
+                            "create the file {path} with `{{\"username\": \"…\", \"password\": \"…\", \"host\": \"…\", \"port\": 5432}}`"
+                        )
+                        .into(),
+                    ],
+                    error => error.hints(),
+                };
                 hints.push(hint!["name the secret of the administrator with ", Opt::AdminSecret]);
                 hints
             }

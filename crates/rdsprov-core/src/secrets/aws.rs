@@ -370,7 +370,7 @@ impl SecretsManager {
                 Some(SecretError::NoValue { id })
             }
             "ResourceNotFoundException" => {
-                Some(SecretError::Missing { id, region: Some(self.region.clone()) })
+                Some(SecretError::Missing { id, region: Some(self.region.clone()), file: None })
             }
             "DecryptionFailure" => Some(SecretError::KeyDenied { id }),
             "AccessDeniedException" if message_contains("KMS") => {

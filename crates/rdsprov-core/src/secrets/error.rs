@@ -14,7 +14,7 @@ use crate::secret_id::SecretId;
 #[non_exhaustive]
 pub enum SecretError {
     #[error("secret {id} does not exist{}", in_region(.region.as_ref()))]
-    Missing { id: SecretId, region: Option<String> },
+    Missing { id: SecretId, region: Option<String>, file: Option<String> },
     #[error("secret {id} has no current value: no version has the stage AWSCURRENT")]
     NoValue { id: SecretId },
     #[error("secret {id} is in region {region}, but this run reads secrets in region {requested}")]
@@ -107,7 +107,11 @@ impl SecretError {
             Self::Missing { region: Some(_), .. } => "create it (`aws secretsmanager \
                 create-secret`) with the value `{\"password\": \"…\"}`, or name another secret"
                 .into(),
-            Self::Missing { region: None, .. } => "create the secret, or name another one".into(),
+            Self::Missing { file: Some(path), .. } => format!(
+                "create the file {path} with `{{\"username\": \"…\", \"password\": \"…\"}}`, or name another secret"
+            )
+            .into(),
+            Self::Missing { .. } => "create the secret, or name another one".into(),
             Self::NoValue { .. } => "store a value in the secret".into(),
             Self::OtherRegion { region, .. } => {
                 hint!["use ", (Opt::Region, region), ", or name a secret in the region of this run"]

@@ -42,7 +42,10 @@ pub(super) fn read(directory: &Path, id: &SecretId, stage: Stage) -> Result<Secr
     }
     let path = path(directory, id)?;
     let bytes = input_file::read(&path, Input::Secret).map_err(|error| match error.kind() {
-        std::io::ErrorKind::NotFound => SecretError::Missing { id: id.clone(), region: None },
+        std::io::ErrorKind::NotFound => {
+            let file = Some(path.display().to_string());
+            SecretError::Missing { id: id.clone(), region: None, file }
+        }
         std::io::ErrorKind::PermissionDenied => {
             SecretError::Denied { id: id.clone(), principal: None }
         }

@@ -15,7 +15,7 @@ pub type FetchedSecrets = BTreeMap<SecretId, Result<Secret, SecretError>>;
 
 /// Returns one of the fetched secrets, or why it cannot be used.
 pub fn lookup(fetched: &FetchedSecrets, id: &SecretId) -> Result<Secret, SecretError> {
-    let missing = || Err(SecretError::Missing { id: id.clone(), region: None });
+    let missing = || Err(SecretError::Missing { id: id.clone(), region: None, file: None });
     fetched.get(id).cloned().unwrap_or_else(missing)
 }
 

@@ -394,7 +394,12 @@ fn secrets() -> Vec<SecretError> {
     let id = SecretId(text("goldenpath/dev/shop/postgres"));
     let reason = || text("some reason");
     vec![
-        SecretError::Missing { id: id.clone(), region: Some(text("eu-west-2")) },
+        SecretError::Missing { id: id.clone(), region: Some(text("eu-west-2")), file: None },
+        SecretError::Missing {
+            id: id.clone(),
+            region: None,
+            file: Some(text("./goldenpath/dev/shop/postgres.json")),
+        },
         SecretError::NoValue { id: id.clone() },
         SecretError::OtherRegion {
             id: id.clone(),
