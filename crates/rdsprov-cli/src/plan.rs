@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use rdsprov_core::error_code::ErrorCode;
 use rdsprov_core::plan::{Detail, Plan, SavedPlan};
-use rdsprov_core::session::{Error, ServerOptions, Setup};
+use rdsprov_core::session::{Error, ServerOptions, Setup, check_retired};
 use rdsprov_core::text::{os_reason, visible};
 
 use crate::args::{CheckArgs, Format, PlanArgs};
@@ -75,6 +75,7 @@ pub async fn print_plan(
     let mut run = setup.open(options).await?;
     let planned = run.plan().await.map_err(Error::from)?;
     let plan = planned.plan();
+    check_retired(plan).map_err(Error::from)?;
     if with_verifiers {
         let build_id = options.build_id.as_deref().unwrap_or("script");
         let script = planned.script(build_id, &CommandWording).map_err(Error::from)?;

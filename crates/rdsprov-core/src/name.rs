@@ -214,6 +214,23 @@ pub(crate) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) 
         .map(|(_, known)| known)
 }
 
+/// Returns the known name of which a name is a misspelling: one character of a short name, or two, are added,
+/// missing, exchanged or other ones. `shop_reports` is no misspelling of `shop`.
+pub(crate) fn misspelt<'a>(
+    name: &str,
+    known: impl IntoIterator<Item = &'a str>,
+) -> Option<&'a str> {
+    let limit = if name.chars().count() < 6 { 1 } else { 2 };
+    known
+        .into_iter()
+        .map(|known| (strsim::damerau_levenshtein(known, name), known))
+        .filter(|(distance, _)| *distance <= limit)
+        .min()
+        // A name that is known is not misspelt.
+        .filter(|(distance, _)| *distance > 0)
+        .map(|(_, known)| known)
+}
+
 /// Returns a name as a quoted SQL identifier, with each `"` doubled.
 ///
 /// Hidden characters are written as numbers, so that a statement looks like what it does.
@@ -451,6 +468,24 @@ impl fmt::Display for ApplicationName {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn misspellings_are_told_from_other_names() {
+        let known = ["hr", "shop", "shop_reports"];
+        for (name, meant) in [
+            ("shp", Some("shop")),
+            ("shpo", Some("shop")),
+            ("shop_report", Some("shop_reports")),
+            ("shop_reoprst", Some("shop_reports")),
+            ("shop_etl", None),
+            ("hr_reports", None),
+            ("shop", None),
+            ("wiki", None),
+        ] {
+            assert_eq!(misspelt(name, known), meant, "{name}");
+        }
+        assert_eq!(misspelt("shop_reports", ["shop", "hr"]), None);
+    }
 
     #[test]
     fn sql_contains_no_command_of_a_ci_system() {

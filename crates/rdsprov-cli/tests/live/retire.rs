@@ -255,9 +255,19 @@ fn applications_with_access_are_not_retired() {
     let output = run(&fixture, "retire shop", &all, &[], 64);
     assert!(output.contains("the definitions declare it as owner"), "{output}");
     assert!(output.contains("write `access_level = \"none\"` in the entry of shop"), "{output}");
-    let output = run(&fixture, "retire shp", &all, &[], 0);
-    assert!(output.contains("no role of application shp is managed"), "{output}");
-    assert!(output.contains("(did you mean shop?)"), "{output}");
+    // A similar name is a mistake, also with others, with a saved plan and in a dry run.
+    for more in [&[][..], &["--dry-run"], &["--out", "retire.json"]] {
+        for names in ["retire shp", "retire hr_reprts,hr"] {
+            let output = run(&fixture, names, &[SHOP], more, 64);
+            assert!(
+                output.contains("error[unknown-application]: no role of application "),
+                "{output}"
+            );
+            let meant = if names.contains("shp") { "shop" } else { "hr_reports" };
+            assert!(output.contains(&format!("(did you mean {meant}?)")), "{output}");
+        }
+    }
+    assert!(!fixture.path().join("retire.json").exists());
     assert_eq!(fixture.catalog_state(), state);
     let file = definitions(&fixture, &all);
     expect(&fixture.run(&file, &["retire", "--env", "dev"]), 64);

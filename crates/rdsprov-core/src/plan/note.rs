@@ -95,8 +95,9 @@ coded_enum! {
         /// A role that is not an administrator has granted a membership, or a part of it, to the role of an
         /// application.
         MembershipByOther { role: RoleName, object: String, group: RoleName, grantor: RoleName },
-        /// An application to retire is not declared, and no marker of the scope names it.
-        NothingToRetire { application: ApplicationName, fact: String },
+        /// An application to retire is not declared, and no marker of the scope names it. If its name is similar
+        /// to another one, or if another scope manages it, the user has made a mistake.
+        NothingToRetire { application: ApplicationName, fact: String, is_mistake: bool },
         /// A role that the run would concern is left, because another role can have written its comment.
         MarkerNotProven { role: RoleName, application: String },
         /// A teardown leaves a role or database whose marker names the build.

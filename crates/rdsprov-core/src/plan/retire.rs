@@ -13,7 +13,7 @@ use super::scopes::scope_of_database;
 use super::{Action, ExecuteAs, Hazard, NoteKind, RefusalKind, Step, database_marker, sql};
 use crate::desired::{self, Adoption, Desired};
 use crate::marker::Marker;
-use crate::name::{ApplicationName, DatabaseName, RoleName, nearest};
+use crate::name::{ApplicationName, DatabaseName, RoleName, misspelt};
 use crate::observed::{self, Observed};
 use crate::rotation_clone::RotationClone;
 
@@ -174,15 +174,16 @@ impl Planner<'_> {
             let is_refused =
                 self.findings.refusals.iter().any(|one| one.application == *application);
             if !has_role && !has_database && !is_refused {
-                let (application, fact) =
-                    (application.clone(), self.why_nothing_to_retire(application));
-                self.note(NoteKind::NothingToRetire { application, fact });
+                let (fact, is_mistake) = self.why_nothing_to_retire(application);
+                let application = application.clone();
+                self.note(NoteKind::NothingToRetire { application, fact, is_mistake });
             }
         }
     }
 
-    /// Returns why an application is not retired: another scope manages it, or its name is not known.
-    fn why_nothing_to_retire(&self, application: &ApplicationName) -> String {
+    /// Returns why an application is not retired: another scope manages it, or its name is not known. Also
+    /// returns whether this can only be a mistake: an application whose roles were dropped has an unknown name, too.
+    fn why_nothing_to_retire(&self, application: &ApplicationName) -> (String, bool) {
         let (desired, observed) = (self.desired, self.observed);
         let of_roles = observed.roles.values().filter_map(observed::Role::marker);
         let of_databases = observed
@@ -204,18 +205,21 @@ impl Planner<'_> {
             .find(|one| one.application == application.as_str() && one.scope != desired.scope);
         if let Some(marker) = other {
             let (other, own) = (named(marker.scope.as_deref()), named(desired.scope.as_deref()));
-            return format!(
+            let fact = format!(
                 "application {application} is managed by definitions with {other}, and these have {own}"
             );
+            return (fact, true);
         }
         let of_scope = markers.iter().filter(|one| one.scope == desired.scope);
         let known = of_scope.map(|one| one.application.as_str());
         let known = known.chain(desired.applications.iter().map(ApplicationName::as_str));
-        let similar = nearest(application.as_str(), known);
+        let similar = misspelt(application.as_str(), known);
+        let is_mistake = similar.is_some();
         let similar = similar.map(|one| format!(" (did you mean {one}?)")).unwrap_or_default();
-        format!(
+        let fact = format!(
             "no role of application {application} is managed, and the definitions do not declare it{similar}"
-        )
+        );
+        (fact, is_mistake)
     }
 
     /// Returns whether nothing gives access to a database without access entries: it does not exist,

@@ -19,7 +19,7 @@ use super::record_files::ConfiguredFiles;
 use super::records::Records;
 use super::run_options::{ApplyOptions, Completion, PlanSource, RunOptions, read_without_setup};
 use super::setup::{Delegation, Retirement, Setup, SetupBuilder};
-use super::usage_error::UsageError;
+use super::usage_error::{UsageError, check_retired};
 use crate::audit::{
     Command, Event, EventKind, EventRecorder, Found, LedgerHead, Record, RunContext,
 };
@@ -271,6 +271,10 @@ impl<F: Frontend> Execution<'_, F> {
         let mut run = self.lock(&setup, &mut provisioner, progress).await?;
         let mut planned = run.plan().await?;
         let plan = planned.plan();
+        if saved.is_none() {
+            // A saved plan was checked, and can have been applied since.
+            check_retired(plan)?;
+        }
         self.show(progress, plan);
         self.check_confirmed(&planned)?;
         self.recover(progress, plan).await?;

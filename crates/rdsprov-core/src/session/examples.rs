@@ -221,6 +221,7 @@ fn session_examples() -> Vec<Error> {
             .into(),
         UsageError::DelegateWithoutSecret.into(),
         UsageError::SecretOfIamDelegate.into(),
+        UsageError::NotRetired { fact: text("no role of application shp is managed") }.into(),
         UsageError::NoBackup.into(),
         UsageError::BackupUnusable { path: text("shop.dump"), reason: text("it is a directory") }
             .into(),

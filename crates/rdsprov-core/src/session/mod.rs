@@ -82,4 +82,4 @@ pub use setup::{
     Delegation, Retirement, Setup, SetupBuilder, parse_definitions, parse_for_environment,
 };
 pub use unreadable::Unreadable;
-pub use usage_error::UsageError;
+pub use usage_error::{UsageError, check_retired};

@@ -5,6 +5,7 @@ use crate::error_code::ErrorCode;
 use crate::hint;
 use crate::hint::{Hint, Operation, Opt};
 use crate::name::{NameError, nearest};
+use crate::plan::{NoteKind, Plan};
 
 /// Options contradict each other, or the value of an option is not valid.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -67,6 +68,13 @@ pub enum UsageError {
         environment: String,
         /// The environments of the instances.
         known: Vec<String>,
+    },
+    /// An application to retire is another one: its name is similar to a known one, or another scope
+    /// manages it.
+    #[error("{fact}")]
+    NotRetired {
+        /// Why the application cannot be meant.
+        fact: String,
     },
     /// A database is to be dropped, and the user has not said what is left of its data.
     #[error("the run would drop databases, and no dump of them is given")]
@@ -131,6 +139,19 @@ pub(super) fn check_length(what: &'static str, value: Option<&str>) -> Result<()
     if length > MAXIMUM_LENGTH { Err(UsageError::TooLong { what, length }) } else { Ok(()) }
 }
 
+/// Checks that the applications to retire are those of the user: see [`UsageError::NotRetired`]. One that is
+/// already retired passes, also after its roles were dropped.
+///
+/// # Errors
+/// Returns the error of the first application.
+pub fn check_retired(plan: &Plan) -> Result<(), UsageError> {
+    let mistake = plan.notes.iter().find_map(|note| match &note.0 {
+        NoteKind::NothingToRetire { fact, is_mistake: true, .. } => Some(fact.clone()),
+        _ => None,
+    });
+    mistake.map_or(Ok(()), |fact| Err(UsageError::NotRetired { fact }))
+}
+
 /// Returns which applications a saved plan covers, in words.
 fn covered(applications: &[String]) -> String {
     match applications {
@@ -173,6 +194,7 @@ impl UsageError {
             | Self::OtherSelection { .. }
             | Self::NotAdditive => ErrorCode::WrongUsage,
             Self::Retire(RetireError::Declared { .. }) => ErrorCode::WrongUsage,
+            Self::NotRetired { .. } => ErrorCode::UnknownApplication,
             Self::Retire(RetireError::Name(error)) | Self::DelegateName(error) => error.code(),
         }
     }
@@ -242,6 +264,9 @@ impl UsageError {
                 ", or use ",
                 (Opt::Auth, "password")
             ],
+            Self::NotRetired { .. } => {
+                "correct the name of the application, or use the definitions of its scope".into()
+            }
             Self::NoBackup | Self::BackupUnusable { .. } => {
                 hint!["name the file with ", Opt::Backup, ", or use ", Opt::WithoutBackup]
             }
