@@ -7,6 +7,7 @@ use clap::builder::PossibleValue;
 use rdsprov_core::hint::Opt;
 use rdsprov_core::run_setting::{SettingName, SettingsInForce, ValueSource};
 use rdsprov_core::session;
+use rdsprov_core::session::Error;
 
 use crate::apply::record_options;
 use crate::args::{AuditStdout, ColorWhen, ConfigArgs, FindingsFormat, Global, LogFormat};
@@ -19,23 +20,36 @@ const COLOR_VARIABLES: [(&str, ColorWhen); 2] =
     [("NO_COLOR", ColorWhen::Never), ("CLICOLOR_FORCE", ColorWhen::Always)];
 
 pub fn run(options: &ConfigArgs, global: Global) -> Result<Exit, CliError> {
-    let settings = settings(options, global)?;
+    let (settings, unknown) = settings(options, global)?;
     output::write_stdout(&match options.format {
         FindingsFormat::Json => settings.to_json().map_err(CliError::internal)? + "\n",
         FindingsFormat::Text => settings.to_text(&CommandWording),
     });
-    Ok(Exit::Done)
+    match unknown {
+        None => Ok(Exit::Done),
+        Some(error @ Error::NoEnvironment { .. }) => {
+            let hints = error.diagnostics().into_iter().flat_map(|one| one.hints);
+            let hints: Vec<String> = hints.map(|hint| hint.worded(&CommandWording)).collect();
+            output::status(&format!("note: {error}: {}", hints.join("; ")));
+            Ok(Exit::Done)
+        }
+        Some(error) => Err(error.into()),
+    }
 }
 
-fn settings(options: &ConfigArgs, global: Global) -> Result<SettingsInForce, CliError> {
+/// Returns the settings, and why a run would have no environment.
+fn settings(
+    options: &ConfigArgs,
+    global: Global,
+) -> Result<(SettingsInForce, Option<Error>), CliError> {
     let config = session::config(options.common.config.as_deref())?;
     let mut run = record_options(&options.records);
     run.server = (&options.server).into();
     run.server.new_secrets = (&options.new_secrets).into();
-    let mut settings = setup::builder(&options.common, config)
+    let (mut settings, unknown) = setup::builder(&options.common, config)
         .settings_in_force(&run, options.common.config.is_some())?;
     add_own(&mut settings, options, global);
-    Ok(settings)
+    Ok((settings, unknown))
 }
 
 /// Adds the settings that only the command has.
@@ -112,13 +126,42 @@ mod tests {
     }
 
     fn settings_of(arguments: &[&str]) -> Vec<Value> {
-        let words = ["rdsprov", "config", "--env", "dev"].iter().chain(arguments);
+        let (settings, unknown) = run_with(&[&["--env", "dev"], arguments].concat());
+        assert!(unknown.is_none(), "{unknown:?}");
+        let document = serde_json::to_value(settings).unwrap();
+        document["settings"].as_array().unwrap().clone()
+    }
+
+    fn run_with(arguments: &[&str]) -> (SettingsInForce, Option<Error>) {
+        let words = ["rdsprov", "config"].iter().chain(arguments);
         let words: Vec<_> = words.map(|word| (*word).into()).collect();
         let Ok(Invocation::Run(line)) = args::parse(&words) else { panic!("{arguments:?}") };
         let CliCommand::Config(options) = &line.command else { panic!("{arguments:?}") };
-        let settings = settings(options, line.global()).unwrap();
-        let document = serde_json::to_value(settings).unwrap();
-        document["settings"].as_array().unwrap().clone()
+        settings(options, line.global()).unwrap()
+    }
+
+    /// This is the command to find out why a run has no environment.
+    #[test]
+    fn settings_are_shown_without_an_environment() {
+        let value = |settings: &SettingsInForce, name: &str| {
+            let document = serde_json::to_value(settings).unwrap();
+            let all = document["settings"].as_array().unwrap();
+            let one = all.iter().find(|one| one["name"] == name).unwrap();
+            one["value"].as_str().map(str::to_owned)
+        };
+        let count = settings_of(&[]).len();
+        for (arguments, environment) in [(&[][..], None), (&["--env", "prd"], Some("prd"))] {
+            let (settings, unknown) = run_with(arguments);
+            let code = unknown.unwrap().code().name();
+            let expected =
+                if environment.is_some() { "unknown-environment" } else { "no-environment" };
+            assert_eq!(code, expected);
+            assert_eq!(value(&settings, "env").as_deref(), environment);
+            let secret = "goldenpath/{environment}/rds/master";
+            assert_eq!(value(&settings, "admin-secret").as_deref(), Some(secret));
+            assert_eq!(value(&settings, "environments.{environment}.approval"), None);
+            assert_eq!(settings.settings.len(), count, "{arguments:?}");
+        }
     }
 
     /// A setting that is not shown could differ from what its user expects.

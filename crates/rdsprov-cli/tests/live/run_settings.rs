@@ -221,6 +221,29 @@ fn config_shows_each_setting_and_its_source() {
         ["--host", "db.example.com", "RDSPROV_HOST"]
     );
 
+    // Without an environment, and with an unknown one, the settings are shown all the same.
+    let empty = tempfile::TempDir::new().unwrap();
+    let config_in_empty = |arguments: &[&str]| {
+        let mut command = crate::fixture::program();
+        command.current_dir(empty.path()).arg("config").args(arguments).output().unwrap()
+    };
+    for (arguments, code, environment, says) in [
+        (&[][..], 0, "-", "note: the environment is not known: use --env NAME\n"),
+        (&["--env", "prd"], 64, "prd", "error[unknown-environment]: environment `prd` is not"),
+    ] {
+        let output = config_in_empty(arguments);
+        let text = expect(&output, code);
+        assert!(text.contains(says), "{text}");
+        let shown = String::from_utf8(output.stdout).unwrap();
+        let line = |name: &str| {
+            let line = shown.lines().find(|line| line.starts_with(name)).unwrap();
+            line.split_whitespace().nth(1).unwrap().to_owned()
+        };
+        assert_eq!(line("--env "), environment, "{shown}");
+        assert_eq!(line("--admin-secret "), "goldenpath/{environment}/rds/master", "{shown}");
+        assert_eq!(line("environments.{environment}.approval"), "-", "{shown}");
+    }
+
     // A setting that a run would refuse is refused.
     let refused = expect(&config(&["--ca-file", "ca.pem"]), 64);
     assert!(refused.contains("TLS mode `require` does not verify"), "{refused}");

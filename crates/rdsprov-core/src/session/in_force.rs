@@ -8,7 +8,7 @@ use super::error::Error;
 use super::files::{DefinitionOptions, MACHINE_POLICY, POLICY_VARIABLE};
 use super::open::{AdminAuth, Secrets, ServerOptions, tls_settings, tls_source};
 use super::run_options::RunOptions;
-use super::setup::{Setup, SetupBuilder};
+use super::setup::{NO_ENVIRONMENT, Setup, SetupBuilder};
 use crate::audit::Attribution;
 use crate::audit_table::AuditTableName;
 use crate::config::{
@@ -29,8 +29,8 @@ const UNDECLARED: &str = "access.undeclared";
 impl SetupBuilder {
     /// Returns the settings that a run with these options would have, without starting it.
     ///
-    /// Definitions are not required, if the options set the environment. `names_config` says whether the
-    /// caller has named the configuration file.
+    /// Definitions are not required. `names_config` says whether the caller has named the configuration file.
+    /// Without a known environment, a run would fail: the settings are returned all the same, with this error.
     ///
     /// # Errors
     /// Returns the errors of [`Self::build`] except [`Error::NoDefinitions`], and those of settings that
@@ -39,20 +39,31 @@ impl SetupBuilder {
         self,
         options: &RunOptions,
         names_config: bool,
-    ) -> Result<SettingsInForce, Error> {
+    ) -> Result<(SettingsInForce, Option<Error>), Error> {
         let (files, given) = (self.named_files(), self.options.clone());
-        let setup = match self.clone().build() {
-            Err(Error::NoDefinitions) => self.without_definitions().build()?,
-            setup => setup?,
+        let (builder, built) = match self.clone().build() {
+            Err(Error::NoDefinitions) => {
+                let builder = self.without_definitions();
+                (builder.clone(), builder.build())
+            }
+            built => (self, built),
+        };
+        let (setup, unknown) = match built {
+            Err(error @ (Error::NoEnvironment { .. } | Error::UnknownEnvironment { .. })) => {
+                (builder.build_without_environment()?, Some(error))
+            }
+            setup => (setup?, None),
         };
         let mut list = List { setup: &setup, server: &options.server, settings: Vec::new() };
         list.files(names_config);
         list.definitions(&given, files);
         list.connection()?;
         list.secrets()?;
-        setup.site.check_allowed(setup.environment(), &options.server.allow)?;
+        if unknown.is_none() {
+            setup.site.check_allowed(setup.environment(), &options.server.allow)?;
+        }
         list.run(options);
-        Ok(SettingsInForce::new(list.settings))
+        Ok((SettingsInForce::new(list.settings), unknown))
     }
 }
 
@@ -121,12 +132,13 @@ impl List<'_> {
     }
 
     fn definitions(&mut self, given: &DefinitionOptions, files: Vec<String>) {
-        let environment = self.setup.environment().to_owned();
-        let source = match given.environment {
-            Some(_) => self.server.source(Opt::Env),
-            None => ValueSource::Definitions,
+        let declared = self.setup.definitions().and_then(|all| all.environment.clone());
+        let (environment, source) = match (&given.environment, declared) {
+            (Some(given), _) => (Some(given.clone()), self.server.source(Opt::Env)),
+            (None, Some(declared)) => (Some(declared), ValueSource::Definitions),
+            (None, None) => (None, ValueSource::Default),
         };
-        self.push(SettingName::Option(Opt::Env), Some(environment), source);
+        self.push(SettingName::Option(Opt::Env), environment, source);
         let configured = &self.setup.config.definitions;
         let scope = self.setup.scope().map(str::to_owned);
         let source = match (&scope, &configured.scope) {
@@ -243,13 +255,17 @@ impl List<'_> {
         match server.admin_auth {
             AdminAuth::Password => {
                 let login = setup.login_with_secret(server)?;
-                if let AdminCredentials::Secret(id) = &login {
+                if let AdminCredentials::Secret(id) = &login
+                    && self.has_environment()
+                {
                     setup.site.check_admin_secret(setup.environment(), Some(id))?;
                 }
                 self.of_run(Opt::AdminSecret, &setup.login_setting(server, &login));
             }
             AdminAuth::Iam => {
-                setup.site.check_admin_secret(setup.environment(), None)?;
+                if self.has_environment() {
+                    setup.site.check_admin_secret(setup.environment(), None)?;
+                }
                 self.option(Opt::AdminUser, server.admin_user.clone(), None, None);
             }
         }
@@ -284,15 +300,22 @@ impl List<'_> {
         Ok(())
     }
 
+    /// Returns whether the environment is known. Otherwise, its settings have no values.
+    fn has_environment(&self) -> bool {
+        self.setup.environment() != NO_ENVIRONMENT
+    }
+
     fn run(&mut self, options: &RunOptions) {
         let (setup, server) = (self.setup, self.server);
         let key = format!("environments.{}.approval", setup.environment());
-        let approval = &setup.approval;
-        self.push(SettingName::Key(key), Some(approval.value.clone()), approval.source.clone());
+        let approval = self.has_environment().then_some(&setup.approval);
+        let value = approval.map(|approval| approval.value.clone());
+        let source = approval.map_or(ValueSource::Default, |approval| approval.source.clone());
+        self.push(SettingName::Key(key), value, source);
         let key = format!("environments.{}.ephemeral", setup.environment());
         let section = setup.config.environments.get(setup.environment());
         let ephemeral = section.map(|section| section.ephemeral).filter(|ephemeral| *ephemeral);
-        self.key(key, ephemeral, Some(false));
+        self.key(key, ephemeral, self.has_environment().then_some(false));
         let configured = setup.config.access.undeclared;
         match setup.site.undeclared_access_source(setup.environment(), configured) {
             Some((path, required)) => {

@@ -175,6 +175,19 @@ enum DefinitionSource {
     },
 }
 
+/// The environment of a setup without one, which is also the placeholder of the environment in templates.
+pub(super) const NO_ENVIRONMENT: &str = "{environment}";
+
+/// The inputs of a [`Setup`], before its environment is known.
+struct Inputs {
+    config: Config,
+    site: SitePolicy,
+    options: DefinitionOptions,
+    definitions: Definitions,
+    sha256: String,
+    reads_definitions: bool,
+}
+
 /// Collects the inputs of a [`Setup`]. It reads nothing before [`SetupBuilder::build`].
 #[derive(Debug, Clone)]
 pub struct SetupBuilder {
@@ -267,12 +280,37 @@ impl SetupBuilder {
         ConfiguredFiles::new(&self.config)
     }
 
+    /// Returns a setup for the settings that do not depend on an environment: [`NO_ENVIRONMENT`] is in its place.
+    ///
+    /// # Errors
+    /// Returns the errors of [`Self::build`] except those of the environment.
+    pub(super) fn build_without_environment(mut self) -> Result<Setup, Error> {
+        self.options.environment = None;
+        let Inputs { config, site, options: _, definitions, sha256, .. } = self.read()?;
+        let policy = Policy::declared(NO_ENVIRONMENT, None);
+        let (policy, approval) = tighten(&config, &site, policy);
+        let declared = Declared::Definitions(definitions);
+        Ok(Setup { config, policy, approval, site, declared, definitions_sha256: sha256 })
+    }
+
     /// Reads and validates the inputs.
     ///
     /// # Errors
     /// Returns the errors of [`read`](super::read), [`parse_definitions`] and [`site_policy`], and
     /// [`Error::NoEnvironment`] or [`Error::UnknownEnvironment`].
     pub fn build(self) -> Result<Setup, Error> {
+        let Inputs { config, site, options, definitions, sha256, reads_definitions } =
+            self.read()?;
+        let environment = options.environment.as_ref().or(definitions.environment.as_ref());
+        let policy =
+            policy(&config, environment.ok_or(Error::NoEnvironment { reads_definitions })?)?;
+        site.check_environment(policy.environment())?;
+        let (policy, approval) = tighten(&config, &site, policy);
+        let declared = Declared::Definitions(definitions);
+        Ok(Setup { config, policy, approval, site, declared, definitions_sha256: sha256 })
+    }
+
+    fn read(self) -> Result<Inputs, Error> {
         let Self { config, site, options, source } = self;
         let site = site_policy()?.and(site);
         let parse = |texts: &[SourceText]| {
@@ -301,13 +339,7 @@ impl SetupBuilder {
                 (*definitions, sha256)
             }
         };
-        let environment = options.environment.as_ref().or(definitions.environment.as_ref());
-        let policy =
-            policy(&config, environment.ok_or(Error::NoEnvironment { reads_definitions })?)?;
-        site.check_environment(policy.environment())?;
-        let (policy, approval) = tighten(&config, &site, policy);
-        let declared = Declared::Definitions(definitions);
-        Ok(Setup { config, policy, approval, site, declared, definitions_sha256: sha256 })
+        Ok(Inputs { config, site, options, definitions, sha256, reads_definitions })
     }
 }
 
