@@ -240,6 +240,8 @@ pub enum Backup {
     File(String),
     /// Nothing, as the user has said.
     Nothing,
+    /// The user has not said it yet: only a dry run shows such a plan.
+    NotNamed,
 }
 
 /// The last complete `apply` on a server: afterwards, the server was as its definitions say.

@@ -135,7 +135,7 @@ const EXAMPLES: [(&str, &[&str]); 20] = [
     ),
     (
         "teardown",
-        &["rdsprov teardown --env review --build-id 16-01-26-01 --without-backup --dry-run"],
+        &["rdsprov teardown --env review --build-id 16-01-26-01 --dry-run"],
     ),
     (
         "audit",

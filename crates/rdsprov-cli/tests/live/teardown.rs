@@ -109,6 +109,11 @@ fn what_a_build_created_is_dropped() {
         let state = fixture.catalog_state();
         let output = teardown(&fixture, "b1", &[&ALLOW], 64);
         assert!(output.contains("--without-backup"), "{output}");
+        // A dry run shows what is missing.
+        let output = teardown(&fixture, "b1", &[&["--dry-run"]], 0);
+        let missing = "--allow drops_database --confirm shop --backup FILE or --without-backup\n";
+        assert!(output.contains(missing), "{output}");
+        assert!(output.contains("with all its data; no dump of it is named yet"), "{output}");
         let output = teardown(&fixture, "", &[&ALLOW, &CONFIRMED], 64);
         assert!(output.contains("name it with --build-id"), "{output}");
         let output = teardown(&fixture, "b1", &[&CONFIRMED], 3);

@@ -148,7 +148,8 @@ impl Planner<'_> {
         }
         let backup = match &desired.drops_databases {
             Some(Backup::File(path)) => format!("; the user has a dump of it in {path}"),
-            _ => "; without a dump".to_owned(),
+            Some(Backup::NotNamed) => "; no dump of it is named yet".to_owned(),
+            Some(Backup::Nothing) | None => "; without a dump".to_owned(),
         };
         let summary = format!("database {name} with all its data{backup}");
         let step = Step::new(Action::DropDatabase, application, summary, []);

@@ -180,6 +180,9 @@ pub struct Plan {
     /// The names of the hazards that the run allows, for the text.
     #[serde(skip)]
     pub(crate) allowed_hazards: BTreeSet<&'static str>,
+    /// Whether the user has not said yet what is left of the data of dropped databases, for the text.
+    #[serde(skip)]
+    pub(crate) needs_backup: bool,
     /// The findings on which a check also fails.
     #[serde(skip)]
     pub fail_on: Vec<Finding>,

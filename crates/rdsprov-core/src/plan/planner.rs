@@ -15,7 +15,7 @@ use super::{
     Memberships, NoteKind, Origin, Plan, Refusal, RefusalKind, Remedy, Scope, SecretFindings, Step,
     Transaction, UndeclaredRoleAccess, sql,
 };
-use crate::desired::{self, Adoption, Desired};
+use crate::desired::{self, Adoption, Backup, Desired};
 use crate::marker::Marker;
 use crate::name::{ApplicationName, DatabaseName, RoleName, SchemaName};
 use crate::observed::{self, Observed, PasswordCheck, UNDECODABLE};
@@ -153,6 +153,7 @@ impl<'a> Planner<'a> {
                 .collect(),
             admin_database: Some(self.observed.admin_database.clone()),
             allowed_hazards: self.desired.allowed_hazards.clone(),
+            needs_backup: self.desired.drops_databases == Some(Backup::NotNamed),
             fail_on: Finding::all()
                 .filter(|one| self.desired.fail_on.contains(one.name()))
                 .collect(),

@@ -190,12 +190,16 @@ impl Plan {
         let hazards = self.hazards_to_allow().into_iter();
         let options: Vec<Part> =
             hazards.flat_map(|one| [" ".into(), (Opt::Allow, one).into()]).collect();
-        let is_executable = self.refusals.is_empty() && !options.is_empty();
         let begin = Part::from("to apply this plan, add");
         let databases = self.dropped_databases().into_iter();
         let names: Vec<String> = databases.map(|one| one.as_str().to_owned()).collect();
+        let needs_backup = self.needs_backup && !names.is_empty();
+        let is_executable = self.refusals.is_empty() && (!options.is_empty() || needs_backup);
         let confirm = (!names.is_empty()).then(|| [" ".into(), Part::Options(Opt::Confirm, names)]);
+        let backup = needs_backup
+            .then(|| [" ".into(), Opt::Backup.into(), " or ".into(), Opt::WithoutBackup.into()]);
         let options = options.into_iter().chain(confirm.into_iter().flatten());
+        let options = options.chain(backup.into_iter().flatten());
         is_executable.then(|| std::iter::once(begin).chain(options).collect())
     }
 

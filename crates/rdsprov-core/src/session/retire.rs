@@ -19,10 +19,10 @@ pub async fn retire<F: Frontend>(
 ) -> Outcome {
     let audit = setup.configured_files();
     let mut options = options.clone();
-    options.server.retirement = retirement;
-    let check = options.server.retirement.check_backup();
+    let checked = retirement.checked(options.dry_run);
+    let checked = checked.map(|retirement| options.server.retirement = retirement);
     let setup = || {
-        check?;
+        checked?;
         setup.build()
     };
     run_operation(audit, setup, &options, frontend, cancellation, Operation::Retire).await
@@ -43,8 +43,8 @@ pub async fn teardown<F: Frontend>(
     let mut options = options.clone();
     let retirement = retirement.of_build(options.server.build_id.as_deref());
     let checked = retirement.map(|retirement| {
-        options.server.retirement = retirement;
-        options.server.retirement.check_backup()
+        let checked = retirement.checked(options.dry_run);
+        checked.map(|retirement| options.server.retirement = retirement)
     });
     let setup = || {
         let has_backup = checked?;

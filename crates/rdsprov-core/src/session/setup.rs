@@ -110,6 +110,16 @@ impl Retirement {
         Ok(Self { drop_role: true, drop_database: true, build: Some(build.to_owned()), ..self })
     }
 
+    /// Returns the options after [`Self::check_backup`]. A dry run shows what is dropped before the user says
+    /// what is left of its data.
+    pub(super) fn checked(self, is_dry_run: bool) -> Result<Self, UsageError> {
+        if is_dry_run && self.drop_database && self.backup.is_none() {
+            return Ok(Self { backup: Some(Backup::NotNamed), ..self });
+        }
+        self.check_backup()?;
+        Ok(self)
+    }
+
     /// Checks what is left of the data of dropped databases.
     pub(super) fn check_backup(&self) -> Result<(), UsageError> {
         let path = match &self.backup {
@@ -117,7 +127,7 @@ impl Retirement {
             Some(backup) if !self.drop_database => {
                 return Err(UsageError::BackupWithoutDrop { backup: backup.clone() });
             }
-            None => return Err(UsageError::NoBackup),
+            None | Some(Backup::NotNamed) => return Err(UsageError::NoBackup),
             Some(Backup::Nothing) => return Ok(()),
             Some(Backup::File(path)) => path,
         };

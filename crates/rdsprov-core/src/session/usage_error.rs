@@ -82,7 +82,7 @@ pub enum UsageError {
     /// A dump or its absence is named, and no database is to be dropped.
     #[error("{}, but it would drop no database", match backup {
         Backup::File(path) => format!("the dump `{path}` is given"),
-        Backup::Nothing => "the run allows drops without a dump".to_owned(),
+        Backup::Nothing | Backup::NotNamed => "the run allows drops without a dump".to_owned(),
     })]
     BackupWithoutDrop {
         /// What is named.
@@ -273,7 +273,7 @@ impl UsageError {
             Self::BackupWithoutDrop { backup } => {
                 let given = match backup {
                     Backup::File(_) => Opt::Backup,
-                    Backup::Nothing => Opt::WithoutBackup,
+                    Backup::Nothing | Backup::NotNamed => Opt::WithoutBackup,
                 };
                 hint!["add ", Opt::DropDatabase, ", or remove ", given]
             }

@@ -110,6 +110,7 @@ impl Plan {
             probes: BTreeSet::new(),
             admin_database: None,
             allowed_hazards: BTreeSet::new(),
+            needs_backup: false,
             fail_on: Vec::new(),
             after_takeover: BTreeMap::new(),
             homes: BTreeMap::new(),
