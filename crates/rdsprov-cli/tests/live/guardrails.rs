@@ -430,3 +430,24 @@ fn grant_on_a_type_of_the_standard() {
         assert!(text.contains(note), "PostgreSQL {major}: {text}");
     }
 }
+
+/// No entry can have an administrator as its role: the plan would be refused with `role-is-administrator`.
+#[test]
+fn hint_names_no_owner_that_would_be_refused() {
+    for major in versions() {
+        for (attribute, is_declarable) in [("", true), (" CREATEROLE", false)] {
+            let fixture = Fixture::new(major);
+            fixture.app("dev", "shop", "shop_owner");
+            let definitions = fixture.definitions(
+                r#"application_databases = { shop = { database_name = "shop", username = "shop_owner", adopt = true } }"#,
+            );
+            fixture.query(&format!("CREATE ROLE sub_admin LOGIN{attribute}"));
+            fixture.query("GRANT sub_admin TO platform_admin WITH ADMIN OPTION");
+            fixture.query("CREATE DATABASE shop OWNER sub_admin");
+            let text = expect(&fixture.run(&definitions, &["plan", "--env", "dev"]), 3);
+            assert!(text.contains("refused[database-owner-differs] shop: "), "{text}");
+            let hint = "declare role sub_admin as the owner";
+            assert_eq!(text.contains(hint), is_declarable, "PostgreSQL {major}: {text}");
+        }
+    }
+}

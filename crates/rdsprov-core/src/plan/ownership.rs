@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::acl::with_owner;
 use super::database_planner::DatabasePlanner;
 use super::planner::Planner;
+use super::roles::forbidden_attributes;
 use super::sql::{self, GrantTarget, HandedOver, SharedObject, Statement};
 use super::words::{granted_words, revoked_words};
 use super::{
@@ -63,8 +64,7 @@ impl Planner<'_> {
             database: name.clone(),
             owner: from.clone(),
             declared: to.clone(),
-            // No entry can have the administrator as its role.
-            can_be_declared: !is_predefined(from) && *from != self.observed.administrator.name,
+            can_be_declared: self.can_be_role_of_application(from),
             can_be_allowed: can_act_as_both,
         };
         let remedy = match self.manual_transfer(name, from, to) {
@@ -75,6 +75,18 @@ impl Planner<'_> {
         };
         self.refuse_with(application, kind, remedy);
         false
+    }
+
+    /// Returns whether an entry can name a role that exists, so that the plan is not refused because of it.
+    fn can_be_role_of_application(&self, role: &RoleName) -> bool {
+        let is_powerful = |seen: &observed::Role| {
+            forbidden_attributes(seen).next().is_some()
+                || self.is_delegate(seen)
+                || self.administrator_power(role, seen).is_some()
+        };
+        !is_predefined(role)
+            && *role != self.observed.administrator.name
+            && !self.observed.roles.get(role).is_some_and(is_powerful)
     }
 
     /// Returns whether the administrator can become a member of a role. It cannot if the role
@@ -107,6 +119,7 @@ impl Planner<'_> {
                 owner: from.clone(),
                 subscription: one.name.clone(),
                 subscription_database: one.database.clone(),
+                can_be_declared: self.can_be_role_of_application(from),
             };
             self.refuse_with_fix(application, kind, Executor::Superuser, manual_fix);
         }
@@ -514,6 +527,7 @@ impl DatabasePlanner<'_, '_> {
             from: from.clone(),
             to: to.clone(),
             obstacle: obstacle.clone(),
+            can_be_declared: self.planner.can_be_role_of_application(from),
         };
         let application = &self.database.application;
         let needs_superuser = *obstacle == Obstacle::Superuser;

@@ -131,6 +131,7 @@ coded_enum! {
             owner: RoleName,
             subscription: String,
             subscription_database: DatabaseName,
+            can_be_declared: bool,
         },
         /// PostgreSQL does not allow the new owner to own an object.
         ObjectNotTransferable {
@@ -140,6 +141,7 @@ coded_enum! {
             from: RoleName,
             to: RoleName,
             obstacle: Obstacle,
+            can_be_declared: bool,
         },
         /// A declared role owns objects, and is neither the owner nor a creator.
         ObjectsOfDeclaredRole { database: DatabaseName, object: String, others: u64, role: RoleName },

@@ -153,12 +153,15 @@ impl RefusalKind {
                 owner,
                 subscription,
                 subscription_database,
+                ..
             } => {
                 format!(
                     "what role {owner} owns in database {database} cannot get another owner: `REASSIGN OWNED` would also change the owner of subscription {subscription} in database {subscription_database}"
                 )
             }
-            Self::ObjectNotTransferable { database, object, others, from, to, obstacle } => {
+            Self::ObjectNotTransferable {
+                database, object, others, from, to, obstacle, ..
+            } => {
                 let reason = match obstacle {
                     Obstacle::Schema(schema) => format!("may not create in schema {schema}"),
                     Obstacle::Wrapper => "may not use the foreign-data wrapper".to_owned(),
@@ -739,10 +742,10 @@ impl RefusalKind {
             Self::DatabaseOwnerInaccessible { .. } => {
                 Some(hint!["name another database in `database_name` of the application"])
             }
-            Self::SubscriptionWouldMove { owner, .. } => {
+            Self::SubscriptionWouldMove { owner, can_be_declared: true, .. } => {
                 Some(hint![format!("declare role {owner} as the owner of the database")])
             }
-            Self::ObjectNotTransferable { from, .. } => {
+            Self::ObjectNotTransferable { from, can_be_declared: true, .. } => {
                 Some(hint![format!("declare role {from} as the owner of the database")])
             }
             _ => None,
