@@ -58,10 +58,43 @@ pub(super) fn change_lines(change: &Change<'_>, detail: Detail) -> Vec<String> {
                 .map(|names| format!("    can no longer connect: {}", visible(&names))),
         );
         for statement in change.before.into_iter().chain(&change.step.statements) {
-            let statement = format!("{};", statement.redacted());
-            lines.extend(statement.lines().map(|line| format!("    {}", visible(line))));
+            let statement = statement_lines(&format!("{};", statement.redacted()));
+            lines.extend(statement.iter().map(|line| format!("    {}", visible(line))));
         }
     }
+    lines
+}
+
+/// Returns the lines of a statement. The body of a `DO` statement is one literal, of which the lines are broken
+/// between words, so that the block stays the same for the server.
+fn statement_lines(statement: &str) -> Vec<String> {
+    const WIDTH: usize = 100;
+    let Some((begin, body)) = statement.split_once('\'').filter(|(begin, _)| *begin == "DO ")
+    else {
+        return statement.lines().map(str::to_owned).collect();
+    };
+    let mut lines = Vec::new();
+    let mut line = format!("{begin}'");
+    // Literals and quoted names inside the body stay as they are.
+    let (mut is_literal, mut is_name) = (false, false);
+    let mut rest = body.chars().peekable();
+    while let Some(c) = rest.next() {
+        match c {
+            '\'' if rest.next_if_eq(&'\'').is_some() => {
+                is_literal ^= !is_name;
+                line.push('\'');
+            }
+            '"' => is_name ^= !is_literal,
+            _ => {}
+        }
+        let is_full = line.ends_with(';') || line.chars().count() >= WIDTH;
+        if c == ' ' && is_full && !is_literal && !is_name {
+            lines.push(std::mem::replace(&mut line, "  ".to_owned()));
+        } else {
+            line.push(c);
+        }
+    }
+    lines.push(line);
     lines
 }
 
@@ -488,6 +521,30 @@ fn one_line(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn blocks_are_broken_between_words() {
+        assert_eq!(statement_lines("GRANT a TO b;"), ["GRANT a TO b;"]);
+        let words = "word ".repeat(30);
+        let block = format!(
+            "DO 'DECLARE one record; BEGIN PERFORM {words}''a; it''''s; b'', \"x; y\"; {words}; END';"
+        );
+        let lines = statement_lines(&block);
+        assert_eq!(
+            lines[..2],
+            [
+                "DO 'DECLARE one record;".to_owned(),
+                format!("  BEGIN PERFORM {}", "word ".repeat(16) + "word")
+            ]
+        );
+        assert!(
+            lines.iter().any(|line| line.ends_with(r#"''a; it''''s; b'', "x; y";"#)),
+            "{lines:?}"
+        );
+        assert!(lines.iter().all(|line| line.chars().count() < 130), "{lines:?}");
+        let spaces = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert_eq!(spaces(&lines.join("\n")), spaces(&block));
+    }
 
     #[test]
     fn a_database_is_named_to_psql_so_that_it_is_no_connection_string() {
