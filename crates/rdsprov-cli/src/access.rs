@@ -8,8 +8,8 @@ use rdsprov_core::error_code::ErrorCode;
 use rdsprov_core::input_file::{self, Input};
 use rdsprov_core::name::{DatabaseName, RoleName};
 use rdsprov_core::operations::AccessQuery;
-use rdsprov_core::text::os_reason;
 use rdsprov_core::session;
+use rdsprov_core::text::os_reason;
 
 use crate::args::{AccessArgs, AccessFormat};
 use crate::audit::{ledger, not_intact, unknown_name, unreadable};

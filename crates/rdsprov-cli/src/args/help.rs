@@ -133,10 +133,7 @@ const EXAMPLES: [(&str, &[&str]); 20] = [
             "rdsprov retire shop --env prod --drop-role --allow drops_role",
         ],
     ),
-    (
-        "teardown",
-        &["rdsprov teardown --env review --build-id 16-01-26-01 --dry-run"],
-    ),
+    ("teardown", &["rdsprov teardown --env review --build-id 16-01-26-01 --dry-run"]),
     (
         "audit",
         &[

@@ -129,7 +129,11 @@ fn roles_with_access_are_reported_until_the_statements_are_executed() {
         assert_eq!(plan["undeclared_databases"], json!([]));
         let access = plan["undeclared_access"].as_array().unwrap();
         let roles: Vec<&str> = access.iter().map(|one| one["role"].as_str().unwrap()).collect();
-        assert_eq!(roles, ["analysts", "ann", "bi", "dba", "lead", "old_grant", "pipeline", "shy"], "{plan}");
+        assert_eq!(
+            roles,
+            ["analysts", "ann", "bi", "dba", "lead", "old_grant", "pipeline", "shy"],
+            "{plan}"
+        );
         assert_eq!(access[0]["used_by"], json!(["ann"]), "{plan}");
         assert_eq!(access[0]["statements"][0]["sql"], statements(&text)[0].1, "{plan}");
         assert_eq!(

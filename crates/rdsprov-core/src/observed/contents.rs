@@ -267,8 +267,9 @@ pub struct Contents {
     /// create large objects.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub large_object_owners: BTreeSet<RoleName>,
-    /// The roles among those of `owned` whose objects only a superuser can give to the owner of the
-    /// database: it lacks a privilege on a schema or on a foreign-data wrapper.
+    /// The roles whose objects only a superuser can give to the declared owner of the database (without one, those
+    /// of its owner to the administrator, and those of others to its owner): the new owner lacks a privilege on a
+    /// schema, the database or a foreign-data wrapper, or must be a superuser.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub owners_only_superusers_replace: BTreeSet<RoleName>,
     /// The roles, other than administrators, that are neither declared nor orphans, and have privileges on

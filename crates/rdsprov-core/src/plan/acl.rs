@@ -184,6 +184,15 @@ impl AclDiff {
         privileges.is_subset(&self.kept_by_public())
     }
 
+    /// Returns whether a role that is not managed would lose privileges with a revocation.
+    pub fn takes_from_others(&self, revoke: &Revoke) -> bool {
+        self.dependent_grants.iter().any(|held| {
+            let through = Grantee::Role(held.through.clone());
+            (through == revoke.grantee || revoke.dependents.contains(&through))
+                && held.privileges.iter().any(|one| revoke.privileges.contains(one))
+        })
+    }
+
     /// Returns what the plan contains if the administrator cannot grant privileges.
     pub fn without_grant(&self, privileges: &Privileges) -> WithoutGrant {
         if self.held_by_public(privileges) { WithoutGrant::Note } else { WithoutGrant::Refusal }

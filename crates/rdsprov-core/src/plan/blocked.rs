@@ -5,7 +5,9 @@ use super::acl::{AclDiff, Revoke};
 use super::planner::Planner;
 use super::sql::{self, GrantTarget, Statement};
 use super::words::revoked;
-use super::{Executor, ManualFix, Preparation, RefusalKind, Remedy};
+use super::{
+    DATABASE_OWNER, Executor, ManualFix, MembershipOption, Preparation, RefusalKind, Remedy,
+};
 use crate::name::{ApplicationName, DatabaseName, RoleName, SchemaName};
 use crate::observed::Grantee;
 
@@ -13,6 +15,8 @@ use crate::observed::Grantee;
 pub(super) struct AclContext<'a> {
     pub target: &'a GrantTarget,
     pub owner: &'a RoleName,
+    /// The roles of which one owns the object until the plan gives it to `owner`.
+    pub former_owners: &'a [RoleName],
     /// The database in which its statements must run; any database for a privilege on a database.
     pub database: Option<&'a DatabaseName>,
     pub application: &'a ApplicationName,
@@ -51,11 +55,6 @@ impl Planner<'_> {
             .iter()
             .filter(|held| owner.is_none() || held.holder.role() != owner)
             .collect();
-        let executor = if unusable_schemas.is_empty() {
-            self.executor(context.owner)
-        } else {
-            Executor::Superuser
-        };
         for held in &of_others {
             let grant = if held.grantable { sql::grant_with_grant_option } else { sql::grant };
             let again = grant(&held.privileges, context.target, &held.holder);
@@ -65,6 +64,23 @@ impl Planner<'_> {
                 sql::revoke_cascade(revoke.scope, &revoke.privileges, context.target, &through)
             });
             let statements: Vec<Statement> = std::iter::once(again).chain(revocations).collect();
+            let (executor, fix) = if !unusable_schemas.is_empty() {
+                (Executor::Superuser, statements.into())
+            } else if context.former_owners.is_empty() {
+                (self.executor(context.owner), statements.into())
+            } else {
+                // The object still belongs to one of these roles: PostgreSQL takes the owner as the grantor of
+                // a role that has its privileges.
+                let owners = context.former_owners.iter().chain([context.owner]);
+                let owners = owners.filter(|role| {
+                    **role != self.observed.administrator.name
+                        && role.as_str() != DATABASE_OWNER
+                        && self.observed.roles.contains_key(*role)
+                });
+                let memberships = owners.map(|role| (role.clone(), MembershipOption::Inherit));
+                let fix = self.fix_by_administrator(statements, memberships.collect());
+                (Executor::Administrator, fix)
+            };
             self.refuse_with_fix(
                 context.application,
                 RefusalKind::DependentGrant {
@@ -73,8 +89,8 @@ impl Planner<'_> {
                     object: context.target.words(),
                     through: held.through.clone(),
                 },
-                executor.clone(),
-                ManualFix::from(statements).in_database(context.database),
+                executor,
+                fix.in_database(context.database),
             );
         }
         !of_others.is_empty()

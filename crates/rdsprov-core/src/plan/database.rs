@@ -13,8 +13,8 @@ use super::sql::GrantTarget;
 use super::{NoteKind, RefusalKind, Remedy, Step};
 use crate::desired;
 use crate::name::{DatabaseName, RoleName, SchemaName};
-use crate::observed::{Contents, ObjectsOfRole, Owned};
-use crate::privilege::Privileges;
+use crate::observed::{AclItem, Contents, Grantee, ObjectsOfRole, Owned};
+use crate::privilege::{Privilege, Privileges};
 
 impl Planner<'_> {
     /// Plans the steps inside a database that does not exist yet: it will be a
@@ -80,21 +80,26 @@ impl DatabasePlanner<'_, '_> {
             }
         }
         // The new owner of a function needs CREATE on its schema. So schemas come before the
-        // transfer, except those that are transferred themselves.
-        let is_transferred = |name: &SchemaName| {
+        // transfer, except those that are transferred themselves, and those on which it has CREATE
+        // through PUBLIC, which can lose it.
+        let is_for_public =
+            |item: &AclItem| item.grantee == Grantee::Public && item.privilege == Privilege::Create;
+        let follows = |name: &SchemaName| {
             before.is_some_and(|(from, was)| {
-                was.schemas.get(name).is_some_and(|schema| schema.owner == *from)
+                was.schemas.get(name).is_some_and(|schema| {
+                    schema.owner == *from || schema.acl.iter().any(is_for_public)
+                })
             })
         };
-        let (transferred, others): (Vec<_>, Vec<_>) =
-            contents.schemas.iter().partition(|(name, _)| is_transferred(name));
+        let (following, others): (Vec<_>, Vec<_>) =
+            contents.schemas.iter().partition(|(name, _)| follows(name));
         for (schema_name, schema) in others {
             self.schema(schema_name, schema);
         }
         if let Some((from, was)) = before {
             self.transfer_ownership(from, was);
         }
-        for (schema_name, schema) in transferred {
+        for (schema_name, schema) in following {
             self.schema(schema_name, schema);
         }
         self.transfer_objects_of_administrator(contents);

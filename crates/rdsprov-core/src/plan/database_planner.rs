@@ -73,6 +73,8 @@ pub(super) struct ResolvedSchema {
     pub owner: RoleName,
     /// The roles with `USAGE` on it after its own ACL is changed.
     pub users: BTreeSet<Grantee>,
+    /// The roles with `USAGE` on it before.
+    pub users_before: BTreeSet<Grantee>,
 }
 
 impl<'a, 'b> DatabasePlanner<'a, 'b> {
@@ -169,6 +171,7 @@ impl<'a> DatabasePlanner<'a, '_> {
         let context = AclContext {
             target,
             owner: required_role,
+            former_owners: &[],
             database: Some(self.name),
             application: &application,
         };
@@ -186,9 +189,14 @@ impl<'a> DatabasePlanner<'a, '_> {
         self.planner.refuse_blocked_step(&context, blocked);
     }
 
-    /// Returns the schemas in scope on which a role has no `USAGE`, by name.
+    /// Returns the schemas in scope on which a role has no `USAGE` before or after this plan, by name: it may
+    /// execute the statement of a refusal at any of these times.
     fn schemas_without_usage(&self, required_role: &RoleName) -> Vec<SchemaName> {
-        self.without_usage(required_role).into_iter().map(|schema| schema.name).collect()
+        let lacking = self.schemas_in_scope.iter().filter(|schema| {
+            !self.may_use(required_role, &schema.users)
+                || !self.may_use(required_role, &schema.users_before)
+        });
+        lacking.map(|schema| schema.name.clone()).collect()
     }
 
     /// Returns how to execute a step as an owner or grantor. PostgreSQL finds an object only in a
@@ -255,21 +263,23 @@ impl<'a> DatabasePlanner<'a, '_> {
 
     /// Returns the schemas in scope on which a role has no `USAGE`.
     fn without_usage(&self, role: &RoleName) -> Vec<ResolvedSchema> {
-        let roles = self.planner.authority.roles_inherited_by(role);
-        let unusable = self.schemas_in_scope.iter().filter(|schema| {
-            let may_use = schema.users.contains(&Grantee::Public)
-                || roles.iter().any(|one| {
-                    let database_owner = Grantee::Role(RoleName::new_unchecked(DATABASE_OWNER));
-                    let of_database = one == self.owner
-                        && self.planner.authority.inherits_database_owner(one)
-                        && schema.users.contains(&database_owner);
-                    of_database
-                        || schema.users.contains(&Grantee::Role(one.clone()))
-                        || READS_AND_WRITES_ALL.contains(&one.as_str())
-                });
-            !may_use
-        });
-        unusable.cloned().collect()
+        let schemas = self.schemas_in_scope.iter();
+        schemas.filter(|schema| !self.may_use(role, &schema.users)).cloned().collect()
+    }
+
+    /// Returns whether a role has `USAGE` on a schema, given the roles that have it by themselves.
+    fn may_use(&self, role: &RoleName, users: &BTreeSet<Grantee>) -> bool {
+        let authority = &self.planner.authority;
+        users.contains(&Grantee::Public)
+            || authority.roles_inherited_by(role).iter().any(|one| {
+                let database_owner = Grantee::Role(RoleName::new_unchecked(DATABASE_OWNER));
+                let of_database = one == self.owner
+                    && authority.inherits_database_owner(one)
+                    && users.contains(&database_owner);
+                of_database
+                    || users.contains(&Grantee::Role(one.clone()))
+                    || READS_AND_WRITES_ALL.contains(&one.as_str())
+            })
     }
 
     pub(super) fn push(
@@ -531,23 +541,31 @@ impl<'a> DatabasePlanner<'a, '_> {
         acl_diff: &AclDiff,
         extension: Option<&ExtensionName>,
     ) {
+        let former_owners = match acl_diff.dependent_grants.is_empty() {
+            true => Vec::new(),
+            false => self.former_owners(target, owner),
+        };
         for revoke in &acl_diff.revoke {
             self.planner.refuse_shared_revocation(self.database, revoke);
             let role = revoke.grantee.role();
             let application = self.application(role);
-            let acl_context =
-                AclContext { target, owner, database: Some(self.name), application: &application };
+            let acl_context = AclContext {
+                target,
+                owner,
+                former_owners: &former_owners,
+                database: Some(self.name),
+                application: &application,
+            };
             let is_large_object = target.is_large_object();
-            if is_large_object && !acl_diff.dependent_grants.is_empty() {
+            if is_large_object && acl_diff.takes_from_others(revoke) {
                 self.note_shared_large_object(revoke, target, owner);
                 continue;
             }
-            let unusable_schemas = match acl_diff.dependent_grants.is_empty() {
-                true => Vec::new(),
-                false => self.schemas_without_usage(owner),
-            };
-            if self.planner.refuse_dependent_grants(&acl_context, acl_diff, &unusable_schemas) {
-                return;
+            if !is_large_object && !acl_diff.dependent_grants.is_empty() {
+                let unusable_schemas = self.schemas_without_usage(owner);
+                if self.planner.refuse_dependent_grants(&acl_context, acl_diff, &unusable_schemas) {
+                    return;
+                }
             }
             // The owner of the database cannot revoke what it granted with an option that it has
             // lost: PostgreSQL takes pg_database_owner as the grantor.

@@ -436,7 +436,16 @@ impl<'a> Planner<'a> {
             steps.push(granted.for_role(role).in_database(name).executed_as(execute_as));
         }
         let application = &database.application;
-        let context = AclContext { target: &target, owner, database: None, application };
+        let former = self.observed.databases.get(name).map(|seen| &seen.owner);
+        let former_owners: Vec<RoleName> =
+            former.into_iter().filter(|one| *one != owner).cloned().collect();
+        let context = AclContext {
+            target: &target,
+            owner,
+            former_owners: &former_owners,
+            database: None,
+            application,
+        };
         if self.refuse_dependent_grants(&context, difference, &[]) {
             return;
         }

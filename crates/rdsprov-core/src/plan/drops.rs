@@ -222,7 +222,8 @@ impl Planner<'_> {
     fn belongs_to_run(&self, role: &RoleName, seen: &observed::Role) -> bool {
         let is_clone = || {
             RotationClone::role_for(role).is_some_and(|of| {
-                is_home(self.desired, self.observed, &of) && self.is_member_as_clone((role, seen), &of)
+                is_home(self.desired, self.observed, &of)
+                    && self.is_member_as_clone((role, seen), &of)
             })
         };
         *role == self.observed.administrator.name

@@ -16,7 +16,6 @@ use crate::desired;
 use crate::name::{ApplicationName, DatabaseName, RoleName, SchemaName};
 use crate::observed::{
     self, AclItem, Contents, Grantee, ObjectsOfRole, Obstacle, OwnedObject, OwnershipTransfer,
-    Untransferable,
 };
 use crate::predefined_role::is_predefined;
 use crate::privilege::{Privilege, Privileges};
@@ -156,15 +155,10 @@ impl Planner<'_> {
         Remedy::Run(Executor::Administrator, self.manual_transfer_sql(name, from, to))
     }
 
-    /// Returns whether only a superuser can give the objects of a role to the owner of the database.
+    /// Returns whether only a superuser can give the objects of a role to another one.
     fn only_superusers_replace(&self, name: &DatabaseName, role: &RoleName) -> bool {
         let contents = self.observed.databases.get(name).and_then(|seen| seen.contents.as_ref());
-        let needs_wrapper = |one: &Untransferable| one.obstacle == Obstacle::Wrapper;
-        let is_owner = self.observed.databases.get(name).is_some_and(|seen| seen.owner == *role);
-        contents.is_some_and(|contents| {
-            contents.owners_only_superusers_replace.contains(role)
-                || is_owner && contents.ownership_transfer.untransferable.iter().any(needs_wrapper)
-        })
+        contents.is_some_and(|contents| contents.owners_only_superusers_replace.contains(role))
     }
 
     fn manual_transfer_sql(
@@ -192,6 +186,10 @@ impl Planner<'_> {
             let others = databases.filter(|(other, seen)| *other != name && seen.owner == *from);
             let shared = others.map(|(other, _)| SharedObject::Database(other));
             let shared: BTreeSet<_> = shared.chain(self.shared_objects_to_keep(from)).collect();
+            // First, because the new owner gets with it what it needs for some objects.
+            if seen.is_some_and(|seen| seen.owner == *from) {
+                statements.push(sql::change_owner(name, to));
+            }
             let temporary_owner = self.temporary_owner();
             if !shared.is_empty() {
                 statements
@@ -403,6 +401,24 @@ impl DatabasePlanner<'_, '_> {
         Remedy::Run(Executor::Administrator, fix.in_database(&place))
     }
 
+    /// Returns the roles of which one owns an object until the plan gives it to the owner of the database.
+    pub(super) fn former_owners(&self, target: &GrantTarget, owner: &RoleName) -> Vec<RoleName> {
+        let seen = self.planner.observed.databases.get(self.name);
+        let Some(seen) = seen.filter(|_| owner == self.owner && !self.is_new()) else {
+            return Vec::new();
+        };
+        let mut roles = BTreeSet::from([&seen.owner]);
+        if let Some(contents) = &seen.contents {
+            if self.transfers_objects_of_administrator(contents) {
+                roles.insert(&self.planner.observed.administrator.name);
+            }
+            if let GrantTarget::Schema(name) = target {
+                roles.extend(contents.schemas.get(name).map(|schema| &schema.owner));
+            }
+        }
+        roles.into_iter().filter(|role| *role != owner).cloned().collect()
+    }
+
     /// Returns whether the plan transfers the objects of the administrator in the schemas of the
     /// owner entry, as after `pg_restore --no-owner`.
     pub(super) fn transfers_objects_of_administrator(&self, contents: &Contents) -> bool {
@@ -513,9 +529,17 @@ impl DatabasePlanner<'_, '_> {
         objects: &[&OwnedObject],
     ) {
         let declared = self.database.owner_schemas();
-        // The transaction creates the schemas of the owner entry before it transfers objects.
+        // The transaction gives the new owner its privileges on the schemas of its entry before it transfers
+        // objects, except on those that it transfers together with them.
+        let is_transferred = |schema: &SchemaName| {
+            let seen = self.planner.observed.databases.get(self.name);
+            let contents = seen.and_then(|seen| seen.contents.as_ref());
+            let schema = contents.and_then(|contents| contents.schemas.get(schema));
+            schema.is_some_and(|schema| schema.owner == *from)
+        };
         if let Obstacle::Schema(schema) = obstacle
             && declared.is_some_and(|all| all.contains(schema))
+            && !is_transferred(schema)
         {
             return;
         }

@@ -308,8 +308,9 @@ impl DatabasePlanner<'_, '_> {
             Grantee::Role(role) => *role == schema.owner || !self.is_managed(role),
         };
         let of_acl = schema.acl.iter().filter(|item| item.privilege == Privilege::Usage);
+        let users_before: BTreeSet<Grantee> = of_acl.map(|item| item.grantee.clone()).collect();
         let mut users: BTreeSet<Grantee> =
-            of_acl.map(|item| item.grantee.clone()).filter(keeps).collect();
+            users_before.iter().filter(|one| keeps(one)).cloned().collect();
         let wanted = self.wanted(name, |level| privilege::on_object(level, ObjectKind::Schema));
         users.extend(wanted.into_keys().map(Grantee::Role));
         let extension = self.extension_users.extension_of_schema(name, schema);
@@ -318,7 +319,7 @@ impl DatabasePlanner<'_, '_> {
         if self.database.owner_schemas().is_some_and(|schemas| schemas.contains(name)) {
             users.insert(Grantee::Role(self.owner.clone()));
         }
-        ResolvedSchema { name: name.clone(), owner: schema.owner.clone(), users }
+        ResolvedSchema { name: name.clone(), owner: schema.owner.clone(), users, users_before }
     }
 
     /// Returns the privileges that PUBLIC may keep on a schema, or `None` if they are not managed.

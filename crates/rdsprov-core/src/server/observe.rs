@@ -382,15 +382,17 @@ async fn read_contents(
     }
     size?;
     let audit_table = audit_table?;
-    let mut contents: Contents = snapshot.query(DATABASE, &[&roles, &large_object_owners]).await?;
+    let declared = desired.databases.get(name);
+    let new_owner = declared.and_then(|database| database.owner.as_ref());
+    let mut contents: Contents = snapshot
+        .query(DATABASE, &[&roles, &large_object_owners, &new_owner.map(RoleName::as_str)])
+        .await?;
     let groups = plan::predefined_groups(desired, observed);
     let groups: Option<Vec<&str>> =
         (!is_template).then(|| groups.into_iter().map(|group| group.as_str()).collect());
     if groups.as_ref().is_none_or(|groups| !groups.is_empty()) {
         contents.objects_of_others = snapshot.query(OBJECTS_OF_OTHERS, &[&groups]).await?;
     }
-    let declared = desired.databases.get(name);
-    let new_owner = declared.and_then(|database| database.owner.as_ref());
     let owner = observed.databases.get(name).map(|seen| &seen.owner);
     if let (Some(owner), Some(new_owner)) = (owner, new_owner) {
         let administrator = &observed.administrator.name;

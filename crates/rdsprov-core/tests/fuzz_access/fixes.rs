@@ -20,6 +20,9 @@ pub enum Fix<'a> {
     ChangesOwner,
     /// Only other definitions would help.
     None,
+    /// A role or database is not managed: expected only after the statements of another refusal, which can
+    /// remove its marker or the reason to believe it.
+    NotManaged(String),
     /// The test does not expect the refusal.
     Unexpected(String),
 }
@@ -47,7 +50,13 @@ fn fix<'a>(refusal: &Refusal, case: &'a Case) -> Fix<'a> {
     let changes: Vec<&ManualChange> = changes.collect();
     if changes.is_empty() {
         let (code, message, hint) = (refusal.code(), refusal.message(), refusal.hint());
-        return Fix::Unexpected(format!("{code}: {message}; {hint}"));
+        let what = format!("{code}: {message}; {hint}");
+        return match refusal.kind {
+            RefusalKind::RoleNotManaged { .. } | RefusalKind::DatabaseNotManaged { .. } => {
+                Fix::NotManaged(what)
+            }
+            _ => Fix::Unexpected(what),
+        };
     }
     Fix::OfCase(changes)
 }

@@ -102,6 +102,8 @@ impl Abilities<'_> {
 enum Disposition {
     Keep,
     Revoke,
+    /// May remain as it is.
+    MayStay,
     /// May remain, without its grant option.
     MayKeep,
 }
@@ -177,12 +179,42 @@ impl<'a> Rules<'a> {
         if goes { Disposition::Revoke } else { Disposition::Keep }
     }
 
+    /// Returns whether an undeclared role has a privilege through the grant option of a declared role.
+    fn leads_to_undeclared(&self, object: &CatalogObject, role: &str, privilege: &str) -> bool {
+        let mut through = vec![role];
+        let mut next = 0;
+        while let Some(grantor) = through.get(next).copied() {
+            next += 1;
+            if !self.is_declared_non_owner(grantor) {
+                continue;
+            }
+            for item in object.acl.iter().filter(|item| item.1 == grantor && item.2 == privilege) {
+                let Some(grantee) = item.0.as_deref() else { continue };
+                if grantee != object.owner && !self.is_declared_non_owner(grantee) {
+                    return true;
+                }
+                if !through.contains(&grantee) {
+                    through.push(grantee);
+                }
+            }
+        }
+        false
+    }
+
     fn disposition(&self, object: &CatalogObject, item: &Item) -> Disposition {
         // Those of other roles are not read.
         let is_known =
             self.creators().contains(object.owner.as_str()) || object.owner == ADMINISTRATOR;
         if object.name.class == ObjectClass::LargeObject && !is_known {
             return Disposition::Keep;
+        }
+        // A note names it: an undeclared role would lose its privilege.
+        if object.name.class == ObjectClass::LargeObject
+            && [item.0.as_ref(), Some(&item.1)].into_iter().flatten().any(|role| {
+                *role != object.owner && self.leads_to_undeclared(object, role, &item.2)
+            })
+        {
+            return Disposition::MayStay;
         }
         let Some(grantee) = &item.0 else { return self.public_disposition(object, item) };
         // A declared owner needs no grant of another role, whose grant option is revoked.
@@ -275,6 +307,7 @@ impl<'a> Rules<'a> {
         for item in &object.acl {
             match self.disposition(object, item) {
                 Disposition::Keep => drop(expected.required.insert(item.clone())),
+                Disposition::MayStay => drop(expected.tolerated.insert(item.clone())),
                 Disposition::MayKeep => {
                     expected.tolerated.insert(Item(
                         item.0.clone(),
@@ -323,7 +356,11 @@ impl<'a> Rules<'a> {
         }
         if let Some((role, privileges)) = self.restored_to_owner(object) {
             let lacks = |privilege: &&&str| {
-                !object.acl.iter().any(|i| i.0.as_deref() == Some(role) && i.2 == **privilege)
+                !object.acl.iter().any(|item| {
+                    item.0.as_deref() == Some(role)
+                        && item.2 == **privilege
+                        && !matches!(self.disposition(object, item), Disposition::Revoke)
+                })
             };
             privileges.iter().filter(lacks).for_each(|privilege| require(role, privilege));
         }

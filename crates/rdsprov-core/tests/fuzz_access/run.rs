@@ -268,7 +268,7 @@ impl Running<'_> {
                 );
             }
             seen.push(plan.to_text());
-            match self.apply_manual_fixes(&plan).await? {
+            match self.apply_manual_fixes(&plan, seen.len() > 1).await? {
                 FixResult::Applied => {}
                 FixResult::ChangesOwner => {
                     may_change_owners = true;
@@ -286,13 +286,19 @@ impl Running<'_> {
         )
     }
 
-    /// Executes the statements that the refusals name, as the roles that they name.
-    async fn apply_manual_fixes(&mut self, plan: &Plan) -> Result<FixResult> {
+    /// Executes the statements that the refusals name, as the roles that they name. `is_fixed`: those of an earlier
+    /// plan were executed.
+    async fn apply_manual_fixes(&mut self, plan: &Plan, is_fixed: bool) -> Result<FixResult> {
+        // The statements of a refusal rest on the state that was observed, which those before them change.
+        let mut is_changed = false;
         for fix in fixes(plan, self.case) {
             match fix {
                 Fix::ChangesOwner => return Ok(FixResult::ChangesOwner),
                 Fix::None => return Ok(FixResult::None),
-                Fix::Unexpected(what) => return fail(Stage::Unexpected, what),
+                Fix::NotManaged(_) if is_fixed => return Ok(FixResult::None),
+                Fix::NotManaged(what) | Fix::Unexpected(what) => {
+                    return fail(Stage::Unexpected, what);
+                }
                 Fix::OfCase(changes) => {
                     for change in changes {
                         let _ = self.host.by_hand(&change.scope, &change.manual_fix).await?;
@@ -302,9 +308,14 @@ impl Running<'_> {
                     self.coverage.count("refusals: opened");
                     let result = self.host.by_hand_as(executor.as_deref(), &scope, &[sql]).await?;
                     if let Err(error) = result {
+                        if is_changed {
+                            self.coverage.count("refusals: outdated by the statements of others");
+                            break;
+                        }
                         let what = format!("{code}: {message}: its manual fix fails: {error}");
                         return fail(Stage::ManualFix, what);
                     }
+                    is_changed = true;
                 }
             }
         }

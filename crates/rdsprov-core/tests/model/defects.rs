@@ -45,7 +45,12 @@ impl Scene {
 
     /// Executes the statements of the refusals, of which there must be some.
     fn fix(&mut self) {
-        let desired = desired_of(self.definitions, true).unwrap();
+        self.fix_of_run(true);
+    }
+
+    /// Executes the statements of the refusals of a run that may change owners, or may not.
+    fn fix_of_run(&mut self, may_change_owners: bool) {
+        let desired = desired_of(self.definitions, may_change_owners).unwrap();
         let (_, plan) = plan(&mut self.model, &desired).unwrap();
         assert!(!plan.refusals.is_empty(), "{}", plan.to_text());
         for refusal in &plan.refusals {
@@ -105,6 +110,98 @@ application_databases = {
         // The transaction revokes this first, as the role.
         let granted = "ALTER DEFAULT PRIVILEGES FOR ROLE loader GRANT SELECT ON TABLES TO PUBLIC";
         scene.by_hand("shop", granted);
+        scene.apply();
+    }
+}
+
+const MOVER: &str = "SET ROLE platform_admin; CREATE ROLE mover; RESET ROLE";
+
+/// The owner of the database is not the owner of an object before the plan transfers it.
+#[test]
+fn old_owner_executes_the_manual_fix_before_the_transfer() {
+    for major in [14, 15, 16, 18] {
+        let mut scene = Scene::new(major);
+        scene.by_hand("postgres", MOVER);
+        scene.by_hand("postgres", "ALTER DATABASE shop OWNER TO mover");
+        scene.by_hand(
+            "shop",
+            "CREATE SEQUENCE private.q; ALTER SEQUENCE private.q OWNER TO mover; \
+             GRANT USAGE ON SCHEMA private TO mover; \
+             GRANT UPDATE ON SEQUENCE private.q TO reader WITH GRANT OPTION; \
+             SET LOCAL ROLE reader; GRANT UPDATE ON SEQUENCE private.q TO stranger",
+        );
+        scene.fix();
+        scene.apply();
+    }
+}
+
+/// `REASSIGN OWNED` requires that the new owner has `CREATE` on the schema of a function. An owner can have
+/// revoked it from itself.
+#[test]
+fn superuser_transfers_what_the_new_owner_may_not_create() {
+    for major in [14, 15, 16, 18] {
+        for schema in [
+            "CREATE SCHEMA other",
+            "CREATE SCHEMA other AUTHORIZATION mover; REVOKE ALL ON SCHEMA other FROM mover",
+        ] {
+            for may_change_owners in [false, true] {
+                let mut scene = Scene::new(major);
+                scene.by_hand("postgres", MOVER);
+                scene.by_hand("postgres", "ALTER DATABASE shop OWNER TO mover");
+                scene.by_hand("shop", schema);
+                scene.by_hand(
+                    "shop",
+                    "CREATE FUNCTION other.f() RETURNS int LANGUAGE sql AS 'SELECT 1'; \
+                     ALTER FUNCTION other.f() OWNER TO mover",
+                );
+                scene.fix_of_run(may_change_owners);
+                scene.apply();
+            }
+        }
+    }
+}
+
+/// Another role has a privilege on the large object through a role of the definitions, which PUBLIC has not.
+#[test]
+fn privilege_of_public_on_a_shared_large_object_is_revoked() {
+    for major in [14, 16, 18] {
+        let mut scene = Scene::new(major);
+        scene.by_hand(
+            "shop",
+            "SELECT lo_create(90001); ALTER LARGE OBJECT 90001 OWNER TO app; \
+             GRANT UPDATE ON LARGE OBJECT 90001 TO PUBLIC; \
+             GRANT UPDATE ON LARGE OBJECT 90001 TO reader WITH GRANT OPTION; \
+             SET LOCAL ROLE reader; GRANT UPDATE ON LARGE OBJECT 90001 TO stranger",
+        );
+        let desired = desired_of(scene.definitions, true).unwrap();
+        let (_, first) = plan(&mut scene.model, &desired).unwrap();
+        assert!(first.to_text().contains("90001 from PUBLIC"), "{}", first.to_text());
+        scene.apply();
+    }
+}
+
+/// The plan grants it `USAGE`, but its statement comes before.
+#[test]
+fn owner_without_usage_before_the_plan_does_not_execute_the_manual_fix() {
+    for major in [14, 16, 18] {
+        let definitions = r#"
+application_databases = {
+  shop    = { database_name = "shop", username = "app", schemas = ["private"], creators = ["loader"] }
+  loader  = { database_name = "shop", username = "loader", access_level = "editor", schemas = ["private"] }
+  reports = { database_name = "shop", username = "reader", access_level = "reader", schemas = ["private"] }
+}
+"#;
+        let mut scene = Scene { model: Model::new(major), definitions };
+        scene.by_hand("postgres", "CREATE ROLE stranger");
+        scene.apply();
+        scene.by_hand(
+            "shop",
+            "CREATE TABLE private.t (a int); ALTER TABLE private.t OWNER TO loader; \
+             GRANT UPDATE ON TABLE private.t TO reader WITH GRANT OPTION; \
+             SET LOCAL ROLE reader; GRANT UPDATE ON TABLE private.t TO stranger; RESET ROLE; \
+             REVOKE USAGE ON SCHEMA private FROM loader",
+        );
+        scene.fix();
         scene.apply();
     }
 }

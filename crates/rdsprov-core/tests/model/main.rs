@@ -17,6 +17,7 @@ mod coverage;
 mod declared;
 mod defects;
 #[path = "../fuzz_access/fixes.rs"]
+#[allow(dead_code, reason = "the test `fuzz_access` uses the rest")]
 mod fixes;
 #[path = "../fuzz_access/future_objects.rs"]
 mod future_objects;

@@ -7,7 +7,7 @@ use rdsprov_core::desired::Desired;
 use rdsprov_core::name::DatabaseName;
 use rdsprov_core::observed::Observed;
 use rdsprov_core::plan::{
-    Line, Plan, RefusalCode, Scope as PlanScope, SecretFindings, SlotError, Slots, probe_statements,
+    Line, Plan, Scope as PlanScope, SecretFindings, SlotError, Slots, probe_statements,
 };
 use rdsprov_core::probe::{Probe, ProbeResult};
 use rdsprov_core::secret_id::{SecretId, Templates};
@@ -51,15 +51,6 @@ impl From<simulation::Failure> for Failure {
 const ROUNDS: usize = 8;
 /// The number of plans that may defer objects to a later plan.
 const DEFERRED_ROUNDS: usize = 3;
-
-/// The refusals whose statements the administrator may not execute in some cases, because the new owner lacks
-/// `CREATE` on a schema or the database, or `USAGE` on a foreign-data wrapper. This is a known defect: the
-/// refusal should name a superuser, as it does for objects of roles that do not own the database.
-const TRANSFERS: [RefusalCode; 3] = [
-    RefusalCode::DatabaseOwnerDiffers,
-    RefusalCode::DatabaseOwnerUndeclared,
-    RefusalCode::ObjectsOfDeclaredRole,
-];
 
 /// Runs a case.
 pub fn run(case: &Case, major: u32, coverage: &mut Coverage) -> Result<()> {
@@ -339,6 +330,8 @@ impl Running<'_> {
             }
             self.coverage.count("plans: refused");
             seen.push(plan.to_text());
+            // The statements of a refusal rest on the state that was observed, which those before them change.
+            let mut is_changed = false;
             for fix in fixes(&plan, self.case) {
                 match fix {
                     Fix::ChangesOwner => {
@@ -346,30 +339,30 @@ impl Running<'_> {
                         break;
                     }
                     Fix::None => return Ok(None),
-                    Fix::Unexpected(what) => return fail("a refusal", what),
+                    Fix::NotManaged(_) if seen.len() > 1 => return Ok(None),
+                    Fix::NotManaged(what) | Fix::Unexpected(what) => {
+                        return fail("a refusal", format!("{what}\n{}", seen.join("\n---\n")));
+                    }
                     Fix::OfCase(changes) => {
                         for change in changes {
                             let _ =
                                 by_hand(&mut self.model, None, &change.scope, &change.manual_fix);
                         }
                     }
-                    Fix::OfRefusal { code, executor, scope, sql, message } => {
+                    Fix::OfRefusal { executor, scope, sql, message, .. } => {
                         self.coverage.count("refusals: opened");
                         let sql = [sql];
                         let result = by_hand(&mut self.model, executor.as_deref(), &scope, &sql);
-                        let is_denied = matches!(
-                            &result,
-                            Err(simulation::Failure::Server { state, .. }) if state == "42501"
-                        );
-                        if is_denied && TRANSFERS.contains(&code) {
-                            self.coverage
-                                .count("refusals: only a superuser can transfer the objects");
-                            return Ok(None);
-                        }
                         if let Err(error) = result {
+                            if is_changed {
+                                self.coverage
+                                    .count("refusals: outdated by the statements of others");
+                                break;
+                            }
                             let what = format!("{error}, {executor:?}, {sql:?}: {message}");
                             return fail("a manual fix", what);
                         }
+                        is_changed = true;
                     }
                 }
             }

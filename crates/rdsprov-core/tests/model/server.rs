@@ -203,7 +203,7 @@ impl Pair<'_> {
         for (fix, of_model) in fixes(of_server, case).into_iter().zip(fixes(of_model, case)) {
             match (fix, of_model) {
                 (Fix::ChangesOwner, _) => return Ok(Some(true)),
-                (Fix::None | Fix::Unexpected(_), _) => return Ok(None),
+                (Fix::None | Fix::NotManaged(_) | Fix::Unexpected(_), _) => return Ok(None),
                 (Fix::OfCase(changes), _) => {
                     for change in changes {
                         self.by_hand(None, &change.scope, &change.manual_fix).await?;

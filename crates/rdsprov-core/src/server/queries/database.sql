@@ -1,7 +1,7 @@
 -- Returns the contents of one database as one JSON document that deserializes to `Contents`; objects.sql and relations.sql
 -- precede it.
 -- $1: the declared roles and the orphans. $2: the only roles whose large objects are returned: each role that can connect
--- can create some.
+-- can create some. $3: the declared owner of the database, or null.
 -- The owner of an extension can add objects of its own to it, for which declared roles would then get privileges. So
 -- 'extension' is returned only if an administrator owns the object or the extension.
 , groups AS (
@@ -115,6 +115,45 @@
     AND (o.classid <> 'pg_type'::regclass OR NOT EXISTS (
       SELECT FROM pg_depend e WHERE e.classid = o.classid AND e.objid = o.objid AND e.deptype = 'i'))
     AND (o.namespace IN (SELECT n.oid FROM pg_namespace n WHERE n.nspname ~ '^pg_(toast_)?temp_')) IS NOT TRUE
+), replaced AS (
+  -- The objects that a manual fix transfers from a role, with its conditions. REASSIGN OWNED requires that the new owner
+  -- has USAGE on the wrapper of a foreign server, and CREATE on the database for a publication, and on the schema of each
+  -- object that is neither a relation nor a type. The current role, which then has the privileges of both owners, needs
+  -- CREATE on the database for a schema. The new owner of the database gets the privileges of the old one.
+  SELECT o.owner, CASE
+    WHEN o.classid IN ('pg_foreign_data_wrapper'::regclass, 'pg_event_trigger'::regclass) THEN NOT one_by_one
+    WHEN o.classid = 'pg_foreign_server'::regclass THEN NOT has_foreign_data_wrapper_privilege(
+      new_owner, (SELECT srvfdw FROM pg_foreign_server WHERE oid = o.objid), 'USAGE')
+    WHEN o.classid = 'pg_publication'::regclass THEN NOT (
+      has_database_privilege(new_owner, d.oid, 'CREATE') OR of_database AND EXISTS (
+        SELECT FROM aclexplode(coalesce(d.datacl, acldefault('d', d.datdba))) x
+        WHERE x.grantee = o.owner AND x.privilege_type = 'CREATE'))
+      OR (SELECT puballtables FROM pg_publication WHERE oid = o.objid) OR EXISTS (
+        -- FOR TABLES IN SCHEMA: the catalog exists since PostgreSQL 15.
+        SELECT FROM pg_depend e WHERE e.refclassid = o.classid AND e.refobjid = o.objid
+          AND e.classid = to_regclass('pg_publication_namespace'))
+    WHEN o.classid = 'pg_namespace'::regclass THEN NOT (
+      has_database_privilege(d.oid, 'CREATE') OR has_database_privilege(o.owner, d.oid, 'CREATE')
+      OR has_database_privilege(new_owner, d.oid, 'CREATE'))
+    WHEN o.namespace IS NULL OR o.classid IN ('pg_class'::regclass, 'pg_type'::regclass) AND NOT one_by_one THEN false
+    ELSE NOT has_schema_privilege(new_owner, o.namespace, 'CREATE') AND NOT EXISTS (
+      SELECT FROM pg_namespace n, aclexplode(coalesce(n.nspacl, acldefault('n', n.nspowner))) x
+      WHERE n.oid = o.namespace AND x.privilege_type = 'CREATE' AND (x.grantee = o.owner AND n.nspowner = o.owner
+        OR of_database AND x.grantee = (SELECT oid FROM pg_roles WHERE rolname = 'pg_database_owner')))
+    END AS only_superusers
+  FROM object o JOIN pg_database d ON d.datname = current_database()
+  CROSS JOIN LATERAL (SELECT o.owner = d.datdba, pg_get_userbyid(o.owner) = current_user) is_owner(of_database, one_by_one)
+  CROSS JOIN LATERAL (
+    SELECT CASE WHEN NOT of_database THEN coalesce((SELECT rolname FROM pg_roles WHERE rolname = $3), pg_get_userbyid(d.datdba))
+      WHEN $3::text IS NULL THEN current_user
+      -- What a role has that does not exist yet.
+      ELSE coalesce((SELECT rolname FROM pg_roles WHERE rolname = $3), 'public') END) gets(new_owner)
+  WHERE o.owner >= 16384 AND new_owner <> pg_get_userbyid(o.owner)
+    AND (of_database AND $3 IS NOT NULL OR one_by_one OR o.owner IN (SELECT oid FROM concerned))
+    AND (o.namespace IN (SELECT n.oid FROM pg_namespace n WHERE n.nspname ~ '^pg_(toast_)?temp_')) IS NOT TRUE
+    AND NOT EXISTS (
+      SELECT FROM pg_depend e WHERE e.classid = o.classid AND e.objid = o.objid
+        AND (e.deptype = 'i' AND o.classid = 'pg_type'::regclass OR e.deptype = 'e' AND one_by_one))
 ), undeclared_grant AS (
   -- Each role that an ACL contains, except the owner of the relation.
   SELECT m.role AS grantee, r.nspname, r.kind
@@ -186,21 +225,9 @@ SELECT json_build_object(
   'large_object_owners', (
     SELECT coalesce(json_agg(DISTINCT pg_get_userbyid(o.owner)), '[]') FROM owned o
     WHERE o.classid = 'pg_largeobject'::regclass),
-  -- REASSIGN OWNED requires that the new owner has USAGE on a foreign-data wrapper, CREATE on the database for schemas,
-  -- and CREATE on the schemas of the objects, except those of relations and types.
   'owners_only_superusers_replace', (
-    SELECT coalesce(json_agg(pg_get_userbyid(owner) ORDER BY pg_get_userbyid(owner)), '[]') FROM (
-      SELECT o.owner
-      FROM owned o CROSS JOIN pg_identify_object(o.classid, o.objid, 0) i CROSS JOIN LATERAL (SELECT to_regnamespace(i.schema)::oid AS oid) n
-      JOIN pg_database d ON d.datname = current_database()
-      WHERE o.classid NOT IN ('pg_class'::regclass, 'pg_type'::regclass)
-        AND (o.classid = 'pg_foreign_server'::regclass
-          OR n.oid IS NULL AND NOT has_database_privilege(d.datdba, d.oid, 'CREATE')
-          OR n.oid IS NOT NULL AND NOT has_schema_privilege(d.datdba, n.oid, 'CREATE'))
-      -- The owner, if the administrator would get its objects.
-      UNION SELECT s.srvowner FROM pg_foreign_server s
-      JOIN pg_database d ON d.datname = current_database() AND d.datdba = s.srvowner
-      WHERE NOT has_foreign_data_wrapper_privilege(s.srvfdw, 'USAGE')) replaced),
+    SELECT coalesce(json_agg(DISTINCT pg_get_userbyid(owner)::text ORDER BY pg_get_userbyid(owner)::text), '[]') FROM replaced
+    WHERE only_superusers),
   'undeclared_grantees', (
     SELECT coalesce(json_object_agg(g.rolname, one.schemas ORDER BY g.rolname), '{}')
     FROM (

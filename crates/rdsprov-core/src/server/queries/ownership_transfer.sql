@@ -45,8 +45,12 @@ WITH new_owner AS (
   SELECT o.kind, o.identity, jsonb_build_object('schema', n.nspname) FROM owned o
   CROSS JOIN LATERAL (SELECT * FROM pg_namespace n WHERE n.oid = to_regnamespace(o.schema) OFFSET 0) n
   WHERE ($3 OR o.classid NOT IN ('pg_class'::regclass, 'pg_type'::regclass))
-    AND pg_get_userbyid(n.nspowner) NOT IN ($1, $2, 'pg_database_owner')
     AND NOT has_schema_privilege((SELECT name FROM new_owner), n.oid, 'CREATE')
+    -- The new owner gets what the old one has on its schemas, and what the owner of the database has.
+    AND NOT EXISTS (
+      SELECT FROM aclexplode(coalesce(n.nspacl, acldefault('n', n.nspowner))) x
+      WHERE x.privilege_type = 'CREATE' AND (x.grantee = n.nspowner AND pg_get_userbyid(n.nspowner) = $1
+        OR pg_get_userbyid(x.grantee) = 'pg_database_owner'))
   UNION ALL
   SELECT kind, identity, '"superuser"' FROM wide_publication
   UNION ALL

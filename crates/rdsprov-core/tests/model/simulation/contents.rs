@@ -12,8 +12,8 @@ use rdsprov_core::observed::{
 use rdsprov_core::plan::required_relation_names;
 use rdsprov_core::privilege::ObjectKind;
 
-use super::acl::{Acl, Item, PUBLIC};
-use super::catalog::{BOOTSTRAP, Kind, Object, Oid};
+use super::acl::{Acl, Item, PUBLIC, bits};
+use super::catalog::{BOOTSTRAP, Kind, Object, Oid, default_acl};
 use super::grant::{quoted, unquoted};
 use super::observe::{role_name, schema_name};
 use super::{Failure, Outcome, Session};
@@ -52,7 +52,7 @@ impl Session<'_> {
             owner: self.database_owner(),
             large_object_owners,
         };
-        let mut contents = observer.contents()?;
+        let mut contents = observer.contents(declared.and_then(|one| one.owner.as_ref()))?;
         if let Some(declared) = declared
             && let Some(new_owner) = &declared.owner
         {
@@ -94,7 +94,7 @@ impl Observer<'_> {
         self.session.observed_acl(acl)
     }
 
-    fn contents(&self) -> Outcome<Contents> {
+    fn contents(&self, new_owner: Option<&RoleName>) -> Outcome<Contents> {
         let database = self.session.catalog().database(&self.session.database)?;
         let mut default_privileges: Vec<DefaultPrivileges> = Vec::new();
         for (key, acl) in &database.default_privileges {
@@ -129,7 +129,7 @@ impl Observer<'_> {
                 .filter(|one| one.kind == Kind::LargeObject)
                 .map(|one| self.role(one.owner))
                 .collect(),
-            owners_only_superusers_replace: self.owners_only_superusers_replace(&owned),
+            owners_only_superusers_replace: self.owners_only_superusers_replace(new_owner),
             owned: self.examples(&owned),
             undeclared_grantees: self.undeclared_grantees(),
             ..Contents::default()
@@ -322,32 +322,74 @@ impl Observer<'_> {
         examples.collect()
     }
 
-    fn owners_only_superusers_replace(&self, owned: &[&Object]) -> BTreeSet<RoleName> {
+    /// Returns the roles whose objects the administrator cannot transfer.
+    fn owners_only_superusers_replace(&self, declared: Option<&RoleName>) -> BTreeSet<RoleName> {
         let session = self.session;
-        let may_create = |schema: &str| {
-            let schema =
-                self.objects.iter().find(|one| one.kind == Kind::Schema && one.name == schema);
-            schema.is_some_and(|schema| session.has_privilege(self.owner, schema, "CREATE"))
+        let catalog = session.catalog();
+        let declared_oid = declared.and_then(|name| catalog.find_role(name.as_str()));
+        let creates_in_database =
+            |role: Oid| session.model.has_database_privilege(role, &session.database, "CREATE");
+        let own_create = |object: &Object, role: Oid| {
+            let acl = object.effective_acl(catalog.major);
+            acl.iter().any(|item| item.grantee == role && item.rights & bits(&["CREATE"]) != 0)
         };
-        let needs_superuser = |object: &&&Object| match (&object.schema, object.kind) {
-            (_, Kind::ForeignServer) => true,
-            (None, _) | (_, Kind::Extension) => {
-                let database = &session.database;
-                !session.model.has_database_privilege(self.owner, database, "CREATE")
+        let needs_superuser = |object: &Object, new_owner: Oid, of_database: bool| {
+            let one_by_one = object.owner == session.user;
+            match (&object.schema, object.kind) {
+                (_, Kind::Wrapper) => !one_by_one,
+                (_, Kind::ForeignServer) => {
+                    let wrapper = self.objects.iter().find(|one| Some(one.oid) == object.part_of);
+                    !wrapper.is_some_and(|one| session.has_privilege(new_owner, one, "USAGE"))
+                }
+                (_, Kind::Publication) => {
+                    let acl = catalog.databases.get(&session.database).map(|one| {
+                        let built_in = || default_acl('d', one.owner, catalog.major);
+                        one.acl.clone().unwrap_or_else(built_in)
+                    });
+                    let own = acl.iter().flatten().any(|item| {
+                        item.grantee == object.owner && item.rights & bits(&["CREATE"]) != 0
+                    });
+                    !(creates_in_database(new_owner) || of_database && own)
+                }
+                (_, Kind::Schema) => {
+                    ![session.user, object.owner, new_owner].into_iter().any(creates_in_database)
+                }
+                (None, _) | (_, Kind::Extension) => false,
+                (_, Kind::Relation(_) | Kind::Type(_)) if !one_by_one => false,
+                (Some(name), _) => {
+                    let schema = self
+                        .objects
+                        .iter()
+                        .find(|one| one.kind == Kind::Schema && one.name == *name);
+                    let group = catalog.find_role("pg_database_owner").unwrap_or_default();
+                    !schema.is_some_and(|schema| {
+                        session.has_privilege(new_owner, schema, "CREATE")
+                            || schema.owner == object.owner && own_create(schema, object.owner)
+                            || of_database && own_create(schema, group)
+                    })
+                }
             }
-            (Some(_), Kind::Relation(_) | Kind::Type(_)) => false,
-            (Some(schema), _) => !may_create(schema),
         };
-        // The owner, if the administrator would get its objects.
-        let of_owner = self.objects.iter().filter(|one| {
-            let wrapper = || self.objects.iter().find(|other| Some(other.oid) == one.part_of);
-            one.kind == Kind::ForeignServer
-                && one.owner == self.owner
-                && wrapper()
-                    .is_some_and(|wrapper| !session.has_privilege(session.user, wrapper, "USAGE"))
+        let replaced = self.objects.iter().filter(|object| {
+            let of_database = object.owner == self.owner;
+            let one_by_one = object.owner == session.user;
+            let new_owner = match (of_database, declared) {
+                (false, _) => declared_oid.unwrap_or(self.owner),
+                (true, None) => session.user,
+                // What a role has that does not exist yet.
+                (true, Some(_)) => declared_oid.unwrap_or(PUBLIC),
+            };
+            let is_transferred = of_database && declared.is_some()
+                || one_by_one
+                || self.concerned.contains(&object.owner);
+            is_transferred
+                && new_owner != object.owner
+                && !self.is_pinned(object.owner)
+                && !is_multirange(object)
+                && !(one_by_one && object.extension.is_some())
+                && needs_superuser(object, new_owner, of_database)
         });
-        let owned = owned.iter().filter(needs_superuser).copied();
-        owned.chain(of_owner).map(|one| self.role(one.owner)).collect()
+        replaced.map(|one| self.role(one.owner)).collect()
     }
 
     fn undeclared_grantees(
@@ -425,11 +467,14 @@ impl Observer<'_> {
                 let schema =
                     self.objects.iter().find(|one| one.kind == Kind::Schema && one.name == *name);
                 let may = schema.is_some_and(|schema| {
-                    let owner = self.role(schema.owner);
-                    schema.owner == from
-                        || owner == *to
-                        || owner.as_str() == "pg_database_owner"
-                        || has(schema, "CREATE")
+                    let acl = schema.effective_acl(self.session.catalog().major);
+                    let creates = acl.iter().filter(|one| one.rights & bits(&["CREATE"]) != 0);
+                    let mut grantees = creates.map(|one| one.grantee);
+                    has(schema, "CREATE")
+                        || grantees.any(|one| {
+                            one == from && schema.owner == from
+                                || one != PUBLIC && self.role(one).as_str() == "pg_database_owner"
+                        })
                 });
                 if !may {
                     obstacles.push(Obstacle::Schema(schema_name(name)));

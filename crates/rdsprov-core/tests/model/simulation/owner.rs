@@ -44,6 +44,8 @@ impl Session<'_> {
             self.check_can_become(to)?;
             match (&object.schema, object.kind) {
                 (_, Kind::Schema) => self.check_creates_schemas()?,
+                // An extension belongs to no schema.
+                (_, Kind::Extension) => {}
                 (Some(schema), _) => {
                     let schema = self.find_schema(schema)?;
                     if !self.has_privilege(to, self.object(schema)?, "CREATE") {
