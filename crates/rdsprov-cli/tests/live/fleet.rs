@@ -563,7 +563,7 @@ fn json_is_one_document() {
     assert_eq!(instance["digest"], instance["plan"]["digest"]);
     assert_eq!(plan["instances"][2]["errors"][0]["code"], "cannot-connect");
     expect(&fleet.run(&["apply", "--only-instance", "db-1"]), 0);
-    let access = document(&["access", "--only-instance", "db-1", "db-2"], 0);
+    let access = document(&["access", "--only-instance", "db-1,db-2"], 0);
     assert_eq!(access["status"], "reported");
     assert_eq!(access["instances"][0]["access"]["databases"][0]["database"], "shop");
     assert_eq!(access["instances"][1]["plan"], Value::Null);

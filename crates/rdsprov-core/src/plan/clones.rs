@@ -9,7 +9,7 @@ use super::roles::expiry_differs;
 use super::{Action, Hazard, NoteKind, RefusalKind, Step, sql};
 use crate::desired::{self, Adoption};
 use crate::name::RoleName;
-use crate::observed::{self, PasswordCheck};
+use crate::observed::{self, PasswordCheck, RDS_SUPERUSER};
 use crate::probe::RevocationScope;
 use crate::rotation_clone::{CurrentUser, RotationClone};
 use crate::secret_id::SecretId;
@@ -24,7 +24,7 @@ impl Planner<'_> {
     /// Returns whether a role has the membership of a clone: an administrator has granted it, as rotations
     /// do. Before PostgreSQL 15, a role can make any other role its member. From 16 on, so can each role
     /// with `ADMIN OPTION` on the granted role, and needs no power over the member: `CREATEROLE` alone does
-    /// not make the grantor an administrator of the clone.
+    /// not make the grantor an administrator of the clone. A grantor that was dropped proves nothing.
     pub(super) fn is_member_as_clone(
         &self,
         (name, clone): (&RoleName, &observed::Role),
@@ -35,12 +35,14 @@ impl Planner<'_> {
         let is_administrator = |grantor: &RoleName| {
             *grantor == self.observed.administrator.name
                 || self.observed.roles.get(grantor).is_some_and(|seen| {
-                    seen.create_role && (old || seen.memberships.iter().any(administers_clone))
+                    seen.superuser
+                        || self.is_delegate(seen)
+                        || self.authority.leads_to(seen, RDS_SUPERUSER)
+                        || seen.create_role
+                            && (old || seen.memberships.iter().any(administers_clone))
                 })
         };
-        clone.memberships.iter().any(|one| {
-            one.role == *of && (is_administrator(&one.grantor) || !self.is_given_away(one))
-        })
+        clone.memberships.iter().any(|one| one.role == *of && is_administrator(&one.grantor))
     }
 
     /// Returns whether the role with the name of a clone exists and is one: it has its membership, or the

@@ -557,8 +557,8 @@ const ADMINISTERS_MEMBER: &str = "EXISTS (SELECT FROM pg_catalog.pg_roles a \
     WHERE o.roleid = c.oid AND o.member = a.oid AND o.admin_option))))";
 
 /// Returns whether an administrator has made a role the member of another one, as rotations do: before
-/// PostgreSQL 15, a role can make any other role its member. A grantor can have been dropped before
-/// PostgreSQL 16.
+/// PostgreSQL 15, a role can make any other role its member. A grantor that was dropped, which is possible
+/// before PostgreSQL 16, proves nothing.
 async fn is_member(
     session: &Session,
     member: &RoleName,
@@ -567,8 +567,8 @@ async fn is_member(
     let query = format!(
         "SELECT count(*) FROM pg_catalog.pg_auth_members m JOIN pg_catalog.pg_roles g \
          ON g.oid = m.roleid JOIN pg_catalog.pg_roles c ON c.oid = m.member \
-         LEFT JOIN pg_catalog.pg_roles r ON r.oid = m.grantor \
-         WHERE c.rolname = {} AND g.rolname = {} AND (r.oid IS NULL OR {ADMINISTERS_MEMBER})",
+         JOIN pg_catalog.pg_roles r ON r.oid = m.grantor \
+         WHERE c.rolname = {} AND g.rolname = {} AND {ADMINISTERS_MEMBER}",
         literal(member.as_str()),
         literal(of.as_str())
     );

@@ -153,6 +153,28 @@ fn grantor_with_createrole_makes_clones_of_its_own_roles_only() {
     }
 }
 
+/// The role is also a member of a predefined one, so that its own grants are not given away. That says nothing
+/// about who granted the membership in it.
+#[test]
+fn only_administrators_that_exist_make_clones() {
+    for (grantor, is_known) in
+        [("platform_admin", true), ("wiki_owner", false), ("unknown (OID=16401)", false)]
+    {
+        for group in [None, Some("pg_monitor")] {
+            let (desired, mut observed) = states(CurrentUser::Declared);
+            observed.server_version = 150_000;
+            let of_owner = &mut observed.roles.get_mut(&role("wiki_owner")).unwrap().memberships;
+            of_owner
+                .extend(group.map(|group| Membership { role: role(group), ..membership(true) }));
+            seen(&mut observed).memberships =
+                vec![Membership { grantor: role(grantor), ..membership(true) }];
+            let codes = refusals(&plan(&(desired, observed)));
+            let refused = codes.contains(&RefusalCode::RoleNotManaged);
+            assert_eq!(!refused, is_known, "{grantor}, {group:?}: {codes:?}");
+        }
+    }
+}
+
 #[test]
 fn password_is_set_only_while_the_secret_contains_the_role() {
     let checked = |current, check| {
