@@ -2,7 +2,7 @@
 
 use rdsprov_core::plan::{Executor, Plan, Refusal, RefusalCode, RefusalKind, Remedy};
 
-use crate::initial_state::{ADMINISTRATOR, Case, ManualChange, Scope};
+use crate::initial_state::{ADMINISTRATOR, Base, Case, Kind, ManualChange, Scope};
 
 /// What a user does because of one refusal.
 pub enum Fix<'a> {
@@ -44,6 +44,13 @@ fn fix<'a>(refusal: &Refusal, case: &'a Case) -> Fix<'a> {
         | RefusalKind::ObjectNotTransferable { .. }
         | RefusalKind::ExtensionWithoutSchema { .. }
         | RefusalKind::ObjectsOfDeclaredRole { .. } => return Fix::None,
+        // A killed run has not written the marker of its database yet, which got another owner since.
+        RefusalKind::DatabaseNotManaged { .. }
+            if matches!(case.base, Base::Interrupted(..))
+                && case.drift.iter().any(|one| one.kind == Kind::DatabaseOfAnotherOwner) =>
+        {
+            return Fix::None;
+        }
         _ => {}
     }
     let changes = case.drift.iter().filter(|change| !change.manual_fix.is_empty());

@@ -141,7 +141,7 @@ impl Session<'_> {
                 .map(|one| (one.clone(), extension.clone()))
                 .collect(),
             delegated_extensions: BTreeSet::new(),
-            roles: self.observed_roles()?,
+            roles: self.observed_roles(desired)?,
             databases,
             tablespaces: [tablespace].into(),
             subscriptions: Vec::new(),
@@ -215,7 +215,7 @@ impl Session<'_> {
             .collect()
     }
 
-    fn observed_roles(&self) -> Outcome<BTreeMap<RoleName, Role>> {
+    fn observed_roles(&self, desired: &Desired) -> Outcome<BTreeMap<RoleName, Role>> {
         let catalog = self.catalog();
         let owner = self.database_owner();
         let reaches = |from: Oid| catalog.roles_of(from, Follow::All, owner);
@@ -281,6 +281,7 @@ impl Session<'_> {
                 .collect();
             granted.sort();
             let world = self.world();
+            let is_declared = desired.roles.contains_key(&role_name(&role.name));
             roles.insert(
                 role_name(&role.name),
                 Role {
@@ -300,11 +301,14 @@ impl Session<'_> {
                     expired: role.valid_until.as_ref().is_some_and(|day| day.starts_with("2001")),
                     comment: role.comment.clone(),
                     comment_too_long: false,
-                    controllers: controllers.into_iter().take(3).collect(),
                     administered: catalog.major < 16
-                        || role.comment.is_none()
-                        || foreign_power.is_empty()
-                        || admins(oid).any(|one| author.contains(&one.member)),
+                        || role.comment.is_none() && !is_declared
+                        || admins(oid).any(|one| {
+                            (author.contains(&one.member)
+                                || world.has_privileges_of(self.user, one.member))
+                                && (controllers.is_empty() || author.contains(&one.grantor))
+                        }),
+                    controllers: controllers.into_iter().take(3).collect(),
                     memberships,
                     granted,
                     administrator_has_admin_option: admins(oid)
