@@ -201,8 +201,8 @@ impl AccessReport {
     pub fn to_text(&self, shown: ShownRoles) -> String {
         let mut text = format!(
             "Access in environment {} on {}, as reported by PostgreSQL\n{}\n",
-            self.environment,
-            self.origin.server,
+            visible(&self.environment),
+            visible(&self.origin.server),
             visible(&self.origin.describe())
         );
         if !self.superusers.is_empty() {
