@@ -9,6 +9,7 @@ mod dependencies;
 mod deploy;
 mod dist;
 mod editors;
+mod fuzz;
 mod image;
 mod process;
 mod python;
@@ -81,6 +82,8 @@ enum Task {
         #[arg(long)]
         base: Option<u64>,
     },
+    /// Give arbitrary bytes to the readers of files and to the planner
+    Fuzz(fuzz::Options),
     /// Interrupt runs by faults of the connection, the server and the program
     Faults {
         /// What fails; without it, all of these
@@ -172,6 +175,7 @@ fn main() -> ExitCode {
         Task::Update { no_test } => update::run(!no_test),
         Task::FuzzAccess { minutes, pg } => fuzz_access(minutes, pg.as_deref()),
         Task::FuzzModel { cases, server_cases, base } => fuzz_model(cases, server_cases, base),
+        Task::Fuzz(options) => fuzz::fuzz(&options),
         Task::Faults { part, share, pg } => faults(part.as_deref(), share, pg.as_deref()),
         Task::Python { arguments } => {
             debian::install_missing(&[15]).and_then(|()| python::test(None, &arguments))

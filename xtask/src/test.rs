@@ -41,10 +41,18 @@ pub fn quick() -> Result<(), String> {
     step("format and clippy", format_and_clippy)?;
     step("tests without a server", || {
         let test = ["test", "--locked", "--quiet", "--workspace", "--lib", "--bins"];
-        let offline =
-            ["definitions", "documents", "layers", "ledger", "linear", "planner", "wiped"]
-                .map(|name| ["--test", name])
-                .concat();
+        let offline = [
+            "corpus",
+            "definitions",
+            "documents",
+            "layers",
+            "ledger",
+            "linear",
+            "planner",
+            "wiped",
+        ]
+        .map(|name| ["--test", name])
+        .concat();
         // It waits for a minute.
         let skip = ["--", "--skip", "connection_that_stops_acknowledging_ends"];
         cargo(&[test.as_slice(), &offline, &skip].concat(), &[])

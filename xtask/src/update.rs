@@ -27,6 +27,7 @@ type Versions = BTreeMap<(String, String), Vec<String>>;
 pub fn run(with_tests: bool) -> Result<(), String> {
     let before = versions()?;
     run_program("cargo", &["update"], &[])?;
+    run_program("cargo", &["update", "--manifest-path", "fuzz/Cargo.toml"], &[])?;
     python_locks()?;
     for major in POSTGRES {
         let newest = newest(POSTGRES_PACKAGE, |version| {
@@ -97,12 +98,13 @@ fn versions() -> Result<Versions, String> {
     };
     let read = |path: &str| fs::read_to_string(path).map_err(|error| format!("{path}: {error}"));
 
-    let cargo: toml::Table =
-        read("Cargo.lock")?.parse().map_err(|error| format!("Cargo.lock: {error}"))?;
-    for package in cargo.get("package").and_then(toml::Value::as_array).into_iter().flatten() {
-        let text = |key: &str| package.get(key).and_then(toml::Value::as_str);
-        if let (Some(name), Some(version)) = (text("name"), text("version")) {
-            add("Cargo.lock", name, version);
+    for lock in ["Cargo.lock", "fuzz/Cargo.lock"] {
+        let cargo: toml::Table = read(lock)?.parse().map_err(|error| format!("{lock}: {error}"))?;
+        for package in cargo.get("package").and_then(toml::Value::as_array).into_iter().flatten() {
+            let text = |key: &str| package.get(key).and_then(toml::Value::as_str);
+            if let (Some(name), Some(version)) = (text("name"), text("version")) {
+                add(lock, name, version);
+            }
         }
     }
     for (name, _) in PYTHON {
