@@ -558,6 +558,18 @@ fn delegate_needs_the_tables() {
         let apply = [APPLY.as_slice(), &["--admin-secret", DELEGATE_SECRET]].concat();
         let output = expect(&fixture.run(&more, &apply), 3);
         assert!(output.contains("schema rdsprov_audit belongs to role platform_admin"), "{output}");
+        // Or it has tables of its own.
+        fixture
+            .server
+            .master("postgres", &format!("GRANT CREATE ON DATABASE postgres TO {DELEGATE}"))
+            .unwrap();
+        let own = ["--audit-table", "rdsprov_delegate.changes", "--admin-secret", DELEGATE_SECRET];
+        expect(&fixture.run(&more, &[&["apply", "--env", "dev"], own.as_slice()].concat()), 0);
+        for database in ["shop", "postgres"] {
+            let rows =
+                fixture.query_in(database, &ROWS.replace("rdsprov_audit", "rdsprov_delegate"));
+            assert!(rows.contains("shop_auditor"), "{rows}");
+        }
         for database in ["shop", "postgres"] {
             fixture.query_in(
                 database,
@@ -567,7 +579,11 @@ fn delegate_needs_the_tables() {
                 ),
             );
         }
-        expect(&fixture.run(&more, &apply), 0);
-        assert!(fixture.query_in("shop", ROWS).contains("shop_auditor"));
+        let fewer = fixture.definitions(DEFINITIONS);
+        expect(&fixture.run(&fewer, &apply), 0);
+        fixture.query_in("shop", "REVOKE USAGE ON SCHEMA public FROM shop_reader");
+        expect(&fixture.run(&fewer, &apply), 0);
+        let rows = fixture.query_in("shop", ROWS);
+        assert!(rows.ends_with("USAGE on schema public to shop_reader"), "{rows}");
     }
 }

@@ -127,8 +127,7 @@ fn changed_protection_makes_a_saved_plan_stale() {
     };
     expect(&run(&["plan", "--out", "plan.json"], &verify), 0);
     let apply = ["apply", "plan.json", "--dry-run"];
-    let changed =
-        "the TLS mode, the CA file, the address of the server or the approval policy has changed";
+    let changed = "the TLS mode, the CA file, the address of the server, the approval policy or the audit table has changed";
     let text = expect(&run(&apply, &["--tls", "require"]), 3);
     assert!(text.contains("error[plan-stale]") && text.contains(changed), "{text}");
     for (configuration, code) in [

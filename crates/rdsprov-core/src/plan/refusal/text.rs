@@ -649,7 +649,7 @@ impl RefusalKind {
             Self::AuditTableAltered { .. } => {
                 return vec![
                     hint![
-                        "find out who has altered it; then, as an administrator, restore its definition, or rename its schema to keep the rows"
+                        "find out who has altered it; then, as an administrator, restore its definition, or rename it to keep the rows"
                     ],
                     hint!["name another table with ", Opt::AuditTable],
                 ];
