@@ -608,7 +608,7 @@ mod tests {
     #[test]
     fn lists_have_one_form() {
         let lists = ["adopt", "only", "allow", "fail-on", "secret-tags", "only-instance"];
-        let mut found = std::collections::BTreeSet::new();
+        let mut found = BTreeSet::new();
         for_each_command(&built(), &mut |command| {
             for argument in command.get_arguments().filter(|one| one.get_long().is_some()) {
                 let name = argument.get_long().unwrap_or_default();

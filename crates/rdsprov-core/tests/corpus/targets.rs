@@ -103,9 +103,9 @@ fn configuration(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     match Config::from_toml("rdsprov.toml", text) {
         Ok(config) => {
-            config.rules();
+            let _ = config.rules();
             for environment in config.environments_known() {
-                config.policy(&environment);
+                let _ = config.policy(&environment);
             }
         }
         Err(error) => assert_shown(error),
@@ -244,7 +244,7 @@ fn plan(desired: &Desired, observed: &Observed) {
     assert_visible(&json);
     for (name, database) in &observed.databases {
         if let Some(contents) = &database.contents {
-            required_relation_names(desired, observed, name, contents);
+            let _ = required_relation_names(desired, observed, name, contents);
         }
     }
     if let Ok(saved) = SavedPlan::new(&plan) {
