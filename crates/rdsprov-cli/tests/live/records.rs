@@ -263,7 +263,7 @@ fn changes_without_records_are_reported_and_found_by_the_next_run() {
         assert_eq!(has_usage("wiki", "wiki_reader"), "f", "PostgreSQL {major}: {text}");
         for words in [
             "error[changes-not-recorded]: 1 change was committed (database shop), but not written \
-             to records/ledger.jsonl (No such file or directory): grant USAGE on schema public \
+             to records/ledger.jsonl (no such file or directory): grant USAGE on schema public \
              to shop_reader of application shop_reports; it is in audit.csv; in all, 1 of 2 \
              changes was committed",
             "hint: make records/ledger.jsonl writable again",

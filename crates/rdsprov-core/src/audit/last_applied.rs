@@ -1,4 +1,4 @@
-//! Finds the last complete `apply` of each application of an environment and a scope on each server in a ledger.
+//! Finds the last complete `apply` of the definitions of an environment and a scope on each server in a ledger.
 
 use std::collections::BTreeMap;
 use std::io::{self, BufRead};
@@ -22,9 +22,9 @@ struct Applied {
     applied: BTreeMap<String, String>,
 }
 
-/// Returns the runs that were the last complete `apply` of an application of an environment and a scope on a
-/// server, the newest first, each with the applications of which no later one is. Lines that are not such a record
-/// are left out.
+/// Returns the runs that were the last complete `apply` of definitions for an environment and a scope on a
+/// server, the newest first. Definitions are the same ones if they have an application in common. Lines that are
+/// not such a record are left out.
 ///
 /// # Errors
 /// Returns an error if the ledger cannot be read.
@@ -40,12 +40,11 @@ pub(crate) fn last_applied(
             return;
         }
         let date = one.timestamp_utc.get(..10).unwrap_or_default().to_owned();
-        // Other definitions can be applied to the same server, and have other applications.
-        found.retain_mut(|older| {
-            if (&older.server, &older.system_identifier) == (&one.server, &one.system_identifier) {
-                older.definitions.retain(|name, _| !one.applied.contains_key(name));
-            }
-            !older.definitions.is_empty()
+        // Other definitions can be applied to the same server, and have other applications. What the same
+        // ones do not contain any more is new if it comes back.
+        found.retain(|older| {
+            (&older.server, &older.system_identifier) != (&one.server, &one.system_identifier)
+                || older.definitions.keys().all(|name| !one.applied.contains_key(name))
         });
         let Applied { server, system_identifier, build_id, applied, .. } = one;
         // The last one first: a server can have had several names.
@@ -75,7 +74,7 @@ mod tests {
             // Other definitions of the environment, for the same server.
             line("dev", "a:1", "6", r#","scope":"billing","applied":{"billing":"sha256:2"}"#),
             // Other definitions without a scope.
-            line("dev", "a:1", "7", r#","applied":{"hr":"sha256:3"}"#),
+            line("dev", "a:1", "7", r#","applied":{"hr":"sha256:3","old":"sha256:5"}"#),
             line("dev", "a:1", "8", r#","applied":{"hr":"sha256:4"}"#),
             // A run that was refused.
             line("dev", "a:1", "5", ""),
@@ -88,6 +87,7 @@ mod tests {
         assert_eq!(builds(&found), ["8", "4", "3"]);
         assert_eq!(found[0].date, "2026-11-20");
         assert_eq!(found[0].definitions["hr"], "sha256:4");
+        assert!(found.iter().all(|one| !one.definitions.contains_key("old")), "{found:?}");
         assert_eq!(found[1].definitions["shop"], "sha256:1");
         let found = last_applied(ledger.join("\n").as_bytes(), "dev", Some("billing")).unwrap();
         assert_eq!(builds(&found), ["6"]);

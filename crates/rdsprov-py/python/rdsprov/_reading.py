@@ -165,6 +165,8 @@ def plan(
     - ``admin_secret``: the id of the administrator's secret.
     - ``secrets``: ``"aws"``, ``"file:DIR"``, or a callable ``(secret_id) -> Mapping``.
       The callable is called once for each secret; if it raises an exception, ``plan`` raises it.
+      What a secret contains raises none: a wrong value is the refusal ``secret-unavailable`` of the
+      applications that use the secret.
     - ``secret_stage``: ``"AWSCURRENT"`` or ``"AWSPENDING"``.
     - ``region``: the AWS region of the secrets and of the IAM token.
     - ``verify_passwords``: ``"login"``, ``"never"`` or ``"always-set"``.
