@@ -316,10 +316,15 @@ fn run_scenario(major: u32, folder: &Path, administrator: Administrator) {
         let options =
             Hazard::all().map(|one| (format!("`allow=[\"{one}\"]`"), format!("--allow {one}")));
         as_command.extend(options);
+        as_command.extend(
+            ["drop_role", "drop_database"]
+                .map(|name| (format!("`{name}=`"), format!("--{}", name.replace('_', "-")))),
+        );
         let same =
             as_command.iter().fold(without_run(&expect(&same, 0)), |text, (python, command)| {
                 text.replace(python, command)
             });
+        let same = retire_as_command(&same);
         assert_eq!(same, plan_text, "the Python module plans differently");
     }
     let refused = plan.status.code() == Some(3);
@@ -445,4 +450,16 @@ fn delegated_administrator_gives_the_same_results() {
     // Only the master user runs `rdsprov delegate`.
     scenarios.retain(|(_, folder)| !is_delegation(folder));
     run_scenarios(&scenarios, Administrator::Delegate);
+}
+
+/// Spells the calls that end the access of applications as commands.
+fn retire_as_command(text: &str) -> String {
+    let spell = |line: &str| -> Option<String> {
+        let (before, after) = line.split_once("`rdsprov.retire(...)` for application")?;
+        let (names, after) = after.split_once("; ")?;
+        let names = names.trim_start_matches('s').trim_start().replace(", ", " ");
+        Some(format!("{before}`rdsprov retire {names}`; {after}"))
+    };
+    let lines = text.split('\n').map(|line| spell(line).unwrap_or_else(|| line.to_owned()));
+    lines.collect::<Vec<_>>().join("\n")
 }
