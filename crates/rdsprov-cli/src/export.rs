@@ -5,6 +5,7 @@ use std::path::Path;
 use rdsprov_core::error_code::ErrorCode;
 use rdsprov_core::export::{ExportFormat, ExportScope};
 use rdsprov_core::session::{self, Setup};
+use rdsprov_core::text::os_reason;
 
 use crate::args::ExportArgs;
 use crate::error::{CliError, Exit};
@@ -29,11 +30,11 @@ pub async fn run(options: &ExportArgs) -> Result<Exit, CliError> {
         return Ok(Exit::Done);
     };
     if path.symlink_metadata().is_ok() {
-        let fact = format!("{} exists, and an export replaces no file", path.display());
+        let fact = format!("{} exists, and export does not replace files", path.display());
         return Err(CliError::usage(fact).with_hint("name another file with --out FILE"));
     }
     output::replace_file(path, &text, 0o600).map_err(|error| {
-        let fact = format!("{} cannot be written: {error}", path.display());
+        let fact = format!("{} cannot be written: {}", path.display(), os_reason(&error));
         CliError::new(Exit::Failed, ErrorCode::FileUnwritable, fact)
             .with_hint("name another file with --out FILE")
     })?;

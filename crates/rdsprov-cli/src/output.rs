@@ -10,8 +10,8 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use rdsprov_core::error_code::ErrorCode;
-pub use rdsprov_core::text::counted;
 use rdsprov_core::text::visible_lines;
+pub use rdsprov_core::text::{counted, os_reason};
 
 use crate::{progress, style};
 
@@ -42,7 +42,11 @@ fn check_written(written: io::Result<()>) {
         && !STDOUT_FAILED.swap(true, Ordering::Relaxed)
     {
         let code = ErrorCode::OutputIncomplete;
-        let _ = writeln!(io::stderr(), "error[{code}]: stdout cannot be written: {error}");
+        let _ = writeln!(
+            io::stderr(),
+            "error[{code}]: stdout cannot be written: {}",
+            os_reason(&error)
+        );
     }
 }
 

@@ -87,7 +87,7 @@ pub async fn print_plan(
         let saved = SavedPlan::new(plan).map_err(Error::from)?;
         let text = saved.to_json().map_err(CliError::internal)?;
         output::replace_file(path, &text, 0o600).map_err(|error| {
-            let fact = format!("{} cannot be written: {error}", path.display());
+            let fact = format!("{} cannot be written: {}", path.display(), os_reason(&error));
             CliError::new(Exit::Failed, ErrorCode::FileUnwritable, fact)
                 .with_hint("name another file with --out FILE")
         })?;

@@ -14,6 +14,7 @@ use rdsprov_core::desired::LastApplied;
 use rdsprov_core::observed as core_observed;
 use rdsprov_core::plan::{self as core, SecretFindings};
 use rdsprov_core::session;
+use rdsprov_core::text::os_reason;
 
 use crate::basis::Basis;
 use crate::definitions::Definitions;
@@ -228,7 +229,7 @@ impl Plan {
         let saved = core::SavedPlan::new(&self.core).map_err(|error| to_exception(error.into()))?;
         let text = saved.to_json().unwrap_or_default();
         rdsprov_cli::replace_file(&path, &text, 0o600).map_err(|error| {
-            let fact = format!("{} cannot be written: {error}", path.display());
+            let fact = format!("{} cannot be written: {}", path.display(), os_reason(&error));
             errors::unwritable(py, &fact)
         })
     }

@@ -408,8 +408,9 @@ def test_content_of_a_secret_is_no_exception(shared_workspace: Workspace) -> Non
     ignored = {"note": "\ud800", "\ud800": 1, "number": 10**30, "nested": nested}
     source = RecordingSecrets(shared_workspace)
     source.secrets["goldenpath/dev/shop/postgres"] = {"password": password("shop"), **ignored}
-    for wrong in (password("x") + "\ud800", float("nan"), 10**30, nested, {}):
-        source.secrets["goldenpath/dev/reports/postgres"] = {"password": wrong}
+    values: list[Any] = [password("x") + "\ud800", float("nan"), 10**30, nested, {}]
+    for value in values:
+        source.secrets["goldenpath/dev/reports/postgres"] = {"password": value}
         plan = rdsprov.plan(
             definitions(), secrets=source, ca_file=shared_workspace.server.ca_file
         )

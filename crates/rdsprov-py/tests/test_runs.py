@@ -85,7 +85,7 @@ def test_saved_plans_are_verified(shared_workspace: Workspace) -> None:
         rdsprov.apply(rdsprov.Plan.from_file(path, more, **options))
     with pytest.raises(rdsprov.Error, match="cannot be written") as unwritable:
         plan.save("/proc/none/a.plan")
-    assert unwritable.value.code is rdsprov.ErrorCode.OUTPUT_INCOMPLETE
+    assert unwritable.value.code is rdsprov.ErrorCode.FILE_UNWRITABLE
     pure = rdsprov.diff(definitions, plan.observed)
     with pytest.raises(rdsprov.UsageError, match="without a server"):
         pure.save(path)
@@ -112,7 +112,7 @@ def test_retire(workspace: Workspace) -> None:
     audit = workspace.directory / "audit.csv"
     words: dict[str, Any] = {**options, "audit_output": audit, "drop_role": True}
     allow = [rdsprov.Hazard.DROPS_ROLE]
-    with pytest.raises(rdsprov.UsageError, match="no database is to be dropped"):
+    with pytest.raises(rdsprov.UsageError, match="it would drop no database"):
         rdsprov.retire(ended, ["reports"], without_backup=True, **words)
     dry = rdsprov.retire(ended, ["reports"], dry_run=True, **words)
     assert dry.digest and not dry.committed

@@ -256,7 +256,7 @@ fn export_of_managed_databases_plans_to_nothing() {
             let output = fixture.export(&["--format", format, "--out", &path]).output().unwrap();
             assert!(expect(&output, 0).contains("Saved the definitions."));
             let again = fixture.export(&["--format", format, "--out", &path]).output().unwrap();
-            assert!(expect(&again, 64).contains("exists, and an export replaces no file"));
+            assert!(expect(&again, 64).contains("exists, and export does not replace files"));
             let text = std::fs::read_to_string(Path::new(&path)).unwrap();
             assert!(!text.contains("# plan:") && !text.contains("adopt "), "{text}");
             // An editor cannot create anything, so that only its default privileges make it a creator.
