@@ -10,8 +10,8 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use rdsprov_core::error_code::ErrorCode;
-use rdsprov_core::text::visible_lines;
-pub use rdsprov_core::text::{counted, os_reason};
+pub use rdsprov_core::text::counted;
+use rdsprov_core::text::{os_reason, visible_lines};
 
 use crate::{progress, style};
 
