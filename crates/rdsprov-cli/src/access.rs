@@ -88,7 +88,7 @@ fn granted(options: &AccessArgs, at: LedgerTime) -> Result<Exit, CliError> {
 }
 
 fn no_ledger() -> CliError {
-    CliError::usage("no ledger is named, from which --at could read")
+    CliError::usage("the ledger for --at is missing")
         .with_hint("name it with --audit-ledger FILE, or with `[audit] ledger` in rdsprov.toml")
 }
 

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::{AnnouncedStep, Entry, Found, RecordBody, Status, UnknownName, entries};
 use crate::audit_table::{AuditTableName, REVERTED};
 use crate::name::{DatabaseName, LOCK_DATABASE, nearest};
-use crate::plan::{Action, Scope, Step, Transaction};
+use crate::plan::Action;
 use crate::text::{counted, visible};
 
 /// A row of an audit table.
@@ -183,27 +183,6 @@ struct Records {
     begin: Option<String>,
 }
 
-/// Returns whether a step has an audit row, if its transaction is committed: calls of Secrets Manager have none.
-/// Neither has a secret that was created, if the transaction fails.
-fn has_row(step: &Step<String>) -> bool {
-    !matches!(
-        step.action,
-        Action::CreateSecret
-            | Action::DeleteSecret
-            | Action::CreatePending
-            | Action::TestPassword
-            | Action::FinishRotation
-    )
-}
-
-/// Returns the database in which a transaction runs.
-fn place(transaction: &Transaction<String>) -> DatabaseName {
-    match &transaction.scope {
-        Scope::Database(name) => name.clone(),
-        _ => DatabaseName::new_unchecked(LOCK_DATABASE),
-    }
-}
-
 /// Returns the databases in whose audit tables the runs of a ledger have announced rows.
 ///
 /// # Errors
@@ -212,7 +191,8 @@ pub fn audited_databases(ledger: &[u8]) -> io::Result<BTreeSet<DatabaseName>> {
     let mut databases = BTreeSet::new();
     for (_, entry) in entries(ledger)? {
         let RecordBody::Intent { transactions, .. } = entry.body else { continue };
-        databases.extend(transactions.iter().filter(|one| one.audit.is_some()).map(place));
+        let audited = transactions.iter().filter(|one| one.audit.is_some());
+        databases.extend(audited.filter_map(|one| one.scope.audited_database()));
     }
     Ok(databases)
 }
@@ -239,8 +219,10 @@ impl Records {
                     let steps =
                         audited.flat_map(|one| one.steps.iter().map(move |step| (one, step)));
                     let places: HashMap<_, _> = steps
-                        .filter(|(_, step)| has_row(step))
-                        .map(|(one, step)| (AnnouncedStep::from(step), place(one)))
+                        .filter(|(_, step)| step.has_audit_row())
+                        .filter_map(|(one, step)| {
+                            Some((AnnouncedStep::from(step), one.scope.audited_database()?))
+                        })
                         .collect();
                     let keys = places.iter().map(|(step, place)| Key::of_step(place, &entry, step));
                     records.announced.extend(keys);

@@ -11,9 +11,9 @@ use std::collections::BTreeSet;
 
 use super::planner::Planner;
 use super::sql::{self, GrantTarget};
-use super::{AuditTarget, MembershipOption, NoteKind, RefusalKind, Scope, Transaction};
+use super::{AuditTarget, MembershipOption, NoteKind, RefusalKind, Transaction};
 use crate::audit_table::AuditTableName;
-use crate::name::{ApplicationName, DatabaseName, LOCK_DATABASE, RoleName};
+use crate::name::{ApplicationName, DatabaseName, RoleName};
 use crate::observed::Grantee;
 use crate::privilege::{Privilege, Privileges};
 
@@ -32,13 +32,7 @@ impl Planner<'_> {
         self.refuse_altered_tables(table);
         let mut created = BTreeSet::new();
         for transaction in transactions {
-            let database = match &transaction.scope {
-                Scope::Secrets => continue,
-                Scope::Database(name) => name.clone(),
-                Scope::Cluster | Scope::NewDatabase(_) | Scope::DroppedDatabase(_) => {
-                    DatabaseName::new_unchecked(LOCK_DATABASE)
-                }
-            };
+            let Some(database) = transaction.scope.audited_database() else { continue };
             let Some(target) = self.audit_target(table, &database) else { continue };
             if let Some((owner, option)) = target.membership() {
                 let needed = transaction.memberships.entry(owner.clone()).or_insert(option);

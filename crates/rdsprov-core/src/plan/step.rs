@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{AuditRow, Hazard, Identities, Statement, words};
 use crate::audit_table::{AuditTableName, REVERTED};
-use crate::name::{ApplicationName, DatabaseName, RoleName, SchemaName};
+use crate::name::{ApplicationName, DatabaseName, LOCK_DATABASE, RoleName, SchemaName};
 use crate::named_enum::named_enum;
 use crate::observed::Code;
 
@@ -177,6 +177,18 @@ impl Scope {
             }
         }
     }
+
+    /// Returns the database whose audit table contains the rows of the transaction: the one in which the
+    /// transaction runs. Calls of Secrets Manager have no rows.
+    pub(crate) fn audited_database(&self) -> Option<DatabaseName> {
+        match self {
+            Self::Secrets => None,
+            Self::Database(name) => Some(name.clone()),
+            Self::Cluster | Self::NewDatabase(_) | Self::DroppedDatabase(_) => {
+                Some(DatabaseName::new_unchecked(LOCK_DATABASE))
+            }
+        }
+    }
 }
 
 /// Steps that are committed or rolled back together. `S` is the type of the
@@ -220,6 +232,19 @@ pub struct AuditTarget {
 }
 
 impl<S> Step<S> {
+    /// Returns whether the transaction of the step makes the change, so that its audit row belongs to it: logins
+    /// and calls of Secrets Manager are outside of it.
+    pub(crate) fn has_audit_row(&self) -> bool {
+        !matches!(
+            self.action,
+            Action::CreateSecret
+                | Action::DeleteSecret
+                | Action::CreatePending
+                | Action::TestPassword
+                | Action::FinishRotation
+        )
+    }
+
     /// Creates a step that the administrator executes as itself, without a
     /// role, database or hazard.
     pub(super) fn new(

@@ -110,8 +110,8 @@ impl<'a> Planner<'a> {
         self.refuse_with(application, kind, remedy);
     }
 
-    /// Returns the roles that are neither managed nor declared by a selected application, predefined or administrators. They are the same
-    /// for each database.
+    /// Returns the roles that are neither managed nor declared by a selected application, and neither predefined
+    /// nor administrators. They are the same for each database.
     fn strangers(&self) -> &[(&'a RoleName, &'a observed::Role)] {
         self.strangers.get_or_init(|| {
             let roles = self.observed.roles.iter();

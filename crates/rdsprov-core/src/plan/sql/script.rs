@@ -111,7 +111,8 @@ impl<'a> Line<'a> {
                 return Cow::Owned(verify_audit_table(&target.table));
             }
             Self::WriteAuditRows(target, steps) => {
-                let rows = steps.iter().map(Step::audit_row).collect();
+                let rows = steps.iter().filter(|step| step.has_audit_row());
+                let rows = rows.map(Step::audit_row).collect();
                 return Cow::Owned(write_audit_rows(&target.table, rows));
             }
             Self::RememberOid(database) => return Cow::Owned(created_oid(database)),
@@ -232,7 +233,8 @@ impl Transaction {
     fn audit_rows(&self) -> impl Iterator<Item = Line<'_>> {
         let lines =
             |target| [Line::VerifyAuditTable(target), Line::WriteAuditRows(target, &self.steps)];
-        self.audit.iter().flat_map(lines)
+        let target = self.audit.iter().filter(|_| self.steps.iter().any(Step::has_audit_row));
+        target.flat_map(lines)
     }
 
     /// Returns the identities to verify: at the end, those without the roles that the steps have dropped.
