@@ -536,6 +536,20 @@ fn other_applications_have_their_rows() {
     }
 }
 
+/// The transaction that creates the delegate does not create its secret.
+#[test]
+fn calls_for_secrets_have_no_rows() {
+    let (fixture, definitions) = fixture(*versions().last().unwrap());
+    expect(&fixture.run(&definitions, &APPLY), 0);
+    let mut delegate = fixture.delegate("dev");
+    delegate.args(["--audit-table", "rdsprov_audit.changes", "--run-id", "5"]);
+    let output = expect(&delegate.output().unwrap(), 0);
+    assert!(output.contains("create_secret,success"), "{output}");
+    let rows = fixture.query(ROWS);
+    assert!(rows.contains(&format!("|5||{DELEGATE}|create_role|success|")), "{rows}");
+    assert!(!rows.contains("create_secret"), "{rows}");
+}
+
 /// A delegate writes into the tables once they belong to it.
 #[test]
 fn delegate_needs_the_tables() {
