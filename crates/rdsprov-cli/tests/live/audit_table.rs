@@ -536,6 +536,33 @@ fn other_applications_have_their_rows() {
     }
 }
 
+/// The table is read in parts, each row once.
+#[test]
+fn all_rows_of_a_large_table_are_reported() {
+    const MORE_ROWS: usize = 30_000;
+    for major in versions() {
+        let (fixture, definitions) = fixture(major);
+        expect(&fixture.run(&definitions, &APPLY), 0);
+        let of_run = fixture.query_in("shop", ROWS).lines().count();
+        let copies = format!(
+            "INSERT INTO rdsprov_audit.changes SELECT timestamp_utc - interval '1 day', environment, build_id, run_id,
+               database, username, action, status, duration_ms, i || message, plan, actor
+             FROM (SELECT * FROM rdsprov_audit.changes LIMIT 1) r, generate_series(1, {MORE_ROWS}) i"
+        );
+        fixture.query_in("shop", &copies);
+        let words = ["audit", "report", "--from-tables", "--format", "json"];
+        let words = [&words, &APPLY[1..]].concat();
+        let output = fixture.without_definitions(&words).output().unwrap();
+        let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        let rows = report["rows"].as_array().unwrap();
+        let of_shop: Vec<_> = rows.iter().filter(|row| row["table_database"] == "shop").collect();
+        assert_eq!(of_shop.len(), of_run + MORE_ROWS, "PostgreSQL {major}");
+        let messages: std::collections::BTreeSet<_> =
+            of_shop.iter().map(|row| row["message"].as_str().unwrap()).collect();
+        assert_eq!(messages.len(), of_run + MORE_ROWS, "PostgreSQL {major}");
+    }
+}
+
 /// The transaction that creates the delegate does not create its secret.
 #[test]
 fn calls_for_secrets_have_no_rows() {

@@ -10,15 +10,15 @@ use super::error::RunError;
 use crate::audit::{TableReport, TableRow, TableState};
 use crate::audit_table::AuditTableName;
 use crate::desired::Desired;
-use crate::name::{DatabaseName, LOCK_DATABASE};
+use crate::name::{DatabaseName, LOCK_DATABASE, literal};
 use crate::observed::AuditTable;
 use crate::server::connect::Session;
 use crate::server::databases::in_each;
 use crate::server::observe::{observe_audit_table, observe_shared};
 use crate::server::snapshot::{ObserveError, Snapshot};
 
-/// The number of rows that are read at the same time.
-const PAGE: usize = 10_000;
+/// The number of blocks of a table that are read at the same time: about 10,000 rows.
+const PAGE: usize = 256;
 
 impl AdminConnection {
     /// Returns the rows of an environment in the audit tables: those of database `postgres`, of the databases with
@@ -84,24 +84,31 @@ async fn table_rows(
     let snapshot = Snapshot::open(session, format!("database {name}")).await?;
     let found = observe_audit_table(&snapshot, table).await?;
     let mut rows: Vec<TableRow> = Vec::new();
-    while found.exists && found.defects.is_empty() {
+    if !found.exists || !found.defects.is_empty() {
+        snapshot.close().await?;
+        return Ok((found, rows));
+    }
+    let size = format!(
+        "-- Returns the number of blocks of the audit table.\n\
+         SELECT (pg_relation_size({}::regclass) / current_setting('block_size')::bigint)::text",
+        literal(&table.quoted())
+    );
+    let blocks: usize = snapshot.query(&size, &[]).await?;
+    // Each block is read once, so that the time is linear. The caller puts the rows in order.
+    for begin in (0..blocks).step_by(PAGE) {
+        let end = begin + PAGE;
         let query = format!(
             "-- Returns rows of the audit table.\n\
              SELECT coalesce(json_agg(json_build_object(\
              'timestamp_utc', to_char(r.timestamp_utc AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"'), \
              'environment', r.environment, 'build_id', r.build_id, 'run_id', r.run_id, 'database', r.database, \
              'username', r.username, 'action', r.action, 'status', r.status, 'message', r.message, \
-             'plan', r.plan, 'actor', r.actor)), '[]')::text \
-             FROM (SELECT * FROM {} WHERE environment = $1 ORDER BY timestamp_utc, ctid OFFSET {} LIMIT {PAGE}) r",
-            table.quoted(),
-            rows.len()
+             'plan', r.plan, 'actor', r.actor) ORDER BY r.ctid), '[]')::text \
+             FROM {} r WHERE r.environment = $1 AND r.ctid >= '({begin},0)' AND r.ctid < '({end},0)'",
+            table.quoted()
         );
         let page: Vec<TableRow> = snapshot.query(&query, &[&environment]).await?;
-        let is_last = page.len() < PAGE;
         rows.extend(page.into_iter().map(|row| TableRow { table_database: name.clone(), ..row }));
-        if is_last {
-            break;
-        }
     }
     snapshot.close().await?;
     Ok((found, rows))
