@@ -77,6 +77,10 @@ pub struct Observed {
     pub admin_database: DatabaseName,
     /// The role as which rdsprov connects to the server.
     pub administrator: Administrator,
+    /// The OIDs of the roles with the power of an administrator, with that of the administrator; empty for a
+    /// state that was written by hand.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub administrators: Vec<u32>,
     /// How the server handles passwords.
     #[serde(default)]
     pub passwords: PasswordRules,
@@ -146,6 +150,12 @@ pub struct Observed {
 }
 
 impl Observed {
+    /// Returns the OID of a role, if it exists.
+    #[must_use]
+    pub fn oid_of(&self, role: &RoleName) -> Option<u32> {
+        self.roles.get(role)?.oid
+    }
+
     /// Returns the major version, such as 15.
     #[must_use]
     pub fn major(&self) -> u32 {

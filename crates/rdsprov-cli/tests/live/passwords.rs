@@ -255,11 +255,25 @@ fn at_most_eight_logins_run_in_parallel() {
     assert_eq!((seen.most, seen.all), (8, ROLES));
 }
 
-/// The password check sends no statement.
+/// The login of an owner reads the catalogs, in one read-only transaction. That of another role sends no statement.
 #[test]
-fn password_check_sends_no_statement() {
+fn password_checks_only_read() {
+    const OF_OWNER: [&str; 3] = [
+        "statement: SET statement_timeout = 0; SET search_path TO pg_catalog, pg_temp; ",
+        "statement: BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY; ",
+        "execute <unnamed>: SELECT CASE WHEN octet_length(r.document) ",
+    ];
     for major in versions() {
-        let fixture = applied_fixture(major);
+        let fixture = Fixture::new(major);
+        let definitions = fixture.definitions(
+            r#"application_databases = {
+                shop    = { database_name = "shop", username = "shop_owner" }
+                reports = { database_name = "shop", username = "analyst", access_level = "reader" }
+            }"#,
+        );
+        fixture.app("dev", "shop", "shop_owner");
+        fixture.app("dev", "reports", "analyst");
+        expect(&fixture.run(&definitions, &["apply", "--env", "dev"]), 0);
         for sql in [
             "ALTER SYSTEM SET log_line_prefix = 'by %u: '",
             "ALTER SYSTEM SET log_connections = on",
@@ -268,25 +282,34 @@ fn password_check_sends_no_statement() {
         ] {
             fixture.query(sql);
         }
-        let mut of_role = Vec::new();
+        let (mut of_owner, mut of_reader) = (Vec::new(), Vec::new());
         // The server reloads its configuration asynchronously.
         for _ in 0..50 {
             let mark = fixture.server.log().len();
-            expect(&fixture.run(TEAMS, &["check"]), 0);
+            expect(&fixture.run(&definitions, &["check", "--env", "dev"]), 0);
             let log = fixture.server.log()[mark..].to_owned();
-            let lines = log.lines().filter_map(|line| line.strip_prefix("by keycloak_user: "));
-            of_role = lines.map(str::to_owned).collect();
-            if of_role.iter().any(|line| line.contains("disconnection")) {
+            let of_role = |role: &str| -> Vec<String> {
+                let by_role = format!("by {role}: ");
+                let lines = log.lines().filter_map(|line| line.strip_prefix(&by_role));
+                lines.filter_map(|line| line.strip_prefix("LOG:  ")).map(str::to_owned).collect()
+            };
+            (of_owner, of_reader) = (of_role("shop_owner"), of_role("analyst"));
+            if [&of_owner, &of_reader]
+                .iter()
+                .all(|lines| lines.iter().any(|line| line.contains("disconnection")))
+            {
                 break;
             }
         }
-        let (authorized, others): (Vec<_>, Vec<_>) =
-            of_role.iter().partition(|line| line.contains("connection authorized"));
-        assert!(authorized.len() == 1 && authorized[0].contains("SSL enabled"), "{of_role:?}");
-        for line in others {
-            let of_connection =
-                line.contains("connection authenticated") || line.contains("disconnection: ");
-            assert!(of_connection, "PostgreSQL {major}: {line}");
+        let ends = ["connection authenticated", "disconnection: "];
+        for (lines, allowed) in [(of_owner, &OF_OWNER[..]), (of_reader, &[])] {
+            let (authorized, others): (Vec<_>, Vec<_>) =
+                lines.iter().partition(|line| line.starts_with("connection authorized"));
+            assert!(authorized.len() == 1 && authorized[0].contains("SSL enabled"), "{lines:?}");
+            let begins =
+                |line: &&String| !ends.iter().chain(allowed).any(|begin| line.starts_with(begin));
+            let unexpected: Vec<_> = others.into_iter().filter(begins).collect();
+            assert!(unexpected.is_empty(), "PostgreSQL {major}: {unexpected:?}");
         }
     }
 }

@@ -54,7 +54,7 @@ fn each_database_costs_few_flights() {
         // Before PostgreSQL 15, each database has a transaction for its schema public.
         let of_fresh = if major < 15 { (2, 22) } else { (1, 12) };
         for (run, few, more, (connections, flights)) in
-            [("fresh", few.0, more.0, of_fresh), ("no change", few.1, more.1, (2, 14))]
+            [("fresh", few.0, more.0, of_fresh), ("no change", few.1, more.1, (1, 7))]
         {
             let of_connections = (more.connections - few.connections).div_ceil(MORE - FEW);
             // A machine that is busy can send a flight in two parts.

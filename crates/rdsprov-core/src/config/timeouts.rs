@@ -112,6 +112,13 @@ impl ConnectTimeout {
     }
 }
 
+impl ObservationTimeout {
+    /// Returns the time for one statement, after which the server cancels it.
+    pub(crate) fn of_statement(self) -> StatementTimeout {
+        StatementTimeout(self.0)
+    }
+}
+
 impl StatementTimeout {
     /// Returns the time after which a statement without a response ends the connection. It is longer,
     /// so that a server that works has cancelled the statement before.

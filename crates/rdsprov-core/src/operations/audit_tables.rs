@@ -10,7 +10,7 @@ use super::error::RunError;
 use crate::audit::{TableReport, TableRow, TableState};
 use crate::audit_table::AuditTableName;
 use crate::desired::Desired;
-use crate::name::{DatabaseName, LOCK_DATABASE, literal};
+use crate::name::{DatabaseName, LOCK_DATABASE, RoleName, literal};
 use crate::observed::AuditTable;
 use crate::server::connect::Session;
 use crate::server::databases::in_each;
@@ -34,7 +34,7 @@ impl AdminConnection {
         others: &BTreeSet<DatabaseName>,
     ) -> Result<TableReport, RunError> {
         let observed = observe_shared(&self.admin_session, desired, &[], &[], &[]).await?;
-        let environment = &desired.environment;
+        let (environment, administrator) = (&desired.environment, &observed.administrator.name);
         let shared = DatabaseName::new_unchecked(LOCK_DATABASE);
         let is_read = |(name, seen): &(&DatabaseName, &crate::observed::Database)| {
             let marker = seen.marker();
@@ -43,7 +43,7 @@ impl AdminConnection {
         };
         let databases = observed.databases.iter().filter(is_read).map(|(name, _)| name.clone());
         let read = async |session: &Session, name: &DatabaseName| {
-            table_rows(session, name, table, environment).await
+            table_rows(session, name, table, administrator, environment).await
         };
         let is_needed = |_: &DatabaseName| true;
         let results = in_each(&self.admin, &self.admin_session, databases, is_needed, read).await;
@@ -79,10 +79,11 @@ async fn table_rows(
     session: &Session,
     name: &DatabaseName,
     table: &AuditTableName,
+    administrator: &RoleName,
     environment: &str,
 ) -> Result<(AuditTable, Vec<TableRow>), ObserveError> {
     let snapshot = Snapshot::open(session, format!("database {name}")).await?;
-    let found = observe_audit_table(&snapshot, table).await?;
+    let found = observe_audit_table(&snapshot, table, administrator).await?;
     let mut rows: Vec<TableRow> = Vec::new();
     if !found.exists || !found.defects.is_empty() {
         snapshot.close().await?;

@@ -248,6 +248,20 @@ impl Endpoint {
         }
     }
 
+    /// Makes a session of a role that has just logged in independent of stored settings. The server ends each
+    /// of its queries after the time for the observation of one database.
+    pub(super) async fn begin_known(
+        &self,
+        session: &Session,
+        database: &DatabaseName,
+    ) -> Result<(), ConnectError> {
+        let begin = session.begin(self.observation_timeout.of_statement(), None);
+        match timeout(self.connect_timeout.duration(), begin).await {
+            Ok(begun) => begun.map(drop).map_err(|error| self.failed(session, database, &error)),
+            Err(_) => Err(self.silent(database)),
+        }
+    }
+
     /// Waits for a connection, for as long as one may take. Its future is boxed: those of a run contain
     /// many of them, and a thread can have a small stack.
     async fn in_time<T>(

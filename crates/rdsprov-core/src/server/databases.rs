@@ -9,11 +9,12 @@ use tokio_postgres::error::SqlState;
 
 use super::connect::{END_TIMEOUT, Endpoint, Session};
 use super::connect_error::{ConnectError, RejectionCause};
+use super::owner_login::OwnerSession;
 use super::parameter::{Parameter, query_one};
 use super::snapshot::ObserveError;
 use super::wait::catalog_lock;
 use crate::name::{DatabaseName, TEMPLATE};
-use crate::text::counted;
+use crate::text::{counted, visible};
 
 /// The number of attempts in a database that has no connection left, after all others are closed.
 const ATTEMPTS: u32 = 4;
@@ -24,7 +25,7 @@ const PAUSE: Duration = Duration::from_millis(200);
 /// How long the databases may take together on which only notes depend.
 const UNDECLARED_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Reads each database, several at the same time.
+/// Reads each database as the administrator, several at the same time.
 ///
 /// The administrator or the server may allow fewer connections (`CONNECTION LIMIT`,
 /// `max_connections`). Databases without a connection are tried again, one after another.
@@ -40,10 +41,24 @@ pub(crate) async fn in_each<T>(
     is_needed: impl Fn(&DatabaseName) -> bool,
     read: impl AsyncFn(&Session, &DatabaseName) -> Result<T, ObserveError>,
 ) -> Vec<(DatabaseName, Result<T, ObserveError>)> {
+    let as_owner = async |_: &DatabaseName| None;
+    in_each_as_owner(admin, admin_session, databases, is_needed, as_owner, read).await
+}
+
+/// Like [`in_each`], but reads each needed database in the session of its owner that `as_owner` returns. The
+/// administrator reads it if there is none, and if the owner cannot read it.
+pub(super) async fn in_each_as_owner<T>(
+    admin: &Endpoint,
+    admin_session: &Session,
+    databases: impl IntoIterator<Item = DatabaseName>,
+    is_needed: impl Fn(&DatabaseName) -> bool,
+    as_owner: impl AsyncFn(&DatabaseName) -> Option<OwnerSession>,
+    read: impl AsyncFn(&Session, &DatabaseName) -> Result<T, ObserveError>,
+) -> Vec<(DatabaseName, Result<T, ObserveError>)> {
     let limit = admin.observation_timeout.duration();
     let (needed, others): (Vec<_>, Vec<_>) =
         databases.into_iter().partition(|name| is_needed(name));
-    let reader = Reader { admin, admin_session, is_needed: true, read };
+    let reader = Reader { admin, admin_session, is_needed: true, as_owner, read };
     let mut results = reader.read_all(needed, || Deadline::after(limit)).await;
     let reader = Reader { is_needed: false, ..reader };
     let common = Deadline::after(UNDECLARED_TIMEOUT.min(limit));
@@ -79,15 +94,19 @@ impl Deadline {
     }
 }
 
-struct Reader<'a, R> {
+struct Reader<'a, O, R> {
     admin: &'a Endpoint,
     admin_session: &'a Session,
     /// Whether more than notes depends on the databases.
     is_needed: bool,
+    as_owner: O,
     read: R,
 }
 
-impl<R> Reader<'_, R> {
+impl<O, R> Reader<'_, O, R>
+where
+    O: AsyncFn(&DatabaseName) -> Option<OwnerSession>,
+{
     async fn read_all<T>(
         &self,
         databases: Vec<DatabaseName>,
@@ -131,6 +150,11 @@ impl<R> Reader<'_, R> {
     where
         R: AsyncFn(&Session, &DatabaseName) -> Result<T, ObserveError>,
     {
+        if self.is_needed
+            && let Some(result) = self.read_as_owner(name, deadline).await
+        {
+            return result;
+        }
         let connect = async {
             let session = match self.is_needed {
                 true => self.admin.connect_to_application(name).await?,
@@ -147,6 +171,38 @@ impl<R> Reader<'_, R> {
             session.leave_pool().await;
         }
         result
+    }
+
+    /// Reads a database as its owner; `None` if the administrator has to.
+    async fn read_as_owner<T>(
+        &self,
+        name: &DatabaseName,
+        deadline: Deadline,
+    ) -> Option<Result<T, ObserveError>>
+    where
+        R: AsyncFn(&Session, &DatabaseName) -> Result<T, ObserveError>,
+    {
+        let as_owner = async { Ok((self.as_owner)(name).await) };
+        let owner = match deadline.wait(name, as_owner).await {
+            Ok(owner) => owner?,
+            Err(error) => return Some(Err(error)),
+        };
+        let result = deadline.wait(name, (self.read)(&owner.session, name)).await;
+        if deadline.has_passed() {
+            owner.cancel().await;
+            return Some(result);
+        }
+        match result {
+            // The owner can end its sessions, and a superuser can hide catalogs from it.
+            Err(ObserveError::Query { reason, .. }) => {
+                tracing::debug!(
+                    "the owner of database {name} cannot read it: {}",
+                    visible(&reason)
+                );
+                None
+            }
+            result => Some(result),
+        }
     }
 
     /// Ends a session whose query takes too long: the server would execute the query until its end, also

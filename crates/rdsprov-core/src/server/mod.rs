@@ -21,6 +21,7 @@ pub(crate) mod lock;
 mod lock_out;
 mod network;
 pub(crate) mod observe;
+mod owner_login;
 mod parameter;
 pub(crate) mod password_check;
 mod pooler;

@@ -4,7 +4,7 @@
 //! 2. the contents of each database that the run is about, in one snapshot each
 //! 3. in the same snapshot, the names of the relations that the plan will need
 //! 4. the blue/green deployment of the server
-//! 5. the passwords of the declared roles that exist, by one login each
+//! 5. the passwords of the declared roles that exist, by one login each; that of an owner also reads its database (2, 3)
 //!
 //! The planner says which names it needs, and asks for probes once everything else is observed. All
 //! queries are in `queries/*.sql` and run in read-only transactions. Only probes execute other
@@ -15,9 +15,10 @@ use std::sync::{Mutex, PoisonError};
 
 use super::blue_green;
 use super::connect::{Endpoint, Session, describe_error};
-use super::databases::in_each;
+use super::databases::in_each_as_owner;
+use super::owner_login::OwnerLogins;
 use super::parameter::Parameter;
-use super::password_check::{self, PasswordChecks};
+use super::password_check::{self, FirstLogin, PasswordChecks};
 use super::snapshot::{ObserveError, Snapshot};
 use super::wait::catalog_lock;
 use crate::audit_table::AuditTableName;
@@ -33,26 +34,22 @@ use crate::secret_id::SecretId;
 use crate::secrets::Secret;
 use crate::secrets::validate::clones;
 
-/// A query that begins with the administrators, which `plan/sql/database.rs` describes.
-macro_rules! with_administrators {
-    ($($file:literal),+) => {
-        concat!(
-            "WITH RECURSIVE administrator AS MATERIALIZED (",
-            include_str!("../plan/sql/administrators.sql"),
-            "), ",
-            $(include_str!($file)),+
-        )
-    };
-}
-
-const CLUSTER: &str = with_administrators!("queries/cluster.sql");
+/// It begins with the administrators, which `plan/sql/database.rs` describes.
+const CLUSTER: &str = concat!(
+    "WITH RECURSIVE administrator AS MATERIALIZED (",
+    include_str!("../plan/sql/administrators.sql"),
+    "), ",
+    include_str!("queries/cluster.sql")
+);
 const DATABASE: &str = concat!(
-    with_administrators!("../plan/sql/objects.sql"),
+    "WITH ",
+    include_str!("../plan/sql/objects.sql"),
     ",\n",
     include_str!("queries/relations.sql"),
     include_str!("queries/database.sql")
 );
-const NAMES: &str = with_administrators!("queries/relations.sql", "queries/names.sql");
+const NAMES: &str =
+    concat!("WITH ", include_str!("queries/relations.sql"), include_str!("queries/names.sql"));
 const HANDED_OVER_CODE: &str = concat!(
     include_str!("queries/handed_over.sql"),
     include_str!("../plan/sql/code.sql"),
@@ -69,12 +66,13 @@ const FINGERPRINT: &str = concat!(
     include_str!("../plan/sql/planted.sql"),
     include_str!("../plan/sql/fingerprint.sql")
 );
-const CURRENT_DATABASE: &str =
-    "SELECT oid::text FROM pg_catalog.pg_database WHERE datname = current_database()";
-const OBJECTS_OF_OTHERS: &str =
-    with_administrators!("../plan/sql/objects.sql", "queries/objects_of_others.sql");
+const OBJECTS_OF_OTHERS: &str = concat!(
+    "WITH ",
+    include_str!("../plan/sql/objects.sql"),
+    include_str!("queries/objects_of_others.sql")
+);
 const AUDIT_TABLE: &str = concat!(
-    "WITH named(schema_name, table_name, columns) AS (VALUES ($1::text, $2::text, $3::text)),\n",
+    "WITH named(schema_name, table_name, columns, owner) AS (VALUES ($1::text, $2::text, $3::text, $4::text)),\n",
     include_str!("../plan/sql/audit_table.sql"),
     include_str!("queries/audit_table.sql")
 );
@@ -114,11 +112,19 @@ pub async fn observe(
         observed.roles_with_sessions = roles_with_sessions(admin_session, desired).await?;
     }
     audit_table_of_server(admin, admin_session, desired, &mut observed).await?;
-    observe_databases(admin, admin_session, desired, &mut observed).await;
+    let logins =
+        observe_databases(admin, admin_session, desired, &mut observed, secrets, checks).await;
     blue_green::observe(admin, admin_session, &mut observed).await?;
-    observed.password_checks =
-        password_check::check_passwords(admin, admin_session, desired, &observed, secrets, checks)
-            .await?;
+    let checked = password_check::check_passwords(
+        admin,
+        admin_session,
+        desired,
+        &observed,
+        secrets,
+        checks,
+        &logins,
+    );
+    observed.password_checks = checked.await?;
     Ok(observed)
 }
 
@@ -223,7 +229,7 @@ pub(crate) async fn audit_table_of_server(
     };
     let session = own.as_ref().unwrap_or(admin_session);
     let snapshot = Snapshot::open(session, format!("database {database}")).await?;
-    let table = audit_table(&snapshot, desired).await?;
+    let table = audit_table(&snapshot, desired, observed).await?;
     snapshot.close().await?;
     observed.audit_tables.extend(table.map(|table| (database, table)));
     if let Some(own) = own {
@@ -237,21 +243,25 @@ pub(crate) async fn audit_table_of_server(
 async fn audit_table(
     snapshot: &Snapshot<'_>,
     desired: &Desired,
+    observed: &Observed,
 ) -> Result<Option<AuditTable>, ObserveError> {
+    let administrator = &observed.administrator.name;
     match &desired.audit_table {
-        Some(table) => observe_audit_table(snapshot, table).await.map(Some),
+        Some(table) => observe_audit_table(snapshot, table, administrator).await.map(Some),
         None => Ok(None),
     }
 }
 
-/// Observes an audit table in the database of a snapshot.
+/// Observes an audit table in the database of a snapshot. It belongs to the administrator.
 pub(crate) async fn observe_audit_table(
     snapshot: &Snapshot<'_>,
     table: &AuditTableName,
+    administrator: &RoleName,
 ) -> Result<AuditTable, ObserveError> {
     let (schema, name) = (table.schema().as_str(), table.table().as_str());
     let columns = plan::expected_columns();
-    let parameters: [&dyn Parameter; 3] = [&schema, &name, &columns.as_str()];
+    let parameters: [&dyn Parameter; 4] =
+        [&schema, &name, &columns.as_str(), &administrator.as_str()];
     snapshot.query(AUDIT_TABLE, &parameters).await
 }
 
@@ -267,13 +277,16 @@ pub(crate) async fn stored_settings(
     Ok(stored)
 }
 
-/// Observes the contents of the databases that the run is about, several at the same time.
+/// Observes the contents of the databases that the run is about, several at the same time. Returns what the
+/// logins of their owners have shown.
 async fn observe_databases(
     admin: &Endpoint,
     admin_session: &Session,
     desired: &Desired,
     observed: &mut Observed,
-) {
+    secrets: &BTreeMap<SecretId, Secret>,
+    checks: &PasswordChecks,
+) -> BTreeMap<RoleName, FirstLogin> {
     let databases = relevant_databases(desired, observed);
     let roles = relevant_roles(desired, observed);
     let roles: Vec<&str> = roles.iter().map(RoleName::as_str).collect();
@@ -291,7 +304,10 @@ async fn observe_databases(
             || name.as_str() == TEMPLATE
             || desired.databases.contains_key(name)
     };
-    let read = in_each(admin, admin_session, databases, is_needed, read).await;
+    let logins = OwnerLogins::new(admin, admin_session, desired, shared, secrets, checks);
+    let as_owner = async |name: &DatabaseName| logins.log_in(name).await;
+    let read = in_each_as_owner(admin, admin_session, databases, is_needed, as_owner, read).await;
+    let logins = logins.into_results();
     let audit_tables = audit_tables.into_inner().unwrap_or_else(PoisonError::into_inner);
     observed.audit_tables.extend(audit_tables);
     for (name, contents) in read {
@@ -314,6 +330,7 @@ async fn observe_databases(
             }
         }
     }
+    logins
 }
 
 /// Returns the declared and the managed databases that can be read, and the template if one of the
@@ -363,15 +380,14 @@ async fn read_contents(
     name: &DatabaseName,
 ) -> Result<(Contents, Option<AuditTable>), ObserveError> {
     let snapshot = Snapshot::open(session, format!("database {name}")).await?;
+    let administrators = observed.administrators.as_slice();
     let large_object_owners = large_object_owners(desired, observed, name);
     let is_template = name.as_str() == TEMPLATE;
-    let audit_table =
-        async { if is_template { Ok(None) } else { audit_table(&snapshot, desired).await } };
-    let (current, size, audit_table) = tokio::join!(
-        snapshot.query::<u32>(CURRENT_DATABASE, &[]),
-        snapshot.check_size(&large_object_owners),
-        audit_table
-    );
+    let audit_table = async {
+        if is_template { Ok(None) } else { audit_table(&snapshot, desired, observed).await }
+    };
+    let (current, audit_table) =
+        tokio::join!(snapshot.check_size(&large_object_owners), audit_table);
     // The owner may have given the name to another database since the others were observed.
     let current = current?;
     if observed.databases.get(name).and_then(|seen| seen.oid).is_some_and(|oid| oid != current) {
@@ -380,18 +396,23 @@ async fn read_contents(
             reason: "it was replaced by another database in the meantime".to_owned(),
         });
     }
-    size?;
     let audit_table = audit_table?;
     let declared = desired.databases.get(name);
     let new_owner = declared.and_then(|database| database.owner.as_ref());
-    let mut contents: Contents = snapshot
-        .query(DATABASE, &[&roles, &large_object_owners, &new_owner.map(RoleName::as_str)])
-        .await?;
+    let parameters: [&dyn Parameter; 5] = [
+        &roles,
+        &administrators,
+        &large_object_owners,
+        &new_owner.map(RoleName::as_str),
+        &observed.oid_of(&observed.administrator.name),
+    ];
+    let mut contents: Contents = snapshot.query(DATABASE, &parameters).await?;
     let groups = plan::predefined_groups(desired, observed);
     let groups: Option<Vec<&str>> =
         (!is_template).then(|| groups.into_iter().map(|group| group.as_str()).collect());
     if groups.as_ref().is_none_or(|groups| !groups.is_empty()) {
-        contents.objects_of_others = snapshot.query(OBJECTS_OF_OTHERS, &[&groups]).await?;
+        contents.objects_of_others =
+            snapshot.query(OBJECTS_OF_OTHERS, &[&groups, &administrators]).await?;
     }
     let owner = observed.databases.get(name).map(|seen| &seen.owner);
     if let (Some(owner), Some(new_owner)) = (owner, new_owner) {
@@ -436,7 +457,7 @@ async fn read_contents(
     if !needed.is_empty() {
         let numbers: Vec<i64> = needed.into_iter().collect();
         let mut names: BTreeMap<i64, Vec<String>> =
-            snapshot.query(NAMES, &[&roles, &numbers]).await?;
+            snapshot.query(NAMES, &[&roles, &administrators, &numbers]).await?;
         for group in contents.schemas.values_mut().flat_map(|schema| &mut schema.relations) {
             group.names = names.remove(&group.number).unwrap_or_default();
         }
@@ -448,13 +469,9 @@ async fn read_contents(
     Ok((contents, audit_table))
 }
 
-/// Returns the roles whose large objects count in a database: its owners, its creators and their clones,
-/// and the administrator. Any other role that can connect could stop the plan with its own.
-fn large_object_owners<'a>(
-    desired: &'a Desired,
-    observed: &'a Observed,
-    name: &DatabaseName,
-) -> Vec<&'a str> {
+/// Returns the OIDs of the roles whose large objects count in a database: its owners, its creators and their
+/// clones, and the administrator. Any other role that can connect could stop the plan with its own.
+fn large_object_owners(desired: &Desired, observed: &Observed, name: &DatabaseName) -> Vec<u32> {
     let administrator = &observed.administrator.name;
     let owner = observed.databases.get(name).map_or(administrator, |seen| &seen.owner);
     let declared = desired.databases.get(name);
@@ -463,8 +480,8 @@ fn large_object_owners<'a>(
         None => BTreeSet::from([owner, administrator]),
     };
     let clones = owners.iter().filter_map(|owner| observed.clones.get(*owner));
-    let clones = clones.map(|clone| clone.name.as_str());
-    clones.chain(owners.iter().map(|owner| owner.as_str())).collect()
+    let owners = clones.map(|clone| &clone.name).chain(owners.iter().copied());
+    owners.filter_map(|owner| observed.oid_of(owner)).collect()
 }
 
 /// The objects of a role in one database that get another owner.

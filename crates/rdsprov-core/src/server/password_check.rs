@@ -49,13 +49,18 @@ pub(crate) struct PasswordChecks {
 /// The server has stored the verifiers of the roles in [`PasswordChecks::created`] as this run has computed
 /// them. Whether it accepts such a verifier is the same for all of them: if the first one logs in, the others
 /// do not. A verifier depends on how a password is normalized if it is not ASCII, and such a role logs in.
-pub(crate) async fn check_passwords<'a>(
+///
+/// `first_logins` contains what logins to the databases of roles have shown before, see [`OwnerLogins`].
+///
+/// [`OwnerLogins`]: super::owner_login::OwnerLogins
+pub(super) async fn check_passwords<'a>(
     admin: &Endpoint,
     admin_session: &Session,
     desired: &'a Desired,
     observed: &'a Observed,
     secrets: &'a BTreeMap<SecretId, Secret>,
     PasswordChecks { verify, created }: &PasswordChecks,
+    first_logins: &BTreeMap<RoleName, FirstLogin>,
 ) -> Result<BTreeMap<RoleName, PasswordCheck>, ObserveError> {
     let candidates: Vec<Candidate<'a>> = desired
         .selected_roles()
@@ -78,12 +83,13 @@ pub(crate) async fn check_passwords<'a>(
         // Only logins to the server itself show what it accepts.
         VerifyPasswords::Login if admin_session.is_pooled => Ok(all(pooled())),
         VerifyPasswords::Login => {
+            let platform = Platform::of(observed);
             let check = async |Candidate { name, user, password }: Candidate<'a>| {
                 let databases = login_databases(desired, observed, name);
                 let target = admin.as_role(user.clone(), password.clone());
-                let identity = admin.server_identity(Some(admin_session));
-                let platform = Platform::of(observed);
-                (name.clone(), login(&target, &databases, platform, identity).await)
+                let first = first_logins.get(user);
+                let result = log_in(&target, &databases, platform, first).await;
+                (name.clone(), result.check(admin.server_identity(Some(admin_session))))
             };
             let check_all = async |candidates: Vec<Candidate<'a>>| {
                 let number = admin.work(admin_session);
@@ -173,22 +179,33 @@ pub(crate) async fn login(
     platform: Platform,
     identity: ServerIdentity,
 ) -> PasswordCheck {
-    match log_in(target, databases, platform).await {
-        LoginResult::Accepted => PasswordCheck::Accepted,
-        LoginResult::WeakVerifier(_) if identity == ServerIdentity::Proved => {
-            PasswordCheck::WrongPassword
-        }
-        LoginResult::WrongPassword => PasswordCheck::WrongPassword,
-        LoginResult::WeakVerifier(reason) | LoginResult::Inconclusive(reason) => {
-            PasswordCheck::Inconclusive(reason)
-        }
-    }
+    log_in(target, databases, platform, None).await.check(identity)
 }
 
-/// Like [`login`], but keeps apart why a result is not conclusive.
-async fn log_in(target: &Endpoint, databases: &[DatabaseName], platform: Platform) -> LoginResult {
+/// What the first login of a role has shown.
+pub(super) struct FirstLogin {
+    pub database: DatabaseName,
+    pub result: LoginResult,
+}
+
+/// Like [`login`], but keeps apart why a result is not conclusive. Does not repeat the first login.
+async fn log_in(
+    target: &Endpoint,
+    databases: &[DatabaseName],
+    platform: Platform,
+    known: Option<&FirstLogin>,
+) -> LoginResult {
     let mut first = None;
+    if let Some(FirstLogin { result, .. }) = known {
+        match result {
+            LoginResult::Inconclusive(reason) => first = Some(reason.clone()),
+            result => return result.clone(),
+        }
+    }
     for (number, database) in databases.iter().enumerate() {
+        if known.is_some_and(|known| known.database == *database) {
+            continue;
+        }
         let login = if number + 1 < databases.len() {
             let Some(login) = target.log_in_to_application(database).await else { continue };
             login
@@ -196,16 +213,14 @@ async fn log_in(target: &Endpoint, databases: &[DatabaseName], platform: Platfor
             target.log_in(database).await
         };
         let result = match login {
-            Ok(session) => accepted(session, platform).await,
+            Ok(session) => {
+                let result = of_session(&session, platform);
+                session.end().await;
+                result
+            }
             Err(error) => rejected(&error, platform),
         };
-        let words = match &result {
-            LoginResult::Accepted => "accepted",
-            LoginResult::WrongPassword => "rejected",
-            LoginResult::WeakVerifier(_) => "not answered, because of the stored verifier",
-            LoginResult::Inconclusive(_) => "without a result",
-        };
-        tracing::debug!("password of {} in database {database}: {words}", target.user);
+        result.log(&target.user, database);
         match result {
             LoginResult::Inconclusive(reason) => {
                 first.get_or_insert(reason);
@@ -217,7 +232,8 @@ async fn log_in(target: &Endpoint, databases: &[DatabaseName], platform: Platfor
 }
 
 /// What a login shows of a password.
-enum LoginResult {
+#[derive(Clone)]
+pub(super) enum LoginResult {
     Accepted,
     WrongPassword,
     /// The server asked for an answer that is not given, or failed before, because of what it has stored of the
@@ -226,11 +242,35 @@ enum LoginResult {
     Inconclusive(String),
 }
 
+impl LoginResult {
+    fn check(self, identity: ServerIdentity) -> PasswordCheck {
+        match self {
+            Self::Accepted => PasswordCheck::Accepted,
+            Self::WeakVerifier(_) if identity == ServerIdentity::Proved => {
+                PasswordCheck::WrongPassword
+            }
+            Self::WrongPassword => PasswordCheck::WrongPassword,
+            Self::WeakVerifier(reason) | Self::Inconclusive(reason) => {
+                PasswordCheck::Inconclusive(reason)
+            }
+        }
+    }
+
+    /// Logs the result for a role in a database.
+    pub fn log(&self, role: &RoleName, database: &DatabaseName) {
+        let words = match self {
+            Self::Accepted => "accepted",
+            Self::WrongPassword => "rejected",
+            Self::WeakVerifier(_) => "not answered, because of the stored verifier",
+            Self::Inconclusive(_) => "without a result",
+        };
+        tracing::debug!("password of {role} in database {database}: {words}");
+    }
+}
+
 /// Interprets a login that the server accepted.
-async fn accepted(session: Session, platform: Platform) -> LoginResult {
-    let password_proved = session.password_proved;
-    session.end().await;
-    if password_proved {
+pub(super) fn of_session(session: &Session, platform: Platform) -> LoginResult {
+    if session.password_proved {
         LoginResult::Accepted
     } else {
         LoginResult::Inconclusive(password_not_requested(platform))
@@ -238,7 +278,7 @@ async fn accepted(session: Session, platform: Platform) -> LoginResult {
 }
 
 /// Interprets a login that failed.
-fn rejected(error: &ConnectError, platform: Platform) -> LoginResult {
+pub(super) fn rejected(error: &ConnectError, platform: Platform) -> LoginResult {
     let ConnectError::Rejected { code: Some(code), reason, cause, password_proved, .. } = error
     else {
         let hints = error.hints_on(platform).into_iter().map(|hint| format!("; {hint}"));

@@ -6,6 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use futures_util::TryStreamExt as _;
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use tokio::time::timeout;
 use tokio_postgres::error::SqlState;
@@ -239,15 +240,20 @@ impl<'a> Snapshot<'a> {
         row.try_get(0).map_err(|error| self.failed(&error))
     }
 
-    /// Fails if the database contains so many objects that its catalogs are not read. Of large objects, only
-    /// those of some owners are.
+    /// Returns the OID of the current database. Fails if it contains so many objects that its catalogs are not
+    /// read. Of large objects, only those of some owners are, which are given by their OIDs.
     pub(crate) async fn check_size(
         &self,
-        large_object_owners: &[&str],
-    ) -> Result<(), ObserveError> {
+        large_object_owners: &[u32],
+    ) -> Result<u32, ObserveError> {
+        #[derive(Deserialize)]
+        struct Size {
+            database: u32,
+            excess: Vec<String>,
+        }
         let parameters: [&dyn Parameter; 3] = [&MAX_OBJECTS, &MAX_RELATIONS, &large_object_owners];
-        let kinds: Vec<String> = self.query(EXCESS, &parameters).await?;
-        let Some(kind) = kinds.first() else { return Ok(()) };
+        let Size { database, excess } = self.query(EXCESS, &parameters).await?;
+        let Some(kind) = excess.first() else { return Ok(database) };
         let excess = format!("contains too many {kind} to be read");
         Err(ObserveError::TooLarge { place: self.place.clone(), excess })
     }

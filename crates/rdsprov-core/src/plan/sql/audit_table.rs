@@ -38,7 +38,7 @@ pub(super) fn create_audit_table(table: &AuditTableName) -> Statement {
 pub(super) fn verify_audit_table(table: &AuditTableName) -> Statement {
     let (schema, name) = (literal(table.schema().as_str()), literal(table.table().as_str()));
     let body = format!(
-        "DECLARE defects text; BEGIN WITH named(schema_name, table_name, columns) AS (VALUES ({schema}::text, {name}::text, {columns}::text)), {query} \
+        "DECLARE defects text; BEGIN WITH named(schema_name, table_name, columns, owner) AS (VALUES ({schema}::text, {name}::text, {columns}::text, current_user)), {query} \
          SELECT string_agg(words, '; ') INTO defects FROM defect; \
          IF defects IS NOT NULL THEN RAISE EXCEPTION USING ERRCODE = '55000', MESSAGE = format('the audit table %s in database %s is not as documented: %s', {shown}, current_database(), defects); END IF; END",
         columns = literal(&expected_columns()),

@@ -1,9 +1,9 @@
 -- Everything by which the audit table that `named` names differs from its documented definition: `defect`, a
--- part of a WITH clause. `named(schema_name, table_name, columns)` precedes it; `columns` is the list of the
+-- part of a WITH clause. `named(schema_name, table_name, columns, owner)` precedes it; `columns` is the list of the
 -- columns with their types as `expected_columns` in audit_table.rs writes it. Without the table, only a schema
 -- with its name can differ.
 me AS (
-    SELECT r.oid FROM pg_catalog.pg_roles r WHERE r.rolname = current_user
+    SELECT r.oid FROM pg_catalog.pg_roles r JOIN named ON r.rolname = named.owner
 ),
 audit_schema AS (
     SELECT s.oid, s.nspname, s.nspowner, s.nspacl

@@ -57,6 +57,7 @@ SELECT json_build_object(
         SELECT FROM pg_catalog.pg_roles s
         WHERE s.rolname = 'rds_extension' AND pg_catalog.pg_has_role(a.oid, s.oid, 'MEMBER')))
     FROM pg_catalog.pg_roles a WHERE a.rolname = current_user),
+  'administrators', (SELECT json_agg(oid::bigint ORDER BY oid) FROM administrator),
   'passwords', json_build_object(
     'encryption', current_setting('password_encryption'),
     'scram_iterations', current_setting('scram_iterations', true)::int,

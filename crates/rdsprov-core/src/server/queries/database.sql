@@ -1,7 +1,8 @@
 -- Returns the contents of one database as one JSON document that deserializes to `Contents`; objects.sql and relations.sql
 -- precede it.
--- $1: the declared roles and the orphans. $2: the only roles whose large objects are returned: each role that can connect
--- can create some. $3: the declared owner of the database, or null.
+-- $1 and $2: see relations.sql. $3: the OIDs of the only roles whose large objects are returned: each role that can connect
+-- can create some. $4: the declared owner of the database, or null. $5: the OID of the administrator. The current role
+-- can be another one.
 -- The owner of an extension can add objects of its own to it, for which declared roles would then get privileges. So
 -- 'extension' is returned only if an administrator owns the object or the extension.
 , groups AS (
@@ -10,10 +11,10 @@
     'initial_privileges_of_public', given, 'count', count,
     'acl', (
       SELECT coalesce(json_agg(json_build_object(
-        'grantee', g.rolname, 'grantor', pg_get_userbyid(x.grantor),
+        'grantee', pg_get_userbyid(nullif(x.grantee, 0)), 'grantor', pg_get_userbyid(x.grantor),
         'privilege', x.privilege_type, 'grantable', x.is_grantable)
-        ORDER BY g.rolname, x.privilege_type), '[]')
-      FROM aclexplode(nullif(acl, '{}')::aclitem[]) x LEFT JOIN pg_roles g ON g.oid = x.grantee)) ORDER BY number) AS groups
+        ORDER BY pg_get_userbyid(nullif(x.grantee, 0)), x.privilege_type), '[]')
+      FROM aclexplode(nullif(acl, '{}')::aclitem[]) x)) ORDER BY number) AS groups
   FROM (SELECT number, nspname, owner, kind, of_extension, given, acl, sum(count) AS count
         FROM relations GROUP BY 1, 2, 3, 4, 5, 6, 7) one GROUP BY nspname
 ), column_acl AS MATERIALIZED (
@@ -45,10 +46,10 @@
     'initial_privileges_of_public', given, 'names', names,
     'acl', (
       SELECT coalesce(json_agg(json_build_object(
-        'grantee', g.rolname, 'grantor', pg_get_userbyid(x.grantor),
+        'grantee', pg_get_userbyid(nullif(x.grantee, 0)), 'grantor', pg_get_userbyid(x.grantor),
         'privilege', x.privilege_type, 'grantable', x.is_grantable)
-        ORDER BY g.rolname, x.privilege_type), '[]')
-      FROM aclexplode(nullif(acl, '{}')::aclitem[]) x LEFT JOIN pg_roles g ON g.oid = x.grantee))
+        ORDER BY pg_get_userbyid(nullif(x.grantee, 0)), x.privilege_type), '[]')
+      FROM aclexplode(nullif(acl, '{}')::aclitem[]) x))
     ORDER BY relname, given, acl) AS columns
   FROM with_column_acl GROUP BY nspname
 ), parts AS (
@@ -64,11 +65,10 @@
       n.nspowner IN (SELECT oid FROM administrator) AND EXISTS (
         SELECT FROM pg_depend d WHERE d.classid = 'pg_namespace'::regclass AND d.objid = n.oid AND d.deptype = 'e') AS of_extension, (
         SELECT coalesce(json_agg(json_build_object(
-          'grantee', g.rolname, 'grantor', pg_get_userbyid(x.grantor),
+          'grantee', pg_get_userbyid(nullif(x.grantee, 0)), 'grantor', pg_get_userbyid(x.grantor),
           'privilege', x.privilege_type, 'grantable', x.is_grantable)
-          ORDER BY g.rolname, x.privilege_type), '[]')
-        FROM aclexplode(coalesce(n.nspacl, acldefault('n', n.nspowner))) x
-        LEFT JOIN pg_roles g ON g.oid = x.grantee) AS acl
+          ORDER BY pg_get_userbyid(nullif(x.grantee, 0)), x.privilege_type), '[]')
+        FROM aclexplode(coalesce(n.nspacl, acldefault('n', n.nspowner))) x) AS acl
     FROM pg_namespace n
     WHERE n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
     UNION ALL SELECT g.nspname, g.groups, NULL, NULL, NULL, NULL, NULL FROM groups g
@@ -98,16 +98,18 @@
   UNION ALL SELECT 'foreign_server', 'pg_foreign_server'::regclass, NULL, NULL, oid, srvowner, srvacl
   FROM pg_foreign_server
   UNION ALL SELECT 'large_object', 'pg_largeobject'::regclass, NULL, NULL, oid, lomowner, lomacl
-  FROM pg_largeobject_metadata WHERE lomowner IN (SELECT oid FROM pg_roles WHERE rolname = ANY($2::text[]))
+  FROM pg_largeobject_metadata WHERE lomowner = ANY($3::oid[])
+), object_of_user AS MATERIALIZED (
+  -- Not those of the roles of the system (before 16384), which are nearly all. A superuser as the administrator owns them.
+  SELECT * FROM object WHERE owner >= 16384
 ), owned AS (
   -- From the catalogs of the objects: pg_shdepend has a row for each privilege on each object, too.
   SELECT o.owner, o.classid, o.objid FROM (
-    SELECT classid, objid, owner, namespace FROM object
-    UNION ALL SELECT 'pg_largeobject'::regclass, oid, lomowner, NULL FROM pg_largeobject_metadata) o
-  -- Not those of the roles of the system (before 16384): a superuser as the administrator owns all its objects.
-  WHERE o.owner >= 16384 AND o.owner <> (SELECT datdba FROM pg_database WHERE datname = current_database())
+    SELECT classid, objid, owner, namespace FROM object_of_user
+    UNION ALL SELECT 'pg_largeobject'::regclass, oid, lomowner, NULL FROM pg_largeobject_metadata WHERE lomowner >= 16384) o
+  WHERE o.owner <> (SELECT datdba FROM pg_database WHERE datname = current_database())
     AND (o.owner IN (SELECT oid FROM concerned)
-      OR o.owner = (SELECT oid FROM pg_roles WHERE rolname = current_user)
+      OR o.owner = $5::oid
         AND o.classid NOT IN ('pg_extension'::regclass, 'pg_namespace'::regclass)
         AND NOT EXISTS (
           SELECT FROM pg_depend e WHERE e.classid = o.classid AND e.objid = o.objid AND e.deptype = 'e'))
@@ -133,7 +135,7 @@
         SELECT FROM pg_depend e WHERE e.refclassid = o.classid AND e.refobjid = o.objid
           AND e.classid = to_regclass('pg_publication_namespace'))
     WHEN o.classid = 'pg_namespace'::regclass THEN NOT (
-      has_database_privilege(d.oid, 'CREATE') OR has_database_privilege(o.owner, d.oid, 'CREATE')
+      has_database_privilege($5::oid, d.oid, 'CREATE') OR has_database_privilege(o.owner, d.oid, 'CREATE')
       OR has_database_privilege(new_owner, d.oid, 'CREATE'))
     WHEN o.namespace IS NULL OR o.classid IN ('pg_class'::regclass, 'pg_type'::regclass) AND NOT one_by_one THEN false
     ELSE NOT has_schema_privilege(new_owner, o.namespace, 'CREATE') AND NOT EXISTS (
@@ -141,15 +143,15 @@
       WHERE n.oid = o.namespace AND x.privilege_type = 'CREATE' AND (x.grantee = o.owner AND n.nspowner = o.owner
         OR of_database AND x.grantee = (SELECT oid FROM pg_roles WHERE rolname = 'pg_database_owner')))
     END AS only_superusers
-  FROM object o JOIN pg_database d ON d.datname = current_database()
-  CROSS JOIN LATERAL (SELECT o.owner = d.datdba, pg_get_userbyid(o.owner) = current_user) is_owner(of_database, one_by_one)
+  FROM object_of_user o JOIN pg_database d ON d.datname = current_database()
+  CROSS JOIN LATERAL (SELECT o.owner = d.datdba, o.owner = $5::oid) is_owner(of_database, one_by_one)
   CROSS JOIN LATERAL (
-    SELECT CASE WHEN NOT of_database THEN coalesce((SELECT rolname FROM pg_roles WHERE rolname = $3), pg_get_userbyid(d.datdba))
-      WHEN $3::text IS NULL THEN current_user
+    SELECT CASE WHEN NOT of_database THEN coalesce((SELECT rolname FROM pg_roles WHERE rolname = $4), pg_get_userbyid(d.datdba))
+      WHEN $4::text IS NULL THEN pg_get_userbyid($5::oid)
       -- What a role has that does not exist yet.
-      ELSE coalesce((SELECT rolname FROM pg_roles WHERE rolname = $3), 'public') END) gets(new_owner)
-  WHERE o.owner >= 16384 AND new_owner <> pg_get_userbyid(o.owner)
-    AND (of_database AND $3 IS NOT NULL OR one_by_one OR o.owner IN (SELECT oid FROM concerned))
+      ELSE coalesce((SELECT rolname FROM pg_roles WHERE rolname = $4), 'public') END) gets(new_owner)
+  WHERE new_owner <> pg_get_userbyid(o.owner)
+    AND (of_database AND $4 IS NOT NULL OR one_by_one OR o.owner IN (SELECT oid FROM concerned))
     AND (o.namespace IN (SELECT n.oid FROM pg_namespace n WHERE n.nspname ~ '^pg_(toast_)?temp_')) IS NOT TRUE
     AND NOT EXISTS (
       SELECT FROM pg_depend e WHERE e.classid = o.classid AND e.objid = o.objid
@@ -194,10 +196,10 @@ SELECT json_build_object(
           UNION ALL SELECT t.typnamespace FROM pg_type t WHERE t.oid = ANY(o.arguments)) x),
       'acl', (
         SELECT coalesce(json_agg(json_build_object(
-          'grantee', g.rolname, 'grantor', pg_get_userbyid(x.grantor),
+          'grantee', pg_get_userbyid(nullif(x.grantee, 0)), 'grantor', pg_get_userbyid(x.grantor),
           'privilege', x.privilege_type, 'grantable', x.is_grantable)
-          ORDER BY g.rolname, x.privilege_type), '[]')
-        FROM aclexplode(o.acl) x LEFT JOIN pg_roles g ON g.oid = x.grantee))
+          ORDER BY pg_get_userbyid(nullif(x.grantee, 0)), x.privilege_type), '[]')
+        FROM aclexplode(o.acl) x))
       ORDER BY o.kind, i.identity), '[]')
     FROM with_acl o, pg_identify_object(o.class, o.oid, 0) i
     WHERE o.acl IS NOT NULL AND i.identity IS NOT NULL AND (EXISTS (
@@ -205,7 +207,7 @@ SELECT json_build_object(
       WHERE x.grantee = 0 AND o.kind IN ('large_object', 'foreign_server', 'foreign_data_wrapper')
         OR x.grantee <> o.owner AND (x.grantee IN (SELECT oid FROM concerned)
           -- PostgreSQL and extensions grant what a predefined role is for.
-          AND NOT (x.grantee IN (SELECT oid FROM predefined) AND o.owner IN (SELECT oid FROM administrator))
+          AND NOT (pg_get_userbyid(x.grantee) ~ '^(pg|rds)_' AND o.owner IN (SELECT oid FROM administrator))
         OR (x.grantor <> o.owner AND x.grantor IN (SELECT oid FROM concerned))))
       -- The routines of an extension that only some roles may execute.
       OR o.kind IN ('function', 'procedure') AND NOT EXISTS (SELECT FROM aclexplode(o.acl) x WHERE x.grantee = 0)
@@ -244,10 +246,10 @@ SELECT json_build_object(
         WHEN 'T' THEN 'type' WHEN 'n' THEN 'schema' ELSE 'large_object' END,
       'acl', (
         SELECT coalesce(json_agg(json_build_object(
-          'grantee', g.rolname, 'grantor', pg_get_userbyid(x.grantor),
+          'grantee', pg_get_userbyid(nullif(x.grantee, 0)), 'grantor', pg_get_userbyid(x.grantor),
           'privilege', x.privilege_type, 'grantable', x.is_grantable)
-          ORDER BY g.rolname, x.privilege_type), '[]')
-        FROM aclexplode(d.defaclacl) x LEFT JOIN pg_roles g ON g.oid = x.grantee))
+          ORDER BY pg_get_userbyid(nullif(x.grantee, 0)), x.privilege_type), '[]')
+        FROM aclexplode(d.defaclacl) x))
       ORDER BY pg_get_userbyid(d.defaclrole), n.nspname, d.defaclobjtype), '[]')
     FROM pg_default_acl d LEFT JOIN pg_namespace n ON n.oid = d.defaclnamespace),
   'extensions', (

@@ -1,11 +1,13 @@
 -- Returns the objects of roles that are not administrators, as one JSON document that deserializes to a list of
 -- `ObjectsOfRole`. Of each role, the first objects are named, functions first. $1: the only roles, or null for all: in
 -- template1, a new database copies the objects of each role.
--- It continues a WITH clause that contains `administrator` and `object`, see administrators.sql and objects.sql. The owner
--- of the database counts as an administrator.
+-- $2: the OIDs of the administrators. It continues a WITH clause that contains `object`, see objects.sql. The owner of the
+-- database counts as an administrator.
 -- Large objects and default privileges are not returned: each role that can connect can create them, and they contain
 -- nothing that another role executes.
-, database AS (
+, administrator AS MATERIALIZED (
+  SELECT unnest($2::oid[]) AS oid
+), database AS (
   SELECT datdba FROM pg_database WHERE datname = current_database()
 ), found AS (
   SELECT o.* FROM object o LEFT JOIN pg_namespace n ON n.oid = o.namespace

@@ -1,7 +1,7 @@
--- The common table expressions with which database.sql and names.sql begin, after `administrator`, see
--- administrators.sql: the relations of a database in groups
--- with the same schema, owner, kind and ACL. An ACL is limited to PUBLIC, the owner and the roles $1, which include the
--- predefined roles of which declared roles are members.
+-- The common table expressions with which database.sql and names.sql begin: the relations of a database in groups
+-- with the same schema, owner, kind and ACL. $1: the roles that the run is about, which include the predefined roles of
+-- which declared roles are members; an ACL is limited to PUBLIC, the owner and these. $2: the OIDs of the administrators,
+-- which are the same in all databases.
 -- The number of a group is the same in all queries of one snapshot.
 -- Many relations have the same ACL, so that the relations are grouped before any item of an ACL is looked at. PostgreSQL
 -- can hash ACLs but not sort them: the time is linear, whatever it expects of the number of groups.
@@ -15,8 +15,8 @@
 -- The objects of an extension that PostgreSQL trusts belong to the bootstrap superuser.
 concerned AS (
   SELECT r.oid FROM pg_roles r WHERE r.rolname = ANY($1::text[])
-), predefined AS (
-  SELECT r.oid FROM pg_roles r WHERE r.rolname = ANY($1::text[]) AND r.rolname ~ '^(pg|rds)_'
+), administrator AS MATERIALIZED (
+  SELECT unnest($2::oid[]) AS oid
 ), relation AS NOT MATERIALIZED (
   SELECT c.oid, c.relname, c.relnamespace, c.relowner,
     CASE c.relkind WHEN 'S' THEN 'sequence' ELSE 'table' END AS kind,

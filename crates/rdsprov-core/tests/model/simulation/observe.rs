@@ -132,6 +132,7 @@ impl Session<'_> {
                 rds_superuser: is_in("rds_superuser"),
                 rds_extension: is_in("rds_extension"),
             },
+            administrators: Vec::new(),
             passwords: Default::default(),
             templates: ["template0", "template1"].map(owner).into(),
             template: None,
