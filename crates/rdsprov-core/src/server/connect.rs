@@ -5,16 +5,17 @@
 use std::io;
 use std::net::IpAddr;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use futures_util::TryStreamExt as _;
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_postgres::config::SslMode;
 use tokio_postgres::error::{DbError, SqlState};
 use tokio_postgres::tls::MakeTlsConnect;
-use tokio_postgres::{AsyncMessage, Client, NoTls, SimpleQueryMessage};
+use tokio_postgres::{AsyncMessage, Client, NoTls, SimpleQueryMessage, SimpleQueryStream};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::connect_error::{ConnectError, Pooler, RejectionCause, WeakRequest, rejection_cause};
@@ -85,6 +86,8 @@ pub struct Session {
     waiting: Option<Box<Session>>,
     /// Whether the server was in recovery when the session began: a reader or a standby.
     pub(crate) in_recovery: bool,
+    /// The response to the statements with which the session began, until a snapshot waits for it.
+    beginning: Mutex<Option<SimpleQueryStream>>,
 }
 
 /// How a session has begun.
@@ -248,20 +251,6 @@ impl Endpoint {
         }
     }
 
-    /// Makes a session of a role that has just logged in independent of stored settings. The server ends each
-    /// of its queries after the time for the observation of one database.
-    pub(super) async fn begin_known(
-        &self,
-        session: &Session,
-        database: &DatabaseName,
-    ) -> Result<(), ConnectError> {
-        let begin = session.begin(self.observation_timeout.of_statement(), None);
-        match timeout(self.connect_timeout.duration(), begin).await {
-            Ok(begun) => begun.map(drop).map_err(|error| self.failed(session, database, &error)),
-            Err(_) => Err(self.silent(database)),
-        }
-    }
-
     /// Waits for a connection, for as long as one may take. Its future is boxed: those of a run contain
     /// many of them, and a thread can have a small stack.
     async fn in_time<T>(
@@ -422,6 +411,7 @@ impl Endpoint {
             in_recovery: false,
             is_pooled: false,
             waiting: None,
+            beginning: Mutex::default(),
         })
     }
 
@@ -581,16 +571,34 @@ impl Session {
         limit: StatementTimeout,
         key: Option<i32>,
     ) -> Result<Begun, tokio_postgres::Error> {
-        let check = key.map(|key| format!("SELECT 1 / (pg_backend_pid() = {key})::int; "));
-        let statements = format!(
-            "{}; {}{}; SET statement_timeout = {}; {SERVER_STATE}",
-            BEGIN_SESSION.join("; "),
-            check.unwrap_or_default(),
-            session_settings(),
-            limit.duration().as_millis()
-        );
+        let statements = beginning(limit, key);
         let in_recovery = self.ask(&statements).await?.as_deref() == Some("t");
         Ok(Begun::Session { in_recovery })
+    }
+
+    /// Sends what makes the session independent of stored settings. A [`Snapshot`] waits for the response
+    /// together with that of its first query, and returns nothing if it is an error.
+    ///
+    /// Until then, a query can execute code of the role in whose name the session is, so that this is for a
+    /// role without privileges that count. The server ends each query after `limit`.
+    ///
+    /// [`Snapshot`]: super::snapshot::Snapshot
+    pub(super) async fn begin_soon(
+        &self,
+        limit: StatementTimeout,
+    ) -> Result<(), tokio_postgres::Error> {
+        let response = self.client.simple_query_raw(&beginning(limit, None)).await?;
+        *self.beginning.lock().unwrap_or_else(PoisonError::into_inner) = Some(response);
+        Ok(())
+    }
+
+    /// Waits for the response to the statements of [`Self::begin_soon`], once.
+    pub(super) async fn begun(&self) -> Result<(), tokio_postgres::Error> {
+        let response = self.beginning.lock().unwrap_or_else(PoisonError::into_inner).take();
+        match response {
+            Some(response) => response.try_for_each(|_| std::future::ready(Ok(()))).await,
+            None => Ok(()),
+        }
     }
 
     /// Executes statements, and returns the first value of the last row.
@@ -670,6 +678,19 @@ impl Session {
             None => describe_error(error),
         }
     }
+}
+
+/// Returns the statements that make a session independent of stored settings. With the process of the key for
+/// cancel requests, they fail in another process, so that no setting changes there.
+fn beginning(limit: StatementTimeout, key: Option<i32>) -> String {
+    let check = key.map(|key| format!("SELECT 1 / (pg_backend_pid() = {key})::int; "));
+    format!(
+        "{}; {}{}; SET statement_timeout = {}; {SERVER_STATE}",
+        BEGIN_SESSION.join("; "),
+        check.unwrap_or_default(),
+        session_settings(),
+        limit.duration().as_millis()
+    )
 }
 
 /// Starts a task that reads from a connection until it ends, and collects the notices.

@@ -89,7 +89,7 @@ impl<'a> OwnerLogins<'a> {
         results.insert(owner.clone(), first);
         drop(results);
         let session = login.ok()?;
-        endpoint.begin_known(&session, database).await.ok()?;
+        session.begin_soon(endpoint.observation_timeout.of_statement()).await.ok()?;
         Some(OwnerSession { session, endpoint })
     }
 

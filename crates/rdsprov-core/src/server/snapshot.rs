@@ -160,8 +160,9 @@ impl<'a> Snapshot<'a> {
         Ok(snapshot)
     }
 
-    /// Waits for the response to `BEGIN`, once.
+    /// Waits for the responses to the statements with which the session begins, and to `BEGIN`, once.
     async fn begun(&self) -> Result<(), tokio_postgres::Error> {
+        self.session.begun().await?;
         let response = self.begun.lock().unwrap_or_else(PoisonError::into_inner).take();
         match response {
             Some(response) => response.try_for_each(|_| std::future::ready(Ok(()))).await,
