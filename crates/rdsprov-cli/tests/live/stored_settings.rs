@@ -10,7 +10,7 @@ use rdsprov_core::session::{self, Cancellation, Frontend, Setup};
 use rdsprov_core::setting::Parameter;
 use rdsprov_testkit::{all_versions, versions};
 
-use crate::fixture::{Fixture, expect};
+use crate::fixture::{Fixture, expect, password};
 
 const DEFINITIONS: &str = r#"application_databases = {
     shop    = { database_name = "shop", username = "shop_owner", extensions = ["hstore"] }
@@ -221,6 +221,44 @@ fn hostile_settings_of_databases_change_nothing() {
 #[test]
 fn hostile_settings_of_the_server_change_nothing() {
     hostile_settings_change_nothing(StoredFor::Server, &[By::Apply, By::Script]);
+}
+
+/// A database is read in the session of its owner. Settings that the owner stores for itself, and objects of its own
+/// with the names of catalogs and functions, hide nothing.
+#[test]
+fn owner_that_is_read_hides_nothing() {
+    for major in versions() {
+        let fixture = fixture(major);
+        let definitions = fixture.definitions(DEFINITIONS);
+        converge(&fixture, &definitions, By::Apply);
+        let as_owner = |sql: &str| {
+            fixture.server.sql_as("shop_owner", &password("shop"), "shop", sql).unwrap();
+        };
+        // In these, all objects seem to have no ACL.
+        as_owner(
+            "CREATE SCHEMA lies; CREATE TABLE lies.pg_class (LIKE pg_catalog.pg_class);
+             CREATE TABLE lies.pg_namespace AS TABLE pg_catalog.pg_namespace;
+             CREATE FUNCTION lies.aclexplode(aclitem[], OUT grantor oid, OUT grantee oid, OUT privilege_type text,
+               OUT is_grantable bool) RETURNS SETOF record LANGUAGE sql AS 'SELECT 0::oid, 0::oid, ''''::text, false WHERE false';
+             CREATE TABLE t (id int); GRANT UPDATE ON t TO shop_reader",
+        );
+        for setting in [
+            "search_path = lies, pg_catalog",
+            "statement_timeout = 1",
+            "role = shop_reader",
+            "default_transaction_isolation = 'read committed'",
+            "quote_all_identifiers = on",
+            "enable_indexscan = off",
+        ] {
+            as_owner(&format!("ALTER ROLE shop_owner SET {setting}"));
+            let text = expect(&fixture.run(&definitions, &CHECK), 2);
+            let change = "- revoke UPDATE on all tables of schema public from shop_reader";
+            let count = text.matches(change).count();
+            assert_eq!(count, 1, "PostgreSQL {major}, {setting}: {text}");
+            fixture.query("ALTER ROLE shop_owner RESET ALL");
+        }
+        converge(&fixture, &definitions, By::Apply);
+    }
 }
 
 /// A library that cannot be loaded ends each session of the administrator: the reason of the server
@@ -449,7 +487,7 @@ fn sessions_never_act_as_a_stored_role() {
         let fixture = fixture(major);
         let definitions = fixture.definitions(DEFINITIONS);
         converge(&fixture, &definitions, By::Apply);
-        let owner = crate::fixture::password("shop");
+        let owner = password("shop");
         let create = "CREATE TABLE stock (id int)";
         fixture.server.sql_as("shop_owner", &owner, "shop", create).unwrap();
         let attack = "ALTER DATABASE shop SET role = 'rds_superuser'";
