@@ -71,7 +71,7 @@ fn misspelt_database_name() {
         assert!(created["summary"].as_str().unwrap().contains("leaves database shop"), "{created}");
         // Also in an environment without approvals.
         assert_needs(&fixture, &misspelt, "moves_database");
-        let output = expect(&fixture.run(&misspelt, &["plan", "--env", "dev"]), 0);
+        let output = expect(&fixture.run(&misspelt, &["plan", "--env", "dev", "-v"]), 0);
         assert!(output.contains("database shop, of application shop"), "{output}");
         assert!(output.contains("role shop_reader can connect to it"), "{output}");
         // The old name is declared again: the other database is left.

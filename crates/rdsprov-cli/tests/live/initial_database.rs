@@ -141,7 +141,7 @@ fn orphans_in_the_initial_database_are_reported() {
         let definitions = fixture.definitions(
             r#"application_databases = { wiki = { database_name = "wiki", username = "wiki_owner" } }"#,
         );
-        let text = expect(&fixture.run(&definitions, &["plan", "--env", "dev"]), 0);
+        let text = expect(&fixture.run(&definitions, &["plan", "--env", "dev", "-v"]), 0);
         assert!(text.contains("SELECT on 1 table in schema public of database platform"), "{text}");
 
         // A database of a declared role that no entry declares.

@@ -163,7 +163,15 @@ fn orphans_are_listed_by_application_with_a_way_out() {
         fixture.server.sql_as("hr_owner", &password("hr"), "hr", &owned).unwrap();
         // As an earlier owner of the database would have left them.
         fixture.query("ALTER DATABASE hr OWNER TO platform_admin");
-        let text = run(&fixture, "plan", &[SHOP], &[], 0);
+        let brief = run(&fixture, "plan", &[SHOP], &[], 0);
+        let brief = brief.split_once("\norphaned: ").unwrap().1;
+        let brief: Vec<&str> = brief.lines().skip(1).take(2).collect();
+        let of_application = [
+            "  application hr: role hr_owner, database hr",
+            "  application hr_reports: role shop_reader",
+        ];
+        assert_eq!(brief, of_application);
+        let text = run(&fixture, "plan", &[SHOP], &["-v"], 0);
         let orphans = text.split_once("\norphaned: ").unwrap().1;
         let orphans = orphans.split_once("\n\n").unwrap().0;
         for line in [
@@ -177,7 +185,7 @@ fn orphans_are_listed_by_application_with_a_way_out() {
         ] {
             assert_eq!(orphans.lines().filter(|one| *one == line).count(), 1, "{line}: {text}");
         }
-        let hint = "  hint: to end their access, run `rdsprov retire hr hr_reports`; --drop-role and --drop-database also drop what is left";
+        let hint = "  hint: to end their access, run `rdsprov retire hr hr_reports`; --drop-role and --drop-database also drop what is left; if definitions of another team declare them, give yours a `scope`";
         assert_eq!(orphans.lines().last(), Some(hint), "{text}");
         for block in orphans.split("\n  ").filter(|block| block.contains(", of application ")) {
             let mut lines: Vec<&str> = block.lines().collect();

@@ -84,7 +84,10 @@ fn orphans_are_those_of_the_scope() {
         std::fs::write(&billing, FEWER).unwrap();
         let text = run(&billing, &["check", "--fail-on", "orphaned"], 2);
         let orphans = text.split_once("\norphaned: ").unwrap().1;
-        assert!(orphans.contains("  database invoices, of application invoices"), "{text}");
+        assert!(
+            orphans.contains("  application invoices: role invoices_owner, database invoices"),
+            "{text}"
+        );
         assert!(orphans.contains("other scopes: 3 managed roles and databases"), "{text}");
         assert!(!orphans.contains("crm"), "{text}");
         let output = fixture.run(&billing, &["plan", "--env", "dev", "--format", "json"]);
@@ -220,7 +223,8 @@ fn owner_who_forges_the_scope_gains_nothing() {
         std::fs::write(&billing, FEWER).unwrap();
         forged("invoices", "crm");
         assert!(
-            run(&billing, &["plan"], 0).contains("  database invoices, of application invoices")
+            run(&billing, &["plan"], 0)
+                .contains("  application invoices: role invoices_owner, database invoices")
         );
         let text = run(&crm, &["check", "--fail-on", "orphaned"], 0);
         assert!(text.contains("other scopes: 4 managed"), "{text}");

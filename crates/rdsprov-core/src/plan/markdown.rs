@@ -79,11 +79,9 @@ impl Plan {
         if let Some(hint) = self.hint_about_pending() {
             let _ = writeln!(text, "\n- Hint: {}", escaped(&hint.worded(wording)));
         }
-        for orphans in self.orphaned.chunk_by(|one, next| one.application == next.application) {
-            let names: Vec<String> =
-                orphans.iter().map(|one| format!("{} {}", one.kind, escaped(&one.name))).collect();
-            let application = escaped(&orphans[0].application);
-            let _ = writeln!(text, "\n- orphaned: application {application}: {}", names.join(", "));
+        for (application, names) in self.orphans_by_application() {
+            let (application, names) = (escaped(application), escaped(&names));
+            let _ = writeln!(text, "\n- orphaned: application {application}: {names}");
         }
         if let Some(hint) = self.hint_about_orphans() {
             let _ = writeln!(text, "\n- Hint: {}", escaped(&hint.worded(wording)));

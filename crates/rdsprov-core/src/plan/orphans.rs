@@ -1,20 +1,24 @@
-//! Reports orphans and undeclared databases. A plan does not change them, except plugin databases.
+//! Finds and reports orphans and undeclared databases. A plan does not change them, except plugin databases.
 
 use std::cell::Cell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
 
 use super::database_marker;
+use super::groups::Detail;
 use super::planner::Planner;
 use super::recorded::Recorded;
 use super::scopes::scope_of_database;
 use super::words::listed;
-use super::{NoteKind, Orphan, OrphanKind, UndeclaredDatabase};
+use super::{NoteKind, Orphan, OrphanKind, Plan, UndeclaredDatabase};
 use crate::desired::Desired;
+use crate::hint;
+use crate::hint::{Hint, Operation, Opt, Part, Wording};
 use crate::marker::Marker;
 use crate::name::{ApplicationName, RoleName};
 use crate::observed::{Acl, Grantee, Observed};
 use crate::privilege::{ObjectKind, Privilege, Privileges};
-use crate::text::counted;
+use crate::text::{counted, visible};
 
 /// Returns the managed roles and databases that the definitions no longer declare; those of selected
 /// applications, if the plan is restricted. Delegates are not orphans: no definitions declare them. A
@@ -90,6 +94,111 @@ pub(super) fn orphans(
     let mut orphans: Vec<Orphan> = roles.chain(databases).collect();
     orphans.sort_by(|one, other| one.application.cmp(&other.application));
     (orphans, in_other_scopes.get())
+}
+
+/// The number of applications with orphans that are named without full detail, and of the orphans of each.
+const MOST_ORPHANED: usize = 10;
+
+impl Plan {
+    /// Returns the orphans of each application in words, by application.
+    pub(super) fn orphans_by_application(&self) -> Vec<(&str, String)> {
+        let same = |one: &Orphan, next: &Orphan| one.application == next.application;
+        let applications = self.orphaned.chunk_by(same).filter_map(|orphans| {
+            let application = orphans.first()?.application.as_str();
+            let names = orphans.iter().map(|one| format!("{} {}", one.kind, one.name));
+            let mut names: Vec<String> = names.collect();
+            let others = names.split_off(names.len().min(MOST_ORPHANED));
+            let more = match others.len() {
+                0 => String::new(),
+                number => format!(" and {number} more"),
+            };
+            Some((application, names.join(", ") + &more))
+        });
+        applications.collect()
+    }
+
+    /// Returns how to end the access of orphans. An application that is declared again, such as one with another
+    /// role, is not retired.
+    pub(super) fn hint_about_orphans(&self) -> Option<Hint> {
+        let declared: BTreeSet<&str> =
+            self.applications.iter().map(|one| one.application.as_str()).collect();
+        let orphaned: BTreeSet<&str> =
+            self.orphaned.iter().map(|orphan| orphan.application.as_str()).collect();
+        let names: Vec<String> = orphaned.difference(&declared).map(ToString::to_string).collect();
+        let pronoun = if names.len() == 1 { "its" } else { "their" };
+        let in_scope = match &self.origin.scope {
+            Some(_) => "",
+            None => "; if definitions of another team declare them, give yours a `scope`",
+        };
+        (!names.is_empty()).then(|| {
+            hint![
+                format!("to end {pronoun} access, run "),
+                Part::OperationOn(Operation::Retire, names),
+                "; ",
+                Opt::DropRole,
+                " and ",
+                Opt::DropDatabase,
+                " also drop what is left",
+                in_scope
+            ]
+        })
+    }
+
+    /// Writes the orphans and undeclared databases. Without full detail, an application with orphans has one line:
+    /// the definitions of another team, in the same scope, can have many.
+    pub(super) fn write_orphans_and_undeclared(
+        &self,
+        text: &mut String,
+        wording: &dyn Wording,
+        detail: Detail,
+    ) {
+        if !self.orphaned.is_empty() {
+            let _ = writeln!(text, "\norphaned: managed, no longer declared, not changed");
+        }
+        let in_full = detail == Detail::Full;
+        if !in_full {
+            let applications = self.orphans_by_application();
+            for (application, names) in applications.iter().take(MOST_ORPHANED) {
+                let _ =
+                    writeln!(text, "  application {}: {}", visible(application), visible(names));
+            }
+            let others = applications.len().saturating_sub(MOST_ORPHANED);
+            if others > 0 {
+                let _ = writeln!(text, "  and {others} other applications");
+            }
+        }
+        for orphan in self.orphaned.iter().filter(|_| in_full) {
+            let _ = writeln!(
+                text,
+                "  {} {}, of application {}",
+                orphan.kind,
+                visible(&orphan.name),
+                visible(&orphan.application)
+            );
+            for held in &orphan.holds {
+                let _ = writeln!(text, "    {}", visible(held));
+            }
+        }
+        if let Some(hint) = self.hint_about_orphans() {
+            let _ = writeln!(text, "  hint: {}", visible(&hint.worded(wording)));
+        }
+        if let Some(words) = self.other_scopes_in_words() {
+            let _ = writeln!(text, "\n{words}");
+        }
+        if !self.undeclared_databases.is_empty() {
+            let _ = writeln!(text, "\nundeclared: created by declared roles, not declared");
+        }
+        for undeclared in &self.undeclared_databases {
+            let kept = if undeclared.closed { ", closed to PUBLIC" } else { "" };
+            let _ = writeln!(
+                text,
+                "  database {} of role {}, of application {}{kept}",
+                visible(undeclared.database.as_str()),
+                visible(undeclared.owner.as_str()),
+                visible(undeclared.application.as_str())
+            );
+        }
+    }
 }
 
 impl Planner<'_> {
@@ -233,4 +342,48 @@ pub fn undeclared_databases(desired: &Desired, observed: &Observed) -> Vec<Undec
             })
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::SecretFindings;
+    use super::super::test_states::{desired, observed_with};
+    use super::*;
+    use crate::hint::Neutral;
+
+    /// The definitions of another team with many applications cannot bury a plan.
+    #[test]
+    fn orphans_of_an_application_have_one_line() {
+        let names: Vec<(String, String)> = (0..24)
+            .map(|number| {
+                let comment = format!(
+                    "[managed by rdsprov: environment=dev application=app{number:02} build=7]"
+                );
+                (format!("app{number:02}_owner"), comment)
+            })
+            .collect();
+        let roles: Vec<(&str, &str)> =
+            names.iter().map(|(name, comment)| (name.as_str(), comment.as_str())).collect();
+        let plan = Plan::new(&desired(), &observed_with(&roles, &[]), SecretFindings::default());
+        let orphans = |detail| {
+            let text = plan.to_text_with(&Neutral, detail);
+            let (_, orphans) = text.split_once("\norphaned: ").unwrap();
+            let (orphans, _) = orphans.split_once("\n\n").unwrap();
+            orphans.lines().map(str::to_owned).collect::<Vec<_>>()
+        };
+        let brief = orphans(Detail::Brief);
+        assert_eq!(brief[1], "  application app00: role app00_owner");
+        assert_eq!(
+            brief[10..12],
+            ["  application app09: role app09_owner", "  and 14 other applications"]
+        );
+        assert!(brief[12].contains("give yours a `scope`") && brief.len() == 13, "{brief:?}");
+        assert_eq!(
+            orphans(Detail::Full)
+                .iter()
+                .filter(|line| line.contains("_owner, of application"))
+                .count(),
+            24
+        );
+    }
 }

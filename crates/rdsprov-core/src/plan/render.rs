@@ -168,7 +168,7 @@ impl Plan {
         if let Some(hint) = self.hint_about_pending() {
             let _ = writeln!(text, "  hint: {}", visible(&hint.worded(wording)));
         }
-        self.write_orphans_and_undeclared(&mut text, wording);
+        self.write_orphans_and_undeclared(&mut text, wording, detail);
         for deferred in &self.deferred {
             let deferred = visible(&deferred.comparison);
             let apply = wording.operation(Operation::Apply);
@@ -242,66 +242,6 @@ impl Plan {
             0 => None,
             1 => Some("other scopes: 1 managed role or database, not compared".to_owned()),
             some => Some(format!("other scopes: {some} managed roles and databases, not compared")),
-        }
-    }
-
-    /// Returns how to end the access of orphans. An application that is declared again, such as one with another
-    /// role, is not retired.
-    pub(super) fn hint_about_orphans(&self) -> Option<Hint> {
-        let declared: BTreeSet<&str> =
-            self.applications.iter().map(|one| one.application.as_str()).collect();
-        let orphaned: BTreeSet<&str> =
-            self.orphaned.iter().map(|orphan| orphan.application.as_str()).collect();
-        let names: Vec<String> = orphaned.difference(&declared).map(ToString::to_string).collect();
-        let pronoun = if names.len() == 1 { "its" } else { "their" };
-        (!names.is_empty()).then(|| {
-            hint![
-                format!("to end {pronoun} access, run "),
-                Part::OperationOn(Operation::Retire, names),
-                "; ",
-                Opt::DropRole,
-                " and ",
-                Opt::DropDatabase,
-                " also drop what is left"
-            ]
-        })
-    }
-
-    /// Writes the orphans and undeclared databases.
-    fn write_orphans_and_undeclared(&self, text: &mut String, wording: &dyn Wording) {
-        if !self.orphaned.is_empty() {
-            let _ = writeln!(text, "\norphaned: managed, no longer declared, not changed");
-        }
-        for orphan in &self.orphaned {
-            let _ = writeln!(
-                text,
-                "  {} {}, of application {}",
-                orphan.kind,
-                visible(&orphan.name),
-                visible(&orphan.application)
-            );
-            for held in &orphan.holds {
-                let _ = writeln!(text, "    {}", visible(held));
-            }
-        }
-        if let Some(hint) = self.hint_about_orphans() {
-            let _ = writeln!(text, "  hint: {}", visible(&hint.worded(wording)));
-        }
-        if let Some(words) = self.other_scopes_in_words() {
-            let _ = writeln!(text, "\n{words}");
-        }
-        if !self.undeclared_databases.is_empty() {
-            let _ = writeln!(text, "\nundeclared: created by declared roles, not declared");
-        }
-        for undeclared in &self.undeclared_databases {
-            let kept = if undeclared.closed { ", closed to PUBLIC" } else { "" };
-            let _ = writeln!(
-                text,
-                "  database {} of role {}, of application {}{kept}",
-                visible(undeclared.database.as_str()),
-                visible(undeclared.owner.as_str()),
-                visible(undeclared.application.as_str())
-            );
         }
     }
 
