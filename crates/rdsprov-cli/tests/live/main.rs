@@ -46,6 +46,7 @@ mod initial_database;
 mod input_files;
 mod ledger;
 mod library;
+mod load;
 mod lock;
 mod login_prevented;
 mod make;
