@@ -4,7 +4,7 @@
 -- Superusers are omitted, because they have all privileges.
 -- The functions has_..._privilege are called once for each group of objects with the same schema, kind, owner and
 -- ACL, because their results are the same for all objects of a group.
--- $1: the only role to return, or null for all.
+-- `|| '{}'` decompresses a long ACL once, see cluster.sql. $1: the only role to return, or null for all.
 WITH RECURSIVE user_schema AS (
   SELECT oid, nspname, nspowner, nspacl FROM pg_namespace WHERE nspname !~ '^pg_' AND nspname <> 'information_schema'
 ), columns AS (
@@ -46,10 +46,10 @@ WITH RECURSIVE user_schema AS (
         aclexplode(a.acl::aclitem[]) x, privilege p
       WHERE x.grantee <> o.owner AND p.kind = o.kind AND p.name = x.privilege_type GROUP BY x.grantee) one) g
 ), item AS (
-  SELECT x.* FROM pg_database d, aclexplode(coalesce(d.datacl, acldefault('d', d.datdba))) x
+  SELECT x.* FROM pg_database d, aclexplode(coalesce(d.datacl, acldefault('d', d.datdba)) || '{}') x
   WHERE d.datname = current_database()
   UNION ALL
-  SELECT x.* FROM user_schema n, aclexplode(coalesce(n.nspacl, acldefault('n', n.nspowner))) x
+  SELECT x.* FROM user_schema n, aclexplode(coalesce(n.nspacl, acldefault('n', n.nspowner)) || '{}') x
   UNION ALL
   SELECT x.* FROM (SELECT DISTINCT acl FROM object WHERE acl IS NOT NULL) o, aclexplode(o.acl::aclitem[]) x
   UNION ALL
@@ -58,11 +58,11 @@ WITH RECURSIVE user_schema AS (
   -- What each role has by itself on the database and the schemas, also as the owner: PostgreSQL says what a role has, and
   -- this says where it comes from.
   SELECT NULL::name AS nspname, x.grantee, false AS owner, x.privilege_type
-  FROM pg_database d, aclexplode(coalesce(d.datacl, acldefault('d', d.datdba))) x
+  FROM pg_database d, aclexplode(coalesce(d.datacl, acldefault('d', d.datdba)) || '{}') x
   WHERE d.datname = current_database() AND x.grantee <> d.datdba
   UNION SELECT NULL, datdba, true, NULL FROM pg_database WHERE datname = current_database()
   UNION SELECT n.nspname, x.grantee, false, x.privilege_type
-  FROM user_schema n, aclexplode(coalesce(n.nspacl, acldefault('n', n.nspowner))) x WHERE x.grantee <> n.nspowner
+  FROM user_schema n, aclexplode(coalesce(n.nspacl, acldefault('n', n.nspowner)) || '{}') x WHERE x.grantee <> n.nspowner
   UNION SELECT nspname, nspowner, true, NULL FROM user_schema
 ), privileged_role AS (
   SELECT grantee AS oid FROM item WHERE grantee <> 0

@@ -6,6 +6,7 @@
 -- A role with CREATEDB can have any number of databases. Of what is not declared, settings are not read, comments of up
 -- to 4 kB only, and 100 entries of each ACL.
 -- It continues a WITH clause that contains `administrator`, see administrators.sql.
+-- `|| '{}'` decompresses a long ACL once. The function aclexplode would do so for each of its rows.
 -- `to_jsonb(m)` makes it possible to read columns that do not exist in all versions.
 author AS MATERIALIZED (
   -- Whose comments on roles count: those of administrators, of roles that can become the current one, and of the
@@ -208,7 +209,7 @@ SELECT json_build_object(
           ORDER BY a.grantee, a.privilege_type), '[]')
         FROM (
           SELECT g.rolname AS grantee, x.grantor, x.privilege_type, x.is_grantable
-          FROM pg_catalog.aclexplode(coalesce(d.datacl, pg_catalog.acldefault('d', d.datdba))) x
+          FROM pg_catalog.aclexplode(coalesce(d.datacl, pg_catalog.acldefault('d', d.datdba)) || '{}') x
           LEFT JOIN pg_catalog.pg_roles g ON g.oid = x.grantee
           ORDER BY x.grantee = 0 OR g.rolname = ANY($3::text[]) DESC, g.rolname, x.privilege_type
           LIMIT CASE WHEN d.datname = ANY($4::text[]) THEN NULL ELSE 100 END) a))

@@ -2,7 +2,7 @@
 -- precede it.
 -- $1 and $2: see relations.sql. $3: the OIDs of the only roles whose large objects are returned: each role that can connect
 -- can create some. $4: the declared owner of the database, or null. $5: the OID of the administrator. The current role
--- can be another one.
+-- can be another one. `|| '{}'` decompresses a long ACL once, see cluster.sql.
 -- The owner of an extension can add objects of its own to it, for which declared roles would then get privileges. So
 -- 'extension' is returned only if an administrator owns the object or the extension.
 , groups AS (
@@ -19,7 +19,7 @@
         FROM relations GROUP BY 1, 2, 3, 4, 5, 6, 7) one GROUP BY nspname
 ), column_acl AS MATERIALIZED (
   -- PostgreSQL expects nearly no column with an ACL, and would read all of `relations` for each of them.
-  SELECT n.nspname, c.relname, c.relowner, c.oid AS relation, a.attnum, a.attname, a.attacl
+  SELECT n.nspname, c.relname, c.relowner, c.oid AS relation, a.attnum, a.attname, a.attacl || '{}' AS attacl
   FROM pg_attribute a
   CROSS JOIN LATERAL (SELECT * FROM pg_class c WHERE c.oid = a.attrelid AND c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S') OFFSET 0) c
   CROSS JOIN LATERAL (SELECT * FROM pg_namespace n WHERE n.oid = c.relnamespace OFFSET 0) n
@@ -68,7 +68,7 @@
           'grantee', pg_get_userbyid(nullif(x.grantee, 0)), 'grantor', pg_get_userbyid(x.grantor),
           'privilege', x.privilege_type, 'grantable', x.is_grantable)
           ORDER BY pg_get_userbyid(nullif(x.grantee, 0)), x.privilege_type), '[]')
-        FROM aclexplode(coalesce(n.nspacl, acldefault('n', n.nspowner))) x) AS acl
+        FROM aclexplode(coalesce(n.nspacl, acldefault('n', n.nspowner)) || '{}') x) AS acl
     FROM pg_namespace n
     WHERE n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
     UNION ALL SELECT g.nspname, g.groups, NULL, NULL, NULL, NULL, NULL FROM groups g
@@ -128,7 +128,7 @@
       new_owner, (SELECT srvfdw FROM pg_foreign_server WHERE oid = o.objid), 'USAGE')
     WHEN o.classid = 'pg_publication'::regclass THEN NOT (
       has_database_privilege(new_owner, d.oid, 'CREATE') OR of_database AND EXISTS (
-        SELECT FROM aclexplode(coalesce(d.datacl, acldefault('d', d.datdba))) x
+        SELECT FROM aclexplode(coalesce(d.datacl, acldefault('d', d.datdba)) || '{}') x
         WHERE x.grantee = o.owner AND x.privilege_type = 'CREATE'))
       OR (SELECT puballtables FROM pg_publication WHERE oid = o.objid) OR EXISTS (
         -- FOR TABLES IN SCHEMA: the catalog exists since PostgreSQL 15.
@@ -139,7 +139,7 @@
       OR has_database_privilege(new_owner, d.oid, 'CREATE'))
     WHEN o.namespace IS NULL OR o.classid IN ('pg_class'::regclass, 'pg_type'::regclass) AND NOT one_by_one THEN false
     ELSE NOT has_schema_privilege(new_owner, o.namespace, 'CREATE') AND NOT EXISTS (
-      SELECT FROM pg_namespace n, aclexplode(coalesce(n.nspacl, acldefault('n', n.nspowner))) x
+      SELECT FROM pg_namespace n, aclexplode(coalesce(n.nspacl, acldefault('n', n.nspowner)) || '{}') x
       WHERE n.oid = o.namespace AND x.privilege_type = 'CREATE' AND (x.grantee = o.owner AND n.nspowner = o.owner
         OR of_database AND x.grantee = (SELECT oid FROM pg_roles WHERE rolname = 'pg_database_owner')))
     END AS only_superusers
@@ -201,8 +201,10 @@ SELECT json_build_object(
           ORDER BY pg_get_userbyid(nullif(x.grantee, 0)), x.privilege_type), '[]')
         FROM aclexplode(o.acl) x))
       ORDER BY o.kind, i.identity), '[]')
-    FROM with_acl o, pg_identify_object(o.class, o.oid, 0) i
-    WHERE o.acl IS NOT NULL AND i.identity IS NOT NULL AND (EXISTS (
+    FROM (
+      SELECT kind, class, namespace, arguments, oid, owner, acl || '{}' AS acl FROM with_acl WHERE acl IS NOT NULL OFFSET 0) o,
+      pg_identify_object(o.class, o.oid, 0) i
+    WHERE i.identity IS NOT NULL AND (EXISTS (
       SELECT FROM aclexplode(o.acl) x
       WHERE x.grantee = 0 AND o.kind IN ('large_object', 'foreign_server', 'foreign_data_wrapper')
         OR x.grantee <> o.owner AND (x.grantee IN (SELECT oid FROM concerned)
@@ -249,7 +251,7 @@ SELECT json_build_object(
           'grantee', pg_get_userbyid(nullif(x.grantee, 0)), 'grantor', pg_get_userbyid(x.grantor),
           'privilege', x.privilege_type, 'grantable', x.is_grantable)
           ORDER BY pg_get_userbyid(nullif(x.grantee, 0)), x.privilege_type), '[]')
-        FROM aclexplode(d.defaclacl) x))
+        FROM aclexplode(d.defaclacl || '{}') x))
       ORDER BY pg_get_userbyid(d.defaclrole), n.nspname, d.defaclobjtype), '[]')
     FROM pg_default_acl d LEFT JOIN pg_namespace n ON n.oid = d.defaclnamespace),
   'extensions', (
