@@ -4,7 +4,8 @@
 use crate::cargo_tool::CargoTool;
 use crate::process::run;
 
-const DENY: CargoTool = CargoTool { name: "cargo-deny", version: "0.20.2" };
+const DENY: CargoTool =
+    CargoTool { name: "cargo-deny", program: "cargo-deny", version: "0.20.2", optimised: false };
 
 /// Checks what every machine can check and, with `advisories`, the database of RustSec, which is
 /// fetched from GitHub.

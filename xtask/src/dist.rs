@@ -28,7 +28,12 @@ const WHEELS: [&str; 2] = ["x86_64-unknown-linux-gnu", "aarch64-unknown-linux-gn
 const STATIC_GNU: (&str, &str) = ("RUSTFLAGS", "-C target-feature=+crt-static");
 
 /// Writes the SBOM.
-const CYCLONEDX: CargoTool = CargoTool { name: "cargo-cyclonedx", version: "0.5.9" };
+const CYCLONEDX: CargoTool = CargoTool {
+    name: "cargo-cyclonedx",
+    program: "cargo-cyclonedx",
+    version: "0.5.9",
+    optimised: false,
+};
 
 struct Dist {
     tools: Environment,

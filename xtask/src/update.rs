@@ -12,8 +12,14 @@ use crate::python::Environment;
 use crate::test;
 
 /// Each Python lock in `locks/python`, and the oldest Python that its packages must support.
-const PYTHON: [(&str, &str); 5] =
-    [("deploy", "3.11"), ("maturin", "3.9"), ("moto", "3.11"), ("tests", "3.9"), ("uv", "3.9")];
+const PYTHON: [(&str, &str); 6] = [
+    ("bench", "3.11"),
+    ("deploy", "3.11"),
+    ("maturin", "3.9"),
+    ("moto", "3.11"),
+    ("tests", "3.9"),
+    ("uv", "3.9"),
+];
 
 /// The major versions of PostgreSQL that have a lock in `locks/npm`.
 const POSTGRES: [&str; 4] = ["14", "16", "17", "18"];

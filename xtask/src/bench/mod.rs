@@ -4,6 +4,7 @@
 //! assert counts only.
 
 mod measure;
+mod others;
 mod report;
 mod site;
 
@@ -12,6 +13,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use measure::{Times, side_by_side};
+use others::Others;
 use report::{Measured, Row};
 use site::{Entry, Site, create_role, log_in};
 
@@ -46,6 +48,9 @@ pub struct Options {
     /// The command to measure, instead of a release build
     #[arg(long, value_name = "PATH")]
     program: Option<PathBuf>,
+    /// Also measure a script with psycopg, Ansible and pgroles, which are installed in target
+    #[arg(long)]
+    compare: bool,
     /// Also write the results to a file, as JSON
     #[arg(long, value_name = "PATH")]
     json: Option<PathBuf>,
@@ -67,7 +72,7 @@ impl Options {
             list(&self.applications),
             self.rtt,
             self.rounds
-        )
+        ) + if self.compare { " --compare" } else { "" }
     }
 }
 
@@ -82,7 +87,8 @@ pub fn run(options: &Options) -> Result<(), String> {
     };
     let program =
         fs::canonicalize(&program).map_err(|error| format!("{}: {error}", program.display()))?;
-    let mut bench = Bench { options, program, rows: Vec::new() };
+    let others = if options.compare { Some(Others::install()?) } else { None };
+    let mut bench = Bench { options, program, others, rows: Vec::new() };
     for count in &options.applications {
         bench.definitions(*count)?;
     }
@@ -121,6 +127,7 @@ fn machine(version: u32) -> Result<String, String> {
 struct Bench<'o> {
     options: &'o Options,
     program: PathBuf,
+    others: Option<Others>,
     rows: Vec<Row>,
 }
 
@@ -197,7 +204,51 @@ impl Bench<'_> {
             let name = format!("{count} databases, no change{place}");
             self.add(name, Measured::Ratio { work, floor, floor_is }, Some(goals[1]));
         }
-        if is_first { self.counts(&site, count, &file) } else { Ok(()) }
+        if is_first {
+            self.counts(&site, count, &file)?;
+            self.databases_of_others(&site, &entries, &create)?;
+        }
+        Ok(())
+    }
+
+    /// Has the other programs create the same databases, and run again.
+    fn databases_of_others(
+        &mut self,
+        site: &Site,
+        entries: &[Entry],
+        create: &str,
+    ) -> Result<(), String> {
+        let Some(others) = &self.others else { return Ok(()) };
+        let (count, port) = (entries.len(), site.server.port());
+        let psycopg = || others.psycopg(site, "databases.py", entries);
+        let ansible = || others.ansible(site, entries);
+        let programs: [(&str, &dyn Fn() -> Result<measure::Run, String>); 2] =
+            [("psycopg, setting each password", &psycopg), ("Ansible", &ansible)];
+        let mut rows = Vec::new();
+        for (name, run) in programs {
+            // Once, because Ansible takes minutes.
+            let fresh = || {
+                drop_databases(site, count)?;
+                run().map(|run| run.milliseconds)
+            };
+            let floor = || {
+                drop_databases(site, count)?;
+                site.psql(create, port).map(|run| run.milliseconds)
+            };
+            let (work, floor) = side_by_side(1, fresh, floor)?;
+            let floor_is = "CREATE ROLE and CREATE DATABASE";
+            rows.push((
+                format!("{count} databases, fresh: {name}"),
+                Measured::Ratio { work, floor, floor_is },
+            ));
+            let mut again = Times::default();
+            again.add(run()?.milliseconds);
+            rows.push((format!("{count} databases, again: {name}"), Measured::Time(again)));
+        }
+        for (name, measured) in rows {
+            self.add(name, measured, None);
+        }
+        Ok(())
     }
 
     /// Counts connections and flights.
@@ -275,6 +326,41 @@ impl Bench<'_> {
         let floor_is = "CREATE ROLE, and lists of grants in one transaction";
         let name = format!("{count} tables, {READERS} readers");
         self.add(format!("{name}, fresh"), Measured::Ratio { work, floor, floor_is }, Some(2.0));
+        if let Some(others) = &self.others {
+            let psycopg = || others.psycopg(&site, "readers.py", &all);
+            let pgroles = || others.pgroles(&site, &all);
+            let programs: [(&str, &dyn Fn() -> Result<measure::Run, String>); 2] =
+                [("psycopg, reader by reader", &psycopg), ("pgroles, without passwords", &pgroles)];
+            let mut rows = Vec::new();
+            // pgroles grants as the administrator.
+            site.superuser("postgres", "GRANT app1_user TO platform_admin")?;
+            for (program, run) in programs {
+                let work = || {
+                    reset()?;
+                    run().map(|run| run.milliseconds)
+                };
+                let floor = || {
+                    reset()?;
+                    site.psql(&grants, port).map(|run| run.milliseconds)
+                };
+                let (work, floor) = side_by_side(1, work, floor)?;
+                let measured = Measured::Ratio { work, floor, floor_is };
+                rows.push((format!("{name}, fresh: {program}"), measured));
+                let again = || run().map(|run| run.milliseconds);
+                let floor = || site.psql(AGGREGATE, port).map(|run| run.milliseconds);
+                let (work, floor) = side_by_side(1, again, floor)?;
+                let floor_is = "one aggregate over pg_class";
+                let measured = Measured::Ratio { work, floor, floor_is };
+                rows.push((format!("{name}, again: {program}"), measured));
+            }
+            for (name, measured) in rows {
+                self.add(name, measured, None);
+            }
+            // What they have granted is not what rdsprov grants.
+            site.superuser("postgres", "REVOKE app1_user FROM platform_admin")?;
+            reset()?;
+            site.rdsprov(&["apply"], &file, port)?;
+        }
 
         self.looks(&site, &format!("{name}, no change, never analyzed"), &file)?;
         site.superuser("app1", "ANALYZE")?;

@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use super::measure::{self, Run};
 
 /// The password of each application.
-const PASSWORD: &str = "Bench-5b1e-9c4d-77aa";
+pub const PASSWORD: &str = "Bench-5b1e-9c4d-77aa";
 
 /// The server writes no statements to its log, and collects statistics only where the bench does.
 const SETTINGS: &str = "log_statement = none\nlog_min_error_statement = error\nautovacuum = off\n\
@@ -59,9 +59,31 @@ impl Site {
             let secret = format!(r#"{{"username": "{user}", "password": "{PASSWORD}"}}"#);
             self.secret(&format!("{name}/postgres"), &secret)?;
         }
+        self.write(file, &(text + "}\n"))
+    }
+
+    /// Writes a file, and returns its path.
+    pub fn write(&self, file: &str, text: &str) -> Result<PathBuf, String> {
         let path = self.directory.path().join(file);
-        fs::write(&path, text + "}\n").map_err(|error| format!("{}: {error}", path.display()))?;
+        fs::write(&path, text).map_err(|error| format!("{}: {error}", path.display()))?;
         Ok(path)
+    }
+
+    /// Returns the URL of a database for the administrator.
+    pub fn url(&self, database: &str) -> String {
+        let environment = self.server.psql_environment();
+        let value = |name: &str| {
+            let found = environment.iter().find(|(one, _)| *one == name);
+            found.map(|(_, value)| value.to_string_lossy().into_owned()).unwrap_or_default()
+        };
+        format!(
+            "postgres://{}:{}@{}:{}/{database}?sslmode=verify-full&sslrootcert={}",
+            value("PGUSER"),
+            value("PGPASSWORD"),
+            value("PGHOST"),
+            value("PGPORT"),
+            value("PGSSLROOTCERT")
+        )
     }
 
     /// Runs the command with definitions, at the port of the server or of a relay.
