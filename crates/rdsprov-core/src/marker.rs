@@ -3,6 +3,7 @@
 //! The comment may contain other text, which is kept. This module does not know the server.
 
 use std::collections::BTreeSet;
+use std::fmt::Write as _;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -147,7 +148,7 @@ impl Marker {
     /// Returns whether a build has created or adopted what carries the marker.
     #[must_use]
     pub fn is_of_build(&self, build_id: &str) -> bool {
-        self.build_id.as_ref().is_some_and(|recorded| *recorded == written_build_id(build_id))
+        self.build_id.as_ref().is_some_and(|recorded| *recorded == encoded(build_id))
     }
 
     /// Returns the id of the secret, with the build id of the marker for the placeholder. `None` if the marker
@@ -157,13 +158,13 @@ impl Marker {
         if !secret.contains(BUILD_ID) {
             return Some(SecretId(secret.to_owned()));
         }
-        Some(SecretId(secret.replace(BUILD_ID, self.build_id.as_deref()?)))
+        Some(SecretId(secret.replace(BUILD_ID, &decoded(self.build_id.as_deref()?)?)))
     }
 
     /// Returns a comment with this marker as its last line. `build_id` is that of the running build.
     #[must_use]
     pub fn append_to(&self, comment: Option<&str>, build_id: &str) -> String {
-        let build_id = written_build_id(self.build_id.as_deref().unwrap_or(build_id));
+        let build_id = self.build_id.clone().unwrap_or_else(|| encoded(build_id));
         let quoted = |text: &str| serde_json::Value::from(text).to_string();
         let secret = self.secret.as_deref().map(|id| format!(" secret={}", quoted(id)));
         let adopted = if self.adopted { " adopted" } else { "" };
@@ -188,10 +189,34 @@ impl Marker {
 }
 
 /// Returns a build id as a marker contains it. It is an input of the run, and must not end the marker or
-/// start another key.
-fn written_build_id(build_id: &str) -> String {
-    let is_replaced = |c: char| c.is_whitespace() || c.is_control() || c == ']';
-    build_id.chars().map(|c| if is_replaced(c) { '_' } else { c }).collect()
+/// start another key. Different build ids remain different, because `teardown` compares them.
+fn encoded(build_id: &str) -> String {
+    let is_encoded = |c: char| c.is_whitespace() || c.is_control() || matches!(c, ']' | '%');
+    let mut text = String::with_capacity(build_id.len());
+    for c in build_id.chars() {
+        if is_encoded(c) {
+            let mut bytes = [0; 4];
+            for byte in c.encode_utf8(&mut bytes).bytes() {
+                let _ = write!(text, "%{byte:02X}");
+            }
+        } else {
+            text.push(c);
+        }
+    }
+    text
+}
+
+/// Returns the build id that a marker contains; `None` if no run has written it.
+fn decoded(text: &str) -> Option<String> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut parts = text.split('%');
+    bytes.extend_from_slice(parts.next()?.as_bytes());
+    for part in parts {
+        bytes.push(u8::from_str_radix(part.get(..2)?, 16).ok()?);
+        bytes.extend_from_slice(part.get(2..)?.as_bytes());
+    }
+    let build_id = String::from_utf8(bytes).ok()?;
+    (encoded(&build_id) == text).then_some(build_id)
 }
 
 /// Reads a JSON value at the start of a text. Returns it, and the text after it.
@@ -209,12 +234,52 @@ mod tests {
     fn build_of_creation_is_kept() {
         let new = Marker { environment: "dev".to_owned(), ..Marker::default() };
         let found = Marker::find(&new.append_to(None, "a b]")).unwrap();
-        assert_eq!(found.build_id.as_deref(), Some("a_b_"));
+        assert_eq!(found.build_id.as_deref(), Some("a%20b%5D"));
         assert!(found.is_created_by("a b]") && !found.is_created_by("a"));
         assert_eq!(Marker::find(&found.append_to(None, "later")).as_ref(), Some(&found));
         let adopted = Marker { adopted: true, ..found };
         assert!(!adopted.is_created_by("a b]") && adopted.is_of_build("a b]"));
         assert!(!new.is_of_build(""));
+    }
+
+    /// What a build has created is not that of another build with a similar id.
+    #[test]
+    fn build_ids_are_told_apart() {
+        let ids = [
+            "pr_1",
+            "pr]1",
+            "pr 1",
+            "pr\t1",
+            "pr\n1",
+            "pr\u{a0}1",
+            "pr%201",
+            "pr%2520",
+            "pr%5D1",
+            "pr%1",
+            "%",
+            "é",
+            "é%",
+            "",
+        ];
+        for id in ids {
+            let new = Marker {
+                environment: "dev".to_owned(),
+                name: "n".to_owned(),
+                secret: Some("dev/{build_id}/n".to_owned()),
+                ..Marker::default()
+            };
+            let found = Marker::find(&new.append_to(None, id)).unwrap();
+            for other in ids {
+                assert_eq!(found.is_created_by(other), id == other, "{id:?} {other:?}");
+            }
+            let secret = found.secret_of_build().unwrap();
+            assert_eq!(secret, SecretId(format!("dev/{id}/n")));
+            assert_eq!(Marker::find(&found.append_to(None, "later")), Some(found));
+        }
+        // Texts that no run writes.
+        for text in ["%", "%2", "%zz", "%ff", "%41", "%5d"] {
+            assert_eq!(decoded(text), None, "{text}");
+        }
     }
 
     /// A name or secret that looks like another field does not become one.
