@@ -84,7 +84,10 @@ fn granted(options: &AccessArgs, at: LedgerTime) -> Result<Exit, CliError> {
         AccessFormat::Json => access.to_json().map_err(CliError::internal)? + "\n",
         _ => access.to_text(),
     });
-    if access.is_intact() { Ok(Exit::Done) } else { Err(not_intact(&path)) }
+    if !access.is_intact() {
+        return Err(not_intact(&path));
+    }
+    Ok(if access.is_certain() { Exit::Done } else { Exit::Pending })
 }
 
 fn no_ledger() -> CliError {

@@ -91,10 +91,10 @@ fn report(path: &Path, options: &ReportArgs) -> Result<Exit, CliError> {
             text
         }
     });
-    if report.verified.is_intact() {
-        return Ok(Exit::Done);
+    if !report.verified.is_intact() {
+        return Err(not_intact(path));
     }
-    Err(not_intact(path))
+    Ok(if report.is_certain() { Exit::Done } else { Exit::Pending })
 }
 
 /// Returns the error of a name that no record of a ledger contains.

@@ -25,7 +25,8 @@ fn facts(run: &str) -> RunContext {
 
 fn intent() -> Event {
     let (command, plan) = (Command::Apply, "sha256:1".into());
-    Event::now(EventKind::Intent { command, plan, transactions: Vec::new() })
+    let applications = BTreeMap::new();
+    Event::now(EventKind::Intent { command, plan, applications, transactions: Vec::new() })
 }
 
 fn outcome() -> Event {

@@ -297,7 +297,7 @@ fn scripts_and_saved_plans_write_rows() {
         // Without the table, it is another plan.
         let apply = ["apply", &plan, "--env", "dev"];
         let stale = expect(&by_plan.run(&definitions, &apply), 3);
-        assert!(stale.contains("or the audit table has changed"), "{stale}");
+        assert!(stale.contains("the audit table, a check of passwords"), "{stale}");
         expect(&by_plan.run(&definitions, &[&apply, &APPLY[3..]].concat()), 0);
         assert_eq!(rows(&by_plan), rows_before);
     }
@@ -438,6 +438,31 @@ fn tables_are_compared_with_the_ledger() {
         let unknown = report(&["--role", "shop_raeder"], 1);
         let hint = "error[unknown-role]: the audit tables contain no role `shop_raeder`\nhint: check the name; `shop_reader` is similar";
         assert!(unknown.contains(hint), "{unknown}");
+
+        // A superuser changes who made a change, and when.
+        let forge = |set: &str| {
+            let rows = "WHERE username = 'shop_reader' AND message LIKE 'CONNECT on %'";
+            fixture.query_in("shop", &format!("UPDATE rdsprov_audit.changes SET {set} {rows}"));
+        };
+        for (set, columns, back) in [
+            ("actor = 'eve'", "actor", "actor = 'ada'"),
+            ("build_id = '7'", "build_id", "build_id = ''"),
+            (
+                "timestamp_utc = timestamp_utc - interval '1 hour'",
+                "timestamp_utc",
+                "timestamp_utc = timestamp_utc + interval '2 hours'",
+            ),
+            ("actor = 'eve'", "timestamp_utc, actor", "actor = 'ada'"),
+        ] {
+            forge(set);
+            let text = report(&compared, 2);
+            let differs = format!("DIFFERENCE: a row differs from its record in {columns}: line ");
+            assert!(text.contains(&differs) && text.contains(", actor ada, build "), "{text}");
+            assert!(text.ends_with(": 1 difference\n"), "{text}");
+            forge(back);
+        }
+        forge("timestamp_utc = timestamp_utc - interval '1 hour'");
+        report(&compared, 0);
 
         // A row is lost, and another one is not the program's.
         fixture.query_in("shop", "DELETE FROM rdsprov_audit.changes WHERE action = 'create_schema' OR username = 'shop_reader'");

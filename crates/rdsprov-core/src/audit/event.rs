@@ -48,6 +48,8 @@ pub enum EventKind {
         command: Command,
         /// The digest of the plan.
         plan: String,
+        /// The short digest of the definition of each application, if the run is to apply all of them.
+        applications: BTreeMap<String, String>,
         /// All transactions of the plan, without passwords.
         transactions: Vec<Transaction<String>>,
     },
@@ -106,7 +108,8 @@ named_enum! {
         Done,
         /// The change was not made: the current plan contains it.
         NotDone,
-        /// The current plan does not show it, for example because the definitions have changed.
+        /// The current plan does not show it, and no later plan will: the definitions have changed, or the
+        /// run changes the same access.
         Unknown,
     }
 }

@@ -69,6 +69,7 @@ impl EventRecorder {
         Event::now(EventKind::Intent {
             command: self.command,
             plan: plan.digest.clone(),
+            applications: self.definitions.clone(),
             transactions: plan.transactions.iter().map(Transaction::redacted).collect(),
         })
     }
@@ -153,13 +154,22 @@ impl EventRecorder {
     }
 
     /// Returns an event for each step of an earlier intent that has no result, with what the
-    /// current plan shows about it.
+    /// current plan shows about it. A step about which a later run can find out more has none.
     #[must_use]
     pub fn recovered(&self, plan: &Plan, intent: &UnrecordedIntent) -> Vec<Event> {
+        // Another server can answer at the same address since then.
+        if !intent.is_of_system(plan.origin.system_identifier.as_deref()) {
+            return Vec::new();
+        }
         let planned = plan.steps().chain(&plan.pending);
         let planned: HashSet<AnnouncedStep> = planned.map(Into::into).collect();
         let changed: HashSet<_> =
             planned.iter().map(|one| (&one.action, &one.role, &one.database)).collect();
+        let executed: HashSet<_> = plan
+            .steps()
+            .map(AnnouncedStep::from)
+            .map(|one| (one.role.clone(), one.database.clone()))
+            .collect();
         // The next plan continues with a database that was created, and repeats the step for the rest of it.
         let continued = plan
             .transactions
@@ -171,39 +181,46 @@ impl EventRecorder {
             .map(Into::into)
             .collect();
         let same_definitions = intent.definitions == self.context.definitions;
-        // A rotation and a restricted plan contain the steps of some applications only.
-        let shows_all = same_definitions
-            && plan.origin.only.is_empty()
-            && plan.origin.torn_down_build.is_none()
+        // A rotation contains the steps of some applications only.
+        let shows_all = plan.origin.torn_down_build.is_none()
             && plan.refusals.is_empty()
             && plan.deferred.is_empty()
             && self.command != Command::Rotate;
-        // Another server can answer at the same address since then.
-        let is_same_system = intent.is_of_system(plan.origin.system_identifier.as_deref());
         let found = |step: &AnnouncedStep| {
-            if !is_same_system {
-                return Found::Unknown;
-            }
             let concerns_same = changed.contains(&(&step.action, &step.role, &step.database));
+            // The definition of the application then and now, if both runs were to apply all of them.
+            let then = intent.applications.get(&step.application);
+            let now = self.definitions.get(&step.application);
+            let is_same = same_definitions || then.is_some() && then == now;
+            let only = &plan.origin.only;
+            let is_selected =
+                only.is_empty() || only.iter().any(|one| one.as_str() == step.application);
+            let shows_all = shows_all && is_selected;
             if created.contains(step) {
-                Found::Done
+                Some(Found::Done)
             } else if planned.contains(step) {
-                Found::NotDone
-            } else if shows_all && !concerns_same {
-                Found::Done
+                Some(Found::NotDone)
+            } else if shows_all && is_same && !concerns_same {
+                Some(Found::Done)
+            } else if executed.contains(&(step.role.clone(), step.database.clone()))
+                || shows_all && now.is_some() && then != now
+            {
+                // After this run, the server does not show it any more: the run changes the same
+                // access, or another definition applies.
+                Some(Found::Unknown)
             } else {
-                Found::Unknown
+                None
             }
         };
         let event = |step: &AnnouncedStep| {
-            Event::now(EventKind::Recovered {
+            Some(Event::now(EventKind::Recovered {
                 of_run: intent.run_id.clone(),
                 of_intent: intent.sequence,
-                found: found(step),
+                found: found(step)?,
                 step: step.clone(),
-            })
+            }))
         };
-        intent.steps.iter().map(event).collect()
+        intent.steps.iter().filter_map(event).collect()
     }
 
     /// Returns the event for the end of the run. `already_recorded` says whether the record of a

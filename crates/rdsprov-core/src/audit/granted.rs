@@ -13,7 +13,8 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::report::whole_report;
-use super::{Change, IntegrityError, Report, UnknownName};
+use super::{Change, ChangeResult, IntegrityError, Report, UnknownName};
+use crate::named_enum::named_enum;
 use crate::plan::Action;
 use crate::text::{pretty_json, visible};
 
@@ -54,6 +55,26 @@ pub struct OtherRevocation {
     pub at: String,
 }
 
+/// Access of which the ledger does not show whether a change gave it or took it away.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct UncertainAccess {
+    /// What the change does, if it was committed.
+    pub effect: UncertainEffect,
+    /// The access. `since`, `build_id` and `run_id` are those of the run that has announced the change.
+    #[serde(flatten)]
+    pub access: GrantedAccess,
+}
+
+named_enum! {
+    /// What a change does to access, if it was committed.
+    "snake_case" pub enum UncertainEffect {
+        /// It grants the access.
+        Grants,
+        /// It revokes the access.
+        Revokes,
+    }
+}
+
 /// The access that rdsprov had granted at a time and not revoked.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct AccessAt {
@@ -65,6 +86,9 @@ pub struct AccessAt {
     pub first_change: Option<String>,
     /// What was granted and not revoked.
     pub granted: Vec<GrantedAccess>,
+    /// What changes without a result may have granted or revoked: their run was killed, or the server did not
+    /// respond to a commit.
+    pub uncertain: Vec<UncertainAccess>,
     /// Revocations of what the ledger does not show as granted in this form.
     pub other_revocations: Vec<OtherRevocation>,
     /// The defects of the ledger, with their lines.
@@ -111,23 +135,26 @@ pub fn access_at(
     database: Option<&str>,
 ) -> io::Result<AccessAt> {
     let Report { changes, verified, unknown } = whole_report(ledger, role, database)?;
-    let mut granted: BTreeMap<Key, GrantedAccess> = BTreeMap::new();
-    let mut other_revocations = Vec::new();
+    let mut access = Access::default();
     let first_change = changes.first().map(|change| change.timestamp_utc.clone());
     let is_until = |change: &&Change| {
         change.timestamp_utc.parse::<Timestamp>().is_ok_and(|changed| changed <= at)
     };
     for change in changes.iter().filter(is_until) {
         for statement in statements(change) {
-            apply(change, statement, &mut granted, &mut other_revocations);
+            access.apply(change, statement);
         }
     }
+    let Access { granted, uncertain, mut other_revocations } = access;
     let is_selected = |of_role: &str, of_database: Option<&String>| {
         role.is_none_or(|role| role == of_role)
             && database.is_none_or(|name| of_database.is_some_and(|one| one == name))
     };
     let granted = granted.into_values();
     let granted = granted.filter(|one| is_selected(&one.role, one.database.as_ref()));
+    let uncertain = uncertain.into_values();
+    let uncertain =
+        uncertain.filter(|one| is_selected(&one.access.role, one.access.database.as_ref()));
     other_revocations.retain(|one: &OtherRevocation| is_selected(&one.role, one.database.as_ref()));
     let defect = |(line, error): (u64, &IntegrityError)| format!("line {line}: {error}");
     Ok(AccessAt {
@@ -135,6 +162,7 @@ pub fn access_at(
         at: at.to_string(),
         first_change,
         granted: granted.collect(),
+        uncertain: uncertain.collect(),
         other_revocations,
         defects: verified.findings.iter().map(|one| defect((one.line, &one.error))).collect(),
         unknown,
@@ -172,55 +200,61 @@ fn statements(change: &Change) -> impl Iterator<Item = Effect> {
     parsed.chain(dropped.map(|database| Effect::DropDatabase(database.to_string())))
 }
 
-fn apply(
-    change: &Change,
-    effect: Effect,
-    granted: &mut BTreeMap<Key, GrantedAccess>,
-    other_revocations: &mut Vec<OtherRevocation>,
-) {
-    let context = &change.context;
-    let system = context.system_identifier.clone().or_else(|| context.server.clone());
-    let is_here =
-        |(environment, server, ..): &Key| *environment == context.environment && *server == system;
-    let of_step = change.step.database.as_ref().map(ToString::to_string);
-    let key = |database: &Option<String>, role: &str, access: &str| -> Key {
-        let server = system.clone();
-        let (role, access) = (role.to_owned(), access.to_owned());
-        (context.environment.clone(), server, database.clone(), role, access)
-    };
-    let add = |granted: &mut BTreeMap<Key, GrantedAccess>,
-               database: Option<String>,
-               role: String,
-               access: String| {
-        let one = GrantedAccess {
+/// The access that the changes of a ledger give, while they are read in their order.
+#[derive(Debug, Default)]
+struct Access {
+    granted: BTreeMap<Key, GrantedAccess>,
+    uncertain: BTreeMap<Key, UncertainAccess>,
+    other_revocations: Vec<OtherRevocation>,
+}
+
+impl Access {
+    fn apply(&mut self, change: &Change, effect: Effect) {
+        let context = &change.context;
+        let system = context.system_identifier.clone().or_else(|| context.server.clone());
+        let is_here = |(environment, server, ..): &Key| {
+            *environment == context.environment && *server == system
+        };
+        let of_step = change.step.database.as_ref().map(ToString::to_string);
+        let key = |database: &Option<String>, role: &str, access: &str| -> Key {
+            let server = system.clone();
+            let (role, access) = (role.to_owned(), access.to_owned());
+            (context.environment.clone(), server, database.clone(), role, access)
+        };
+        let new = |database: &Option<String>, role: &str, access: &str| GrantedAccess {
             environment: context.environment.clone(),
             server: context.server.clone(),
             database: database.clone(),
-            role: role.clone(),
-            access: access.clone(),
+            role: role.to_owned(),
+            access: access.to_owned(),
             since: change.timestamp_utc.clone(),
             build_id: context.build_id.clone(),
             run_id: context.run_id.clone(),
         };
-        granted.entry(key(&database, &role, &access)).or_insert(one);
-    };
-    match effect {
-        Effect::Grant { role, access, in_database } => {
-            let database = of_step.filter(|_| in_database);
-            for one in access {
-                add(granted, database.clone(), role.clone(), one);
+        let is_certain = change.result == ChangeResult::Committed;
+        match effect {
+            Effect::Grant { role, access, in_database } => {
+                let database = of_step.filter(|_| in_database);
+                for one in access {
+                    let key = key(&database, &role, &one);
+                    self.grant(key, new(&database, &role, &one), is_certain);
+                }
             }
-        }
-        Effect::Owner { database, role } => {
-            let database = Some(database);
-            granted.retain(|key, _| !is_here(key) || key.2 != database || key.4 != OWNER);
-            add(granted, database, role, OWNER.to_owned());
-        }
-        Effect::Revoke { role, access, in_database } => {
-            let database = of_step.filter(|_| in_database);
-            for one in access {
-                if granted.remove(&key(&database, &role, &one)).is_none() {
-                    other_revocations.push(OtherRevocation {
+            Effect::Owner { database, role } => {
+                let database = Some(database);
+                let is_owner = |key: &Key| is_here(key) && key.2 == database && key.4 == OWNER;
+                self.revoke(change, |key| is_owner(key) && key.3 != role);
+                let key = key(&database, &role, OWNER);
+                self.grant(key, new(&database, &role, OWNER), is_certain);
+            }
+            Effect::Revoke { role, access, in_database } => {
+                let database = of_step.filter(|_| in_database);
+                for one in access {
+                    let revoked = key(&database, &role, &one);
+                    if self.revoke(change, |key| *key == revoked) || !is_certain {
+                        continue;
+                    }
+                    self.other_revocations.push(OtherRevocation {
                         environment: context.environment.clone(),
                         database: database.clone(),
                         role: role.clone(),
@@ -229,11 +263,50 @@ fn apply(
                     });
                 }
             }
+            Effect::DropRole(dropped) => {
+                self.revoke(change, |key| is_here(key) && key.3 == dropped);
+            }
+            Effect::DropDatabase(dropped) => {
+                self.revoke(change, |key| is_here(key) && key.2.as_ref() == Some(&dropped));
+            }
         }
-        Effect::DropRole(dropped) => granted.retain(|key, _| !is_here(key) || key.3 != dropped),
-        Effect::DropDatabase(dropped) => {
-            granted.retain(|key, _| !is_here(key) || key.2.as_ref() != Some(&dropped));
+    }
+
+    fn grant(&mut self, key: Key, access: GrantedAccess, is_certain: bool) {
+        if is_certain {
+            self.uncertain.remove(&key);
+            self.granted.entry(key).or_insert(access);
+        } else if !self.granted.contains_key(&key) {
+            let effect = UncertainEffect::Grants;
+            self.uncertain.entry(key).or_insert(UncertainAccess { effect, access });
         }
+    }
+
+    /// Revokes what a change may have revoked or has. Returns whether something was granted.
+    fn revoke(&mut self, change: &Change, is_revoked: impl Fn(&Key) -> bool) -> bool {
+        let revoked: Vec<Key> = self
+            .granted
+            .keys()
+            .chain(self.uncertain.keys())
+            .filter(|key| is_revoked(key))
+            .cloned()
+            .collect();
+        for key in &revoked {
+            if change.result == ChangeResult::Committed {
+                self.granted.remove(key);
+                self.uncertain.remove(key);
+            } else if let Some(access) = self.granted.get(key) {
+                let access = GrantedAccess {
+                    since: change.timestamp_utc.clone(),
+                    build_id: change.context.build_id.clone(),
+                    run_id: change.context.run_id.clone(),
+                    ..access.clone()
+                };
+                let effect = UncertainEffect::Revokes;
+                self.uncertain.insert(key.clone(), UncertainAccess { effect, access });
+            }
+        }
+        !revoked.is_empty()
     }
 }
 
@@ -329,8 +402,35 @@ fn list(text: &str) -> Vec<String> {
 
 /// Returns the name of a quoted name.
 fn unquoted(name: &str) -> String {
-    let inner = name.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
-    inner.map_or_else(|| name.to_owned(), |inner| inner.replace("\"\"", "\""))
+    let (quoted, has_numbers) = match name.strip_prefix("U&") {
+        Some(quoted) => (quoted, true),
+        None => (name, false),
+    };
+    let inner = quoted.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
+    let Some(inner) = inner.map(|inner| inner.replace("\"\"", "\"")) else {
+        return name.to_owned();
+    };
+    if has_numbers { decoded(&inner).unwrap_or(inner) } else { inner }
+}
+
+/// Returns the text of a Unicode escape string: `\XXXX` and `\+XXXXXX` are characters by their number. `None` if it
+/// is not one.
+fn decoded(text: &str) -> Option<String> {
+    let mut decoded = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find('\\') {
+        decoded.push_str(&rest[..at]);
+        rest = &rest[at + 1..];
+        if let Some(after) = rest.strip_prefix('\\') {
+            decoded.push('\\');
+            rest = after;
+            continue;
+        }
+        let (digits, length) = rest.strip_prefix('+').map_or((rest, 4), |digits| (digits, 6));
+        decoded.push(char::from_u32(u32::from_str_radix(digits.get(..length)?, 16).ok()?)?);
+        rest = &digits[length..];
+    }
+    Some(decoded + rest)
 }
 
 impl AccessAt {
@@ -338,6 +438,12 @@ impl AccessAt {
     #[must_use]
     pub fn is_intact(&self) -> bool {
         self.defects.is_empty()
+    }
+
+    /// Returns whether the results of all changes of the selected access are known.
+    #[must_use]
+    pub fn is_certain(&self) -> bool {
+        self.uncertain.is_empty()
     }
 
     /// Returns the access as indented JSON, whose schema is
@@ -358,7 +464,7 @@ impl AccessAt {
         }
         let _ = writeln!(text, "Granted by rdsprov and not revoked by it at {}", self.at);
         let _ = match &self.first_change {
-            Some(first) => writeln!(text, "first change in the ledger: {first}"),
+            Some(first) => writeln!(text, "first change in the ledger: {}", visible(first)),
             None => writeln!(text, "the ledger contains no change"),
         };
         text.push_str(
@@ -386,6 +492,25 @@ impl AccessAt {
                 format!(", build {}", one.build_id)
             };
             let line = format!("{}: {} (since {}{build})", one.role, one.access, one.since);
+            let _ = writeln!(text, "  {}", visible(&line));
+        }
+        if !self.uncertain.is_empty() {
+            text.push_str(
+                "\nWARNING: the ledger does not contain the results of changes that grant or revoke this\n",
+            );
+        }
+        for one in &self.uncertain {
+            let GrantedAccess { environment, database, role, access, since, run_id, .. } =
+                &one.access;
+            let database = database.as_deref().map(|name| format!(", database {name}"));
+            let word = match one.effect {
+                UncertainEffect::Grants => "may have been granted",
+                UncertainEffect::Revokes => "may have been revoked",
+            };
+            let line = format!(
+                "environment {environment}{}: {role}: {access} {word} ({since}, run {run_id})",
+                database.unwrap_or_default()
+            );
             let _ = writeln!(text, "  {}", visible(&line));
         }
         if !self.other_revocations.is_empty() {
@@ -426,20 +551,77 @@ mod tests {
             }))
             .unwrap(),
             found_by: None,
+            result: ChangeResult::Committed,
             defect: None,
         }
         };
-        let (mut granted, mut others) = (BTreeMap::new(), Vec::new());
+        let mut access = Access::default();
         let connect = [r#"GRANT CONNECT ON DATABASE "shop" TO "shop_reader""#];
         for one in [
             change("a:5432", "grant", &connect),
             change("b:5432", "grant", &connect),
             change("a:5432", "drop_database", &[]),
         ] {
-            statements(&one).for_each(|effect| apply(&one, effect, &mut granted, &mut others));
+            statements(&one).for_each(|effect| access.apply(&one, effect));
         }
-        let left: Vec<_> = granted.values().map(|one| one.server.as_deref()).collect();
+        let left: Vec<_> = access.granted.values().map(|one| one.server.as_deref()).collect();
         assert_eq!(left, [Some("b:5432")]);
+    }
+
+    /// Whoever writes a ledger can write anything into it, also where a time is expected.
+    #[test]
+    fn texts_of_a_ledger_are_escaped() {
+        let hostile = "x\u{1b}[2J\n::error::done\u{202e}".to_owned();
+        let access = GrantedAccess {
+            environment: hostile.clone(),
+            server: Some(hostile.clone()),
+            database: Some(hostile.clone()),
+            role: hostile.clone(),
+            access: hostile.clone(),
+            since: hostile.clone(),
+            build_id: hostile.clone(),
+            run_id: hostile.clone(),
+        };
+        let text = AccessAt {
+            format_version: 1,
+            at: "2026-11-29T00:00:00Z".to_owned(),
+            first_change: Some(hostile.clone()),
+            granted: vec![access.clone()],
+            uncertain: vec![UncertainAccess { effect: UncertainEffect::Revokes, access }],
+            other_revocations: vec![OtherRevocation {
+                environment: hostile.clone(),
+                database: Some(hostile.clone()),
+                role: hostile.clone(),
+                access: hostile.clone(),
+                at: hostile.clone(),
+            }],
+            defects: vec![hostile],
+            unknown: None,
+        }
+        .to_text();
+        assert!(!text.contains(['\u{1b}', '\u{202e}']), "{text:?}");
+        assert!(!text.lines().any(|line| line.starts_with("::error")), "{text}");
+    }
+
+    /// Names with hidden characters are written with the numbers of these characters.
+    #[test]
+    fn names_are_those_of_the_catalog() {
+        for name in [
+            "shop",
+            "a\"b",
+            "a\\b",
+            "a\\\u{202e}\"",
+            "a##[b",
+            "\u{ad}",
+            "x\u{e0001}\u{10ffff}y",
+            "U&\"a\"",
+        ] {
+            assert_eq!(unquoted(&crate::name::quote(name)), name);
+            let grant = format!("GRANT CONNECT ON DATABASE \"d\" TO {}", crate::name::quote(name));
+            let Some(Effect::Grant { role, .. }) = Effect::parse(&grant) else { panic!("{grant}") };
+            assert_eq!(role, name);
+        }
+        assert_eq!(unquoted("PUBLIC"), "PUBLIC");
     }
 
     #[test]

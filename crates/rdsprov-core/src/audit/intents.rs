@@ -14,6 +14,31 @@ use super::ledger::{Line, Link, for_each_line};
 use super::missing_steps::MissingSteps;
 use super::{AnnouncedStep, Command, LedgerWriter, RunContext};
 
+/// What tells the records of one run from those of others. Several processes can have the same run id, such as
+/// the jobs of one workflow, and write to the same ledger; only one of them at a time changes a server.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct RunKey {
+    pub run_id: String,
+    environment: String,
+    scope: Option<String>,
+    server: Option<String>,
+    system_identifier: Option<String>,
+    instance: Option<String>,
+}
+
+impl From<&RunContext> for RunKey {
+    fn from(context: &RunContext) -> Self {
+        Self {
+            run_id: context.run_id.clone(),
+            environment: context.environment.clone(),
+            scope: context.scope.clone(),
+            server: context.server.clone(),
+            system_identifier: context.system_identifier.clone(),
+            instance: context.instance.clone(),
+        }
+    }
+}
+
 /// An intent of an earlier run, with the steps that have no result.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UnrecordedIntent {
@@ -33,9 +58,9 @@ pub struct UnrecordedIntent {
     pub unknown: usize,
     /// Whether the run has recorded its outcome.
     pub ended: bool,
-    environment: String,
-    server: Option<String>,
-    system_identifier: Option<String>,
+    /// The short digest of the definition of each application, if the run was to apply all of them.
+    pub(super) applications: BTreeMap<String, String>,
+    pub(super) run: RunKey,
     command: Option<String>,
 }
 
@@ -52,9 +77,8 @@ impl UnrecordedIntent {
             unknown: steps.len(),
             steps,
             ended: false,
-            environment: context.environment.clone(),
-            server: context.server.clone(),
-            system_identifier: context.system_identifier.clone(),
+            applications: BTreeMap::new(),
+            run: context.into(),
             command: None,
         }
     }
@@ -63,14 +87,15 @@ impl UnrecordedIntent {
     /// identifier may be another one, unless the intent does not contain it either.
     pub(crate) fn is_of_system(&self, system: Option<&str>) -> bool {
         // Earlier versions did not record it.
-        self.system_identifier.as_deref().is_none_or(|of_intent| system == Some(of_intent))
+        self.run.system_identifier.as_deref().is_none_or(|of_intent| system == Some(of_intent))
     }
 
     /// Returns whether a run can record what it finds: the intent is for the same command,
-    /// environment and server.
+    /// environment, scope and server.
     fn concerns(&self, context: &RunContext, command: Command) -> bool {
-        self.environment == context.environment
-            && self.server == context.server
+        self.run.environment == context.environment
+            && self.run.scope == context.scope
+            && self.run.server == context.server
             && self.is_of_system(context.system_identifier.as_deref())
             && self.command.as_deref().unwrap_or(Command::default().name()) == command.name()
     }
@@ -85,6 +110,8 @@ pub(super) struct Recovery {
     pub of_run: String,
     /// The run id of the run that has recorded it, and the line.
     pub by: (String, u64),
+    /// The number of steps of which no run can find out any more whether they were executed.
+    pub undecided: usize,
 }
 
 /// The keys of a record that show which steps of an intent have a result. A record of a later
@@ -93,13 +120,17 @@ pub(super) struct Recovery {
 #[serde(default)]
 struct Details {
     environment: String,
+    scope: Option<String>,
     server: Option<String>,
     system_identifier: Option<String>,
+    instance: Option<String>,
+    applications: BTreeMap<String, String>,
     definitions: Option<String>,
     command: Option<String>,
     transactions: Vec<TransactionSteps>,
     status: Option<String>,
     of_intent: Option<u64>,
+    found: Option<String>,
     action: Option<String>,
     application: Option<String>,
     role: Option<String>,
@@ -114,6 +145,17 @@ struct TransactionSteps {
 }
 
 impl Details {
+    fn run(&self, link: &Link) -> RunKey {
+        RunKey {
+            run_id: link.run_id.clone(),
+            environment: self.environment.clone(),
+            scope: self.scope.clone(),
+            server: self.server.clone(),
+            system_identifier: self.system_identifier.clone(),
+            instance: self.instance.clone(),
+        }
+    }
+
     /// Returns the step that the record is about; `None` if it is not about a step.
     fn step(self) -> Option<AnnouncedStep> {
         Some(AnnouncedStep {
@@ -132,6 +174,17 @@ struct OpenIntent {
     /// The intent, without its steps.
     intent: UnrecordedIntent,
     missing: MissingSteps<AnnouncedStep>,
+    /// The number of steps of which no run can find out any more whether they were executed.
+    undecided: usize,
+}
+
+/// A step of which a run has found out that later runs cannot find out about it any more, as soon as this run
+/// has changed something.
+#[derive(Debug)]
+struct Undecided {
+    intent: u64,
+    step: AnnouncedStep,
+    line: u64,
 }
 
 /// The intents of a ledger, while its records are read in order.
@@ -140,21 +193,23 @@ pub(super) struct Intents {
     /// The intents with steps without result, by number.
     open: BTreeMap<u64, OpenIntent>,
     /// The numbers of the intents of each run that has no outcome yet.
-    of_run: BTreeMap<String, Vec<u64>>,
+    of_run: BTreeMap<RunKey, Vec<u64>>,
+    undecided: BTreeMap<RunKey, Vec<Undecided>>,
     recoveries: Vec<Recovery>,
 }
 
 impl Intents {
-    /// Reads the next record; `text` is its line.
-    pub fn record(&mut self, line: u64, link: &Link, text: &[u8]) {
+    /// Reads the next record, and returns its run; `text` is its line.
+    pub fn record(&mut self, line: u64, link: &Link, text: &[u8]) -> RunKey {
         let details: Details = serde_json::from_slice(text).unwrap_or_default();
+        let run = details.run(link);
         match link.event.as_str() {
             "intent" => {
                 let steps: Vec<AnnouncedStep> =
                     details.transactions.into_iter().flat_map(|one| one.steps).collect();
-                self.of_run.entry(link.run_id.clone()).or_default().push(link.sequence);
+                self.of_run.entry(run.clone()).or_default().push(link.sequence);
                 if steps.is_empty() {
-                    return;
+                    return run;
                 }
                 let intent = UnrecordedIntent {
                     line,
@@ -165,34 +220,51 @@ impl Intents {
                     steps: Vec::new(),
                     unknown: 0,
                     ended: false,
-                    environment: details.environment,
-                    server: details.server,
-                    system_identifier: details.system_identifier,
+                    applications: details.applications,
+                    run: run.clone(),
                     command: details.command,
                 };
                 let missing = MissingSteps::new(steps);
-                self.open.insert(link.sequence, OpenIntent { intent, missing });
+                self.open.insert(link.sequence, OpenIntent { intent, missing, undecided: 0 });
             }
             // The steps of a dry run have no intent.
             "step" if details.status.as_deref() != Some("dry_run") => {
-                let last = self.of_run.get(&link.run_id).and_then(|all| all.last());
-                let Some(sequence) = last.copied() else { return };
-                if details.status.as_deref() != Some("unknown") {
-                    self.result(sequence, details);
+                let status = details.status.clone();
+                if matches!(status.as_deref(), Some("success" | "unknown")) {
+                    self.give_up(&run);
+                }
+                let last = self.of_run.get(&run).and_then(|all| all.last());
+                let Some(sequence) = last.copied() else { return run };
+                if status.as_deref() != Some("unknown") {
+                    if let Some(step) = details.step() {
+                        self.result(sequence, &step);
+                    }
                 } else if let Some(open) = self.open.get_mut(&sequence) {
                     // The step remains without a result, which a later run finds.
                     open.intent.unknown += 1;
                 }
             }
             "recovered" => {
-                let Some(sequence) = details.of_intent else { return };
-                if let Some(intent) = self.result(sequence, details) {
-                    let by = (link.run_id.clone(), line);
-                    self.recoveries.push(Recovery { line: intent.line, of_run: intent.run_id, by });
+                let Some(sequence) = details.of_intent else { return run };
+                // A run with the run id of this intent is another one: it does not complete the intent.
+                if let Some(all) = self.of_run.get_mut(&run) {
+                    all.retain(|one| *one != sequence);
+                }
+                let is_unknown = details.found.as_deref() == Some("unknown");
+                let Some(step) = details.step() else { return run };
+                if is_unknown {
+                    let all = self.undecided.entry(run.clone()).or_default();
+                    all.push(Undecided { intent: sequence, step, line });
+                } else if let Some(open) = self.result(sequence, &step) {
+                    self.recovered(open, (link.run_id.clone(), line));
                 }
             }
             "outcome" => {
-                for sequence in self.of_run.remove(&link.run_id).unwrap_or_default() {
+                if matches!(details.status.as_deref(), Some("success" | "no_change")) {
+                    self.give_up(&run);
+                }
+                self.undecided.remove(&run);
+                for sequence in self.of_run.remove(&run).unwrap_or_default() {
                     if let Some(open) = self.open.get_mut(&sequence) {
                         open.intent.ended = true;
                     }
@@ -200,24 +272,39 @@ impl Intents {
             }
             _ => {}
         }
+        run
     }
 
     /// Reads the result of a step. Returns the intent if none of its steps is missing any more.
-    fn result(&mut self, sequence: u64, details: Details) -> Option<UnrecordedIntent> {
-        let step = details.step()?;
+    fn result(&mut self, sequence: u64, step: &AnnouncedStep) -> Option<OpenIntent> {
         let open = self.open.get_mut(&sequence)?;
-        open.missing.take(&step)?;
+        open.missing.take(step)?;
         if !open.missing.is_empty() {
             return None;
         }
-        self.open.remove(&sequence).map(|open| open.intent)
+        self.open.remove(&sequence)
+    }
+
+    /// Ends the search for the steps that a run could not find out about: it has changed the server since.
+    fn give_up(&mut self, run: &RunKey) {
+        for Undecided { intent, step, line } in self.undecided.remove(run).unwrap_or_default() {
+            if let Some(open) = self.open.get_mut(&intent) {
+                open.undecided += 1;
+            }
+            if let Some(open) = self.result(intent, &step) {
+                self.recovered(open, (run.run_id.clone(), line));
+            }
+        }
+    }
+
+    fn recovered(&mut self, OpenIntent { intent, undecided, .. }: OpenIntent, by: (String, u64)) {
+        self.recoveries.push(Recovery { line: intent.line, of_run: intent.run_id, by, undecided });
     }
 
     /// Returns the intents with steps without result, and those that later runs have completed.
     pub fn end(self) -> (Vec<UnrecordedIntent>, Vec<Recovery>) {
-        let open = self.open.into_values().map(|OpenIntent { intent, missing }| UnrecordedIntent {
-            steps: missing.into_steps(),
-            ..intent
+        let open = self.open.into_values().map(|OpenIntent { intent, missing, .. }| {
+            UnrecordedIntent { steps: missing.into_steps(), ..intent }
         });
         (open.collect(), self.recoveries)
     }
@@ -248,65 +335,4 @@ impl LedgerWriter {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::audit::{EventKind, EventRecorder, Found};
-    use crate::plan::{Plan, SecretFindings, test_states};
-
-    /// Another server can answer at the same address: a tunnel, or a server that was created anew.
-    #[test]
-    fn intent_concerns_one_system() {
-        let intent = |system: &str| {
-            let mut intents = Intents::default();
-            let link = Link {
-                format_version: 3,
-                sequence: 1,
-                timestamp_utc: String::new(),
-                run_id: "one".to_owned(),
-                event: "intent".to_owned(),
-                previous: None,
-                hash: String::new(),
-            };
-            let text = format!(
-                r#"{{"environment": "dev", "server": "db:5432", {system} "transactions": [{{"steps":
-                [{{"action": "create_role", "application": "shop", "summary": "role shop_owner"}}]}}]}}"#
-            );
-            intents.record(1, &link, text.as_bytes());
-            intents.end().0.remove(0)
-        };
-        let context = |system: Option<&str>| RunContext {
-            environment: "dev".to_owned(),
-            server: Some("db:5432".to_owned()),
-            system_identifier: system.map(str::to_owned),
-            ..RunContext::default()
-        };
-        let (of_one, of_unknown) = (intent(r#""system_identifier": "1","#), intent(""));
-        for (intent, system, expected) in [
-            (&of_one, Some("1"), true),
-            (&of_one, Some("2"), false),
-            (&of_one, None, false),
-            (&of_unknown, Some("2"), true),
-        ] {
-            assert_eq!(intent.concerns(&context(system), Command::default()), expected);
-        }
-
-        // The same for a run that looks what became of its own changes.
-        let desired = test_states::desired();
-        let mut plan = Plan::new(&desired, &test_states::observed(), SecretFindings::default());
-        let steps: Vec<AnnouncedStep> = plan.steps().map(Into::into).collect();
-        assert!(!steps.is_empty());
-        for (intent, system, expected) in [
-            (&of_one, Some("1"), Found::NotDone),
-            (&of_one, Some("2"), Found::Unknown),
-            (&of_one, None, Found::Unknown),
-            (&of_unknown, Some("2"), Found::NotDone),
-        ] {
-            let intent = UnrecordedIntent { steps: steps.clone(), ..intent.clone() };
-            plan.origin.system_identifier = system.map(str::to_owned);
-            for event in EventRecorder::default().recovered(&plan, &intent) {
-                let EventKind::Recovered { found, .. } = event.kind else { panic!("{event:?}") };
-                assert_eq!(found, expected);
-            }
-        }
-    }
-}
+mod tests;

@@ -45,6 +45,9 @@ pub enum RecordBody {
         /// The command that the run executes.
         #[serde(default)]
         command: Command,
+        /// The short digest of the definition of each application, if the run is to apply all of them.
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        applications: BTreeMap<String, String>,
         /// All transactions of the plan; a password appears as `<password from SECRET>`.
         transactions: Vec<Transaction<String>>,
     },
@@ -554,9 +557,11 @@ impl RecordBody {
     /// Returns the record of an event, or `None` if the ledger leaves the event out.
     fn from_event(kind: &EventKind) -> Option<Self> {
         Some(match kind {
-            EventKind::Intent { command, transactions, .. } => {
-                Self::Intent { command: *command, transactions: transactions.clone() }
-            }
+            EventKind::Intent { command, applications, transactions, .. } => Self::Intent {
+                command: *command,
+                applications: applications.clone(),
+                transactions: transactions.clone(),
+            },
             EventKind::Step { step, status, duration, reason } => Self::Step {
                 status: *status,
                 duration_ms: milliseconds(*duration),

@@ -34,12 +34,17 @@ pub use event::{
 pub use event_recorder::EventRecorder;
 #[cfg(feature = "postgres")]
 pub(crate) use file::Patience;
-pub use granted::{AccessAt, GrantedAccess, LedgerTime, OtherRevocation, access_at};
+pub use granted::{
+    AccessAt, GrantedAccess, LedgerTime, OtherRevocation, UncertainAccess, UncertainEffect,
+    access_at,
+};
 pub use intents::UnrecordedIntent;
 #[cfg(feature = "postgres")]
 pub(crate) use last_applied::last_applied;
 pub use ledger::{Entry, LedgerHead, LedgerLine, LedgerWriter, RecordBody};
 pub use record::{Record, Status};
-pub use report::{Change, Report, UnknownName, changes, report};
-pub use table_report::{TableDifference, TableReport, TableRow, TableState, audited_databases};
+pub use report::{Change, ChangeResult, Report, UnknownName, changes, report};
+pub use table_report::{
+    DifferingColumn, TableDifference, TableReport, TableRow, TableState, audited_databases,
+};
 pub use verify::{Finding, IntegrityError, Verified, entries, verify};

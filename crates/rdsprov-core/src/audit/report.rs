@@ -1,21 +1,34 @@
 //! Lists the changes that a ledger contains, for `rdsprov audit report`.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
 use std::io::{self, BufRead};
 
 use serde::Serialize;
 
+use super::intents::RunKey;
+use super::missing_steps::MissingSteps;
 use super::{
     AnnouncedStep, Entry, Finding, Found, RecordBody, RunContext, Status, Verified, entries, verify,
 };
 use crate::error_code::ErrorCode;
 use crate::hint::Hint;
 use crate::name::nearest;
+use crate::named_enum::named_enum;
 use crate::plan::Step;
 use crate::text::visible;
 
-/// A change that was committed.
+named_enum! {
+    /// What a ledger says about a change.
+    "snake_case" pub enum ChangeResult {
+        /// The change was committed.
+        Committed,
+        /// A run has announced the change, and no record contains its result: it may have been committed.
+        Unknown,
+    }
+}
+
+/// A change that was committed, or that may have been.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Change {
     /// The line number of its record in the ledger, from 1.
@@ -29,6 +42,8 @@ pub struct Change {
     pub step: Step<String>,
     /// The run that has found the result, because the run that made the change has not recorded it.
     pub found_by: Option<String>,
+    /// Whether the change was committed.
+    pub result: ChangeResult,
     /// Why the record cannot be trusted, such as "the record was changed after it was written".
     pub defect: Option<String>,
 }
@@ -75,8 +90,8 @@ impl UnknownName {
     }
 }
 
-/// Verifies a ledger and lists the committed changes in its order. With `role` or `database`, it
-/// lists only the changes to that role or in that database.
+/// Verifies a ledger and lists the changes that were committed, or that may have been, in its order. With `role`
+/// or `database`, it lists only the changes to that role or in that database.
 ///
 /// # Errors
 /// Returns an error if the ledger cannot be read, or contains records of a later version. Defects
@@ -107,8 +122,8 @@ pub(super) fn whole_report(
     Ok(Report { changes, verified, unknown })
 }
 
-/// Returns the committed changes in the order of the ledger. With `role` or `database`, it returns
-/// only the changes to that role or in that database. It does not verify the ledger.
+/// Returns the changes that were committed, or that may have been, in the order of the ledger. With `role` or
+/// `database`, it returns only the changes to that role or in that database. It does not verify the ledger.
 ///
 /// # Errors
 /// Returns an error if the ledger cannot be read, or contains records of a later version.
@@ -127,29 +142,56 @@ fn is_selected(step: &Step<String>, role: Option<&str>, database: Option<&str>) 
         && database.is_none_or(|name| step.database.as_ref().is_some_and(|d| d.as_str() == name))
 }
 
-/// Returns the changes that were committed, also those that a later run has found.
+/// Returns the changes that were committed, also those that a later run has found, and those of which no record
+/// contains the result.
 fn committed(entries: Vec<(u64, Entry)>) -> Vec<Change> {
     let mut intents: BTreeMap<u64, Entry> = BTreeMap::new();
     // The steps of the intents for which a later run has found changes. An intent can contain very
     // many steps.
     let mut announced_steps: BTreeMap<u64, HashMap<AnnouncedStep, Step<String>>> = BTreeMap::new();
+    // The line of each intent, and its steps without a result.
+    let mut missing: BTreeMap<u64, (u64, MissingSteps<AnnouncedStep>)> = BTreeMap::new();
+    let mut of_run: HashMap<RunKey, u64> = HashMap::new();
     let mut changes = Vec::new();
     for (line, entry) in entries {
         match entry.body {
-            RecordBody::Intent { .. } => {
+            RecordBody::Intent { ref transactions, .. } => {
                 announced_steps.remove(&entry.sequence);
+                let steps = transactions.iter().flat_map(|one| &one.steps).map(Into::into);
+                missing.insert(entry.sequence, (line, MissingSteps::new(steps)));
+                of_run.insert((&entry.context).into(), entry.sequence);
                 intents.insert(entry.sequence, entry);
             }
-            RecordBody::Step { status: Status::Success, step, .. } => changes.push(Change {
-                line,
-                timestamp_utc: entry.timestamp_utc,
-                context: entry.context,
-                step: *step,
-                found_by: None,
-                defect: None,
-            }),
-            RecordBody::Recovered { of_intent, found: Found::Done, step: announced, .. } => {
+            RecordBody::Step { status, step, .. } => {
+                let intent = of_run.get(&RunKey::from(&entry.context));
+                if !matches!(status, Status::Unknown | Status::DryRun)
+                    && let Some((_, missing)) = intent.and_then(|one| missing.get_mut(one))
+                {
+                    missing.take(&AnnouncedStep::from(&*step));
+                }
+                if status == Status::Success {
+                    changes.push(Change {
+                        line,
+                        timestamp_utc: entry.timestamp_utc,
+                        context: entry.context,
+                        step: *step,
+                        found_by: None,
+                        result: ChangeResult::Committed,
+                        defect: None,
+                    });
+                }
+            }
+            RecordBody::Recovered { of_intent, found, step: announced, .. } => {
+                if found == Found::Unknown {
+                    continue;
+                }
+                if let Some((_, missing)) = missing.get_mut(&of_intent) {
+                    missing.take(&announced);
+                }
                 let Some(intent) = intents.get(&of_intent) else { continue };
+                if found == Found::NotDone {
+                    continue;
+                }
                 let RecordBody::Intent { transactions, .. } = &intent.body else { continue };
                 let steps = announced_steps.entry(of_intent).or_insert_with(|| {
                     let steps = transactions.iter().rev().flat_map(|one| one.steps.iter().rev());
@@ -163,12 +205,30 @@ fn committed(entries: Vec<(u64, Entry)>) -> Vec<Change> {
                     context: intent.context.clone(),
                     step: step.clone(),
                     found_by: Some(entry.context.run_id),
+                    result: ChangeResult::Committed,
                     defect: None,
                 });
             }
             _ => {}
         }
     }
+    for (sequence, (line, missing)) in missing {
+        let Some(intent) = intents.get(&sequence).filter(|_| !missing.is_empty()) else { continue };
+        let RecordBody::Intent { transactions, .. } = &intent.body else { continue };
+        let missing: HashSet<AnnouncedStep> = missing.into_steps().into_iter().collect();
+        let steps = transactions.iter().flat_map(|one| &one.steps);
+        let steps = steps.filter(|step| missing.contains(&AnnouncedStep::from(*step)));
+        changes.extend(steps.map(|step| Change {
+            line,
+            timestamp_utc: intent.timestamp_utc.clone(),
+            context: intent.context.clone(),
+            step: step.clone(),
+            found_by: None,
+            result: ChangeResult::Unknown,
+            defect: None,
+        }));
+    }
+    changes.sort_by_key(|change| change.line);
     changes
 }
 
@@ -198,11 +258,19 @@ fn unknown(
         .or_else(|| missing("database", database, databases.collect()))
 }
 
+impl Report {
+    /// Returns whether the result of each change that was selected is known.
+    #[must_use]
+    pub fn is_certain(&self) -> bool {
+        self.changes.iter().all(|change| change.result == ChangeResult::Committed)
+    }
+}
+
 impl fmt::Display for Change {
     /// Writes the change, and the run that has made it, each in one line. If the record cannot be
     /// trusted, a warning precedes them.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { line, timestamp_utc, context, step, found_by, defect } = self;
+        let Self { line, timestamp_utc, context, step, found_by, result, defect } = self;
         let database = step.database.as_ref().map(|name| format!("database {name}: "));
         let change = format!(
             "{timestamp_utc} {}: {}{} {}",
@@ -227,6 +295,12 @@ impl fmt::Display for Change {
             by += &format!(", allowed hazards {}", hazards.join(" "));
         }
         by.extend(found_by.as_ref().map(|run| format!(", result found by run {run}")));
+        if *result == ChangeResult::Unknown {
+            writeln!(
+                f,
+                "WARNING: line {line}: no record contains the result of this change; it may have been committed"
+            )?;
+        }
         if let Some(defect) = defect {
             writeln!(f, "WARNING: line {line}: {}", visible(defect))?;
         }

@@ -8,11 +8,14 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 use std::io;
 
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use super::intents::RunKey;
 use super::{AnnouncedStep, Entry, Found, RecordBody, Status, UnknownName, entries};
 use crate::audit_table::{AuditTableName, REVERTED};
 use crate::name::{DatabaseName, LOCK_DATABASE, nearest};
+use crate::named_enum::named_enum;
 use crate::plan::Action;
 use crate::text::{counted, visible};
 
@@ -90,7 +93,38 @@ pub enum TableDifference {
         /// The change.
         step: AnnouncedStep,
     },
+    /// The row of a change differs from its record: one of the two was changed.
+    RowDiffers {
+        /// The row.
+        row: TableRow,
+        /// What differs.
+        columns: Vec<DifferingColumn>,
+        /// The line number of the record in the ledger, from 1.
+        line: u64,
+        /// The time of the record.
+        timestamp_utc: String,
+        /// The actor of the run, as the ledger contains it.
+        actor: String,
+        /// The build id of the run, as the ledger contains it.
+        build_id: String,
+    },
 }
+
+named_enum! {
+    /// A column in which a row can differ from its record.
+    "snake_case" pub enum DifferingColumn {
+        /// The row is older than the intent of its run, or newer than the record of its change. The clocks of
+        /// the server and of the run may differ by 5 minutes.
+        TimestampUtc,
+        /// The build id.
+        BuildId,
+        /// The actor.
+        Actor,
+    }
+}
+
+/// By how much the clocks of the server and of the run may differ.
+const CLOCK_TOLERANCE: SignedDuration = SignedDuration::from_mins(5);
 
 /// The rows of the audit tables of a server, and their differences from a ledger.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -159,9 +193,50 @@ impl Key {
 /// A row that must exist, because the ledger says that its change was committed.
 struct Expected {
     key: Key,
+    origin: Origin,
+    step: AnnouncedStep,
+}
+
+/// What a ledger says about the columns of a row that do not identify its change.
+struct Origin {
     line: u64,
     timestamp_utc: String,
-    step: AnnouncedStep,
+    actor: String,
+    build_id: String,
+    /// The time of the intent: the change was not made before.
+    begin: String,
+    /// The time of the record that says that the change was made.
+    end: Option<String>,
+}
+
+impl Origin {
+    /// Returns the columns in which a row differs.
+    fn differing(&self, row: &TableRow) -> Vec<DifferingColumn> {
+        let time = |text: &str| text.parse::<Timestamp>().ok();
+        let is_in_time = time(&row.timestamp_utc).is_some_and(|at| {
+            time(&self.begin).is_none_or(|begin| begin.duration_since(at) <= CLOCK_TOLERANCE)
+                && self
+                    .end
+                    .as_deref()
+                    .and_then(time)
+                    .is_none_or(|end| at.duration_since(end) <= CLOCK_TOLERANCE)
+        });
+        let same = [
+            (DifferingColumn::TimestampUtc, is_in_time),
+            (DifferingColumn::BuildId, row.build_id == self.build_id),
+            (DifferingColumn::Actor, row.actor == self.actor),
+        ];
+        same.into_iter().filter(|(_, is_same)| !is_same).map(|(column, _)| column).collect()
+    }
+}
+
+/// Returns the position of the origin from which a row differs least, and the columns that differ.
+fn nearest_origin<'a>(
+    row: &TableRow,
+    origins: impl Iterator<Item = &'a Origin>,
+) -> Option<(usize, Vec<DifferingColumn>)> {
+    let all = origins.map(|one| one.differing(row)).enumerate();
+    all.min_by_key(|(_, columns)| columns.len())
 }
 
 /// An intent whose transactions write audit rows.
@@ -176,7 +251,7 @@ struct Intent {
 struct Records {
     expected: Vec<Expected>,
     /// The rows that can exist: of changes whose result is not known, or that were reverted.
-    allowed: BTreeSet<Key>,
+    allowed: HashMap<Key, Vec<Origin>>,
     /// The rows that intents announce.
     announced: BTreeSet<Key>,
     /// The time of the first record.
@@ -209,7 +284,7 @@ impl Records {
             ..Self::default()
         };
         let mut intents: BTreeMap<u64, Intent> = BTreeMap::new();
-        let mut of_run: HashMap<String, u64> = HashMap::new();
+        let mut of_run: HashMap<RunKey, u64> = HashMap::new();
         for (line, entry) in entries.into_iter().filter(|(_, entry)| concerns(entry)) {
             match &entry.body {
                 RecordBody::Intent { transactions, .. } => {
@@ -226,14 +301,16 @@ impl Records {
                         .collect();
                     let keys = places.iter().map(|(step, place)| Key::of_step(place, &entry, step));
                     records.announced.extend(keys);
-                    of_run.insert(entry.context.run_id.clone(), entry.sequence);
+                    of_run.insert((&entry.context).into(), entry.sequence);
                     intents.insert(entry.sequence, Intent { entry, places });
                 }
                 RecordBody::Step { status, step, .. } => {
-                    let intent = of_run.get(&entry.context.run_id).and_then(|one| intents.get(one));
+                    let intent =
+                        of_run.get(&RunKey::from(&entry.context)).and_then(|one| intents.get(one));
                     let Some(intent) = intent else { continue };
                     let announced = AnnouncedStep::from(&**step);
-                    records.step(intent, *status, announced, line, &entry);
+                    let times = [&entry.timestamp_utc; 2];
+                    records.step(intent, *status, announced, line, times);
                     if step.action == Action::DropDatabase
                         && *status == Status::Success
                         && let Some(dropped) = &step.database
@@ -253,7 +330,8 @@ impl Records {
                         Found::NotDone => continue,
                         Found::Unknown => Status::Unknown,
                     };
-                    records.step(intent, status, step.clone(), line, &intent.entry);
+                    let times = [&intent.entry.timestamp_utc, &entry.timestamp_utc];
+                    records.step(intent, status, step.clone(), line, times);
                 }
                 RecordBody::Outcome { .. } | RecordBody::Truncated { .. } => {}
             }
@@ -261,28 +339,35 @@ impl Records {
         records
     }
 
-    /// Adds what the result of a step says about its row.
+    /// Adds what the result of a step says about its row. `times` are those of the change, as far as it is
+    /// known, and of the record that says that it was made.
     fn step(
         &mut self,
         intent: &Intent,
         status: Status,
         step: AnnouncedStep,
         line: u64,
-        entry: &Entry,
+        [at, end]: [&String; 2],
     ) {
         let shared = DatabaseName::new_unchecked(LOCK_DATABASE);
         let place = intent.places.get(&step);
         // A step that is not announced restores a password.
         let key = Key::of_step(place.unwrap_or(&shared), &intent.entry, &step);
+        let context = &intent.entry.context;
+        let origin = Origin {
+            line,
+            timestamp_utc: at.clone(),
+            actor: context.attribution.actor.clone(),
+            build_id: context.build_id.clone(),
+            begin: intent.entry.timestamp_utc.clone(),
+            end: (status == Status::Success).then(|| end.clone()),
+        };
         match status {
-            Status::Success if place.is_some() => self.expected.push(Expected {
-                key,
-                line,
-                timestamp_utc: entry.timestamp_utc.clone(),
-                step,
-            }),
+            Status::Success if place.is_some() => {
+                self.expected.push(Expected { key, origin, step });
+            }
             Status::Success | Status::Unknown | Status::Error => {
-                self.allowed.insert(key);
+                self.allowed.entry(key).or_default().push(origin);
             }
             _ => {}
         }
@@ -311,25 +396,56 @@ impl TableReport {
             open.entry(one.key.clone()).or_default().push(one);
         }
         let mut differences = Vec::new();
+        let differs = |row: &TableRow, columns, origin: &Origin| TableDifference::RowDiffers {
+            row: row.clone(),
+            columns,
+            line: origin.line,
+            timestamp_utc: origin.timestamp_utc.clone(),
+            actor: origin.actor.clone(),
+            build_id: origin.build_id.clone(),
+        };
+        // Rows that equal their record first: another row of the same change could take it.
+        let mut others = Vec::new();
         for row in &self.rows {
+            let of_row = open.get_mut(&Key::of_row(row));
+            let of_row = of_row.filter(|_| row.status == Status::Success.name());
+            match of_row.map(|some| (nearest_origin(row, some.iter().map(|one| &one.origin)), some))
+            {
+                Some((Some((at, columns)), some)) if columns.is_empty() => drop(some.remove(at)),
+                _ => others.push(row),
+            }
+        }
+        for row in others {
             let key = Key::of_row(row);
-            let is_reverted = row.status != Status::Success.name();
-            let is_expected =
-                !is_reverted && open.get_mut(&key).is_some_and(|some| some.pop().is_some());
-            let is_older = begin.as_ref().is_some_and(|begin| row.timestamp_utc < *begin);
-            let announced = announced.contains(&key);
-            if !is_expected && !allowed.contains(&key) && (announced || !is_older) {
-                let row = row.clone();
-                differences.push(TableDifference::RowWithoutRecord { row, announced });
+            let of_row = open.get_mut(&key);
+            let of_row = of_row.filter(|_| row.status == Status::Success.name());
+            let allowed = allowed.get(&key).map(Vec::as_slice).unwrap_or_default();
+            let nearest = nearest_origin(row, allowed.iter());
+            if nearest.as_ref().is_some_and(|(_, columns)| columns.is_empty()) {
+                continue;
+            }
+            if let Some(some) = of_row
+                && let Some((at, columns)) = nearest_origin(row, some.iter().map(|one| &one.origin))
+            {
+                differences.push(differs(row, columns, &some.remove(at).origin));
+            } else if let Some((at, columns)) = nearest {
+                differences.push(differs(row, columns, &allowed[at]));
+            } else {
+                let is_older = begin.as_ref().is_some_and(|begin| row.timestamp_utc < *begin);
+                let announced = announced.contains(&key);
+                if announced || !is_older {
+                    let row = row.clone();
+                    differences.push(TableDifference::RowWithoutRecord { row, announced });
+                }
             }
         }
         let mut missing: Vec<Expected> = open.into_values().flatten().collect();
         // A database that was dropped has no table any more.
         missing.retain(|one| self.databases.contains(&one.key.place));
-        missing.sort_by_key(|one| one.line);
+        missing.sort_by_key(|one| one.origin.line);
         differences.extend(missing.into_iter().map(|one| TableDifference::RecordWithoutRow {
-            line: one.line,
-            timestamp_utc: one.timestamp_utc,
+            line: one.origin.line,
+            timestamp_utc: one.origin.timestamp_utc,
             run_id: one.key.run_id,
             table_database: one.key.place,
             step: one.step,
@@ -414,6 +530,15 @@ impl fmt::Display for TableDifference {
                     step.action, step.summary
                 );
                 text.lines().try_for_each(|line| writeln!(f, "{}", visible(line)))
+            }
+            Self::RowDiffers { row, columns, line, timestamp_utc, actor, build_id } => {
+                let names: Vec<&str> = columns.iter().map(|one| one.name()).collect();
+                let record = format!(
+                    "DIFFERENCE: a row differs from its record in {}: line {line} of the ledger has {timestamp_utc}, \
+                     actor {actor}, build {build_id}",
+                    names.join(", ")
+                );
+                write!(f, "{}\n{row}", visible(&record))
             }
         }
     }

@@ -14,7 +14,7 @@ use serde::Serialize;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::intents::{Intents, UnrecordedIntent};
+use super::intents::{Intents, RunKey, UnrecordedIntent};
 use super::ledger::{
     Entry, LedgerHead, Line, Link, for_each_line, hash_over_fragments, split_hash,
 };
@@ -183,9 +183,9 @@ struct Chain {
     runs: BTreeSet<String>,
     intents: Intents,
     /// The last line of each run that has no outcome yet.
-    open: BTreeMap<String, u64>,
+    open: BTreeMap<RunKey, u64>,
     /// The run of the last record, and whether that record is its outcome.
-    last: Option<(String, bool)>,
+    last: Option<(RunKey, bool)>,
     /// The latest time of a record so far.
     latest: Option<Timestamp>,
     /// The first record that is earlier than one before it: its line, and both times.
@@ -209,8 +209,8 @@ impl Chain {
                 if expected == Some(&*link.hash) && hash_matches {
                     self.expected_at = Some(self.records + 1);
                 }
-                self.intents.record(number, &link, line);
-                self.record(number, link, hash_matches);
+                let run = self.intents.record(number, &link, line);
+                self.record(number, link, run, hash_matches);
             }
             Line::NoHash => {
                 self.push_fragment(number, "it has no hash at its end".to_owned(), line)
@@ -223,7 +223,7 @@ impl Chain {
         self.fragments.get_or_insert_with(|| (number, reason, Vec::new())).2.push(line.to_vec());
     }
 
-    fn record(&mut self, number: u64, link: Link, hash_matches: bool) {
+    fn record(&mut self, number: u64, link: Link, run: RunKey, hash_matches: bool) {
         let mut before = self.head.take();
         if let Some((first, reason, fragments)) = self.fragments.take() {
             let last = before.as_ref().map_or(0, |head| head.sequence);
@@ -256,7 +256,7 @@ impl Chain {
         self.seen.entry(link.sequence).or_insert(number);
         self.records += 1;
         self.skip_link_check = !hash_matches;
-        self.track_run(number, &link);
+        self.track_run(number, &link, run);
         self.track_time(number, &link);
         self.head = Some(LedgerHead { sequence: link.sequence, hash: link.hash });
     }
@@ -294,15 +294,14 @@ impl Chain {
         self.latest = Some(latest.max(time));
     }
 
-    fn track_run(&mut self, number: u64, link: &Link) {
-        let run = link.run_id.clone();
+    fn track_run(&mut self, number: u64, link: &Link, run: RunKey) {
         let is_end = link.event == "outcome";
         if is_end {
             self.open.remove(&run);
         } else {
             self.open.insert(run.clone(), number);
         }
-        self.runs.insert(run.clone());
+        self.runs.insert(run.run_id.clone());
         self.last = Some((run, is_end));
     }
 
@@ -328,9 +327,9 @@ impl Chain {
         } else if self.records == 0 {
             // An empty file proves nothing: its records may have been removed.
             self.report(1, IntegrityError::Empty);
-        } else if let Some((run_id, false)) = self.last.take() {
-            self.open.remove(&run_id);
-            self.report(last_line, IntegrityError::Unfinished { run_id });
+        } else if let Some((run, false)) = self.last.take() {
+            self.open.remove(&run);
+            self.report(last_line, IntegrityError::Unfinished { run_id: run.run_id });
         }
         for (line, first, last) in std::mem::take(&mut self.gaps) {
             // A record that occurs elsewhere in the file was moved, and has a finding there.
@@ -360,13 +359,13 @@ impl Chain {
             self.report(intent.line, error);
         }
         self.findings.sort_by_key(|finding| finding.line);
-        let last_intents: BTreeMap<&str, &UnrecordedIntent> =
-            open.iter().map(|intent| (intent.run_id.as_str(), intent)).collect();
+        let last_intents: BTreeMap<&RunKey, &UnrecordedIntent> =
+            open.iter().map(|intent| (&intent.run, intent)).collect();
         let mut notes: Vec<String> = self
             .open
             .iter()
             .map(|(run, line)| {
-                let intent = last_intents.get(run.as_str());
+                let intent = last_intents.get(run);
                 let missing = intent.map_or_else(String::new, |intent| {
                     format!(
                         "; {} of the {} steps of its intent in line {} have no result",
@@ -376,15 +375,16 @@ impl Chain {
                     )
                 });
                 format!(
-                    "run {run} has no outcome, its last record is in line {line}: the run was \
-                     killed or is still running{missing}"
+                    "run {} has no outcome, its last record is in line {line}: the run was \
+                     killed or is still running{missing}",
+                    run.run_id
                 )
             })
             .collect();
         notes.extend(unknown.into_iter().map(|intent| {
             format!(
                 "run {} has not learned whether {} of the {} steps of its intent in line {} were \
-                 committed: the next run with this ledger records what it finds",
+                 committed: the next run of the same definitions with this ledger records what it finds",
                 intent.run_id,
                 intent.steps.len(),
                 intent.announced,
@@ -393,9 +393,15 @@ impl Chain {
         }));
         notes.extend(recoveries.into_iter().map(|recovery| {
             let (by, line) = recovery.by;
+            let undecided = match recovery.undecided {
+                0 => String::new(),
+                some => format!(
+                    "; whether {some} of the steps were committed cannot be found out any more"
+                ),
+            };
             format!(
                 "run {} has not recorded all results of its intent in line {}: run {by} has \
-                 recorded what it found, up to line {line}",
+                 recorded what it found, up to line {line}{undecided}",
                 recovery.of_run, recovery.line
             )
         }));
@@ -459,7 +465,7 @@ impl fmt::Display for IntegrityError {
             ),
             Self::Unrecorded { run_id, missing, announced } => write!(
                 f,
-                "{missing} of the {announced} steps of this intent have no result: run {run_id} could not record them; the next run of the same command on this server records what it finds"
+                "{missing} of the {announced} steps of this intent have no result: run {run_id} could not record them; the next run of the same command and definitions on this server records what it finds"
             ),
             Self::Empty => f.write_str(
                 "the ledger contains no record: its records were removed, or no run has written to it",

@@ -546,6 +546,9 @@ impl<F: Frontend> Execution<'_, F> {
         let recorder = &progress.recorder;
         for intent in self.records.unrecorded(&recorder.context).await? {
             let events = recorder.recovered(plan, &intent);
+            if events.is_empty() {
+                continue;
+            }
             self.record(progress, &events).await?;
             let is_done = |event: &&Event| {
                 matches!(event.kind, EventKind::Recovered { found: Found::Done, .. })

@@ -406,10 +406,12 @@ class Verified(_Value):
 
 @dataclass(frozen=True)
 class Change(_Value):
-    """A change that took effect, as a ledger records it.
+    """A change that took effect, or that may have, as a ledger records it.
 
     ``approval`` is the digest that was approved, ``"true"``, ``"not_required"``, or ``None`` in old records.
     ``found_by`` is the run that has found the change, if the run that made it has not recorded it.
+    ``result`` is ``"committed"``, or ``"unknown"`` if no record contains the result of the change: it may have been
+    committed.
     ``defect`` says why the record cannot be trusted, for example because it was changed later.
     """
 
@@ -430,6 +432,7 @@ class Change(_Value):
     allowed_hazards: tuple[Hazard, ...]
     step: Step
     found_by: str | None
+    result: str
     defect: str | None
 
 

@@ -46,6 +46,7 @@ class Change(_Value):
     allowed_hazards: tuple[Hazard, ...]
     step: Step
     found_by: str | None
+    result: str
     defect: str | None
 
 def verify(path: _Path, *, expect: str | None = None) -> Verified: ...
