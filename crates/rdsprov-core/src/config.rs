@@ -266,6 +266,14 @@ impl Config {
         self
     }
 
+    /// Returns the path of the ledger as the file contains it: the directory of the file can differ between
+    /// machines.
+    pub(crate) fn ledger_as_written(&self) -> Option<String> {
+        let path = self.audit.ledger.as_deref()?;
+        let written = self.directory.as_deref().and_then(|one| path.strip_prefix(one).ok());
+        Some(written.unwrap_or(path).display().to_string())
+    }
+
     /// Returns the rules for reading definitions files that this file sets.
     #[must_use]
     pub fn rules(&self) -> Rules {

@@ -352,6 +352,12 @@ pub struct Desired {
     /// The approval policy of the environment, with the place that sets it; `None` for a state that
     /// was not made for a run.
     pub approval: Option<RunSetting>,
+    /// The minimum length of a password, in characters; 0 without one.
+    #[serde(skip)]
+    pub minimum_password_length: usize,
+    /// The ledger that the configuration file names, as it is written there.
+    #[serde(skip)]
+    pub configured_ledger: Option<String>,
     /// The short digest of the definition of each application.
     #[serde(skip)]
     pub definition_digests: BTreeMap<String, String>,
@@ -489,6 +495,8 @@ impl Desired {
             allowed_hazards: BTreeSet::new(),
             fail_on: BTreeSet::new(),
             undeclared_access: UndeclaredAccess::default(),
+            minimum_password_length: 0,
+            configured_ledger: None,
             strict: false,
             secret_stage: Stage::default(),
             definitions: None,
@@ -552,6 +560,8 @@ impl Desired {
             allowed_hazards: BTreeSet::new(),
             fail_on: BTreeSet::new(),
             undeclared_access: UndeclaredAccess::default(),
+            minimum_password_length: 0,
+            configured_ledger: None,
             strict: false,
             secret_stage: Stage::default(),
             definitions: None,

@@ -127,17 +127,41 @@ fn changed_protection_makes_a_saved_plan_stale() {
     };
     expect(&run(&["plan", "--out", "plan.json"], &verify), 0);
     let apply = ["apply", "plan.json", "--dry-run"];
-    let changed = "the TLS mode, the CA file, the address of the server, the approval policy or the audit table has changed";
+    let changed = "the TLS mode, the CA file, the address of the server, the approval policy, the audit table, a check of passwords or access, or the ledger of the configuration file has changed";
     let text = expect(&run(&apply, &["--tls", "require"]), 3);
     assert!(text.contains("error[plan-stale]") && text.contains(changed), "{text}");
     for (configuration, code) in [
         ("[environments.dev]\napproval = \"required\"\n", 3),
+        ("[access]\nundeclared = \"allow\"\n", 3),
+        ("[passwords]\nverify = \"never\"\n", 3),
+        ("[passwords]\nminimum_length = 3\n", 3),
+        ("[audit]\nledger = \"records/ledger.jsonl\"\n", 3),
         ("[environments.dev]\napproval = \"none\"\n[tls]\nmode = \"verify-full\"\n", 0),
     ] {
         site.configure(configuration);
         let text = expect(&run(&apply, &verify), code);
         assert_eq!(text.contains(changed), code == 3, "{configuration}: {text}");
     }
+    // The other way round: the approved plan had a ledger, and stricter checks.
+    site.configure(
+        "[access]\nundeclared = \"refuse\"\n[audit]\nledger = \"records/ledger.jsonl\"\n",
+    );
+    expect(&run(&["plan", "--out", "strict.json"], &verify), 0);
+    let apply_strict = ["apply", "strict.json", "--dry-run"];
+    expect(&run(&apply_strict, &verify), 0);
+    // An option decides for itself which ledger a run has.
+    expect(&run(&apply_strict, &[&verify[..], &["--audit-ledger", "own.jsonl"]].concat()), 0);
+    for configuration in [
+        "[access]\nundeclared = \"refuse\"\n",
+        "[audit]\nledger = \"records/ledger.jsonl\"\n",
+        "[access]\nundeclared = \"refuse\"\n[audit]\nledger = \"records/other.jsonl\"\n",
+    ] {
+        site.configure(configuration);
+        let text = expect(&run(&apply_strict, &verify), 3);
+        assert!(text.contains("error[plan-stale]") && text.contains(changed), "{text}");
+    }
+    site.configure("[environments.dev]\napproval = \"none\"\n");
+
     // The path of the CA file differs between machines.
     fs::copy(&ca_file, site.fixture.path().join("own.pem")).unwrap();
     expect(&run(&apply, &["--ca-file", "own.pem"]), 0);

@@ -10,13 +10,14 @@ use crate::config::TlsMode;
 use crate::desired::{self, Backup, Desired, is_false};
 use crate::name::{ApplicationName, RoleName};
 use crate::observed::{Connection, Observed};
+use crate::policy::UndeclaredAccess;
 use crate::run_setting::RunSettingName;
 use crate::secret_id::{RecoveryWindow, SecretId};
 
 /// The server, the secrets, the definitions and the protections that a plan was made with.
 ///
 /// The digest of the plan covers them: two servers never have plans with the same digest, and an
-/// approval of a plan is for its TLS mode and its approval policy. The places that set these values are
+/// approval of a plan is for its TLS mode, its approval policy, its checks and its configured ledger. The places that set these values are
 /// not in the digest, but in [`Plan::run_settings`](super::Plan::run_settings): the same value from
 /// another place means the same. Nor are the path of the CA file, which differs between machines, and the
 /// address of a server whose certificate is verified.
@@ -59,6 +60,19 @@ pub struct Origin {
     /// The audit table into which the transactions write rows; absent without one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub audit_table: Option<AuditTableName>,
+    /// What the plan does with access that is not declared; absent if it reports it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub undeclared_access: Option<UndeclaredAccess>,
+    /// How passwords are verified; absent if they are verified by logins.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verify_passwords: Option<String>,
+    /// The minimum length of a password, in characters; absent without one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub minimum_password_length: Option<usize>,
+    /// The ledger that the configuration file names, as it is written there; absent without one. An option that
+    /// names another ledger does not change it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub configured_ledger: Option<String>,
     /// The id of the secret of each role that the plan covers and that has a password.
     pub secrets: BTreeMap<RoleName, SecretId>,
     /// `sha256:…` of the definitions files, concatenated; `null` without files.
@@ -142,6 +156,12 @@ impl Origin {
             connect_to: value_of(RunSettingName::ConnectTo).filter(|_| !is_verified),
             approval: desired.approval.as_ref().map(|one| one.value.clone()),
             audit_table: desired.audit_table.clone(),
+            undeclared_access: Some(desired.undeclared_access)
+                .filter(|one| *one != UndeclaredAccess::default()),
+            verify_passwords: value_of(RunSettingName::VerifyPasswords),
+            minimum_password_length: Some(desired.minimum_password_length)
+                .filter(|length| *length > 0),
+            configured_ledger: desired.configured_ledger.clone(),
             secrets: desired.selected_roles().filter_map(secret_of).collect(),
             definitions: desired.definitions.clone(),
             only: desired.only.clone(),

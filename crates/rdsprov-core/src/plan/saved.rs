@@ -461,7 +461,11 @@ impl SavedPlan {
                 || self.origin.ca_certificates != plan.origin.ca_certificates
                 || self.origin.connect_to != plan.origin.connect_to
                 || self.origin.approval != plan.origin.approval
-                || self.origin.audit_table != plan.origin.audit_table,
+                || self.origin.audit_table != plan.origin.audit_table
+                || self.origin.undeclared_access != plan.origin.undeclared_access
+                || self.origin.verify_passwords != plan.origin.verify_passwords
+                || self.origin.minimum_password_length != plan.origin.minimum_password_length
+                || self.origin.configured_ledger != plan.origin.configured_ledger,
             secrets_differ: self.origin.administrator != plan.origin.administrator
                 || self.origin.admin_secret != plan.origin.admin_secret
                 || self.origin.secrets != plan.origin.secrets
@@ -550,7 +554,7 @@ impl fmt::Display for Differences {
         if self.protections_differ {
             writeln!(
                 f,
-                "  the TLS mode, the CA file, the address of the server, the approval policy or the audit table has changed"
+                "  the TLS mode, the CA file, the address of the server, the approval policy, the audit table, a check of passwords or access, or the ledger of the configuration file has changed"
             )?;
         }
         if same_steps {

@@ -210,7 +210,7 @@ impl Setup {
                     Desired::delegation(self.environment(), role, credential, *adoption);
                 desired.may_degrade_blue_green = allow.contains(&Hazard::DegradesBlueGreen);
                 desired.allowed_hazards = allow.iter().map(|hazard| hazard.name()).collect();
-                desired.approval = Some(self.approval.clone());
+                self.protect(&mut desired);
                 return Ok(desired);
             }
         };
@@ -227,9 +227,16 @@ impl Setup {
         let configured = self.config.access.undeclared.unwrap_or_default();
         desired.undeclared_access = self.site.undeclared_access(self.environment(), configured);
         desired.definitions = Some(self.definitions_sha256.clone());
-        desired.approval = Some(self.approval.clone());
+        self.protect(&mut desired);
         desired.select(only)?;
         Ok(desired)
+    }
+
+    /// Sets what an approval is for, in addition to the changes.
+    fn protect(&self, desired: &mut Desired) {
+        desired.approval = Some(self.approval.clone());
+        desired.minimum_password_length = self.config.passwords.minimum_length;
+        desired.configured_ledger = self.config.ledger_as_written();
     }
 
     /// Sets the environment whose roles and databases a desired state takes over: the server was
