@@ -1,5 +1,6 @@
 //! Converts plain data of the core to the classes of `rdsprov/_values.py`, through serde.
 
+use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyTuple};
@@ -11,7 +12,9 @@ use rdsprov_core::plan::{Action, Hazard, NoteCode, OrphanKind, Refusal, RefusalC
 use rdsprov_core::preflight::{CheckName, CheckStatus};
 use rdsprov_core::privilege::AccessLevel;
 use rdsprov_core::run_setting::{RunSettingName, SourceKind};
+use rdsprov_core::text::visible;
 use serde::Serialize;
+use serde_json::Value;
 
 use crate::event_kind::EventKind;
 use crate::wording::PythonWording;
@@ -30,7 +33,31 @@ pub fn value<'py, T: Serialize + ?Sized>(
     maker: &str,
     value: &T,
 ) -> PyResult<Bound<'py, PyAny>> {
-    module(py)?.getattr(maker)?.call1((pythonize(py, value)?,))
+    module(py)?.getattr(maker)?.call1((readable(py, value)?,))
+}
+
+/// The keys whose values are sentences for people, which programs print.
+const SENTENCES: [&str; 8] =
+    ["summary", "message", "hint", "hints", "notes", "reason", "error", "defect"];
+
+/// Converts a value to dictionaries and lists, in which the sentences are escaped as in the output of the
+/// command. Names and statements remain as they are: they are data.
+fn readable<'py, T: Serialize + ?Sized>(py: Python<'py>, value: &T) -> PyResult<Bound<'py, PyAny>> {
+    fn escape(value: &mut Value, is_sentence: bool) {
+        match value {
+            Value::String(text) if is_sentence => *text = visible(text),
+            Value::Array(all) => all.iter_mut().for_each(|one| escape(one, is_sentence)),
+            Value::Object(keys) => {
+                keys.iter_mut()
+                    .for_each(|(key, one)| escape(one, SENTENCES.contains(&key.as_str())));
+            }
+            _ => {}
+        }
+    }
+    let mut value =
+        serde_json::to_value(value).map_err(|error| PyRuntimeError::new_err(error.to_string()))?;
+    escape(&mut value, false);
+    Ok(pythonize(py, &value)?)
 }
 
 /// Converts several values to a tuple, each with a function or class of `rdsprov._values`.
@@ -41,7 +68,7 @@ pub fn values<'py, T: Serialize>(
 ) -> PyResult<Bound<'py, PyTuple>> {
     let maker = module(py)?.getattr(maker)?;
     let objects: Vec<_> =
-        of.into_iter().map(|one| maker.call1((pythonize(py, &one)?,))).collect::<PyResult<_>>()?;
+        of.into_iter().map(|one| maker.call1((readable(py, &one)?,))).collect::<PyResult<_>>()?;
     PyTuple::new(py, objects)
 }
 

@@ -84,6 +84,33 @@ def test_observed_state_gives_the_same_plan(shared_workspace: Workspace) -> None
 
 
 
+def test_sentences_are_escaped(workspace: Workspace) -> None:
+    """Programs print them, and the owner of a database chooses the names of its schemas."""
+    definitions = given(workspace)
+    rdsprov.apply(rdsprov.plan(definitions, **workspace.options))
+    name = "x\x1b[2J\n::error::done ##[error]\u202e"
+    owner = password("shop")
+    for statement in ("CREATE SCHEMA {}", "GRANT USAGE ON SCHEMA {} TO shop_reader"):
+        workspace.server.sql_as("shop_owner", owner, "shop", statement.format(f'"{name}"'))
+    workspace.server.sql(f'CREATE ROLE "{name}" LOGIN')
+    workspace.server.sql_as(
+        "shop_owner", owner, "shop", f'GRANT CONNECT ON DATABASE shop TO "{name}"'
+    )
+    plan = rdsprov.plan(definitions, **workspace.options)
+    results: list[rdsprov.StepResult] = []
+    events: list[rdsprov.Event] = []
+    outcome = rdsprov.apply(plan, on_step=results.append, on_event=events.append)
+    sentences = [step.summary for step in (*plan.changes, *(one.step for one in results))]
+    sentences += [one.step.summary for one in outcome.steps] + [one.message for one in events]
+    for note in plan.notes:
+        sentences += [note.message, *note.hints]
+    assert sum("[2J" in one for one in sentences) > 3
+    for one in sentences:
+        assert not set("\x1b\n\u202e") & set(one) and "##[" not in one, one
+    # Names are data.
+    assert any(access.role == name for access in plan.undeclared_access)
+
+
 def test_export(workspace: Workspace) -> None:
     definitions = given(workspace)
     rdsprov.apply(rdsprov.plan(definitions, **workspace.options))

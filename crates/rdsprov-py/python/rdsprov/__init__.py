@@ -17,6 +17,8 @@ A ``Session`` holds the options that several calls have in common.
 If an option is not given, its value comes from the environment variable (``RDSPROV_…``), then from
 ``rdsprov.toml``, then from the default.
 All exceptions of the package are subclasses of ``Error``.
+Sentences (``summary``, ``message``, ``hint``, ``hints``, ``notes``, ``error``, ``defect``) can be printed: hidden
+characters in them are escaped. Names and statements are data, and remain as they are.
 """
 
 from ._errors import (

@@ -167,6 +167,7 @@ def plan(
       The callable is called once for each secret; if it raises an exception, ``plan`` raises it.
       What a secret contains raises none: a wrong value is the refusal ``secret-unavailable`` of the
       applications that use the secret.
+      A type that JSON does not have, such as ``bytes``, is a mistake of the callable: ``TypeError``.
     - ``secret_stage``: ``"AWSCURRENT"`` or ``"AWSPENDING"``.
     - ``region``: the AWS region of the secrets and of the IAM token.
     - ``verify_passwords``: ``"login"``, ``"never"`` or ``"always-set"``.
