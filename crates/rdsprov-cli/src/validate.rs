@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use rdsprov_core::privilege::AccessLevel;
-use rdsprov_core::text::pretty_json;
+use rdsprov_core::text::{pretty_json, visible};
 
 use crate::args::{Format, ValidateArgs};
 use crate::error::{CliError, Exit};
@@ -29,11 +29,11 @@ pub fn run(options: &ValidateArgs) -> Result<Exit, CliError> {
                     AccessLevel::None => "no access to".to_owned(),
                     level => format!("{level} of"),
                 };
-                let _ = writeln!(
-                    text,
-                    "  {}: {access} database {} as {}",
+                let line = format!(
+                    "{}: {access} database {} as {}",
                     app.application, app.database_name, app.username
                 );
+                let _ = writeln!(text, "  {}", visible(&line));
             }
             let owned: BTreeSet<_> = definitions
                 .applications
@@ -44,10 +44,10 @@ pub fn run(options: &ValidateArgs) -> Result<Exit, CliError> {
             let used: BTreeSet<_> =
                 definitions.applications.values().map(|app| &app.database_name).collect();
             for database in used.difference(&owned) {
-                let _ = writeln!(
-                    text,
+                let note = format!(
                     "note: no application owns database {database}, so that it must exist already"
                 );
+                let _ = writeln!(text, "{}", visible(&note));
             }
             text
         }

@@ -17,7 +17,9 @@ fn is_hidden(c: char) -> bool {
 /// Asserts that a text contains no hidden character and no line that only the name contains.
 fn assert_visible(text: &str) {
     assert!(!text.contains(is_hidden), "{text:?}");
-    assert!(!text.contains("##[") && !text.contains("##vso["), "{text}");
+    for command in ["##[", "##vso[", "##teamcity["] {
+        assert!(!text.contains(command), "{text}");
+    }
     assert!(!text.lines().any(|line| line.starts_with("done: the server")), "{text}");
 }
 
@@ -91,6 +93,27 @@ fn no_output_contains_hidden_characters() {
             assert!(output.contains("read database x"), "{output}");
             assert_visible(&output);
         }
+    }
+}
+
+/// `naming_pattern` can allow any name.
+#[test]
+fn validated_names_are_escaped() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let name = "x\u{202e}##[error]##vso[a]##teamcity[b]\u{ad}";
+    let definitions = format!(
+        "[application_databases]\n\
+         shop = {{ database_name = \"{name}\", username = \"{name}\", access_level = \"reader\" }}\n"
+    );
+    std::fs::write(folder.path().join("shop.toml"), definitions).unwrap();
+    let pattern = "[definitions]\nnaming_pattern = \"(?s).*\"\n";
+    std::fs::write(folder.path().join("rdsprov.toml"), pattern).unwrap();
+    for format in ["text", "json"] {
+        let mut command = program();
+        command.current_dir(folder.path()).args(["validate", "-d", "shop.toml"]);
+        let text = expect(&command.args(["--format", format]).output().unwrap(), 0);
+        assert_visible(&text);
+        assert!(!text.contains('\u{ad}') && text.contains("202e"), "{text}");
     }
 }
 
