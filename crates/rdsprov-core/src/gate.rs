@@ -254,6 +254,12 @@ pub enum Approval {
     Digest(String),
 }
 
+/// Returns whether a text is a digest, or the beginning of one: errors and records contain it.
+fn is_digest(text: &str) -> bool {
+    text.strip_prefix("sha256:")
+        .is_some_and(|hex| hex.len() <= 64 && hex.chars().all(|c| c.is_ascii_hexdigit()))
+}
+
 impl Approval {
     /// Parses the text of an approval; `None` means that none was given.
     ///
@@ -265,14 +271,15 @@ impl Approval {
     /// assert_eq!(Approval::parse(Some("TRUE")), Ok(Approval::AnyPlan));
     /// assert_eq!(Approval::parse(None), Ok(Approval::Nothing));
     /// assert!(Approval::parse(Some("yes please")).is_err());
+    /// assert!(Approval::parse(Some(&format!("sha256:{}", "a".repeat(65)))).is_err());
     /// ```
     pub fn parse(value: Option<&str>) -> Result<Self, GateError> {
         match value.map(str::trim) {
             None | Some("") => Ok(Self::Nothing),
             Some(v) if v.eq_ignore_ascii_case("true") => Ok(Self::AnyPlan),
             Some(v) if v.eq_ignore_ascii_case("false") => Ok(Self::Nothing),
-            Some(v) if v.starts_with("sha256:") => Ok(Self::Digest(v.to_owned())),
-            Some(v) => Err(GateError::InvalidApproval { value: v.to_owned() }),
+            Some(v) if is_digest(v) => Ok(Self::Digest(v.to_owned())),
+            Some(v) => Err(GateError::InvalidApproval { value: text::brief(v).into_owned() }),
         }
     }
 
@@ -521,5 +528,19 @@ mod tests {
         };
         assert_eq!(check(&plan("dev", &[])), Ok(()));
         assert!(matches!(check(&plan("prod", &[])), Err(GateError::OtherEnvironment { .. })));
+    }
+
+    /// Errors, plans and records contain an approval.
+    #[test]
+    fn approvals_are_of_limited_length() {
+        let digest = |hex: &str| Approval::parse(Some(&format!("sha256:{hex}")));
+        for hex in ["0", &"0aF".repeat(21), &"b".repeat(64)] {
+            assert_eq!(digest(hex), Ok(Approval::Digest(format!("sha256:{hex}"))));
+        }
+        for hex in ["x", "0 0", "\u{202e}", &"a".repeat(65), &"a".repeat(100_000)] {
+            let error = digest(hex).unwrap_err();
+            assert!(matches!(error, GateError::InvalidApproval { .. }), "{error}");
+            assert!(error.to_string().chars().count() < 250, "{error}");
+        }
     }
 }

@@ -46,11 +46,15 @@ fn is_blank(c: char) -> bool {
 /// Returns each character of a text with whether an output escapes it: it is hidden, or it would complete
 /// the beginning of a command of a CI system.
 ///
-/// GitHub executes `##[command]` anywhere in a line of a log, and Azure Pipelines `##vso[command]`.
+/// GitHub executes `##[command]` anywhere in a line of a log, Azure Pipelines `##vso[command]`, and TeamCity
+/// `##teamcity[command]`.
 pub(crate) fn characters(text: &str) -> impl Iterator<Item = (char, bool)> {
     let is_command = |text: &str| {
         text.starts_with('[')
-            || text.get(..4).is_some_and(|begin| begin.eq_ignore_ascii_case("vso["))
+            || ["vso[", "teamcity["].iter().any(|command| {
+                let begin = text.get(..command.len());
+                begin.is_some_and(|begin| begin.eq_ignore_ascii_case(command))
+            })
     };
     text.char_indices().map(move |(at, c)| {
         let completes = c == '#' && text[..at].ends_with('#') && is_command(&text[at + 1..]);
@@ -309,6 +313,7 @@ mod tests {
             ("a ##[command]b", "a #\\u{23}[command]b"),
             ("###[error]", "##\\u{23}[error]"),
             ("x##vso[task.setvariable]", "x#\\u{23}vso[task.setvariable]"),
+            ("##teamcity[buildStatus]", "#\\u{23}teamcity[buildStatus]"),
             ("##VSO[", "#\\u{23}VSO["),
             ("## [a] #[b] ##vs ##", "## [a] #[b] ##vs ##"),
         ] {

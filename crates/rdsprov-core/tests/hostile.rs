@@ -38,7 +38,7 @@ const HOSTILE: [&str; 14] = [
     "@SUM(1+1),\"x\"",
     "**a** ` ``` | [x](http://x) ![x](x)",
     "<script>alert(1)</script><!-- & \"x\"",
-    "##[error]x ##vso[task.x]y",
+    "##[error]x ##vso[task.x]y ##teamcity[x]",
     "${jndi:x} %{ if x } {{x}}",
     "/* x */ a\u{2028}\u{85}b",
 ];
@@ -52,7 +52,10 @@ fn assert_visible(form: &str, text: &str) {
         c != '\n' && (c.is_control() || "\u{202e}\u{2066}\u{200f}\u{feff}\u{2028}".contains(c))
     };
     assert!(!text.contains(is_hidden), "{form}: {text:?}");
-    assert!(!text.contains("##[") && !text.contains("##vso["), "{form}: {text}");
+    assert!(
+        !text.contains("##[") && !text.contains("##vso[") && !text.contains("##teamcity["),
+        "{form}: {text}"
+    );
     assert!(!text.lines().any(|line| line.starts_with("done: nothing")), "{form}: {text}");
 }
 
@@ -449,6 +452,7 @@ fn records_show_hostile_texts_as_texts() {
         let intent = EventKind::Intent {
             command: Command::Apply,
             plan: text.to_owned(),
+            applications: BTreeMap::new(),
             transactions: Vec::new(),
         };
         writer.append(&context, &[Event::now(intent), Event::now(outcome)]).unwrap();
