@@ -186,12 +186,31 @@ impl EventRecorder {
             && plan.refusals.is_empty()
             && plan.deferred.is_empty()
             && self.command != Command::Rotate;
+        // The definitions then and now, if both runs were to apply all of them. The owner entry of a database also
+        // decides about the privileges of other applications.
+        let (then, now) = (&intent.applications, &self.definitions);
+        let none_is_missing = then.keys().all(|name| now.contains_key(name));
+        let is_unchanged = |name: &str| then.get(name).is_some_and(|one| now.get(name) == Some(one));
+        let are_unchanged = |step: &AnnouncedStep| {
+            let is_related = |app: &&PlannedApplication| {
+                step.database.as_deref() == Some(app.database.as_str())
+                    || step.role.as_deref() == Some(app.role.as_str())
+            };
+            // A new entry for another role decides about the privileges of this role only.
+            let is_independent = |app: &&PlannedApplication| {
+                !then.contains_key(app.application.as_str())
+                    && app.access_level != AccessLevel::Owner
+                    && step.role.as_deref() != Some(app.role.as_str())
+            };
+            let related = plan.applications.iter().filter(is_related);
+            let mut related = related.filter(|app| !is_independent(app));
+            none_is_missing
+                && is_unchanged(&step.application)
+                && related.all(|app| is_unchanged(app.application.as_str()))
+        };
         let found = |step: &AnnouncedStep| {
             let concerns_same = changed.contains(&(&step.action, &step.role, &step.database));
-            // The definition of the application then and now, if both runs were to apply all of them.
-            let then = intent.applications.get(&step.application);
-            let now = self.definitions.get(&step.application);
-            let is_same = same_definitions || then.is_some() && then == now;
+            let is_same = same_definitions || are_unchanged(step);
             let only = &plan.origin.only;
             let is_selected =
                 only.is_empty() || only.iter().any(|one| one.as_str() == step.application);
@@ -203,7 +222,7 @@ impl EventRecorder {
             } else if shows_all && is_same && !concerns_same {
                 Some(Found::Done)
             } else if executed.contains(&(step.role.clone(), step.database.clone()))
-                || shows_all && now.is_some() && then != now
+                || shows_all && now.contains_key(&step.application) && !is_same
             {
                 // After this run, the server does not show it any more: the run changes the same
                 // access, or another definition applies.

@@ -227,6 +227,8 @@ fn definition_of_the_application_decides() {
         fixture.append(&killed, &[intent]);
         let mut next = run("next", "sha256:2");
         next.definitions = digests(&fixture.plan, if is_same { "sha256:a" } else { "sha256:b" });
+        // Another application is new.
+        next.definitions.insert("new".to_owned(), "sha256:c".to_owned());
         assert_eq!(fixture.recover(&next, &fixture.nothing_to_do()), vec![found; steps]);
         // A refused run has not changed the server: the search goes on.
         fixture.end(&next, Status::Refused);
