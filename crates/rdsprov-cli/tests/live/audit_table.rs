@@ -255,7 +255,53 @@ fn altered_table_is_refused() {
         let check = [&["check"], &APPLY[1..]].concat();
         expect(&fixture.run(&definitions, &check), 3);
         fixture.query("REVOKE INSERT ON rdsprov_audit.changes FROM PUBLIC");
+        // The list of defects is of limited length.
+        fixture.query(
+            "DO $$ BEGIN FOR i IN 1..100 LOOP
+               EXECUTE format('CREATE TRIGGER t%s BEFORE UPDATE ON rdsprov_audit.changes FOR EACH ROW EXECUTE FUNCTION suppress_redundant_updates_trigger()', i);
+             END LOOP; END $$",
+        );
+        let output = expect(&fixture.run(&definitions, &check), 3);
+        let triggers = output.matches("has the trigger").count();
+        assert!((1..=20).contains(&triggers) && output.contains("; and more"), "{output}");
+        fixture.query(
+            "DO $$ BEGIN FOR i IN 1..100 LOOP
+               EXECUTE format('DROP TRIGGER t%s ON rdsprov_audit.changes', i); END LOOP; END $$",
+        );
         expect(&fixture.run(&more, &APPLY), 0);
+    }
+}
+
+/// A run that names no audit table gives no role privileges on the tables of other runs, and no new owner.
+#[test]
+fn tables_are_protected_in_each_run() {
+    const DELIVERED: &str = r#"application_databases = {
+        old_reports = { database_name = "old", username = "shop_reader", access_level = "reader", adopt = true }
+    }"#;
+    const OWNED: &str = r#"application_databases = {
+        old         = { database_name = "old", username = "shop_owner", adopt = true }
+        old_reports = { database_name = "old", username = "shop_reader", access_level = "reader", adopt = true }
+    }"#;
+    for major in versions() {
+        let (fixture, _) = fixture(major);
+        fixture.app("dev", "old", "shop_owner");
+        fixture.app("dev", "old_reports", "shop_reader");
+        fixture.server.master("postgres", "CREATE DATABASE old").unwrap();
+        let definitions = fixture.definitions(DELIVERED);
+        expect(&fixture.run(&definitions, &APPLY), 0);
+        assert!(fixture.query_in("old", ROWS).contains("shop_reader"));
+        let covered =
+            DELIVERED.replace(" adopt", r#" schemas = ["public", "rdsprov_audit"], adopt"#);
+        let definitions = fixture.definitions(&covered.replace("reader\",", "editor\","));
+        let output = expect(&fixture.run(&definitions, &APPLY[..3]), 3);
+        assert!(output.contains("refused[audit-schema-declared]"), "PostgreSQL {major}: {output}");
+        let definitions = fixture.definitions(OWNED);
+        let allow = ["--allow", "changes_owner,hands_over_code"];
+        expect(&fixture.run(&definitions, &[&APPLY[..3], &allow].concat()), 0);
+        let owners = "SELECT DISTINCT relowner::regrole, nspowner::regrole FROM pg_class c
+            JOIN pg_namespace n ON n.oid = c.relnamespace WHERE nspname = 'rdsprov_audit'";
+        let owners = fixture.query_in("old", owners);
+        assert_eq!(owners, "platform_admin|platform_admin", "PostgreSQL {major}");
     }
 }
 
@@ -503,6 +549,27 @@ fn tables_are_compared_with_the_ledger() {
         let text = report(&compared, 2);
         let announced = "the run has announced the change, and not recorded its result\n";
         assert!(text.contains(announced), "{text}");
+
+        // The owner cannot hide its table, and a role with CREATEDB adds no rows with a copy of its database.
+        fixture.query("COMMENT ON DATABASE shop IS NULL");
+        assert!(report(&[], 0).contains("database shop: grant "));
+        fixture.query("CREATE DATABASE copied TEMPLATE shop OWNER shop_owner");
+        let text = report(&compared, 2);
+        assert!(!text.contains("row in database copied"), "{text}");
+        fixture.query("DROP DATABASE copied");
+        fixture.query("CREATE ROLE mallory; CREATE DATABASE forged OWNER mallory");
+        let forged = fixture.query("SELECT shobj_description('shop_reader'::regrole, 'pg_authid')");
+        let forged = forged.replace("shop_reader", "forged");
+        fixture.query(&format!("COMMENT ON DATABASE forged IS '{forged}'"));
+        fixture.query_in("forged", "SET ROLE mallory; CREATE SCHEMA rdsprov_audit");
+        report(&[], 0);
+        fixture.query("REVOKE CONNECT ON DATABASE shop FROM platform_admin");
+        let text = report(&compared, 2);
+        let closed =
+            "the audit table in database shop is not read: the administrator may not connect";
+        assert!(text.contains(closed), "{text}");
+        assert!(!text.contains("nothing in database shop\n"), "{text}");
+        fixture.query("GRANT CONNECT ON DATABASE shop TO platform_admin");
 
         // A table that another role can replace is not read.
         fixture.query_in(

@@ -276,6 +276,9 @@ pub struct Contents {
     /// relations: the schemas and kinds of these.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub undeclared_grantees: BTreeMap<RoleName, BTreeMap<SchemaName, BTreeSet<ObjectKind>>>,
+    /// The schemas with an audit table: a table of an administrator with its columns.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub audit_schemas: BTreeSet<SchemaName>,
     /// The objects of the current owner; empty unless the database gets another owner.
     #[serde(default)]
     pub ownership_transfer: OwnershipTransfer,

@@ -133,6 +133,8 @@ explanations! {
     LeftByTeardown => "left-by-teardown",
     SecretKept => "secret-kept",
     AuditTableCreated => "audit-table-created",
+    AuditTablePreventsChanges => "audit-table-prevents-changes",
+    RoleNotDropped => "role-not-dropped",
     Drift => "drift",
     DefinitionChanged => "definition-changed",
 }

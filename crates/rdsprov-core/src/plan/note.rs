@@ -110,6 +110,15 @@ coded_enum! {
             databases: BTreeSet<DatabaseName>,
             administrator: RoleName,
         },
+        /// The plan leaves out changes in a database, because its audit table is not as documented.
+        AuditTablePreventsChanges {
+            database: DatabaseName,
+            table: AuditTableName,
+            steps: usize,
+            defects: Vec<String>,
+        },
+        /// A retired role is not dropped, because others have given it something that the plan cannot revoke.
+        RoleNotDropped { role: RoleName, held: Vec<String> },
         /// Applications with changes have the definitions of the last complete `apply`.
         Drift { applications: Vec<String>, run: String },
         /// Applications with changes have other definitions than the last complete `apply`.
@@ -237,6 +246,16 @@ impl Note {
                 };
                 format!("the audit table {table} is created in {place}, owned by {administrator}")
             }
+            NoteKind::AuditTablePreventsChanges { database, table, steps, defects } => format!(
+                "{} in database {database} {} left out, because the audit table {table} there is not as documented: {}",
+                text::counted(*steps, "change"),
+                if *steps == 1 { "is" } else { "are" },
+                defects.join("; ")
+            ),
+            NoteKind::RoleNotDropped { role, held } => format!(
+                "role {role} is retired, but not dropped, because it still has {}",
+                held.join(", ")
+            ),
             NoteKind::Drift { applications, run } => {
                 let (counted, names) = counted(applications);
                 let definition = match applications.len() {

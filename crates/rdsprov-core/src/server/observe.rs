@@ -21,7 +21,7 @@ use super::parameter::Parameter;
 use super::password_check::{self, FirstLogin, PasswordChecks};
 use super::snapshot::{ObserveError, Snapshot};
 use super::wait::catalog_lock;
-use crate::audit_table::AuditTableName;
+use crate::audit_table::{AuditTableName, COLUMNS};
 use crate::desired::Desired;
 use crate::name::{DatabaseName, ExtensionName, LOCK_DATABASE, RoleName, SchemaName, TEMPLATE};
 use crate::observed::{
@@ -399,12 +399,14 @@ async fn read_contents(
     let audit_table = audit_table?;
     let declared = desired.databases.get(name);
     let new_owner = declared.and_then(|database| database.owner.as_ref());
-    let parameters: [&dyn Parameter; 5] = [
+    let audit_columns = COLUMNS.map(|(name, _)| name).to_vec();
+    let parameters: [&dyn Parameter; 6] = [
         &roles,
         &administrators,
         &large_object_owners,
         &new_owner.map(RoleName::as_str),
         &observed.oid_of(&observed.administrator.name),
+        &audit_columns,
     ];
     let mut contents: Contents = snapshot.query(DATABASE, &parameters).await?;
     let groups = plan::predefined_groups(desired, observed);
@@ -419,12 +421,15 @@ async fn read_contents(
         let administrator = &observed.administrator.name;
         let covered = declared.into_iter().flat_map(|database| database.covered_schemas());
         let covered = covered.map(SchemaName::as_str).collect();
+        let named = desired.audit_table.as_ref().map(AuditTableName::schema);
+        let found = contents.audit_schemas.clone();
+        let audit_schemas = found.iter().chain(named).map(SchemaName::as_str).collect();
         let transfer = |from, one_by_one, schemas| Transfer {
             from,
             to: new_owner,
             one_by_one,
             schemas,
-            audit_schema: desired.audit_table.as_ref().map(|table| table.schema().as_str()),
+            audit_schemas: &audit_schemas,
             covered: &covered,
             insiders: declared.map(|one| one.insiders(owner, administrator)).unwrap_or_default(),
         };
@@ -493,8 +498,8 @@ struct Transfer<'a> {
     /// The only schemas whose objects are transferred one by one, or which are transferred without their objects;
     /// `None` means all objects.
     schemas: Option<Vec<&'a str>>,
-    /// The schema of the audit table, which stays with the administrator.
-    audit_schema: Option<&'a str>,
+    /// The schemas of audit tables, which stay with the administrator.
+    audit_schemas: &'a Vec<&'a str>,
     /// The schemas that an application covers.
     covered: &'a Vec<&'a str>,
     /// The roles whose objects and schemas do not count.
@@ -505,7 +510,7 @@ impl Transfer<'_> {
     async fn observe(&self, snapshot: &Snapshot<'_>) -> Result<OwnershipTransfer, ObserveError> {
         let (from, to) = (self.from.as_str(), self.to.as_str());
         let parameters: [&dyn Parameter; 5] =
-            [&from, &to, &self.one_by_one, &self.schemas, &self.audit_schema];
+            [&from, &to, &self.one_by_one, &self.schemas, self.audit_schemas];
         let transfer: OwnershipTransfer = snapshot.query(OWNERSHIP_TRANSFER, &parameters).await?;
         // A part of the objects that is empty is not transferred.
         if self.schemas.is_some() && transfer.administrator_objects.is_empty() {

@@ -440,6 +440,8 @@ class NoteCode(str, Enum):
     LEFT_BY_TEARDOWN = "left-by-teardown"
     SECRET_KEPT = "secret-kept"
     AUDIT_TABLE_CREATED = "audit-table-created"
+    AUDIT_TABLE_PREVENTS_CHANGES = "audit-table-prevents-changes"
+    ROLE_NOT_DROPPED = "role-not-dropped"
     DRIFT = "drift"
     DEFINITION_CHANGED = "definition-changed"
     def __new__(cls, value: object) -> Self: ...
@@ -462,6 +464,7 @@ class RunSettingName(str, Enum):
     TLS_MODE = "tls_mode"
     CA_FILE = "ca_file"
     VERIFY_PASSWORDS = "verify_passwords"
+    AUDIT_TABLE = "audit_table"
     APPROVAL = "approval"
     def __new__(cls, value: object) -> Self: ...
 

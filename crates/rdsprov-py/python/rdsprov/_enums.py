@@ -203,6 +203,8 @@ class NoteCode(_Word):
     LEFT_BY_TEARDOWN = "left-by-teardown"
     SECRET_KEPT = "secret-kept"
     AUDIT_TABLE_CREATED = "audit-table-created"
+    AUDIT_TABLE_PREVENTS_CHANGES = "audit-table-prevents-changes"
+    ROLE_NOT_DROPPED = "role-not-dropped"
     DRIFT = "drift"
     DEFINITION_CHANGED = "definition-changed"
 
@@ -229,6 +231,7 @@ class RunSettingName(_Word):
     TLS_MODE = "tls_mode"
     CA_FILE = "ca_file"
     VERIFY_PASSWORDS = "verify_passwords"
+    AUDIT_TABLE = "audit_table"
     APPROVAL = "approval"
 
 

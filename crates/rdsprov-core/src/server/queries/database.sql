@@ -2,7 +2,8 @@
 -- precede it.
 -- $1 and $2: see relations.sql. $3: the OIDs of the only roles whose large objects are returned: each role that can connect
 -- can create some. $4: the declared owner of the database, or null. $5: the OID of the administrator. The current role
--- can be another one. `|| '{}'` decompresses a long ACL once, see cluster.sql.
+-- can be another one. $6: the names of the columns of an audit table.
+-- `|| '{}'` decompresses a long ACL once, see cluster.sql.
 -- The owner of an extension can add objects of its own to it, for which declared roles would then get privileges. So
 -- 'extension' is returned only if an administrator owns the object or the extension.
 , groups AS (
@@ -241,6 +242,12 @@ SELECT json_build_object(
         FROM undeclared_grant u GROUP BY 1, 2) by_schema
       GROUP BY grantee) one
     JOIN pg_roles g ON g.oid = one.grantee),
+  'audit_schemas', (
+    -- Of another role, it would not be an audit table, but could stop the plan.
+    SELECT coalesce(json_agg(DISTINCT n.nspname), '[]') FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+    WHERE c.relkind = 'r' AND c.relnatts = cardinality($6::text[]) AND c.relowner IN (SELECT oid FROM administrator)
+      AND $6 = ARRAY(
+        SELECT a.attname::text FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 ORDER BY a.attnum)),
   'default_privileges', (
     SELECT coalesce(json_agg(json_build_object(
       'role', pg_get_userbyid(d.defaclrole), 'schema', n.nspname,

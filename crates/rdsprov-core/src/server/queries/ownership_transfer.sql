@@ -3,7 +3,7 @@
 -- transferred one by one. In this case, objects of extensions and objects that only a superuser may own are not
 -- transferred. $4: the only schemas whose objects are returned, or null for all. A sequence of a table column is transferred
 -- together with the table. Temporary objects are omitted, because PostgreSQL drops them at the end of their session.
--- $5: the schema of the audit table, or null.
+-- $5: the schemas of audit tables.
 -- handed_over_code.sql lists the code in these objects.
 WITH new_owner AS (
   SELECT coalesce((SELECT rolname FROM pg_roles WHERE rolname = $2), 'public') AS name
@@ -21,8 +21,9 @@ WITH new_owner AS (
     AND s.refclassid = 'pg_authid'::regclass AND s.deptype = 'o'
     AND s.refobjid = (SELECT oid FROM pg_roles WHERE rolname = $1)
     AND ($4::text[] IS NULL OR i.schema IN (SELECT quote_ident(name) FROM unnest($4) name))
-    -- The audit table stays with the administrator.
-    AND NOT ($3 AND coalesce(quote_ident($5) IN (i.schema, CASE i.type WHEN 'schema' THEN i.identity END), false))
+    -- An audit table stays with the administrator.
+    AND NOT ($3 AND coalesce(
+      CASE i.type WHEN 'schema' THEN i.identity ELSE i.schema END IN (SELECT quote_ident(name) FROM unnest($5::text[]) name), false))
     AND i.identity IS NOT NULL AND i.type NOT IN ('extension', 'default acl', 'user mapping') AND coalesce(i.schema, '') !~ '^pg_temp'
     AND NOT EXISTS (
       SELECT FROM pg_depend d WHERE d.classid = s.classid AND d.objid = s.objid AND d.objsubid = 0
