@@ -40,6 +40,8 @@ named_enum! {
         CaFile,
         /// How passwords are verified; not set if they are verified by logins.
         VerifyPasswords,
+        /// The audit table; not set without one.
+        AuditTable,
         /// The approval policy of the environment.
         Approval,
     }

@@ -7,11 +7,14 @@
 mod error;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::path::Path;
 
-use serde::Deserialize;
+use serde::de::{self, Visitor};
+use serde::{Deserialize, Deserializer};
 
 pub use self::error::SitePolicyError;
+use crate::audit_table::AuditTableName;
 use crate::config::{CaFile, ConfigError, NewSecrets, SecretTags, SettingOrigin, TlsMode, reason};
 use crate::name::{RoleName, matches_pattern};
 use crate::plan::Hazard;
@@ -86,8 +89,41 @@ pub struct SizeLimit {
 struct AuditTable {
     /// Whether a run needs a ledger.
     ledger: bool,
-    /// Whether a run needs an audit table.
-    table: bool,
+    /// Whether a run needs an audit table, and which one.
+    table: RequiredTable,
+}
+
+/// The audit table that a run needs: none, any, or a certain one.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+enum RequiredTable {
+    #[default]
+    None,
+    Any,
+    Named(AuditTableName),
+}
+
+impl<'de> Deserialize<'de> for RequiredTable {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Value;
+
+        impl Visitor<'_> for Value {
+            type Value = RequiredTable;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("true, false or the name of a table")
+            }
+
+            fn visit_bool<E: de::Error>(self, value: bool) -> Result<RequiredTable, E> {
+                Ok(if value { RequiredTable::Any } else { RequiredTable::None })
+            }
+
+            fn visit_str<E: de::Error>(self, value: &str) -> Result<RequiredTable, E> {
+                value.parse().map(RequiredTable::Named).map_err(E::custom)
+            }
+        }
+
+        deserializer.deserialize_any(Value)
+    }
 }
 
 /// What the secrets that a run creates have at least.
@@ -473,12 +509,32 @@ impl SitePolicy {
         }
     }
 
-    /// Returns an error if a file requires an audit table, for a run without one.
-    pub(crate) fn check_without_audit_table(&self) -> Result<(), SitePolicyError> {
-        match self.files.iter().find(|(_, file)| file.audit.table) {
-            None => Ok(()),
-            Some((path, _)) => Err(SitePolicyError::NoAuditTable { policy: path.clone() }),
+    /// Returns the audit table that the first file names, with the path of the file.
+    pub(crate) fn audit_table(&self) -> Option<(&str, &AuditTableName)> {
+        self.files.iter().find_map(|(path, file)| match &file.audit.table {
+            RequiredTable::Named(table) => Some((path.as_str(), table)),
+            RequiredTable::Any | RequiredTable::None => None,
+        })
+    }
+
+    /// Returns an error if a file requires an audit table, and the run has none or another one.
+    pub(crate) fn check_audit_table(
+        &self,
+        used: Option<&AuditTableName>,
+    ) -> Result<(), SitePolicyError> {
+        for (policy, file) in &self.files {
+            let policy = policy.clone();
+            match (&file.audit.table, used) {
+                (RequiredTable::None, _) | (RequiredTable::Any, Some(_)) => {}
+                (RequiredTable::Named(required), Some(used)) if required == used => {}
+                (RequiredTable::Named(required), Some(used)) => {
+                    let (required, used) = (required.clone(), used.clone());
+                    return Err(SitePolicyError::OtherAuditTable { policy, required, used });
+                }
+                (_, None) => return Err(SitePolicyError::NoAuditTable { policy }),
+            }
         }
+        Ok(())
     }
 }
 

@@ -62,6 +62,7 @@ impl Plan {
             with_value(RunSettingName::TlsMode, "TLS "),
             with_value(RunSettingName::CaFile, "CA file "),
             with_value(RunSettingName::VerifyPasswords, "password checks "),
+            with_value(RunSettingName::AuditTable, "audit table "),
             with_value(RunSettingName::Approval, "approval "),
         ];
         let session = self.admin_database.as_ref().filter(|_| self.origin.server.is_some());

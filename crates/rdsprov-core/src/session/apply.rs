@@ -236,8 +236,8 @@ impl<F: Frontend> Execution<'_, F> {
         if !options.dry_run && !self.records.has_ledger() {
             setup.site.check_without_ledger()?;
         }
-        if !options.dry_run && setup.audit_table(&options.server).is_none() {
-            setup.site.check_without_audit_table()?;
+        if !options.dry_run {
+            setup.site.check_audit_table(setup.audit_table(&options.server))?;
         }
         let saved = options.plan_source.read(&setup.site)?;
         if let Some(saved) = &saved {

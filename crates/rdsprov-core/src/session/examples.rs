@@ -201,6 +201,12 @@ fn session_examples() -> Vec<Error> {
         SitePolicyError::NotEphemeral { policy: policy_file(), environment: environment() }.into(),
         SitePolicyError::NoLedger { policy: policy_file() }.into(),
         SitePolicyError::NoAuditTable { policy: policy_file() }.into(),
+        SitePolicyError::OtherAuditTable {
+            policy: policy_file(),
+            required: "rdsprov_audit.changes".parse().unwrap(),
+            used: "other.changes".parse().unwrap(),
+        }
+        .into(),
         Error::ConfigOutside { path: path() },
         Error::Outside { path: path(), option: Opt::AuditLedger },
         TemplateError { template: text("{build_id}"), placeholder: text("build_id") }.into(),

@@ -10,7 +10,6 @@ use super::open::{AdminAuth, Secrets, ServerOptions, tls_settings, tls_source};
 use super::run_options::RunOptions;
 use super::setup::{NO_ENVIRONMENT, Setup, SetupBuilder};
 use crate::audit::Attribution;
-use crate::audit_table::AuditTableName;
 use crate::config::{
     ConnectTimeout, LockTimeout, MaxConnections, ObservationTimeout, StatementTimeout,
     VerifyPasswords,
@@ -335,8 +334,10 @@ impl List<'_> {
         let audit = &setup.config.audit;
         self.option(Opt::AuditOutput, path(&options.audit_output), path(&audit.output), None);
         self.option(Opt::AuditLedger, path(&options.audit_ledger), path(&audit.ledger), None);
-        let table = |table: &Option<AuditTableName>| table.as_ref().map(ToString::to_string);
-        self.option(Opt::AuditTable, table(&server.audit_table), table(&audit.table), None);
+        match setup.audit_table_setting(server) {
+            Some(table) => self.of_run(Opt::AuditTable, &table),
+            None => self.option(Opt::AuditTable, None::<String>, None, None),
+        }
         let default = Some(LockTimeout::default());
         self.option(Opt::LockTimeout, options.lock_timeout, setup.config.lock_timeout, default);
     }

@@ -299,7 +299,7 @@ impl Setup {
     /// [`audited_databases`](crate::audit::audited_databases) of a ledger.
     ///
     /// # Errors
-    /// Returns [`UsageError::NoAuditTable`] if neither the options nor `rdsprov.toml` name the table, and other
+    /// Returns [`UsageError::NoAuditTable`] if neither the options, `rdsprov.toml` nor a site policy name the table, and other
     /// variants as [`Self::open_admin_connection`] does.
     pub async fn audit_tables(
         &self,
@@ -406,7 +406,22 @@ impl Setup {
         &'a self,
         options: &'a ServerOptions,
     ) -> Option<&'a AuditTableName> {
-        options.audit_table.as_ref().or(self.config.audit.table.as_ref())
+        let configured = options.audit_table.as_ref().or(self.config.audit.table.as_ref());
+        configured.or_else(|| self.site.audit_table().map(|(_, table)| table))
+    }
+
+    /// Returns the audit table of a run with these options, and the place that names it.
+    pub(super) fn audit_table_setting(&self, options: &ServerOptions) -> Option<RunSetting> {
+        let table = self.audit_table(options)?.to_string();
+        let source = match (&options.audit_table, &self.config.audit.table) {
+            (Some(_), _) => options.source(Opt::AuditTable),
+            (None, Some(_)) => ValueSource::ConfigFile(self.config.file_name()),
+            (None, None) => {
+                let (path, _) = self.site.audit_table()?;
+                ValueSource::SitePolicy(path.to_owned())
+            }
+        };
+        Some(RunSetting::new(RunSettingName::AuditTable, table, source))
     }
 
     /// Returns the last complete `apply` on each server, as the ledger of a run records it.
@@ -470,6 +485,7 @@ impl Setup {
             let place = self.verify_passwords_source(options);
             settings.push(RunSetting::new(RunSettingName::VerifyPasswords, verify.name(), place));
         }
+        settings.extend(self.audit_table_setting(options));
         let mut run = Provisioner::open(desired, source, login, overrides, tls, &passwords).await?;
         let named = |source: &ValueSource| match source {
             ValueSource::Option(option) => options.source(*option),

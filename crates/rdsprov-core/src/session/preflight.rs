@@ -168,8 +168,7 @@ fn check_records(
         add_error(checks, name, &error.into());
     }
     if let Some(setup) = setup
-        && setup.audit_table(&options.server).is_none()
-        && let Err(error) = setup.site.check_without_audit_table()
+        && let Err(error) = setup.site.check_audit_table(setup.audit_table(&options.server))
     {
         add_error(checks, name, &error.into());
     }

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use crate::audit_table::AuditTableName;
 use crate::config::{CaFile, SettingOrigin, TlsMode};
 use crate::error_code::ErrorCode;
 use crate::hint::{Hint, Opt};
@@ -140,6 +141,16 @@ pub enum SitePolicyError {
         /// The path of the policy file.
         policy: String,
     },
+    /// The run writes audit rows into another table.
+    #[error("{policy} requires the audit table {required}, and this run uses {used}")]
+    OtherAuditTable {
+        /// The path of the policy file.
+        policy: String,
+        /// The table of the policy.
+        required: AuditTableName,
+        /// The table of the run.
+        used: AuditTableName,
+    },
     /// The run writes no audit rows.
     #[error("{policy} requires an audit table")]
     NoAuditTable {
@@ -208,6 +219,9 @@ impl SitePolicyError {
                 )
             ],
             Self::NoLedger { .. } => hint!["name one with ", Opt::AuditLedger],
+            Self::OtherAuditTable { required, .. } => {
+                hint!["remove the other table, or use ", (Opt::AuditTable, required)]
+            }
             Self::NoAuditTable { .. } => {
                 hint!["name one with ", Opt::AuditTable, ", such as rdsprov_audit.changes"]
             }

@@ -65,8 +65,16 @@ fn every_file_must_allow_a_run() {
     assert!(both.check_tls(TlsMode::Require).is_err());
     assert_eq!(both.check_tls(TlsMode::VerifyFull), Ok(()));
     assert!(both.check_without_ledger().is_err());
-    assert_eq!(both.check_without_audit_table(), Ok(()));
-    assert!(policy("[audit]\ntable = true").check_without_audit_table().is_err());
+    assert_eq!(both.check_audit_table(None), Ok(()));
+    let [own, other] = ["rdsprov_audit.changes", "zz.t"].map(|name| name.parse().unwrap());
+    let any = policy("[audit]\ntable = true");
+    assert!(any.check_audit_table(None).is_err() && any.audit_table().is_none());
+    assert_eq!(any.check_audit_table(Some(&other)), Ok(()));
+    let named = policy("[audit]\ntable = \"rdsprov_audit.changes\"");
+    assert_eq!(named.audit_table().map(|(_, table)| table), Some(&own));
+    assert_eq!(named.check_audit_table(Some(&own)), Ok(()));
+    assert!(named.check_audit_table(Some(&other)).is_err());
+    assert!(any.and(named).check_audit_table(None).is_err());
     assert_eq!(SitePolicy::default().check_without_ledger(), Ok(()));
 }
 
