@@ -25,8 +25,8 @@ pub use contents::{
 };
 pub use databases::{Database, DatabaseUse, StoredSettings, Subscription, UnreadableContents};
 pub use roles::{
-    Administrator, DependencyKind, GrantedMembership, Membership, RDS_AD, RDS_EXTENSION, RDS_IAM,
-    RDS_SUPERUSER, Role, RoleDependency,
+    Administrator, DependencyClass, DependencyKind, GrantedMembership, Membership, RDS_AD,
+    RDS_EXTENSION, RDS_IAM, RDS_SUPERUSER, Role, RoleDependency,
 };
 
 use crate::blue_green::{self, DeploymentNode};

@@ -515,6 +515,24 @@ fn roles_with_objects_are_not_dropped() {
         let output = run(&fixture, "retire hr_reports", &[SHOP], &drop, 3);
         assert!(output.contains("1 object of its own in database other"), "{output}");
         fixture.query_in("other", "DROP SCHEMA s");
+        // What other roles have given it keeps it from the drop only, and they are named.
+        fixture.query("CREATE ROLE mallory LOGIN PASSWORD 'Canary-mallory'");
+        let given = |sql: &str| {
+            fixture.server.sql_as("mallory", "Canary-mallory", "postgres", sql).unwrap();
+        };
+        given(
+            "SELECT lo_create(901); GRANT SELECT ON LARGE OBJECT 901 TO shop_reader;
+             ALTER DEFAULT PRIVILEGES GRANT SELECT ON TABLES TO shop_reader",
+        );
+        let output = run(&fixture, "retire hr_reports", &[SHOP], &drop, 0);
+        let left = "note[role-not-dropped]: role shop_reader is retired, but not dropped, because it still has \
+            default privileges of mallory in database postgres, privileges on 1 large object of mallory in database postgres";
+        assert!(output.contains(left), "PostgreSQL {major}: {output}");
+        let login = "SELECT rolcanlogin FROM pg_roles WHERE rolname = 'shop_reader'";
+        assert_eq!(fixture.query(login), "f");
+        given(
+            "SELECT lo_unlink(901); ALTER DEFAULT PRIVILEGES REVOKE SELECT ON TABLES FROM shop_reader",
+        );
         // The plan revokes the privileges of the reader in all managed databases.
         let output = run(&fixture, "retire hr_reports", &[SHOP], &drop, 0);
         assert!(output.contains(",shop_reader,drop_role,success,"), "{output}");

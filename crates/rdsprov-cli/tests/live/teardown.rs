@@ -52,6 +52,10 @@ fn with_builds(major: u32) -> Fixture {
     master("GRANT legacy_owner TO platform_admin");
     master("CREATE DATABASE legacy OWNER legacy_owner");
     master("REVOKE legacy_owner FROM platform_admin");
+    // Each database is a copy of what this role leaves in the template, and it can enter none of them.
+    fixture.query("CREATE ROLE mallory LOGIN PASSWORD 'Canary-mallory'");
+    let left = "SELECT lo_create(777); ALTER DEFAULT PRIVILEGES GRANT SELECT ON TABLES TO PUBLIC";
+    fixture.server.sql_as("mallory", "Canary-mallory", "template1", left).unwrap();
     apply(
         &fixture,
         "b1",
@@ -65,6 +69,10 @@ fn with_builds(major: u32) -> Fixture {
     };
     run("shop", "shop", "CREATE TABLE orders (id int)");
     run("other", "other", "CREATE TABLE others (id int)");
+    // As the definitions of the other build do with `creators`.
+    let creator = "ALTER DEFAULT PRIVILEGES FOR ROLE shop_owner IN SCHEMA public
+        GRANT SELECT ON TABLES TO other_owner";
+    fixture.query_in("other", creator);
     fixture
 }
 

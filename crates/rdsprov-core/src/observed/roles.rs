@@ -1,5 +1,7 @@
 //! The roles of the server, and their memberships.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
 use crate::marker::Marker;
@@ -199,8 +201,42 @@ pub struct RoleDependency {
     pub is_database: bool,
     /// What the role is for the objects.
     pub kind: DependencyKind,
+    /// What the objects are.
+    #[serde(default)]
+    pub class: DependencyClass,
     /// The number of objects.
     pub count: u64,
+    /// Up to three roles that own the objects, if the role does not.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub owners: BTreeSet<RoleName>,
+}
+
+impl RoleDependency {
+    /// Returns whether other roles can have made the objects depend on the role: they can grant it privileges,
+    /// name it in policies and user mappings, and definitions can set default privileges for what it creates.
+    #[must_use]
+    pub fn is_made_by_others(&self) -> bool {
+        self.kind != DependencyKind::Owner
+            || matches!(
+                self.class,
+                DependencyClass::DefaultPrivileges | DependencyClass::UserMapping
+            )
+    }
+}
+
+/// What the objects are that depend on a role.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DependencyClass {
+    /// Entries of `pg_default_acl`.
+    DefaultPrivileges,
+    /// Large objects.
+    LargeObject,
+    /// User mappings of foreign servers.
+    UserMapping,
+    /// Objects of any other kind.
+    #[default]
+    Object,
 }
 
 /// What a role is for an object that depends on it.

@@ -10,10 +10,12 @@ use super::authority::AdministratorAttribute;
 use super::home::is_home;
 use super::planner::Planner;
 use super::scopes::scope_of_database;
-use super::{Action, Hazard, MembershipOption, RefusalKind, Scope, Step, Transaction, sql, words};
+use super::{
+    Action, Hazard, MembershipOption, NoteKind, RefusalKind, Scope, Step, Transaction, sql, words,
+};
 use crate::desired::{self, Access, Backup};
 use crate::name::{DatabaseName, RoleName};
-use crate::observed::{self, DependencyKind, RoleDependency};
+use crate::observed::{self, DependencyClass, DependencyKind, RoleDependency};
 use crate::predefined_role::is_of_server;
 use crate::privilege::AccessLevel;
 use crate::rotation_clone::RotationClone;
@@ -245,6 +247,12 @@ impl Planner<'_> {
         let is_left = |one: &&RoleDependency| match &one.database {
             Some(database) if dropped.contains(database) => false,
             // The same plan revokes these privileges, except those of a clone.
+            Some(database)
+                if one.class == DependencyClass::DefaultPrivileges
+                    && one.kind == DependencyKind::Owner =>
+            {
+                !self.revokes_default_privileges(name, database)
+            }
             Some(database) if self.desired.roles.contains_key(name) => {
                 let seen = self.observed.databases.get(database);
                 one.kind != DependencyKind::Privileges
@@ -258,10 +266,19 @@ impl Planner<'_> {
         let prepared = prepared.filter(|(_, owners)| owners.contains(name));
         let prepared =
             prepared.map(|(database, _)| format!("prepared transactions in database {database}"));
-        let held: Vec<String> = all.iter().filter(is_left).map(in_words).chain(prepared).collect();
-        if !held.is_empty() {
+        let left: Vec<&RoleDependency> = all.iter().filter(is_left).collect();
+        let prepared: Vec<String> = prepared.collect();
+        let is_own = !prepared.is_empty() || left.iter().any(|one| !one.is_made_by_others());
+        let held: Vec<String> = left.into_iter().map(in_words).chain(prepared).collect();
+        if is_own {
             let kind = RefusalKind::RoleNotDroppable { role: name.clone(), held };
             self.refuse(&role.application, kind);
+            return None;
+        }
+        if !held.is_empty() {
+            // Each role that can connect to a database can grant privileges on its own objects there. It keeps
+            // the role from being dropped, but not from losing its access.
+            self.note(NoteKind::RoleNotDropped { role: name.clone(), held });
             return None;
         }
         if !self.can_administer(name) {
@@ -277,18 +294,28 @@ impl Planner<'_> {
 
 /// Returns what a role has, in words: `3 objects of its own in database hr`.
 fn in_words(one: &RoleDependency) -> String {
-    let objects = counted(one.count, "object");
-    let kind = match one.kind {
-        DependencyKind::Owner => format!("{objects} of its own"),
-        DependencyKind::Privileges => format!("privileges on {objects}"),
-        DependencyKind::Other => format!(
-            "{} polic{}",
-            one.count,
-            match one.count {
-                1 => "y",
-                _ => "ies",
-            }
-        ),
+    let of_owners = match one.owners.is_empty() {
+        true => String::new(),
+        false => format!(" of {}", words::some_of(&one.owners)),
+    };
+    let kind = match (one.kind, one.class) {
+        (DependencyKind::Owner, DependencyClass::DefaultPrivileges) => {
+            "default privileges for the objects that it creates".to_owned()
+        }
+        (_, DependencyClass::DefaultPrivileges) => format!("default privileges{of_owners}"),
+        (_, DependencyClass::UserMapping) => counted(one.count, "user mapping"),
+        (DependencyKind::Owner, _) => format!("{} of its own", counted(one.count, "object")),
+        (DependencyKind::Privileges, class) => {
+            let noun = match class {
+                DependencyClass::LargeObject => "large object",
+                _ => "object",
+            };
+            format!("privileges on {}{of_owners}", counted(one.count, noun))
+        }
+        (DependencyKind::Other, _) => match one.count {
+            1 => "1 policy".to_owned(),
+            count => format!("{count} policies"),
+        },
     };
     match (&one.database, one.is_database, one.kind) {
         (Some(name), true, DependencyKind::Owner) => format!("database {name}"),
