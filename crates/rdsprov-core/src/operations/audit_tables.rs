@@ -2,11 +2,15 @@
 //!
 //! All queries are read-only. A table that is not as documented is not read: a view, for example, could execute
 //! functions of its owner as the administrator.
+//!
+//! The owner of a database cannot hide its table: the marker of its role decides whether the database is managed, and
+//! a database to which the administrator cannot connect is reported.
 
 use std::collections::BTreeSet;
 
 use super::connection::AdminConnection;
 use super::error::RunError;
+use crate::access_report::AccessReport;
 use crate::audit::{TableReport, TableRow, TableState};
 use crate::audit_table::AuditTableName;
 use crate::desired::Desired;
@@ -21,8 +25,8 @@ use crate::server::snapshot::{ObserveError, Snapshot};
 const PAGE: usize = 256;
 
 impl AdminConnection {
-    /// Returns the rows of an environment in the audit tables: those of database `postgres`, of the databases with
-    /// a marker of the environment, and of `others`. Writes nothing and takes no lock.
+    /// Returns the rows of an environment in the audit tables: those of database `postgres`, of the databases that the
+    /// access report covers, and of `others`. Writes nothing and takes no lock.
     ///
     /// # Errors
     /// Returns a [`RunError`] if the shared catalogs cannot be read. If a table cannot be read, the report
@@ -36,12 +40,14 @@ impl AdminConnection {
         let observed = observe_shared(&self.admin_session, desired, &[], &[], &[]).await?;
         let (environment, administrator) = (&desired.environment, &observed.administrator.name);
         let shared = DatabaseName::new_unchecked(LOCK_DATABASE);
-        let is_read = |(name, seen): &(&DatabaseName, &crate::observed::Database)| {
-            let marker = seen.marker();
-            let is_managed = marker.is_some_and(|marker| marker.environment == *environment);
-            seen.connectable && (is_managed || others.contains(*name) || **name == shared)
-        };
-        let databases = observed.databases.iter().filter(is_read).map(|(name, _)| name.clone());
+        let managed = AccessReport::managed_databases(desired, &observed);
+        let known = observed.databases.iter();
+        let (connectable, closed): (Vec<_>, Vec<_>) = known
+            .filter(|(name, _)| {
+                managed.contains(*name) || others.contains(*name) || **name == shared
+            })
+            .partition(|(_, seen)| seen.connectable);
+        let databases = connectable.into_iter().map(|(name, _)| name.clone());
         let read = async |session: &Session, name: &DatabaseName| {
             table_rows(session, name, table, administrator, environment).await
         };
@@ -67,6 +73,29 @@ impl AdminConnection {
             report.tables.push(TableState { database, exists, rows: rows.len(), defects, error });
             report.rows.extend(rows);
         }
+        for (database, seen) in closed {
+            let reason = match seen.allow_connections {
+                true => "the administrator may not connect to the database",
+                false => "the database allows no connections",
+            };
+            report.tables.push(TableState {
+                database: database.clone(),
+                exists: false,
+                rows: 0,
+                defects: Vec::new(),
+                error: Some(reason.to_owned()),
+            });
+            // Its rows are not lost, but not read.
+            report.databases.remove(database);
+        }
+        // A role with CREATEDB can copy its database with all rows. A transaction writes no rows about another
+        // database than its own, except in the database of the administrator.
+        let is_copy = |row: &TableRow| {
+            row.table_database != shared
+                && row.database != row.table_database.as_str()
+                && observed.databases.keys().any(|name| name.as_str() == row.database)
+        };
+        report.rows.retain(|row| !is_copy(row));
         report.tables.sort_by(|one, other| one.database.cmp(&other.database));
         // The order of the rows of one transaction remains.
         report.rows.sort_by(|one, other| one.timestamp_utc.cmp(&other.timestamp_utc));
