@@ -185,19 +185,21 @@ fn privilege_on_another_object_is_a_change() {
         owner(
             "REVOKE ALL ON harmless FROM temp; REVOKE UPDATE (a) ON harmless FROM temp;
              GRANT SELECT ON payroll TO temp; GRANT UPDATE (a) ON payroll TO temp;
-             REVOKE EXECUTE ON FUNCTION f(int) FROM temp; GRANT EXECUTE ON FUNCTION f(text) TO temp",
+             REVOKE EXECUTE ON FUNCTION f(int) FROM temp; GRANT EXECUTE ON FUNCTION f(text) TO temp;
+             REVOKE SELECT (note) ON orders FROM bi; GRANT SELECT (id) ON orders TO bi",
         );
         let text = access(&fixture, &definitions, &["--diff", "old.json"], 2);
         for line in [
+            "  ~ bi: SELECT on some columns of 1 table in schema public, before on other ones",
             "  ~ temp: SELECT on 1 table in schema public, before on other ones",
             "  ~ temp: UPDATE on some columns of 1 table in schema public, before on other ones",
             "  ~ temp: EXECUTE on 1 routine in schema public, before on other ones",
         ] {
             assert!(text.lines().any(|one| one == line), "PostgreSQL {major}: {line}\n{text}");
         }
-        assert!(text.contains("\n3 changes of access."), "{text}");
+        assert!(text.contains("\n4 changes of access."), "{text}");
         // A report of an older version contains numbers only.
-        std::fs::write(&path, old.replace("\"digest\"", "\"unknown\"")).unwrap();
+        std::fs::write(&path, old.replace("\"digests\"", "\"unknown\"")).unwrap();
         access(&fixture, &definitions, &["--diff", "old.json"], 0);
     }
 }

@@ -18,8 +18,8 @@ use crate::text::{counted, pretty_json, visible, word};
 /// The value of `format_version` in the JSON form.
 pub const DIFF_FORMAT_VERSION: u32 = 1;
 
-/// The number of digests of names.
-const DIGESTS: u128 = 1 << 120;
+/// A SHA-256.
+type Digest = [u8; 32];
 
 /// On which objects of one kind in a schema a role has a privilege.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, JsonSchema)]
@@ -34,7 +34,7 @@ pub struct Extent {
     /// The digests of the names of both; `None` if they are not known.
     #[serde(skip)]
     #[schemars(skip)]
-    digests: Option<[u128; 2]>,
+    digests: [Option<Digest>; 2],
 }
 
 /// How a role gets access otherwise than by its own privileges.
@@ -456,20 +456,17 @@ impl Extent {
 
     /// Returns whether these are as many objects as others, but not the same ones.
     fn is_elsewhere(self, other: Self) -> bool {
+        let mut digests = self.digests.into_iter().zip(other.digests);
         self.numbers() == other.numbers()
-            && self.digests.zip(other.digests).is_some_and(|(one, other)| one != other)
+            && digests.any(|(one, other)| one.zip(other).is_some_and(|(one, other)| one != other))
     }
 
     /// Adds objects. The privilege concerns whole objects, or columns of them.
-    fn add(&mut self, objects: &ObjectAccess, on_columns: bool) {
+    fn add(&mut self, objects: &ObjectAccess, privilege: Privilege, on_columns: bool) {
         let number = if on_columns { &mut self.on_columns } else { &mut self.objects };
         *number += objects.count;
-        let digest = objects.digest.as_deref().and_then(|digest| digest.parse::<u128>().ok());
-        self.digests = self.digests.zip(digest).map(|(mut digests, digest)| {
-            let sum = &mut digests[usize::from(on_columns)];
-            *sum = sum.wrapping_add(digest) % DIGESTS;
-            digests
-        });
+        let digest = objects.digests.get(&privilege);
+        self.digests[usize::from(on_columns)] = digest.and_then(|text| parse_digest(text));
     }
 
     /// Returns the objects in words: `all tables`, `3 tables`, `some columns of 1 table`.
@@ -487,10 +484,21 @@ impl Extent {
     }
 }
 
+/// Returns the bytes of a digest in hexadecimal form.
+fn parse_digest(text: &str) -> Option<Digest> {
+    let mut digest = Digest::default();
+    if !text.is_ascii() || text.len() != 2 * digest.len() {
+        return None;
+    }
+    for (number, byte) in digest.iter_mut().enumerate() {
+        *byte = u8::from_str_radix(&text[2 * number..2 * number + 2], 16).ok()?;
+    }
+    Some(digest)
+}
+
 /// Returns where a role has each privilege.
 fn extents((database, role): (&DatabaseReport, &RoleReport)) -> BTreeMap<Place, Extent> {
     let whole = Extent { all: true, ..Extent::default() };
-    let nowhere = Extent { digests: Some([0; 2]), ..Extent::default() };
     let mut extents: BTreeMap<Place, Extent> = BTreeMap::new();
     for privilege in &role.access.database {
         extents.insert((None, None, *privilege), whole);
@@ -503,10 +511,10 @@ fn extents((database, role): (&DatabaseReport, &RoleReport)) -> BTreeMap<Place, 
             let place =
                 |privilege: &Privilege| (Some(name.clone()), Some(objects.kind), *privilege);
             for privilege in &objects.privileges {
-                extents.entry(place(privilege)).or_insert(nowhere).add(objects, false);
+                extents.entry(place(privilege)).or_default().add(objects, *privilege, false);
             }
             for privilege in &objects.on_columns {
-                extents.entry(place(privilege)).or_insert(nowhere).add(objects, true);
+                extents.entry(place(privilege)).or_default().add(objects, *privilege, true);
             }
         }
         for ((schema, kind, _), extent) in &mut extents {

@@ -46,10 +46,11 @@ pub struct ObjectAccess {
     pub on_columns: Vec<Privilege>,
     /// The number of these objects.
     pub count: u64,
-    /// The sum of the hashes of their names, modulo 2^120; `null` in a report of an older version. Two reports
-    /// with other objects have other digests.
+    /// For each of these privileges, the SHA-256 of the names of all objects of this kind in the schema, or of all
+    /// columns, on which the role has it, also of those on which it has other privileges. Empty in a report of an
+    /// older version. Two reports with other objects or columns have other digests.
     #[serde(default)]
-    pub digest: Option<String>,
+    pub digests: BTreeMap<Privilege, String>,
     /// Where these privileges come from, on at least one of these objects.
     #[serde(default)]
     pub through: Vec<Source>,

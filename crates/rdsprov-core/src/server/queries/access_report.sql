@@ -20,11 +20,10 @@ WITH RECURSIVE user_schema AS (
     format('%s(%s)', p.proname, oidvectortypes(p.proargtypes))
   FROM pg_proc p JOIN user_schema n ON n.oid = p.pronamespace
 ), object_group AS (
-  -- The digest of several names is the sum of 120 bits of each hash: it does not depend on their groups.
   SELECT nspname, kind, min(oid) AS sample, count(*) AS count, owner, acl, acls,
-    sum(('x' || left(hash, 15))::bit(60)::bigint * 1152921504606846976::numeric
-      + ('x' || substr(hash, 16, 15))::bit(60)::bigint) AS digest
-  FROM named, encode(sha256(convert_to(name, getdatabaseencoding())), 'hex') h(hash) GROUP BY 1, 2, owner, acl, acls
+    array_agg(sha256(convert_to(name, getdatabaseencoding()))) AS names,
+    CASE WHEN acls IS NOT NULL THEN array_agg(oid) END AS members
+  FROM named GROUP BY 1, 2, owner, acl, acls
 ), privilege AS MATERIALIZED (
   SELECT * FROM (VALUES
     ('table', 1, 'SELECT', 0), ('table', 2, 'INSERT', 0), ('table', 3, 'UPDATE', 0), ('table', 4, 'DELETE', 0),
@@ -36,7 +35,7 @@ WITH RECURSIVE user_schema AS (
 ), object AS MATERIALIZED (
   -- The roles that have something by themselves on the objects of a group: for each, one bit for each privilege, and
   -- all bits for the owner, which needs no privilege.
-  SELECT o.*, g.grantees, g.bits FROM object_group o CROSS JOIN LATERAL (
+  SELECT o.nspname, o.kind, o.sample, o.count, o.owner, o.acl, o.acls, g.grantees, g.bits FROM object_group o CROSS JOIN LATERAL (
     SELECT array_agg(grantee) AS grantees, array_agg(bits) AS bits FROM (
       SELECT o.owner AS grantee, -1 AS bits
       UNION ALL
@@ -116,7 +115,7 @@ WITH RECURSIVE user_schema AS (
   GROUP BY s.oid
 ), checked AS (
   -- Each pair of a role and a group of objects is a row of its own: a join with all privileges would have to be sorted.
-  SELECT s.oid AS role, o.nspname, o.kind, o.count, o.digest, held.privileges, held.on_columns,
+  SELECT s.oid AS role, s.reached, o.nspname, o.kind, o.sample, o.count, held.privileges, held.on_columns,
     -- As text, because arrays of different lengths cannot be collected. -1 is the role as the owner.
     (SELECT string_agg(DISTINCT CASE WHEN x.grantee = s.oid AND x.bits = -1 THEN '-1' ELSE x.grantee::text END, ',')
       FROM unnest(o.grantees, o.bits) x(grantee, bits)
@@ -134,13 +133,43 @@ WITH RECURSIVE user_schema AS (
           THEN has_any_column_privilege(s.oid, o.sample, p.name) ELSE false END AS part
       FROM privilege p WHERE p.kind = o.kind OFFSET 0) one) held
 ), role_objects AS (
-  SELECT role, nspname, kind, privileges, on_columns, sum(count) AS count,
-    mod(sum(digest), 1329227995784915872903807060280344576)::text AS digest, string_agg(through, ',') AS through
+  SELECT role, nspname, kind, privileges, on_columns, sum(count) AS count, string_agg(through, ',') AS through
   FROM (
     SELECT role, nspname, kind, coalesce(privileges, '{}') AS privileges, coalesce(on_columns, '{}') AS on_columns, through,
-      sum(count) AS count, sum(digest) AS digest
+      sum(count) AS count
     FROM checked WHERE privileges IS NOT NULL OR on_columns IS NOT NULL GROUP BY 1, 2, 3, 4, 5, 6) one
   GROUP BY 1, 2, 3, 4, 5
+), held AS (
+  -- The groups of objects on which a role has each privilege. Most roles have it on the same ones as another role, so that
+  -- the names of each set of groups are hashed once. A sum of hashes would not do: sets with equal sums can be found.
+  SELECT c.role, c.nspname, c.kind, p.privilege, array_agg(c.sample ORDER BY c.sample) AS samples
+  FROM checked c CROSS JOIN LATERAL unnest(c.privileges) p(privilege) GROUP BY 1, 2, 3, 4
+), name_digest AS MATERIALIZED (
+  SELECT one.kind, one.samples, encode(sha256(string_agg(n.name, ''::bytea ORDER BY n.name)), 'hex') AS digest
+  FROM (SELECT DISTINCT kind, samples FROM held) one CROSS JOIN LATERAL unnest(one.samples) x(sample)
+  JOIN object_group o ON o.kind = one.kind AND o.sample = x.sample CROSS JOIN LATERAL unnest(o.names) n(name)
+  GROUP BY 1, 2
+), column_item AS MATERIALIZED (
+  SELECT a.attrelid, x.grantee, x.privilege_type,
+    sha256(convert_to(format('%I.%I', c.relname, a.attname), getdatabaseencoding())) AS name
+  FROM pg_attribute a CROSS JOIN LATERAL aclexplode(a.attacl) x
+  CROSS JOIN LATERAL (SELECT c.relname FROM pg_class c WHERE c.oid = a.attrelid OFFSET 0) c
+  WHERE a.attacl IS NOT NULL AND NOT a.attisdropped
+), column_digest AS (
+  SELECT c.role, c.nspname, c.kind, p.privilege,
+    encode(sha256(string_agg(DISTINCT i.name, ''::bytea ORDER BY i.name)), 'hex') AS digest
+  FROM checked c CROSS JOIN LATERAL unnest(c.on_columns) p(privilege)
+  JOIN object_group o ON o.kind = c.kind AND o.sample = c.sample CROSS JOIN LATERAL unnest(o.members) m(oid)
+  JOIN column_item i ON i.attrelid = m.oid AND i.privilege_type = p.privilege AND i.grantee = ANY (c.reached)
+  GROUP BY 1, 2, 3, 4
+), digests AS (
+  SELECT role, nspname, kind, jsonb_object_agg(privilege, digest) FILTER (WHERE NOT of_columns) AS whole,
+    jsonb_object_agg(privilege, digest) FILTER (WHERE of_columns) AS part
+  FROM (
+    SELECT h.role, h.nspname, h.kind, h.privilege, d.digest, false AS of_columns
+    FROM held h JOIN name_digest d ON d.kind = h.kind AND d.samples = h.samples
+    UNION ALL SELECT role, nspname, kind, privilege, digest, true FROM column_digest) one
+  GROUP BY 1, 2, 3
 ), by_schema AS (
   -- Not joined, but collected by role and name: the time is linear in the number of schemas.
   SELECT role, nspname, bool_or(owner) AS owner, max(privileges) AS privileges,
@@ -153,12 +182,17 @@ WITH RECURSIVE user_schema AS (
     UNION ALL
     SELECT h.role, h.nspname, NULL, NULL, json_agg(json_build_object(
       'kind', h.kind, 'privileges', h.privileges, 'on_columns', h.on_columns, 'count', h.count,
-      'digest', h.digest, 'through', ARRAY(
+      'digests', (
+        SELECT coalesce(json_object_agg(p, digest), '{}') FROM (
+          SELECT p, d.whole->>p AS digest FROM unnest(h.privileges) p
+          UNION ALL SELECT p, d.part->>p FROM unnest(h.on_columns) p) one),
+      'through', ARRAY(
         SELECT CASE t WHEN '-1' THEN '"owner"' WHEN '0' THEN '"public"' WHEN h.role::text THEN '"grant"'
           ELSE json_build_object('role', pg_get_userbyid(t::oid)) END
         FROM (SELECT DISTINCT unnest(string_to_array(h.through, ',')) AS t) one))
       ORDER BY array_position(ARRAY['table', 'sequence', 'routine'], h.kind), h.privileges DESC, h.on_columns)
-    FROM role_objects h GROUP BY 1, 2) part
+    FROM role_objects h JOIN digests d ON d.role = h.role AND d.nspname = h.nspname AND d.kind = h.kind
+    GROUP BY 1, 2) part
   GROUP BY role, nspname
 ), schema_documents AS (
   SELECT b.role, json_object_agg(b.nspname, json_build_object(
