@@ -152,7 +152,12 @@ impl Planner<'_> {
         // The owner of a database can prevent that it is read or changed. This does not prevent the end of
         // logins and memberships.
         for refusal in self.findings.refusals.split_off(before.refusals) {
-            let (database, reason) = (name.clone(), refusal.message());
+            let database = name.clone();
+            // A retirement selects no application that would have to be selected as well.
+            let reason = match refusal.kind {
+                RefusalKind::ApplicationNotSelected { reason, .. } => reason,
+                _ => refusal.message(),
+            };
             self.note(NoteKind::UndeclaredDatabaseUnreadable { database, reason });
         }
     }
