@@ -10,6 +10,7 @@
 //!
 //! This module does not know whether a name comes from a file, a secret or a catalog.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use schemars::JsonSchema;
@@ -252,6 +253,19 @@ pub fn quote(name: &str) -> String {
     format!("U&\"{}\"", with_numbers(&doubled.replace('\\', "\\\\"), number))
 }
 
+/// Returns a name in a sentence: as SQL names it, with quotes only where SQL needs them.
+///
+/// ```
+/// assert_eq!(rdsprov_core::name::in_words("data_mart"), "data_mart");
+/// assert_eq!(rdsprov_core::name::in_words("Data Mart"), "\"Data Mart\"");
+/// ```
+#[must_use]
+pub fn in_words(name: &str) -> Cow<'_, str> {
+    let is_plain = name.starts_with(|c: char| c.is_ascii_lowercase() || c == '_')
+        && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
+    if is_plain { Cow::Borrowed(name) } else { Cow::Owned(quote(name)) }
+}
+
 /// Returns a text as an SQL string literal, which is safe for
 /// either value of `standard_conforming_strings`.
 ///
@@ -378,6 +392,14 @@ name!(
     /// A pattern for names of databases, in which `*` matches any number of characters.
     DatabasePattern, "database", reserved_database
 );
+
+impl SchemaName {
+    /// Returns the name in a sentence; see [`in_words`].
+    #[must_use]
+    pub fn in_words(&self) -> Cow<'_, str> {
+        in_words(&self.0)
+    }
+}
 
 impl DatabasePattern {
     /// Returns whether the pattern matches the whole name of a database.

@@ -24,7 +24,8 @@ pub enum Probe {
     /// Grants the role to itself: PostgreSQL checks the permission first, and then rejects the circle. With
     /// the permission, the administrator may alter and grant the role.
     GrantRole(RoleName),
-    /// Revokes a membership that another role granted.
+    /// Revokes a membership that another role granted. The statement revokes it from the group itself, which
+    /// is never its own member: PostgreSQL checks the permission first, and then finds nothing to revoke.
     RevokeMembership(MembershipRevocation),
     /// Sets a parameter of the administrator in the administrator database.
     SetParameter {
@@ -108,8 +109,7 @@ impl Probe {
 
 impl Probe {
     /// Returns the SQLSTATE with which PostgreSQL rejects the statement of the probe after it has checked the
-    /// permission; `None` if the statement succeeds. A statement that fails writes no WAL, so that
-    /// `preflight` executes it, too.
+    /// permission; `None` if the statement succeeds.
     #[must_use]
     pub fn expected_error(&self) -> Option<&'static str> {
         match self {
@@ -117,6 +117,13 @@ impl Probe {
             Self::GrantRole(_) => Some("0LP01"),
             _ => None,
         }
+    }
+
+    /// Returns whether the statement of the probe can write WAL, although it is rolled back. One that fails as
+    /// expected, or changes nothing, writes none, so that `preflight` and `export` execute it, too.
+    #[must_use]
+    pub fn writes(&self) -> bool {
+        self.expected_error().is_none() && !matches!(self, Self::RevokeMembership(_))
     }
 
     /// Returns whether it asks what the administrator may do, and not what PUBLIC may do.

@@ -4,12 +4,21 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::draft::{Draft, DraftEntry};
 use super::entry_text;
+use super::level::widened_columns;
 use super::scope::ExportFormat;
+use crate::definitions::Application;
 use crate::hint::{Operation, Opt, Wording};
 use crate::name::ApplicationName;
-use crate::observed::{Observed, StoredSettings};
-use crate::plan::{Action, Plan, Refusal, SecretFindings, step_line};
+use crate::observed::{Grantee, Observed, StoredSettings};
+use crate::plan::{Action, Note, Plan, Refusal, SecretFindings, step_line};
+use crate::probe::{Probe, ProbeResult};
 use crate::text::visible;
+
+/// The number of assumed permissions that the text names.
+const NAMED: usize = 5;
+
+/// The number of tables with privileges on columns that the comments of an entry name.
+const WIDENED: usize = 10;
 
 /// What the plan of an entry contains besides the adoption.
 #[derive(Debug)]
@@ -17,6 +26,8 @@ enum Difference {
     /// A step, as the plan prints it.
     Step(String),
     Refusal(Box<Refusal>),
+    /// A refusal, if the administrator may not make a change that was not probed.
+    Possible(Box<Refusal>),
 }
 
 /// Definitions of a live server, with what a plan of them would change.
@@ -26,10 +37,14 @@ pub struct Export {
     /// The server and its version: `db1:5432 (PostgreSQL 16.4)`.
     server: String,
     differences: BTreeMap<ApplicationName, Vec<Difference>>,
+    /// What an entry makes wider than it is, although the plan has no line for it alone.
+    widened: BTreeMap<ApplicationName, Vec<String>>,
     /// The applications that a plan must adopt.
     adopted: BTreeSet<ApplicationName>,
-    /// Whether the plan assumes that the administrator may make some changes, which a probe would show.
-    is_assumed: bool,
+    /// What the plan assumes that the administrator may do, and only a probe that writes would show.
+    assumed: Vec<Probe>,
+    /// What the plan leaves as it is although it is not as declared.
+    left: Vec<Note>,
     /// The settings that definitions do not manage.
     stored: Vec<StoredSettings>,
 }
@@ -42,9 +57,14 @@ impl Export {
         let plan = Plan::new(draft.desired(), observed, SecretFindings::default());
         let mut differences: BTreeMap<ApplicationName, Vec<Difference>> = BTreeMap::new();
         let mut adopted = BTreeSet::new();
-        for refusal in plan.refusals.iter().cloned() {
-            let of_entry = differences.entry(refusal.application.clone()).or_default();
-            of_entry.push(Difference::Refusal(Box::new(refusal)));
+        let refused = plan.refusals.iter().cloned();
+        let possible = possible_refusals(&draft, observed, &plan);
+        let refusals =
+            refused.map(|one| (one.application.clone(), Difference::Refusal(Box::new(one)))).chain(
+                possible.map(|one| (one.application.clone(), Difference::Possible(Box::new(one)))),
+            );
+        for (application, refusal) in refusals {
+            differences.entry(application).or_default().push(refusal);
         }
         for step in plan.steps() {
             if step.action == Action::Adopt {
@@ -57,8 +77,16 @@ impl Export {
         let host = observed.connection.server.as_deref().unwrap_or("a server");
         let (major, minor) = (observed.major(), observed.server_version % 10_000);
         let server = format!("{host} (PostgreSQL {major}.{minor})");
-        let is_assumed = !plan.probes.is_empty();
-        Self { draft, server, differences, adopted, is_assumed, stored }
+        let widened = draft.entries.iter().filter_map(|entry| {
+            let Application { application, database_name, .. } = &entry.application;
+            let contents = observed.databases.get(database_name)?.contents.as_ref()?;
+            Some((application.clone(), widened_columns(&entry.application, contents)))
+        });
+        let widened = widened.collect();
+        let left = differences_left(&draft, observed);
+        let assumed = plan.probes.iter().filter(|probe| probe.is_about_administrator()).cloned();
+        let assumed = assumed.collect();
+        Self { draft, server, differences, widened, adopted, assumed, left, stored }
     }
 
     /// Returns the text of a definitions file. Options and operations are written as a front end spells
@@ -83,6 +111,13 @@ impl Export {
             for one in &invalid {
                 text += &format!("\n{}\n", self.entry(one, format, wording).join("\n"));
             }
+        }
+        if !self.left.is_empty() {
+            let check = wording.operation(Operation::Check).replace('`', "");
+            let title = format!("Left by the plan; until it ends, `{check}` reports a difference:");
+            let note = |note: &Note| format!("- note[{}]: {}", note.code(), note.message());
+            let lines = std::iter::once(title).chain(self.left.iter().map(note));
+            text += &format!("\n{}", commented(lines));
         }
         if !self.draft.left_out.is_empty() {
             let left_out = &self.draft.left_out;
@@ -116,8 +151,17 @@ impl Export {
         lines.push(String::new());
         lines.push("`plan:` marks each change of that plan, except the adoptions.".to_owned());
         lines.push("`refused` marks what prevents the plan.".to_owned());
-        if self.is_assumed {
-            lines.push("Whether the administrator may make all changes is not checked.".to_owned());
+        if !self.assumed.is_empty() {
+            let named: Vec<String> =
+                self.assumed.iter().take(NAMED).map(Probe::to_string).collect();
+            let more = match self.assumed.len().saturating_sub(NAMED) {
+                0 => String::new(),
+                more => format!(", and {more} more"),
+            };
+            lines.push(format!(
+                "`may be refused` marks what prevents it if the administrator may not {}{more}.",
+                named.join(", ")
+            ));
         }
         if !self.draft.several_scopes.is_empty() {
             lines.push(format!(
@@ -147,18 +191,23 @@ impl Export {
             comments
                 .extend(error.hints.iter().map(|hint| format!("  hint: {}", hint.worded(wording))));
         }
+        let widened = self.widened.get(&entry.application.application).into_iter().flatten();
+        let cut = widened.clone().count().saturating_sub(WIDENED);
+        comments.extend(widened.take(WIDENED).cloned());
+        comments.extend((cut > 0).then(|| format!("columns: {cut} more tables")));
         for difference in self.differences.get(&entry.application.application).into_iter().flatten()
         {
-            match difference {
-                Difference::Step(line) => comments.push(format!("plan: {line}")),
-                Difference::Refusal(refusal) => {
-                    comments.push(format!("refused[{}]: {}", refusal.code(), refusal.message()));
-                    let hints = refusal.hints();
-                    comments.extend(
-                        hints.iter().map(|hint| format!("  hint: {}", hint.worded(wording))),
-                    );
+            let (refused, refusal) = match difference {
+                Difference::Step(line) => {
+                    comments.push(format!("plan: {line}"));
+                    continue;
                 }
-            }
+                Difference::Refusal(refusal) => ("refused", refusal),
+                Difference::Possible(refusal) => ("may be refused", refusal),
+            };
+            comments.push(format!("{refused}[{}]: {}", refusal.code(), refusal.message()));
+            let hints = refusal.hints();
+            comments.extend(hints.iter().map(|hint| format!("  hint: {}", hint.worded(wording))));
         }
         let comments = comments.iter().map(|line| format!("{indentation}# {}", visible(line)));
         let lines = entry_text::lines(&entry.application, &self.draft.defaults, format);
@@ -169,6 +218,36 @@ impl Export {
         });
         comments.chain(lines).collect()
     }
+}
+
+/// Returns the refusals of a plan if the administrator may not do what the plan assumes.
+fn possible_refusals(
+    draft: &Draft,
+    observed: &Observed,
+    plan: &Plan,
+) -> impl Iterator<Item = Refusal> {
+    let denied = (!plan.probes.is_empty()).then(|| {
+        let mut observed = observed.clone();
+        let reason = "the server was not asked, because the probe writes";
+        for probe in &plan.probes {
+            let denied = ProbeResult::Denied(reason.to_owned());
+            observed.probe_results.insert(probe.clone(), denied);
+        }
+        Plan::new(draft.desired(), &observed, SecretFindings::default()).refusals
+    });
+    denied.into_iter().flatten().filter(|one| !plan.refusals.contains(one))
+}
+
+/// Returns the notes with which a check reports a difference after the plan has closed the databases to PUBLIC.
+fn differences_left(draft: &Draft, observed: &Observed) -> Vec<Note> {
+    let mut observed = observed.clone();
+    for name in draft.desired().databases.keys() {
+        if let Some(seen) = observed.databases.get_mut(name) {
+            seen.acl.retain(|item| item.grantee != Grantee::Public);
+        }
+    }
+    let plan = Plan::new(draft.desired(), &observed, SecretFindings::default());
+    plan.notes.into_iter().filter(Note::is_difference).collect()
 }
 
 /// Returns a line for each setting that definitions do not manage. A value can be secret.

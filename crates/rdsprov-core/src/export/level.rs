@@ -2,9 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use crate::name::{RoleName, SchemaName};
+use crate::definitions::Application;
+use crate::name::{RoleName, SchemaName, in_words};
 use crate::observed::{AclItem, Contents, Database, Grantee, Schema};
-use crate::privilege::{self, AccessLevel, ObjectKind, Privileges};
+use crate::privilege::{self, AccessLevel, ObjectKind, Privilege, Privileges};
 
 /// An access level, and the schemas in which it applies.
 pub(super) struct Nearest {
@@ -38,6 +39,49 @@ pub(super) fn nearest(
     };
     let levels = [AccessLevel::Reader, AccessLevel::Editor].map(of_level);
     levels.into_iter().min_by_key(|one| one.distance)
+}
+
+/// Returns a line for each relation of covered schemas with privileges of a role on single columns that its
+/// access level contains for the whole relation: a plan grants them on all columns.
+pub(super) fn widened_columns(entry: &Application, contents: &Contents) -> Vec<String> {
+    let Application { username: role, access_level: level, .. } = entry;
+    if *level == AccessLevel::Owner {
+        return Vec::new();
+    }
+    let wanted = privilege::on_object(*level, ObjectKind::Table);
+    let of_role = |acl: &[AclItem]| -> Privileges {
+        acl.iter()
+            .filter(|item| item.grantee.role() == Some(role))
+            .map(|item| item.privilege)
+            .filter(|one| wanted.contains(one))
+            .collect()
+    };
+    let covered = contents.schemas.iter().filter(|(name, _)| entry.schemas.contains(name));
+    let mut lines = Vec::new();
+    for (name, schema) in covered {
+        let tables = schema.relations.iter().filter(|group| group.kind == ObjectKind::Table);
+        let tables: Vec<Privileges> =
+            tables.filter(|group| !group.of_extension).map(|group| of_role(&group.acl)).collect();
+        for columns in schema.columns.iter().filter(|columns| !columns.of_extension) {
+            // The names of the relations with an ACL are not observed.
+            let is_granted = |one: &Privilege| tables.iter().all(|held| held.contains(one));
+            let privileges = of_role(&columns.acl);
+            let widened: Vec<String> =
+                privileges.iter().filter(|one| !is_granted(one)).map(ToString::to_string).collect();
+            if !widened.is_empty() {
+                let names: Vec<_> = columns.names.iter().map(|one| in_words(one)).collect();
+                lines.push(format!(
+                    "columns: {} has {} on {} of table {}.{}; {level} includes it on all columns",
+                    in_words(role.as_str()),
+                    widened.join(", "),
+                    names.join(", "),
+                    name.in_words(),
+                    in_words(&columns.relation),
+                ));
+            }
+        }
+    }
+    lines
 }
 
 struct Compared<'a> {

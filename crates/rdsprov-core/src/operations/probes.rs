@@ -22,7 +22,7 @@ pub(super) enum ProbeScope {
 
 impl ProbeScope {
     fn contains(self, probe: &Probe) -> bool {
-        self == Self::All || probe.expected_error().is_some()
+        self == Self::All || !probe.writes()
     }
 }
 

@@ -9,6 +9,7 @@
 #![allow(clippy::unwrap_used, reason = "a test")]
 
 mod access;
+mod announced;
 mod checker;
 mod coverage;
 mod declared;

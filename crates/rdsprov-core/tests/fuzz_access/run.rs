@@ -5,14 +5,15 @@ use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rdsprov_core::definitions::Definitions;
-use rdsprov_core::export::{ExportFormat, ExportScope};
+use rdsprov_core::export::{Export, ExportFormat, ExportScope};
 use rdsprov_core::hint::Neutral;
 use rdsprov_core::operations::{Locked, PlanRefused, Planned, PlannedApply, Provisioner};
 use rdsprov_core::plan::Plan;
 use rdsprov_core::server::{ExecuteOptions, ExecutionOutcome, Fault};
-use rdsprov_core::session::{ConfigText, Secrets, ServerOptions, Setup};
+use rdsprov_core::session::{ConfigText, Error, Secrets, ServerOptions, Setup};
 
 use crate::access::Access;
+use crate::announced;
 use crate::checker::Checker;
 use crate::coverage::Coverage;
 use crate::declared::{Declared, parse};
@@ -51,6 +52,8 @@ pub enum Stage {
     Access,
     /// The export of the result gives definitions that would change something.
     Export,
+    /// The export of the state before the run does not announce what its plan does.
+    ExportBefore,
 }
 
 #[derive(Debug, Clone)]
@@ -139,6 +142,9 @@ impl Running<'_> {
             )
             .await?;
         }
+        if self.case.exported_before {
+            self.check_export_before(secrets.path()).await?;
+        }
         let declared = &self.case.declared;
         let accepted = self.plan(declared, secrets.path(), self.case.may_change_owners).await?;
         let Some(AcceptedPlan { mut run, plan, may_change_owners }) = accepted else {
@@ -166,7 +172,62 @@ impl Running<'_> {
             return fail(Stage::State, violations.join("\n"));
         }
         self.access(&after).await?;
+        if self.case.exported_before {
+            return Ok(());
+        }
         self.check_export(secrets.path(), &after).await
+    }
+
+    /// Asserts that the export of the state before the run announces what a plan of it does: its changes and
+    /// its refusals, and nothing else.
+    async fn check_export_before(&mut self, secrets: &Path) -> Result<()> {
+        let wrong = |what: String| Failure { stage: Stage::ExportBefore, what };
+        let administrator = self.host.server.admin_secret();
+        std::fs::write(secrets.join("admin.json"), administrator).map_err(HarnessError::from)?;
+        let mut scope = ExportScope::default();
+        scope.databases = self.case.declared.databases().into_iter().map(str::to_owned).collect();
+        let export = match self.export(secrets, &scope).await {
+            Ok(export) => export,
+            Err(Error::NothingMatches { .. }) => return Ok(()),
+            Err(error) => return Err(wrong(error.to_string())),
+        };
+        let text = export.to_text(ExportFormat::Tfvars, &Neutral);
+        let mut definitions = parse(&text).map_err(|error| wrong(format!("{error}\n{text}")))?;
+        for application in definitions.applications.values_mut() {
+            application.adopt = true;
+        }
+        announced::write_secrets(&definitions, secrets).map_err(HarnessError::from)?;
+        let mut run = self.open_definitions(&definitions, secrets, false).await?;
+        let plan = self.plan_once(&mut run).await?.into_parts().2;
+        let missing = announced::differences(&text, &plan);
+        if !missing.is_empty() {
+            let what = format!("{}\nthe export:\n{text}\n{}", missing.join("\n"), plan.to_text());
+            return Err(wrong(what));
+        }
+        self.coverage.count("exports: before a run");
+        if !plan.refusals.is_empty() {
+            self.coverage.count("exports: with refusals");
+        }
+        Ok(())
+    }
+
+    /// Exports databases with any names.
+    async fn export(
+        &self,
+        secrets: &Path,
+        scope: &ExportScope,
+    ) -> std::result::Result<Export, Error> {
+        let config = ConfigText {
+            path: "rdsprov.toml".into(),
+            text: "[definitions]\nnaming_pattern = '.*'\n".to_owned(),
+        };
+        let setup = Setup::builder().config(config.parse()?).environment("dev");
+        let setup = setup.without_definitions().build()?;
+        let mut options = ServerOptions::default();
+        options.secrets = Secrets::Files(secrets.to_owned());
+        options.admin_secret = Some("admin".to_owned());
+        options.tls.ca_file = Some(self.host.server.ca_file().into());
+        setup.export(&options, scope).await
     }
 
     /// Asserts that the export of the declared roles and databases gives definitions that change nothing.
@@ -176,22 +237,11 @@ impl Running<'_> {
             stage: Stage::Export,
             what: error.to_string(),
         };
-        let config = ConfigText {
-            path: "rdsprov.toml".into(),
-            text: "[definitions]\nnaming_pattern = '.*'\n".to_owned(),
-        };
-        let config = config.parse().map_err(|error| wrong(&error))?;
-        let setup = Setup::builder().config(config).environment("dev").without_definitions();
-        let setup = setup.build().map_err(|error| wrong(&error))?;
-        let mut options = ServerOptions::default();
-        options.secrets = Secrets::Files(secrets.to_owned());
-        options.admin_secret = Some("admin".to_owned());
-        options.tls.ca_file = Some(self.host.server.ca_file().into());
         let mut scope = ExportScope::default();
         scope.databases = declared.databases().into_iter().map(str::to_owned).collect();
         let roles = after.cluster.roles.keys().filter(|role| !declared.is_managed(role));
         scope.exclude = roles.cloned().collect();
-        let export = setup.export(&options, &scope).await.map_err(|error| wrong(&error))?;
+        let export = self.export(secrets, &scope).await.map_err(|error| wrong(&error))?;
         let text = export.to_text(ExportFormat::Tfvars, &Neutral);
         let definitions = parse(&text).map_err(|error| wrong(&format!("{error}\n{text}")))?;
         let mut run = self.open_definitions(&definitions, secrets, false).await?;

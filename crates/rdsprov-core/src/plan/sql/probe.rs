@@ -6,7 +6,7 @@ use super::{
 };
 use crate::extension_reach;
 use crate::name::{DatabaseName, literal};
-use crate::probe::{ExtensionProbe, Probe};
+use crate::probe::{ExtensionProbe, MembershipRevocation, Probe};
 
 /// Returns the statements of a probe.
 #[must_use]
@@ -17,7 +17,11 @@ pub fn probe(probe: &Probe, admin_database: &DatabaseName) -> String {
             "CREATE DATABASE rdsprov_probe TEMPLATE \"rdsprov: no template\"".to_owned()
         }
         Probe::GrantRole(role) => format!("GRANT {0} TO {0}", role.quoted()),
-        Probe::RevokeMembership(revocation) => membership_revocation(revocation),
+        Probe::RevokeMembership(revocation) => {
+            // No role is a member of itself.
+            let member = revocation.role.clone();
+            membership_revocation(&MembershipRevocation { member, ..revocation.clone() })
+        }
         Probe::SetParameter { parameter, value } => {
             parameter_change("CURRENT_USER", admin_database, parameter, Some(value))
         }

@@ -493,7 +493,10 @@ fn probes_are_the_statements_in_question() {
     );
     for (question, expected) in [
         (Probe::GrantRole(shop.clone()), r#"GRANT "sh""op" TO "sh""op""#),
-        (Probe::RevokeMembership(revocation), r#"REVOKE ADMIN OPTION FOR "rds_iam" FROM "sh""op""#),
+        (
+            Probe::RevokeMembership(revocation),
+            r#"REVOKE ADMIN OPTION FOR "rds_iam" FROM "rds_iam""#,
+        ),
         (
             Probe::SetParameter { parameter: parameter("work_mem"), value: "it's".to_owned() },
             r#"ALTER ROLE CURRENT_USER IN DATABASE "platform" SET "work_mem" = 'it''s'"#,

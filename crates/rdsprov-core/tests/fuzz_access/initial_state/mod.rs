@@ -90,6 +90,8 @@ pub struct Case {
     pub unadopted: bool,
     /// Whether the run may change owners.
     pub may_change_owners: bool,
+    /// Whether the state before the run is exported, and not the one after it.
+    pub exported_before: bool,
 }
 
 impl fmt::Display for Case {
@@ -216,7 +218,9 @@ impl Case {
         let nothing_yet = base.declared().is_none();
         let unadopted = nothing_yet && something_by_hand && random.chance(30);
         let may_change_owners = random.chance(70);
-        Self { declared: site.declared, by_hand, base, drift, unadopted, may_change_owners }
+        let exported_before = random.chance(25);
+        let declared = site.declared;
+        Self { declared, by_hand, base, drift, unadopted, may_change_owners, exported_before }
     }
 
     /// Returns the case without one database and all changes to it.
