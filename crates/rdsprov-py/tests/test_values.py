@@ -43,6 +43,7 @@ STEP = rdsprov.Step(
     statements=('GRANT CONNECT ON DATABASE "d" TO "r"',),
     hazards=(rdsprov.Hazard.ADOPTS,),
     locked_out=("analyst",),
+    without_temporary=("reporting",),
     changed_secret=rdsprov.ChangedSecret("dev/old", "dev/new"),
     code=(rdsprov.Code("function", "public", "public.f()"),),
 )

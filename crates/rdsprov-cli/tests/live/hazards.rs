@@ -83,14 +83,21 @@ fn misspelt_database_name() {
 /// The plan names exactly the roles that could connect before and cannot afterwards.
 #[test]
 fn roles_that_lose_their_way_in() {
-    const MAY_CONNECT: &str =
-        "SELECT coalesce(json_agg(rolname ORDER BY rolname), '[]') FROM pg_roles
-        WHERE rolcanlogin AND NOT rolsuper AND has_database_privilege(oid, 'hr', 'CONNECT')";
+    let holders = |privilege: &str| {
+        format!(
+            "SELECT coalesce(json_agg(rolname ORDER BY rolname), '[]') FROM pg_roles
+            WHERE rolcanlogin AND NOT rolsuper AND has_database_privilege(oid, 'hr', '{privilege}')"
+        )
+    };
     for major in versions() {
         let fixture = Fixture::new(major);
         fixture.app("dev", "hr", "hr_owner");
+        fixture.app("dev", "hr_reports", "reporter");
         for statement in [
             "CREATE ROLE hr_owner LOGIN",
+            "CREATE ROLE reporter LOGIN",
+            "GRANT reporter TO platform_admin WITH ADMIN OPTION",
+            "CREATE ROLE importer LOGIN",
             "GRANT hr_owner TO platform_admin WITH ADMIN OPTION",
             "CREATE DATABASE hr OWNER hr_owner",
             "CREATE ROLE analysts",
@@ -102,27 +109,38 @@ fn roles_that_lose_their_way_in() {
             "GRANT analysts TO analyst_b",
             "GRANT CONNECT ON DATABASE hr TO analysts",
             "GRANT CONNECT ON DATABASE hr TO monitor",
+            "GRANT CONNECT, TEMPORARY ON DATABASE hr TO importer",
         ] {
             fixture.query(statement);
         }
         let definitions = fixture.definitions(
             r#"application_databases = {
                 hr = { database_name = "hr", username = "hr_owner", adopt = true }
+                hr_reports = { database_name = "hr", username = "reporter", access_level = "reader", adopt = true }
             }"#,
         );
         let roles = |json: &Value| -> BTreeSet<String> {
             json.as_array().unwrap().iter().map(|one| one.as_str().unwrap().to_owned()).collect()
         };
-        let may_connect = || roles(&serde_json::from_str(&fixture.query(MAY_CONNECT)).unwrap());
+        let holders =
+            |privilege| roles(&serde_json::from_str(&fixture.query(&holders(privilege))).unwrap());
         let steps = steps(&fixture, &definitions, &[]);
         let closing = steps.iter().find(|step| has_hazard(step, "closes_to_public")).unwrap();
         let locked_out = roles(&closing["locked_out"]);
         assert!(locked_out.contains("analyst_a") && locked_out.contains("migrator"), "{closing}");
-        let before = may_connect();
+        let without_temporary = roles(&closing["without_temporary"]);
+        let summary = closing["summary"].as_str().unwrap();
+        let words = "; analyst_b, monitor and reporter can no longer create temporary tables";
+        assert!(summary.ends_with(words), "{summary}");
+        let before = (holders("CONNECT"), holders("TEMPORARY"));
         let output = expect(&fixture.run(&definitions, &["apply", "--env", "dev"]), 0);
         assert!(output.contains("can no longer connect"), "{output}");
-        let lost: BTreeSet<String> = before.difference(&may_connect()).cloned().collect();
+        let after = (holders("CONNECT"), holders("TEMPORARY"));
+        let lost: BTreeSet<String> = before.0.difference(&after.0).cloned().collect();
         assert_eq!(lost, locked_out, "PostgreSQL {major}");
+        let lost: BTreeSet<String> = before.1.difference(&after.1).cloned().collect();
+        let lost: BTreeSet<String> = lost.difference(&locked_out).cloned().collect();
+        assert_eq!(lost, without_temporary, "PostgreSQL {major}");
     }
 }
 

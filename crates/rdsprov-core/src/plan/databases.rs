@@ -1,6 +1,6 @@
 //! Plans database creation, ownership and `CONNECT` privileges.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use super::acl::{self, AclDiff, DeclaredAcl, with_owner};
 use super::authority::AdministratorAttribute;
@@ -413,8 +413,7 @@ impl<'a> Planner<'a> {
             DeclaredAcl { wanted: &wanted, managed: &managed, public: Some(Privileges::new()) };
         let difference = acl::diff(&acl, &declared);
         let closed = ClosedDatabase { owner, acl: &acl, declared: Some(database) };
-        let locked_out = self.locked_out(&closed);
-        self.database_acl(name, database, owner, &difference, &locked_out, steps);
+        self.database_acl(name, database, owner, &difference, &closed, steps);
     }
 
     fn database_acl(
@@ -423,7 +422,7 @@ impl<'a> Planner<'a> {
         database: &desired::Database,
         owner: &RoleName,
         difference: &AclDiff,
-        locked_out: &BTreeSet<RoleName>,
+        closed: &ClosedDatabase<'_>,
         steps: &mut Vec<Step>,
     ) {
         let target = GrantTarget::Database(name.clone());
@@ -464,10 +463,10 @@ impl<'a> Planner<'a> {
                 .executed_as(execute_as);
             steps.push(match role {
                 Some(_) => revocation.with_hazards([Hazard::RevokesAccess]),
-                None if revoke.privileges.contains(&Privilege::Connect) => {
-                    revocation.closing_to_public(locked_out)
+                None => {
+                    let lost = self.lost_through_public(closed, &revoke.privileges);
+                    revocation.closing_to_public(lost)
                 }
-                None => revocation.with_hazards([Hazard::ClosesToPublic]),
             });
         }
     }
@@ -507,11 +506,8 @@ impl<'a> Planner<'a> {
                     .in_database(&undeclared.database)
                     .executed_as(execute_as);
                 let closed = ClosedDatabase { owner: &seen.owner, acl: &seen.acl, declared: None };
-                steps.push(if privileges.contains(&Privilege::Connect) {
-                    revocation.closing_to_public(&self.locked_out(&closed))
-                } else {
-                    revocation.with_hazards([Hazard::ClosesToPublic])
-                });
+                let lost = self.lost_through_public(&closed, &privileges);
+                steps.push(revocation.closing_to_public(lost));
             }
         }
     }

@@ -1,4 +1,4 @@
-//! Finds the roles that can connect to a database through PUBLIC only.
+//! Finds the roles that have access to a database through PUBLIC only.
 
 use std::collections::BTreeSet;
 
@@ -6,7 +6,7 @@ use super::planner::Planner;
 use crate::desired;
 use crate::name::RoleName;
 use crate::observed::Acl;
-use crate::privilege::Privilege;
+use crate::privilege::{Privilege, Privileges};
 
 /// A database from which the plan revokes the privileges of PUBLIC.
 pub(super) struct ClosedDatabase<'a> {
@@ -16,30 +16,71 @@ pub(super) struct ClosedDatabase<'a> {
     pub declared: Option<&'a desired::Database>,
 }
 
+/// The roles with `LOGIN` that lose access with the privileges of PUBLIC.
+#[derive(Debug, Default)]
+pub(super) struct LostThroughPublic {
+    /// Those that cannot connect to the database any more.
+    pub connect: BTreeSet<RoleName>,
+    /// The others that cannot create temporary tables any more.
+    pub temporary: BTreeSet<RoleName>,
+}
+
 impl Planner<'_> {
-    /// Returns the roles with `LOGIN` that cannot connect to a database any more once PUBLIC has no
-    /// `CONNECT` on it.
-    pub(super) fn locked_out(&self, closed: &ClosedDatabase<'_>) -> BTreeSet<RoleName> {
+    /// Returns the roles that lose access to a database once PUBLIC does not have these privileges on it.
+    pub(super) fn lost_through_public(
+        &self,
+        closed: &ClosedDatabase<'_>,
+        privileges: &Privileges,
+    ) -> LostThroughPublic {
+        let without = |privilege| self.without_public(closed, privilege);
+        let mut lost = LostThroughPublic::default();
+        if privileges.contains(&Privilege::Temporary) {
+            let disconnected = without(Privilege::Connect);
+            let temporary = without(Privilege::Temporary);
+            lost.temporary = temporary.difference(&disconnected).cloned().collect();
+        }
+        if privileges.contains(&Privilege::Connect) {
+            lost.connect = without(Privilege::Connect);
+        }
+        lost
+    }
+
+    /// Returns the roles with `LOGIN` that do not have a privilege on a database after the plan, except through
+    /// PUBLIC.
+    fn without_public(
+        &self,
+        closed: &ClosedDatabase<'_>,
+        privilege: Privilege,
+    ) -> BTreeSet<RoleName> {
         let desired = self.desired;
-        let declared = closed.declared.into_iter().flat_map(|database| &database.access);
+        let declared = closed.declared.map(desired::Database::privileges).unwrap_or_default();
         // The plan grants nothing to the roles of other applications.
-        let declared = declared.filter(|(_, access)| desired.is_selected(&access.application));
-        let declared = declared.map(|(role, _)| role);
+        let is_selected = |role: &RoleName| {
+            let access = closed.declared.and_then(|database| database.access.get(role));
+            access.is_some_and(|access| desired.is_selected(&access.application))
+        };
+        let declared = declared
+            .iter()
+            .filter(|(role, privileges)| is_selected(role) && privileges.contains(&privilege))
+            .map(|(role, _)| role);
         // Roles that are declared elsewhere lose the privileges that they have here.
         let loses =
             |role: &RoleName| desired.roles.contains_key(role) && desired.selects_role(role);
         let granted = closed
             .acl
             .iter()
-            .filter(|item| item.privilege == Privilege::Connect)
+            .filter(|item| item.privilege == privilege)
             .filter_map(|item| item.grantee.role())
             .filter(|role| closed.declared.is_none() || !loses(role));
-        let mut connects: BTreeSet<&RoleName> = declared.chain(granted).collect();
-        connects.extend([closed.owner, &self.observed.administrator.name]);
+        let mut holders: BTreeSet<&RoleName> = declared.chain(granted).collect();
+        holders.insert(closed.owner);
+        if privilege == Privilege::Connect {
+            holders.insert(&self.observed.administrator.name);
+        }
         let roles = self.observed.roles.iter().filter(|(name, seen)| {
             seen.login
                 && !seen.superuser
-                && !self.authority.roles_inherited_by(name).iter().any(|one| connects.contains(one))
+                && !self.authority.roles_inherited_by(name).iter().any(|one| holders.contains(one))
         });
         roles.map(|(name, _)| name.clone()).collect()
     }

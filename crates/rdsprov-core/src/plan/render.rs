@@ -53,9 +53,9 @@ pub(super) fn change_lines(change: &Change<'_>, detail: Detail) -> Vec<String> {
     let mut lines = vec![line_of(change.kind, &change.words, &change.step.hazards, change.count())];
     lines.extend(code_lines(change.step));
     if detail == Detail::Full {
+        let lost = change.step.lost_if_cut();
         lines.extend(
-            words::all_if_cut(&change.step.locked_out)
-                .map(|names| format!("    can no longer connect: {}", visible(&names))),
+            lost.map(|(access, names)| format!("    can no longer {access}: {}", visible(&names))),
         );
         for statement in change.before.into_iter().chain(&change.step.statements) {
             let statement = statement_lines(&format!("{};", statement.redacted()));

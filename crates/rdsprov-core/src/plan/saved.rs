@@ -511,6 +511,7 @@ impl Step {
             statements: self.statements.iter().map(Statement::redacted).collect(),
             hazards: self.hazards.clone(),
             locked_out: self.locked_out.clone(),
+            without_temporary: self.without_temporary.clone(),
             changed_secret: self.changed_secret.clone(),
             code: self.code.clone(),
             reverting: Vec::new(),

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::locked_out::LostThroughPublic;
 use super::{AuditRow, Hazard, Identities, Statement, words};
 use crate::audit_table::{AuditTableName, REVERTED};
 use crate::name::{ApplicationName, DatabaseName, LOCK_DATABASE, RoleName, SchemaName};
@@ -120,6 +121,10 @@ pub struct Step<S = Statement> {
     /// PUBLIC only.
     #[serde(default)]
     pub locked_out: BTreeSet<RoleName>,
+    /// The other roles with `LOGIN` that can no longer create temporary tables in the database, because they
+    /// could through PUBLIC only.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub without_temporary: BTreeSet<RoleName>,
     /// The ids of the secrets, if the step changes from which secret the role has its password.
     #[serde(default)]
     pub changed_secret: Option<ChangedSecret>,
@@ -139,6 +144,10 @@ pub struct Step<S = Statement> {
     #[serde(skip)]
     pub(super) replaces: bool,
 }
+
+/// What a role can no longer do in a database without `CONNECT`, and without `TEMPORARY`.
+const CONNECT: &str = "connect";
+const TEMPORARY: &str = "create temporary tables";
 
 /// The secrets of a role before and after a step with the hazard `changes_secret`, or a step that deletes
 /// its secret.
@@ -266,6 +275,7 @@ impl<S> Step<S> {
             statements: statements.into_iter().collect(),
             hazards: BTreeSet::new(),
             locked_out: BTreeSet::new(),
+            without_temporary: BTreeSet::new(),
             changed_secret: None,
             code: Vec::new(),
             reverting: Vec::new(),
@@ -325,15 +335,25 @@ impl<S> Step<S> {
         self
     }
 
-    /// Adds the hazard of a step that revokes `CONNECT` from PUBLIC, with the roles that can then no
-    /// longer connect.
-    pub(super) fn closing_to_public(mut self, locked_out: &BTreeSet<RoleName>) -> Self {
-        if !locked_out.is_empty() {
-            let names = words::some_of(locked_out);
-            self.summary = format!("{}; {names} can no longer connect", self.summary);
+    /// Adds the hazard of a step that revokes privileges on a database from PUBLIC, with the roles that lose
+    /// access with it.
+    pub(super) fn closing_to_public(mut self, lost: LostThroughPublic) -> Self {
+        for (roles, access) in [(&lost.connect, CONNECT), (&lost.temporary, TEMPORARY)] {
+            if !roles.is_empty() {
+                let names = words::some_of(roles);
+                self.summary = format!("{}; {names} can no longer {access}", self.summary);
+            }
         }
-        self.locked_out.clone_from(locked_out);
+        self.locked_out = lost.connect;
+        self.without_temporary = lost.temporary;
         self.with_hazards([Hazard::ClosesToPublic])
+    }
+
+    /// Returns what the step takes away together with the privileges of PUBLIC, in words, and all roles that
+    /// lose it, if the summary does not name each.
+    pub(super) fn lost_if_cut(&self) -> impl Iterator<Item = (&'static str, String)> {
+        let lost = [(CONNECT, &self.locked_out), (TEMPORARY, &self.without_temporary)];
+        lost.into_iter().filter_map(|(access, roles)| Some((access, words::all_if_cut(roles)?)))
     }
 
     /// Adds the hazard of a step that gives code to a new owner, with the code: the summary counts it.

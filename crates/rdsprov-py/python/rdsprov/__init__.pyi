@@ -594,6 +594,7 @@ class Step(_Value):
     statements: tuple[str, ...]
     hazards: tuple[Hazard, ...]
     locked_out: tuple[str, ...]
+    without_temporary: tuple[str, ...]
     changed_secret: ChangedSecret | None
     code: tuple[Code, ...]
 

@@ -144,7 +144,8 @@ class Code(_Value):
 class Step(_Value):
     """One change of a plan. Its statements contain the name of a secret instead of a password.
 
-    ``locked_out`` names the roles that can then no longer connect to the database.
+    ``locked_out`` names the roles that can then no longer connect to the database, and
+    ``without_temporary`` the others that can then no longer create temporary tables in it.
     ``changed_secret`` contains the secrets of the role before and after a step with the hazard
     ``changes_secret``.
     ``code`` lists the code that the new owner gets, in a step with the hazard ``hands_over_code``.
@@ -158,6 +159,7 @@ class Step(_Value):
     statements: tuple[str, ...]
     hazards: tuple[Hazard, ...]
     locked_out: tuple[str, ...]
+    without_temporary: tuple[str, ...]
     changed_secret: ChangedSecret | None
     code: tuple[Code, ...]
 
@@ -493,6 +495,7 @@ def _step(values):
             "statements": tuple(values["statements"]),
             "hazards": tuple(map(Hazard, values["hazards"])),
             "locked_out": tuple(values.get("locked_out", ())),
+            "without_temporary": tuple(values.get("without_temporary", ())),
             "changed_secret": _changed_secret(values.get("changed_secret")),
             "code": tuple(_make(Code, one) for one in values.get("code", ())),
         },
