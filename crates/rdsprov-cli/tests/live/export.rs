@@ -127,9 +127,7 @@ fn planned(fixture: &Fixture, text: &str, name: &str) -> Vec<Value> {
     let output = fixture.run(&path, &arguments);
     expect(&output, 0);
     let plan: Value = serde_json::from_slice(&output.stdout).unwrap();
-    let transactions = plan["transactions"].as_array().unwrap().iter();
-    let steps = transactions.flat_map(|one| one["steps"].as_array().unwrap());
-    steps.filter(|step| step["action"] != "adopt").cloned().collect()
+    steps_of(&plan)
 }
 
 /// Asserts that the comments contain each step of the plan, and no other one.
@@ -205,6 +203,60 @@ fn restored_instance() {
         let steps = planned(&fixture, &text, "restored.tfvars");
         assert_announced(&text, &steps);
         assert!(!summaries(&steps).is_empty());
+        let comment = "  # columns: crm_ro has SELECT on id, name of table public.people; \
+                       reader includes it on all columns\n";
+        assert!(text.contains(comment), "{text}");
+    }
+}
+
+/// What the plan leaves, and `check` reports afterwards, is in the export: default privileges of a role that is
+/// not declared, as long as the role may connect.
+#[test]
+fn differences_that_the_plan_leaves_are_announced() {
+    for major in versions() {
+        let fixture = instance(
+            major,
+            "CREATE ROLE crm LOGIN;
+             CREATE ROLE crm_ro LOGIN;
+             CREATE ROLE etl LOGIN CREATEROLE;
+             CREATE ROLE visitor LOGIN CREATEROLE;
+             GRANT crm, etl, visitor TO platform_admin;
+             CREATE DATABASE crm OWNER crm;
+             GRANT CONNECT ON DATABASE crm TO crm_ro, etl;
+             \\connect crm
+             SET ROLE crm;
+             CREATE SCHEMA \"Data Mart\";
+             CREATE TABLE \"Data Mart\".\"Facts\" (id int);
+             CREATE TABLE \"Data Mart\".plain (id int);
+             GRANT USAGE ON SCHEMA \"Data Mart\" TO crm_ro;
+             GRANT INSERT ON \"Data Mart\".\"Facts\" TO crm_ro;
+             GRANT SELECT (id) ON \"Data Mart\".plain TO crm_ro;
+             RESET ROLE;
+             ALTER DEFAULT PRIVILEGES FOR ROLE etl GRANT SELECT ON TABLES TO crm_ro;
+             ALTER DEFAULT PRIVILEGES FOR ROLE visitor GRANT SELECT ON TABLES TO crm_ro;",
+        );
+        let text = export(&fixture, &[]);
+        let (_, left) = text.split_once("# Left by the plan").unwrap_or_else(|| panic!("{text}"));
+        assert!(left.contains("- note[default-privileges-shared]: in database crm"), "{text}");
+        assert!(left.contains("of etl from crm_ro") && !left.contains("of visitor"), "{text}");
+        let steps = planned(&fixture, &text, "export.tfvars");
+        assert_announced(&text, &steps);
+        // Names are as in SQL.
+        assert!(text.contains("on all tables of schema \"Data Mart\" to crm_ro"), "{text}");
+        assert!(text.contains("of table \"Data Mart\".plain; reader includes it"), "{text}");
+        let path = fixture.path().join("export.tfvars").display().to_string();
+        let apply = ["apply", "--env", "dev", "--adopt", "crm", "--adopt", "crm_ro"];
+        expect(&fixture.run(&path, &apply), 0);
+        let output = expect(&fixture.run(&path, &["check", "--env", "dev"]), 2);
+        assert!(output.contains("note[default-privileges-shared]"), "{output}");
+        // Those of a role that may not connect any more remain, and are no difference.
+        const NOTE: &str = "note[default-privileges-shared]: ";
+        let notes = output.lines().filter_map(|line| line.split_once(NOTE));
+        for (_, fact) in notes.filter(|(_, fact)| !fact.contains("of visitor")) {
+            assert!(left.contains(fact), "{fact}\n{text}");
+        }
+        fixture.query("REVOKE CONNECT ON DATABASE crm FROM etl");
+        expect(&fixture.run(&path, &["check", "--env", "dev"]), 0);
     }
 }
 
@@ -217,13 +269,14 @@ fn generation(major: u32) -> &'static str {
     }
 }
 
-/// Returns a text without what differs between runs.
+/// Returns a text without what differs between runs, and between the versions of a generation.
 fn stable(fixture: &Fixture, text: &str) -> String {
     let server = format!("{}:{}", fixture.server.host(), fixture.server.port());
     let mut lines = text.lines();
     let first = lines.next().unwrap();
     assert!(first.contains(&server), "{first}");
-    lines.collect::<Vec<_>>().join("\n")
+    // PostgreSQL 17 has one more privilege on tables.
+    lines.collect::<Vec<_>>().join("\n").replace(", MAINTAIN", "")
 }
 
 /// What an export finds after `apply` gives definitions that change nothing, not even a marker.
@@ -326,6 +379,67 @@ fn export_writes_nothing_and_takes_no_lock() {
     assert_eq!(fixture.catalog_state(), before);
 }
 
+/// Returns the plan that adopts the only application of an export, and is refused.
+fn refused_plan(fixture: &Fixture, text: &str, application: &str) -> Value {
+    let path = fixture.path().join("export.tfvars");
+    std::fs::write(&path, text).unwrap();
+    let arguments = ["plan", "--env", "dev", "--adopt", application, "--format", "json"];
+    let output = fixture.run(&path.display().to_string(), &arguments);
+    expect(&output, 3);
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+fn refusals(text: &str) -> Vec<&str> {
+    let lines = text.lines().filter_map(|line| line.trim_start().strip_prefix("# "));
+    lines.filter(|line| line.starts_with("refused[")).collect()
+}
+
+fn refusals_of(plan: &Value) -> Vec<String> {
+    let refusals = plan["refusals"].as_array().unwrap().iter();
+    let text = |refusal: &Value, key: &str| refusal[key].as_str().unwrap().to_owned();
+    refusals
+        .map(|one| format!("refused[{}]: {}", text(one, "code"), text(one, "message")))
+        .collect()
+}
+
+fn steps_of(plan: &Value) -> Vec<Value> {
+    let transactions = plan["transactions"].as_array().unwrap().iter();
+    let steps = transactions.flat_map(|one| one["steps"].as_array().unwrap());
+    steps.filter(|step| step["action"] != "adopt").cloned().collect()
+}
+
+/// A membership whose grantor is the bootstrap superuser, as after an upgrade, cannot be revoked from
+/// PostgreSQL 16 on.
+#[test]
+fn memberships_from_a_superuser_are_announced_as_the_plan_has_them() {
+    for major in versions() {
+        let fixture = Fixture::new(major);
+        for sql in [
+            "CREATE ROLE app1 LOGIN",
+            "CREATE ROLE grp",
+            "GRANT app1, grp TO platform_admin WITH ADMIN OPTION",
+            "CREATE DATABASE app1 OWNER app1",
+            "GRANT grp TO app1",
+        ] {
+            fixture.query(sql);
+        }
+        fixture.disable_background_writes();
+        export(&fixture, &[]);
+        let text = fixture.without_wal(|| export(&fixture, &[]));
+        fixture.app("dev", "app1", "app1");
+        if major < 16 {
+            let steps = planned(&fixture, &text, "export.tfvars");
+            assert!(summaries(&steps).contains(&"membership of role app1 in grp"), "{steps:?}");
+            assert_announced(&text, &steps);
+            continue;
+        }
+        let plan = refused_plan(&fixture, &text, "app1");
+        assert_eq!(refusals(&text), refusals_of(&plan), "{text}");
+        assert!(text.contains("refused[membership-not-revocable]"), "{text}");
+        assert_announced(&text, &steps_of(&plan));
+    }
+}
+
 /// The comments refuse what a plan refuses, with the same hints, and list what definitions do not manage.
 #[test]
 fn comments_say_what_a_plan_says() {
@@ -344,23 +458,12 @@ fn comments_say_what_a_plan_says() {
     fixture.disable_background_writes();
     export(&fixture, &[]);
     let text = fixture.without_wal(|| export(&fixture, &[]));
-    let path = fixture.path().join("export.tfvars");
-    std::fs::write(&path, &text).unwrap();
     fixture.app("dev", "shop", "foreigner");
-    let arguments = ["plan", "--env", "dev", "--adopt", "shop", "--format", "json"];
-    let output = fixture.run(&path.display().to_string(), &arguments);
-    expect(&output, 3);
-    let plan: Value = serde_json::from_slice(&output.stdout).unwrap();
-    let mut planned = Vec::new();
-    for refusal in plan["refusals"].as_array().unwrap() {
-        let (code, message) = (refusal["code"].as_str(), refusal["message"].as_str());
-        planned.push(format!("refused[{}]: {}", code.unwrap(), message.unwrap()));
-    }
-    let lines = text.lines().filter_map(|line| line.trim_start().strip_prefix("# "));
-    let refused: Vec<&str> = lines.clone().filter(|line| line.starts_with("refused[")).collect();
-    assert_eq!(refused, planned, "{text}");
+    let plan = refused_plan(&fixture, &text, "shop");
+    assert_eq!(refusals(&text), refusals_of(&plan), "{text}");
     assert!(text.contains("refused[admin-option-missing]"), "{text}");
     assert!(!text.contains("run as the administrator"), "{text}");
+    let lines = text.lines().filter_map(|line| line.trim_start().strip_prefix("# "));
     let not_managed: Vec<&str> = lines.filter(|line| line.starts_with("not managed")).collect();
     assert_eq!(
         not_managed,

@@ -18,7 +18,8 @@ use crate::privilege::{self, ObjectKind, Privilege, Privileges};
 use crate::rotation_clone::RotationClone;
 
 fn future_objects(kind: ObjectKind, creator: &RoleName, schema: Option<&SchemaName>) -> String {
-    let place = schema.map(|schema| format!(" in schema {schema}")).unwrap_or_default();
+    let place =
+        schema.map(|schema| format!(" in schema {}", schema.in_words())).unwrap_or_default();
     format!("future {}s of {creator}{place}", kind.keyword().to_lowercase())
 }
 

@@ -130,15 +130,18 @@ impl DatabasePlanner<'_, '_> {
             }
         }
         statements.push(sql::comment_on_public(name));
-        let summary = format!("schema {name} anew, for extensions that are not trusted");
+        let summary =
+            format!("schema {} anew, for extensions that are not trusted", name.in_words());
         self.create_schema_as_administrator(summary, statements);
     }
 
     /// Adds the step that creates a schema of the administrator.
     pub(super) fn create_schema_of_administrator(&mut self, name: &SchemaName) {
         let administrator = &self.planner.observed.administrator.name;
-        let summary =
-            format!("schema {name}, owner {administrator}, for extensions that are not trusted");
+        let summary = format!(
+            "schema {}, owner {administrator}, for extensions that are not trusted",
+            name.in_words()
+        );
         let statements = schema_of_extensions(name);
         self.create_schema_as_administrator(summary, statements);
     }

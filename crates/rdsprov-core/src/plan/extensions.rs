@@ -235,7 +235,8 @@ impl DatabasePlanner<'_, '_> {
         }
         let clause = available.schema.is_none().then_some(&target);
         statements.push(sql::create_extension(name, clause));
-        let place = if is_extensions { format!(", schema {target}") } else { String::new() };
+        let place =
+            if is_extensions { format!(", schema {}", target.in_words()) } else { String::new() };
         let reach = self.later_reach(name);
         let hazard = reach.as_ref().map(|_| Hazard::ReachesBeyondDatabase);
         let reach = reach.unwrap_or_default();

@@ -15,7 +15,7 @@ use crate::desired::Desired;
 use crate::hint;
 use crate::hint::{Hint, Operation, Opt, Part, Wording};
 use crate::marker::Marker;
-use crate::name::{ApplicationName, RoleName};
+use crate::name::{ApplicationName, RoleName, in_words};
 use crate::observed::{Acl, Grantee, Observed};
 use crate::privilege::{ObjectKind, Privilege, Privileges};
 use crate::text::{counted, visible};
@@ -236,6 +236,7 @@ fn remaining_privileges(role: &RoleName, observed: &Observed) -> Vec<String> {
         // Its schemas and relations are listed with their kinds.
         let mut listed_objects = 0;
         for (schema_name, schema) in &contents.schemas {
+            let schema_name = schema_name.in_words();
             if schema.owner == *role {
                 listed_objects += 1;
                 holds.push(format!("schema {schema_name} of database {name}"));
@@ -261,8 +262,8 @@ fn remaining_privileges(role: &RoleName, observed: &Observed) -> Vec<String> {
             }
             for columns in &schema.columns {
                 if let Some(privileges) = held(role, &columns.acl) {
-                    let names = columns.names.join(", ");
-                    let relation = &columns.relation;
+                    let names: Vec<_> = columns.names.iter().map(|one| in_words(one)).collect();
+                    let (names, relation) = (names.join(", "), in_words(&columns.relation));
                     holds.push(format!(
                         "{privileges} on columns {names} of table {schema_name}.{relation} of database {name}"
                     ));
@@ -289,7 +290,7 @@ fn remaining_privileges(role: &RoleName, observed: &Observed) -> Vec<String> {
             let schema = row.schema.as_ref();
             let place = schema.map_or_else(
                 || format!("database {name}"),
-                |schema| format!("schema {schema} of database {name}"),
+                |schema| format!("schema {} of database {name}", schema.in_words()),
             );
             Some(format!("{privileges} on future {kind}s of {} in {place}", row.role))
         });

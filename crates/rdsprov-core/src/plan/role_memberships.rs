@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use super::planner::Planner;
 use super::roles::forbidden_attributes;
 use super::sql::Dependents;
+use super::words::with_holder;
 use super::{Action, ExecuteAs, Executor, Hazard, NoteKind, RefusalKind, Step, sql};
 use crate::desired::{self, Credential};
 use crate::name::{ApplicationName, RoleName};
@@ -349,7 +350,7 @@ impl Planner<'_> {
             Some(execute_as) => {
                 let words = match dependents.into_iter().map(RoleName::as_str).collect::<Vec<_>>() {
                     none if none.is_empty() => String::new(),
-                    some => format!(", and with it that of {}", some.join(", ")),
+                    some => format!(", and that of {}", with_holder(&some, name)),
                 };
                 let summary = format!("{object} {name} in {group}{words}");
                 let revoked =

@@ -59,7 +59,7 @@ impl DatabasePlanner<'_, '_> {
             return;
         }
         let owner = self.owner.clone();
-        let summary = format!("schema {name}, owner {owner}");
+        let summary = format!("schema {}, owner {owner}", name.in_words());
         let role = Some(&owner);
         self.step(Action::CreateSchema, role, &owner, summary, sql::create_schema(name), &[]);
         let itself = Grantee::Role(owner.clone());
@@ -97,7 +97,7 @@ impl DatabasePlanner<'_, '_> {
     /// exist, and the application of the owner entry is not selected.
     fn refuse_schema_left_out(&mut self, name: &SchemaName) {
         let database = self.database;
-        let reason = format!("schema {name} of database {} does not exist", self.name);
+        let reason = format!("schema {} of database {} does not exist", name.in_words(), self.name);
         for access in database.access.values().filter(|access| access.schemas.contains(name)) {
             self.planner.refuse_not_selected(&access.application, &database.application, &reason);
         }
@@ -157,7 +157,7 @@ impl DatabasePlanner<'_, '_> {
             let mut temporary_memberships =
                 Memberships::from([(owner.clone(), MembershipOption::Inherit)]);
             temporary_memberships.insert(from.clone(), MembershipOption::Inherit);
-            let summary = format!("schema {name} of role {from}: owner {owner}");
+            let summary = format!("schema {} of role {from}: owner {owner}", name.in_words());
             let statements = vec![sql::change_schema_owner(name, &owner)];
             // The objects in the schema keep their owners, and the new owner of the schema uses them.
             let seen = contents.transferred_schemas.get(name).cloned().unwrap_or_default();
@@ -282,7 +282,7 @@ impl DatabasePlanner<'_, '_> {
                 self.planner.note(NoteKind::PrivilegeThroughPublic {
                     role: role.clone(),
                     privileges: privileges.clone(),
-                    object: format!("schema {name}"),
+                    object: format!("schema {}", name.in_words()),
                     database: self.name.clone(),
                     owner: schema.owner.clone(),
                 });

@@ -1,6 +1,7 @@
 //! Grants and revocations in words, for the summaries of steps.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
 use super::acl::Revoke;
 use super::sql::{self, GrantTarget, RevokeScope, Statement};
@@ -91,6 +92,15 @@ pub(super) fn revoked_words(
     format!("{} on {} from {grantee}", listed(privileges), target.words())
 }
 
+/// Returns the roles that lose what they have through another role, in words. The plan grants again what is
+/// declared, with another grantor.
+pub(super) fn with_holder(roles: &[impl AsRef<str>], holder: impl fmt::Display) -> String {
+    let names: Vec<&str> = roles.iter().map(AsRef::as_ref).collect();
+    let have = if names.len() == 1 { "has" } else { "have" };
+    let names = names.join(", ");
+    format!("{names}, which {have} it through {holder}; what is declared is granted again")
+}
+
 /// Returns a revocation in words, and its statement.
 pub(super) fn revoked(revoke: &Revoke, target: &GrantTarget) -> (String, Statement) {
     let mut words = revoked_words(&revoke.privileges, target, &revoke.grantee);
@@ -99,7 +109,11 @@ pub(super) fn revoked(revoke: &Revoke, target: &GrantTarget) -> (String, Stateme
     }
     if !revoke.dependents.is_empty() {
         let dependents: Vec<String> = revoke.dependents.iter().map(ToString::to_string).collect();
-        words = format!("{words}, and with it that of {}", dependents.join(", "));
+        words = format!(
+            "{words}, and {} from {}",
+            listed(&revoke.privileges),
+            with_holder(&dependents, &revoke.grantee)
+        );
     }
     let Revoke { scope, privileges, grantee, .. } = revoke;
     let statement = if revoke.needs_cascade {

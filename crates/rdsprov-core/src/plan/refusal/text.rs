@@ -163,7 +163,9 @@ impl RefusalKind {
                 database, object, others, from, to, obstacle, ..
             } => {
                 let reason = match obstacle {
-                    Obstacle::Schema(schema) => format!("may not create in schema {schema}"),
+                    Obstacle::Schema(schema) => {
+                        format!("may not create in schema {}", schema.in_words())
+                    }
                     Obstacle::Wrapper => "may not use the foreign-data wrapper".to_owned(),
                     Obstacle::Superuser => "is not a superuser".to_owned(),
                 };
@@ -185,7 +187,7 @@ impl RefusalKind {
                 in_database(database.as_ref())
             ),
             Self::SchemaUsageMissing { database, step, role, schemas } => {
-                let names: Vec<&str> = schemas.iter().map(SchemaName::as_str).collect();
+                let names: Vec<_> = schemas.iter().map(SchemaName::in_words).collect();
                 format!(
                     "{}the administrator cannot {step} as role {role}: the role has no USAGE on schema {}, and the administrator may not act as the owner of the schema",
                     in_database(database.as_ref()),
@@ -203,13 +205,16 @@ impl RefusalKind {
                 )
             }
             Self::SchemaMissing { schema, database, .. } => format!(
-                "schema {schema} does not exist in database {database}, and the owner entry does not declare it"
+                "schema {} does not exist in database {database}, and the owner entry does not declare it",
+                schema.in_words()
             ),
             Self::SchemaOwnerDiffers { schema, database, owner, declared, .. } => format!(
-                "role {owner} owns schema {schema} of database {database}, and the definitions declare role {declared} as its owner"
+                "role {owner} owns schema {} of database {database}, and the definitions declare role {declared} as its owner",
+                schema.in_words()
             ),
             Self::PublicSchemaInaccessible { schema, database, owner } => format!(
-                "the administrator cannot act as role {owner}, the owner of schema {schema} in database {database}, and the privileges on the schema differ from the declared ones"
+                "the administrator cannot act as role {owner}, the owner of schema {} in database {database}, and the privileges on the schema differ from the declared ones",
+                schema.in_words()
             ),
             Self::SettingRejected { parameter, value, role, database, reason } => {
                 let value = brief(value);
@@ -264,8 +269,9 @@ impl RefusalKind {
                     Grantee::Public => "PUBLIC".to_owned(),
                 };
                 format!(
-                    "{} is not trusted, and its script could execute objects of other roles: {creator} can create objects in schema {schema}{}",
+                    "{} is not trusted, and its script could execute objects of other roles: {creator} can create objects in schema {}{}",
                     extension_words(extension, required_by.as_ref(), database),
+                    schema.in_words(),
                     place.unwrap_or_default()
                 )
             }
@@ -346,6 +352,7 @@ impl RefusalKind {
                 "the administrator {administrator} may not create the audit table {table} in database {database}, and cannot act as its owner {owner}"
             ),
             Self::AuditSchemaDeclared { schema } => {
+                let schema = schema.in_words();
                 format!("the application covers schema {schema}, which is that of the audit table")
             }
             Self::RoleNotDroppable { role, held } => {
@@ -500,7 +507,7 @@ impl RefusalKind {
                 ];
             }
             Self::SchemaOwnerDiffers { schema, declared, can_be_allowed: true, .. } => hint![
-                format!("transfer schema {schema} to {declared} with "),
+                format!("transfer schema {} to {declared} with ", schema.in_words()),
                 (Opt::Allow, Hazard::ChangesOwner),
             ],
             Self::SettingRejected { .. } => {
@@ -548,6 +555,7 @@ impl RefusalKind {
             }
             Self::ExtensionSchemaShared { extension, required_by, schema, required, .. } => {
                 let removed = required_by.as_ref().unwrap_or(extension);
+                let schema = schema.in_words();
                 let change = match required {
                     Some(_) => format!(
                         "review the functions, operators, casts and types in schema {schema}, then create {extension} by hand as the administrator"

@@ -1,7 +1,7 @@
 //! `GRANT`, `REVOKE` and `ALTER DEFAULT PRIVILEGES`.
 
 use super::Statement;
-use crate::name::{DatabaseName, RoleName, SchemaName, quote};
+use crate::name::{DatabaseName, RoleName, SchemaName, in_words, quote};
 use crate::object_identity::ObjectIdentity;
 use crate::observed::Grantee;
 use crate::privilege::{ObjectKind, Privilege, Privileges};
@@ -58,25 +58,31 @@ impl GrantTarget {
 
     /// Returns the object in words: `table public.orders`.
     pub fn words(&self) -> String {
+        let listed = |names: &[String]| {
+            names.iter().map(|name| in_words(name)).collect::<Vec<_>>().join(", ")
+        };
         match self {
             Self::Database(name) => format!("database {name}"),
-            Self::Schema(name) => format!("schema {name}"),
+            Self::Schema(name) => format!("schema {}", name.in_words()),
             Self::Relations { kind, schema, names } => {
+                let schema = schema.in_words();
                 let kind = kind.keyword().to_lowercase();
                 match names.as_slice() {
-                    [one] => format!("{kind} {schema}.{one}"),
+                    [one] => format!("{kind} {schema}.{}", in_words(one)),
                     few if few.len() <= 3 => {
-                        format!("{kind}s {} of schema {schema}", few.join(", "))
+                        format!("{kind}s {} of schema {schema}", listed(few))
                     }
                     many => format!("{} {kind}s of schema {schema}", many.len()),
                 }
             }
             Self::AllRelations { kind, schema } => {
+                let schema = schema.in_words();
                 format!("all {}s of schema {schema}", kind.keyword().to_lowercase())
             }
             Self::Columns { schema, relation, names } => {
+                let schema = schema.in_words();
                 let word = if names.len() == 1 { "column" } else { "columns" };
-                format!("{word} {} of table {schema}.{relation}", names.join(", "))
+                format!("{word} {} of table {schema}.{}", listed(names), in_words(relation))
             }
             Self::Object { kind, identity } => {
                 format!("{} {identity}", kind.keyword().to_lowercase())
