@@ -73,10 +73,8 @@ impl Planner<'_> {
             .filter_map(|item| item.grantee.role())
             .filter(|role| closed.declared.is_none() || !loses(role));
         let mut holders: BTreeSet<&RoleName> = declared.chain(granted).collect();
-        holders.insert(closed.owner);
-        if privilege == Privilege::Connect {
-            holders.insert(&self.observed.administrator.name);
-        }
+        // The plan grants the administrator CONNECT, with which it acts as the owner.
+        holders.extend([closed.owner, &self.observed.administrator.name]);
         let roles = self.observed.roles.iter().filter(|(name, seen)| {
             seen.login
                 && !seen.superuser

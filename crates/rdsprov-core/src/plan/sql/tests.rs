@@ -76,7 +76,7 @@ fn targets() -> Vec<(GrantTarget, &'static str, &'static str)> {
         (
             relations(ObjectKind::Sequence, "App", &["a", "B c"]),
             r#"ON SEQUENCE "App"."a", "App"."B c""#,
-            "sequences a, B c of schema App",
+            r#"sequences a, "B c" of schema "App""#,
         ),
         (
             relations(ObjectKind::Table, "app", &["a", "b", "c", "d"]),
@@ -86,7 +86,7 @@ fn targets() -> Vec<(GrantTarget, &'static str, &'static str)> {
         (
             relations(ObjectKind::Table, HOSTILE, &[HOSTILE]),
             r#"ON TABLE "a""b'c\d; --"."a""b'c\d; --""#,
-            r#"table a"b'c\d; --.a"b'c\d; --"#,
+            r#"table "a""b'c\d; --"."a""b'c\d; --""#,
         ),
         (
             GrantTarget::AllRelations { kind: ObjectKind::Sequence, schema: schema("app") },
@@ -109,7 +109,7 @@ fn targets() -> Vec<(GrantTarget, &'static str, &'static str)> {
                 names: names(&["id", "a\"b"]),
             },
             r#"("id", "a""b") ON TABLE "app"."my table""#,
-            "columns id, a\"b of table app.my table",
+            r#"columns id, "a""b" of table app."my table""#,
         ),
         (
             GrantTarget::Object {
