@@ -487,7 +487,7 @@ fn tables_are_compared_with_the_ledger() {
 
         // A superuser changes who made a change, and when.
         let forge = |set: &str| {
-            let rows = "WHERE username = 'shop_reader' AND message LIKE 'CONNECT on %'";
+            let rows = "WHERE username = 'shop_reader' AND message LIKE 'USAGE on %'";
             fixture.query_in("shop", &format!("UPDATE rdsprov_audit.changes SET {set} {rows}"));
         };
         for (set, columns, back) in [

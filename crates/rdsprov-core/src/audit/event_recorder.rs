@@ -190,7 +190,8 @@ impl EventRecorder {
         // decides about the privileges of other applications.
         let (then, now) = (&intent.applications, &self.definitions);
         let none_is_missing = then.keys().all(|name| now.contains_key(name));
-        let is_unchanged = |name: &str| then.get(name).is_some_and(|one| now.get(name) == Some(one));
+        let is_unchanged =
+            |name: &str| then.get(name).is_some_and(|one| now.get(name) == Some(one));
         let are_unchanged = |step: &AnnouncedStep| {
             let is_related = |app: &&PlannedApplication| {
                 step.database.as_deref() == Some(app.database.as_str())

@@ -580,7 +580,7 @@ fn slots_are_filled_for_readers_scripts_and_servers() {
             Ok("SET LOCAL x = '16401'".to_owned()),
         ),
         // A build id cannot end the marker or start another key.
-        (set_marker, marked("<build_id>"), marked("script"), Ok(marked("build__7"))),
+        (set_marker, marked("<build_id>"), marked("script"), Ok(marked("build%5D%207"))),
     ] {
         assert_eq!(statement.redacted(), readers);
         assert_eq!(statement.to_psql(&variables), script);
