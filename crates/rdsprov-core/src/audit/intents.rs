@@ -1,8 +1,7 @@
 //! Finds the intents of a ledger whose steps have no result.
 //!
 //! A run records the result of each step of its intent. If it is killed, or cannot write its
-//! records, results are missing. The next run of the same command on the same server records what
-//! it finds.
+//! records, results are missing. Later runs of the same command on the same server record what they find.
 
 use std::collections::BTreeMap;
 use std::fs::File;
