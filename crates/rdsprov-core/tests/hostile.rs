@@ -452,7 +452,7 @@ fn records_show_hostile_texts_as_texts() {
         let intent = EventKind::Intent {
             command: Command::Apply,
             plan: text.to_owned(),
-            applications: BTreeMap::new(),
+            definition_digests: BTreeMap::new(),
             transactions: Vec::new(),
         };
         writer.append(&context, &[Event::now(intent), Event::now(outcome)]).unwrap();

@@ -25,8 +25,8 @@ fn facts(run: &str) -> RunContext {
 
 fn intent() -> Event {
     let (command, plan) = (Command::Apply, "sha256:1".into());
-    let applications = BTreeMap::new();
-    Event::now(EventKind::Intent { command, plan, applications, transactions: Vec::new() })
+    let definition_digests = BTreeMap::new();
+    Event::now(EventKind::Intent { command, plan, definition_digests, transactions: Vec::new() })
 }
 
 fn outcome() -> Event {

@@ -49,7 +49,7 @@ pub enum EventKind {
         /// The digest of the plan.
         plan: String,
         /// The short digest of the definition of each application, if the run is to apply all of them.
-        applications: BTreeMap<String, String>,
+        definition_digests: BTreeMap<String, String>,
         /// All transactions of the plan, without passwords.
         transactions: Vec<Transaction<String>>,
     },

@@ -69,7 +69,7 @@ impl EventRecorder {
         Event::now(EventKind::Intent {
             command: self.command,
             plan: plan.digest.clone(),
-            applications: self.definitions.clone(),
+            definition_digests: self.definitions.clone(),
             transactions: plan.transactions.iter().map(Transaction::redacted).collect(),
         })
     }
@@ -188,7 +188,7 @@ impl EventRecorder {
             && self.command != Command::Rotate;
         // The definitions then and now, if both runs were to apply all of them. The owner entry of a database also
         // decides about the privileges of other applications.
-        let (then, now) = (&intent.applications, &self.definitions);
+        let (then, now) = (&intent.definition_digests, &self.definitions);
         let none_is_missing = then.keys().all(|name| now.contains_key(name));
         let is_unchanged =
             |name: &str| then.get(name).is_some_and(|one| now.get(name) == Some(one));

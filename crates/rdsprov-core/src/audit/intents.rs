@@ -58,7 +58,7 @@ pub struct UnrecordedIntent {
     /// Whether the run has recorded its outcome.
     pub ended: bool,
     /// The short digest of the definition of each application, if the run was to apply all of them.
-    pub(super) applications: BTreeMap<String, String>,
+    pub(super) definition_digests: BTreeMap<String, String>,
     pub(super) run: RunKey,
     command: Option<String>,
 }
@@ -76,7 +76,7 @@ impl UnrecordedIntent {
             unknown: steps.len(),
             steps,
             ended: false,
-            applications: BTreeMap::new(),
+            definition_digests: BTreeMap::new(),
             run: context.into(),
             command: None,
         }
@@ -123,7 +123,7 @@ struct Details {
     server: Option<String>,
     system_identifier: Option<String>,
     instance: Option<String>,
-    applications: BTreeMap<String, String>,
+    definition_digests: BTreeMap<String, String>,
     definitions: Option<String>,
     command: Option<String>,
     transactions: Vec<TransactionSteps>,
@@ -219,7 +219,7 @@ impl Intents {
                     steps: Vec::new(),
                     unknown: 0,
                     ended: false,
-                    applications: details.applications,
+                    definition_digests: details.definition_digests,
                     run: run.clone(),
                     command: details.command,
                 };

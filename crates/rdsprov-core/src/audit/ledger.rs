@@ -47,7 +47,7 @@ pub enum RecordBody {
         command: Command,
         /// The short digest of the definition of each application, if the run is to apply all of them.
         #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-        applications: BTreeMap<String, String>,
+        definition_digests: BTreeMap<String, String>,
         /// All transactions of the plan; a password appears as `<password from SECRET>`.
         transactions: Vec<Transaction<String>>,
     },
@@ -557,9 +557,9 @@ impl RecordBody {
     /// Returns the record of an event, or `None` if the ledger leaves the event out.
     fn from_event(kind: &EventKind) -> Option<Self> {
         Some(match kind {
-            EventKind::Intent { command, applications, transactions, .. } => Self::Intent {
+            EventKind::Intent { command, definition_digests, transactions, .. } => Self::Intent {
                 command: *command,
-                applications: applications.clone(),
+                definition_digests: definition_digests.clone(),
                 transactions: transactions.clone(),
             },
             EventKind::Step { step, status, duration, reason } => Self::Step {
