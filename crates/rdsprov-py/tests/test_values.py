@@ -99,6 +99,7 @@ VALUES: list[Any] = [
         (rdsprov.Hazard.ADOPTS,),
         STEP,
         None,
+        "committed",
         None,
     ),
     rdsprov.Definitions.from_text(
