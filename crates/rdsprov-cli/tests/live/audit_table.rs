@@ -557,7 +557,8 @@ fn tables_are_compared_with_the_ledger() {
         let text = report(&compared, 2);
         assert!(!text.contains("row in database copied"), "{text}");
         fixture.query("DROP DATABASE copied");
-        fixture.query("CREATE ROLE mallory; CREATE DATABASE forged OWNER mallory");
+        fixture.query("CREATE ROLE mallory");
+        fixture.query("CREATE DATABASE forged OWNER mallory");
         let forged = fixture.query("SELECT shobj_description('shop_reader'::regrole, 'pg_authid')");
         let forged = forged.replace("shop_reader", "forged");
         fixture.query(&format!("COMMENT ON DATABASE forged IS '{forged}'"));

@@ -95,19 +95,29 @@ impl DatabasePlanner<'_, '_> {
                 .schema
                 .as_ref()
                 .is_none_or(|schema| self.database.covered_schemas().contains(schema));
-            let is_dropped =
-                row.schema.is_some() && self.planner.dropped_creator(&row.role).is_some();
-            let public = (is_dropped || covered && of_creator && row.kind.is_closed_to_public())
-                .then(Privileges::new);
-            let managed = |role: &RoleName| {
-                is_dropped || *role != row.role && self.is_compared(role, of_creator)
-            };
-            let wanted = if is_dropped { BTreeMap::new() } else { wanted };
+            if row.schema.is_some() && self.planner.dropped_creator(&row.role).is_some() {
+                self.revoke_all(row);
+                continue;
+            }
+            let public =
+                (covered && of_creator && row.kind.is_closed_to_public()).then(Privileges::new);
+            let managed = |role: &RoleName| *role != row.role && self.is_compared(role, of_creator);
             let acl_diff =
                 acl::diff(&row.acl, &DeclaredAcl { wanted: &wanted, managed: &managed, public });
             for revoke in &acl_diff.revoke {
-                self.revoke_excess_in(row, revoke);
+                self.revoke_excess_in(row, revoke.scope, &revoke.privileges, &revoke.grantee);
             }
+        }
+    }
+
+    /// Revokes default privileges of a role that is dropped, also those of the role itself.
+    fn revoke_all(&mut self, row: &DefaultPrivileges) {
+        let mut by_grantee: BTreeMap<&Grantee, Privileges> = BTreeMap::new();
+        for item in &row.acl {
+            by_grantee.entry(&item.grantee).or_default().insert(item.privilege);
+        }
+        for (grantee, privileges) in by_grantee {
+            self.revoke_excess_in(row, RevokeScope::Privilege, &privileges, grantee);
         }
     }
 
@@ -142,24 +152,30 @@ impl DatabasePlanner<'_, '_> {
             && planner.observed.roles.get(role).is_none_or(|seen| !seen.superuser)
     }
 
-    fn revoke_excess_in(&mut self, row: &DefaultPrivileges, revoke: &acl::Revoke) {
+    fn revoke_excess_in(
+        &mut self,
+        row: &DefaultPrivileges,
+        scope: RevokeScope,
+        privileges: &Privileges,
+        grantee: &Grantee,
+    ) {
         let of_dropped = self.planner.dropped_creator(&row.role).map(|(_, role)| role);
         let of_dropped = of_dropped.filter(|_| row.schema.is_some());
         let is_dropped = of_dropped.is_some();
         let summary = format!(
             "{}{} on {} from {}",
-            if revoke.scope == RevokeScope::GrantOption { "grant option for " } else { "" },
-            listed(&revoke.privileges),
+            if scope == RevokeScope::GrantOption { "grant option for " } else { "" },
+            listed(privileges),
             future_objects(row.kind, &row.role, row.schema.as_ref()),
-            revoke.grantee
+            grantee
         );
         let statement = sql::revoke_default(
-            revoke.scope,
+            scope,
             &row.role,
             row.schema.as_ref(),
             row.kind,
-            &revoke.privileges,
-            &revoke.grantee,
+            privileges,
+            grantee,
         );
         let may_connect = self.may_connect(&row.role);
         let has_no_effect = !self.is_creator(&row.role)
@@ -177,7 +193,7 @@ impl DatabasePlanner<'_, '_> {
             });
             return;
         }
-        let grantee = revoke.grantee.role();
+        let grantee = grantee.role();
         self.application_of_grantor = match of_dropped {
             Some(role) => Some(role.application.clone()),
             None => self.application_of_grantor(&row.role, grantee),
