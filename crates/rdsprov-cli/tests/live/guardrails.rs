@@ -370,6 +370,57 @@ fn administrator_with_noinherit() {
     }
 }
 
+/// Before PostgreSQL 16, an owner with `NOINHERIT` does not have the privileges of `pg_database_owner`,
+/// which owns schema `public`, without `SET ROLE`. A `+role` line in pg_hba.conf has the server store the
+/// memberships of the administrator before it knows the database.
+#[test]
+fn owner_of_the_database_with_noinherit() {
+    for major in versions() {
+        let options = if major < 16 { "" } else { "WITH ADMIN TRUE, INHERIT FALSE, SET TRUE" };
+        let both = format!("GRANT teamo, rd TO platform_admin {options}");
+        let through = format!(
+            "CREATE ROLE group_of_team NOINHERIT; GRANT teamo TO group_of_team {options};
+             GRANT group_of_team, rd TO platform_admin {options}"
+        );
+        let memberships = [both.as_str(), &through].into_iter().chain((major < 16).then_some(""));
+        for (number, memberships) in memberships.enumerate() {
+            let fixture = Fixture::new(major);
+            fixture.app("dev", "reports", "rd");
+            let rules = fixture.server.data_directory().join("pg_hba.conf");
+            let text = std::fs::read_to_string(&rules).unwrap();
+            let line = "hostssl all +teamo all scram-sha-256\n";
+            std::fs::write(&rules, format!("{line}{text}")).unwrap();
+            fixture.query(&format!(
+                "SELECT pg_reload_conf(); CREATE ROLE teamo NOINHERIT NOLOGIN; CREATE ROLE rd LOGIN; {memberships}"
+            ));
+            fixture.query("CREATE DATABASE teamdb OWNER teamo");
+            fixture.query_in(
+                "teamdb",
+                "ALTER SCHEMA public OWNER TO pg_database_owner;
+                 REVOKE ALL ON SCHEMA public FROM PUBLIC; GRANT CREATE ON SCHEMA public TO rd;
+                 CREATE TABLE public.t (id int); ALTER TABLE public.t OWNER TO teamo;
+                 CREATE SCHEMA own AUTHORIZATION teamo; CREATE TABLE own.t (id int); ALTER TABLE own.t OWNER TO teamo",
+            );
+            let definitions = fixture.definitions(
+                r#"application_databases = {
+                     reports = { database_name = "teamdb", username = "rd", access_level = "reader", schemas = ["public", "own"] }
+                   }"#,
+            );
+            let before = fixture.query("SELECT m::text FROM pg_auth_members m ORDER BY 1");
+            let apply =
+                ["apply", "--env", "dev", "--adopt", "reports", "--allow", "revokes_access"];
+            let run = fixture.run(&definitions, &apply);
+            assert_eq!(run.status.code(), Some(0), "PostgreSQL {major}, {number}: {run:?}");
+            expect(&fixture.run(&definitions, &["check", "--env", "dev"]), 0);
+            assert_eq!(fixture.query("SELECT m::text FROM pg_auth_members m ORDER BY 1"), before);
+            let read = "SELECT count(*) FROM public.t, own.t";
+            fixture.server.sql_as("rd", &password("reports"), "teamdb", read).unwrap();
+            let create = "CREATE TABLE public.of_reader (id int)";
+            fixture.server.sql_as("rd", &password("reports"), "teamdb", create).unwrap_err();
+        }
+    }
+}
+
 /// Only a superuser can revoke what the owner granted through a grant option that it has since
 /// lost. The owner's own privileges remain.
 #[test]

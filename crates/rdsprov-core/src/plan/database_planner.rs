@@ -6,7 +6,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::acl::{self, AclDiff, DeclaredAcl, Revoke, WithoutGrant};
-use super::authority::Permission;
 use super::blocked::{AclContext, BlockedStep};
 use super::extension_users::ExtensionUsers;
 use super::planner::Planner;
@@ -220,45 +219,21 @@ impl<'a> DatabasePlanner<'a, '_> {
     }
 
     /// Returns how to act as an owner or grantor. For `pg_database_owner`, PostgreSQL takes this
-    /// role as the grantor, even if the owner of the database has the grant option itself.
+    /// role as the grantor, even if the owner of the database has the grant option itself. Before
+    /// PostgreSQL 16, an owner with `NOINHERIT` does not have its privileges without `SET ROLE`.
     fn act_as(&mut self, required_role: &RoleName) -> Option<ExecutionContext> {
         if required_role.as_str() != DATABASE_OWNER {
             return self.planner.act_as(required_role).map(ExecutionContext::plain);
         }
-        let execute_as = self.planner.act_as(self.owner)?;
-        let is_member_before =
-            self.planner.authority.is_member_already(self.owner, MembershipOption::Set);
-        let mut temporary_memberships = match &execute_as {
+        let temporary_memberships = match self.planner.act_as(self.owner)? {
             ExecuteAs::Administrator => Memberships::new(),
-            ExecuteAs::Role(owner) => Memberships::from([(owner.clone(), MembershipOption::Set)]),
+            ExecuteAs::Role(owner) => Memberships::from([(owner, MembershipOption::Set)]),
         };
-        // Before PostgreSQL 16, the server may have cached the memberships before it knew the
-        // database, for example for `+role` in pg_hba.conf, and then rejects `SET ROLE`. A new
-        // membership clears this cache. Without one, the owner acts as itself: then it must be a
-        // member of no role with the grant option, which PostgreSQL would take as the grantor.
-        if self.planner.observed.major() < 16 && is_member_before {
-            let Some(role) = self.new_membership() else {
-                return Some(ExecutionContext::plain(execute_as));
-            };
-            temporary_memberships.insert(role, MembershipOption::Set);
-        }
         Some(ExecutionContext {
             execute_as: ExecuteAs::Role(required_role.clone()),
             temporary_memberships,
             temporary_usage: Vec::new(),
         })
-    }
-
-    /// Returns an existing role of which the administrator can become a member, and is none yet.
-    fn new_membership(&self) -> Option<RoleName> {
-        let authority = &self.planner.authority;
-        let mut roles = self.database.access.keys().chain(&self.database.creators);
-        let role = roles.find(|role| {
-            self.planner.observed.roles.contains_key(*role)
-                && !authority.is_member_already(role, MembershipOption::Set)
-                && matches!(authority.may_act_as(role), Permission::Allowed)
-        });
-        role.cloned()
     }
 
     /// Returns the schemas in scope on which a role has no `USAGE`.

@@ -114,6 +114,39 @@ application_databases = {
     }
 }
 
+/// Before PostgreSQL 16, an owner with `NOINHERIT` does not have the privileges of `pg_database_owner`
+/// without `SET ROLE`: PostgreSQL would find no grant option, and grant nothing.
+#[test]
+fn owner_with_noinherit_grants_on_public() {
+    for major in [14, 15, 16, 18] {
+        let definitions = r#"
+application_databases = {
+  reports = { database_name = "shop", username = "reader", access_level = "reader", adopt = true }
+}
+"#;
+        let options = if major < 16 { "" } else { " WITH INHERIT FALSE" };
+        // Also if the administrator is a member of each role of the plan already.
+        for memberships in ["", "GRANT team TO platform_admin; GRANT reader TO platform_admin"] {
+            let mut scene = Scene { model: Model::new(major), definitions };
+            scene.by_hand(
+                "postgres",
+                "SET ROLE platform_admin; CREATE ROLE team NOINHERIT; CREATE ROLE reader LOGIN; RESET ROLE",
+            );
+            for grant in memberships.split("; ").filter(|one| !one.is_empty()) {
+                scene.by_hand("postgres", &format!("{grant}{options}"));
+            }
+            scene.by_hand("postgres", "CREATE DATABASE shop OWNER team");
+            scene.by_hand("shop", "ALTER SCHEMA public OWNER TO pg_database_owner");
+            scene.by_hand(
+                "shop",
+                "REVOKE USAGE ON SCHEMA public FROM PUBLIC; GRANT CREATE ON SCHEMA public TO reader; \
+                 CREATE TABLE public.t (a int); ALTER TABLE public.t OWNER TO team",
+            );
+            scene.apply();
+        }
+    }
+}
+
 const MOVER: &str = "SET ROLE platform_admin; CREATE ROLE mover; RESET ROLE";
 
 /// The owner of the database is not the owner of an object before the plan transfers it.

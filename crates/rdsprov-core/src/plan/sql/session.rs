@@ -91,12 +91,17 @@ pub const BEGIN_SESSION: [&str; 4] = [
 const KEPT: &str = "password_encryption";
 
 /// Returns the query that sets all [`SESSION_SETTINGS`] that the server has and that the
-/// administrator may set. It returns one row with their number.
+/// administrator may set. It returns one row, which begins with their number.
 ///
 /// Each other parameter that every role may set, and that is stored for the database or the role, gets
 /// the default of PostgreSQL. The owner of a database can store values with which a query on the
 /// catalogs takes hours, such as `enable_hashjoin = off`, or verifiers with which no role can log in, such as
 /// `scram_iterations = 200000`, and `RESET` would return to them.
+///
+/// Before PostgreSQL 16, a `+role` line in `pg_hba.conf` has the server store the roles of which the
+/// administrator is a member before it knows the database. Then `SET ROLE pg_database_owner` fails (42501) for the
+/// owner of the database and its members. The server stores the roles of one member only, so the query asks for
+/// those of another one.
 #[must_use]
 pub fn session_settings() -> String {
     let kept = literal(KEPT);
@@ -106,7 +111,8 @@ pub fn session_settings() -> String {
     });
     let rows = rows.collect::<Vec<_>>().join(", ");
     format!(
-        "SELECT count(set_config(s.name, coalesce(v.value, s.boot_val), false)) AS rdsprov_settings \
+        "SELECT count(set_config(s.name, coalesce(v.value, s.boot_val), false)) AS rdsprov_settings, \
+         pg_has_role('pg_monitor', 'pg_signal_backend', 'MEMBER') AS rdsprov_memberships \
          FROM pg_settings s LEFT JOIN (VALUES {rows}) v(name, value, replaces) ON v.name = s.name \
          WHERE s.setting <> coalesce(v.value, s.boot_val) \
          AND CASE WHEN v.name IS NULL THEN s.context = 'user' AND s.name <> {kept} \
