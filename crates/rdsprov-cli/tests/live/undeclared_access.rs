@@ -187,7 +187,7 @@ fn privileges_through_groups_are_reported() {
             ),
             (
                 "unused",
-                "has privileges on relations in schema public of database shop and cannot log in",
+                "has privileges on relations in schema public of database shop, but cannot log in",
             ),
         ];
         let lines = |begin: &str| {
@@ -212,6 +212,84 @@ fn privileges_through_groups_are_reported() {
         }
         assert!(!read("rita") && !read("auditor"), "PostgreSQL {major}");
         expect(&fixture.run(&definitions, &["check", "--env", "dev", "--strict"]), 0);
+    }
+}
+
+/// The owner of an object has all privileges on it. A creator owns objects by its declaration.
+#[test]
+fn owners_of_objects_are_reported() {
+    for major in versions() {
+        let (fixture, definitions) = fixture(major);
+        fixture.query(
+            "CREATE ROLE ghost LOGIN; CREATE ROLE keeper LOGIN; CREATE ROLE author LOGIN; CREATE ROLE legacy;
+             CREATE ROLE staff; CREATE ROLE sam LOGIN IN ROLE staff;
+             GRANT CONNECT ON DATABASE shop TO author, sam, pipeline;
+             GRANT ghost, keeper, author, legacy, staff TO platform_admin",
+        );
+        fixture.query("CREATE DATABASE of_ghost OWNER ghost");
+        fixture.query_in(
+            "shop",
+            "CREATE SCHEMA ghosts AUTHORIZATION ghost; CREATE TABLE ghosts.g (id int);
+             CREATE TABLE public.gt (id int); CREATE SEQUENCE public.ks; CREATE SCHEMA old AUTHORIZATION legacy;
+             CREATE FUNCTION public.af() RETURNS int LANGUAGE sql AS 'SELECT 1'; CREATE TABLE public.st (id int);
+             ALTER TABLE ghosts.g OWNER TO ghost; ALTER TABLE public.gt OWNER TO ghost;
+             ALTER SEQUENCE public.ks OWNER TO keeper; ALTER FUNCTION public.af() OWNER TO author;
+             ALTER TABLE public.st OWNER TO staff;
+             CREATE TABLE public.of_creator (id int); ALTER TABLE public.of_creator OWNER TO pipeline;",
+        );
+        let words = [
+            (
+                "author",
+                "can connect to database shop: it has CONNECT, and objects of its own in schema public",
+            ),
+            (
+                "ghost",
+                "has objects of its own in schemas ghosts, public of database shop, which it cannot use without CONNECT",
+            ),
+            (
+                "keeper",
+                "has objects of its own in schema public of database shop, which it cannot use without CONNECT",
+            ),
+            ("legacy", "has objects of its own in schema old of database shop, but cannot log in"),
+            ("pipeline", "can connect to database shop: it has CONNECT"),
+            (
+                "sam",
+                "can connect to database shop: it has CONNECT, and privileges on relations through role staff",
+            ),
+            (
+                "staff",
+                "has objects of its own in schema public of database shop, used by its member sam",
+            ),
+        ];
+        let expected = words.map(|(role, means)| {
+            format!("note[undeclared-access]: role {role} is not declared and {means}")
+        });
+        let check = ["check", "--env", "dev", "--strict"];
+        let text = expect(&fixture.run(&definitions, &check), 2);
+        assert_eq!(findings(&text), expected, "PostgreSQL {major}: {text}");
+        let output = fixture.run(&definitions, &["plan", "--env", "dev", "--format", "json"]);
+        let plan: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_valid(Document::Plan, &plan);
+        let access = plan["undeclared_access"].as_array().unwrap();
+        assert_eq!(access[1]["owns"], json!(["ghosts", "public"]), "{plan}");
+        // Each statement is executed by the role that it names, and the other database keeps its owner.
+        for one in access.iter().flat_map(|one| one["statements"].as_array().unwrap()) {
+            let sql = one["sql"].as_str().unwrap();
+            let database = one["database"].as_str().unwrap_or("postgres");
+            if one["executor"] == "administrator" {
+                fixture.server.master(database, sql).unwrap();
+            } else {
+                fixture.query_in(database, sql);
+            }
+        }
+        // The readers get access to what the owner of the database owns now.
+        expect(&fixture.run(&definitions, &["apply", "--env", "dev"]), 0);
+        expect(&fixture.run(&definitions, &check), 0);
+        let owner = "SELECT pg_get_userbyid(datdba) FROM pg_database WHERE datname = 'of_ghost'";
+        assert_eq!(fixture.query(owner), "ghost");
+        let owners = "SELECT string_agg(DISTINCT pg_get_userbyid(relowner), ' ') FROM pg_class WHERE relname IN ('g', 'gt', 'ks', 'st')";
+        assert_eq!(fixture.query_in("shop", owners), "shop_owner");
+        assert_eq!(fixture.admin_grants(), "0");
     }
 }
 

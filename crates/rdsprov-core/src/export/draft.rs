@@ -404,6 +404,28 @@ impl Drafting<'_> {
         reaching
     }
 
+    /// Returns why a role that definitions could declare has no entry: ownership of objects in the database of another
+    /// role is not an access level.
+    fn reason_without_entry(&self, role: &RoleName) -> String {
+        let names = self.candidates.databases.iter();
+        let databases = names.filter(|name| {
+            let seen = self.observed.databases.get(*name);
+            let contents = seen.and_then(|seen| seen.contents.as_ref());
+            contents.is_some_and(|all| {
+                all.owned.iter().any(|one| one.role == *role)
+                    || all.large_object_owners.contains(role)
+            })
+        });
+        let databases: Vec<&str> = databases.map(DatabaseName::as_str).collect();
+        if databases.is_empty() {
+            return "it has no privileges of its own".to_owned();
+        }
+        format!(
+            "it owns objects in {}, and has no other privileges of its own",
+            databases.join(", ")
+        )
+    }
+
     /// Lists the roles without an entry; if the export covers some databases only, those with access to one of
     /// them.
     fn roles_without_entry(&mut self, applications: &[Application]) {
@@ -411,7 +433,7 @@ impl Drafting<'_> {
         let members = members(self.observed);
         let others = self.candidates.other_roles.iter().map(|(role, why)| (role, why.clone()));
         let unused = self.candidates.roles.iter().filter(|role| !declared.contains(role));
-        let unused = unused.map(|role| (role, "it has no privileges of its own".to_owned()));
+        let unused: Vec<_> = unused.map(|role| (role, self.reason_without_entry(role))).collect();
         let reaching = self.with_access();
         let mut reasons = Vec::new();
         for (role, mut reason) in others.chain(unused) {

@@ -279,6 +279,10 @@ pub struct Contents {
     /// The schemas with an audit table: a table of an administrator with its columns.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub audit_schemas: BTreeSet<SchemaName>,
+    /// The roles, other than administrators and the owner of the database, that are neither declared nor orphans, and
+    /// own routines: the schemas of these.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub undeclared_routine_owners: BTreeMap<RoleName, BTreeSet<SchemaName>>,
     /// The objects of the current owner; empty unless the database gets another owner.
     #[serde(default)]
     pub ownership_transfer: OwnershipTransfer,

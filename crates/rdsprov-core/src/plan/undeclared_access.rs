@@ -1,9 +1,9 @@
 //! Reports the roles that the definitions do not declare and that have access to a declared database.
 //!
 //! A managed database is closed to PUBLIC. So a role needs `CONNECT` of its own, or a way to become a role that
-//! has it: a membership, or `ADMIN OPTION` on a role. Privileges on relations are reported also
-//! without `CONNECT`, and also those that a role uses through another one. The plan changes none of this: roles
-//! that are not managed are left alone.
+//! has it: a membership, or `ADMIN OPTION` on a role. Privileges on relations and objects of its own are
+//! reported also without `CONNECT`, and also those that a role uses through another one. The plan changes none of
+//! this: roles that are not managed are left alone.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -28,6 +28,8 @@ struct Means {
     connects: Vec<String>,
     /// See [`UndeclaredRoleAccess::schemas`].
     schemas: Vec<SchemaName>,
+    /// See [`UndeclaredRoleAccess::owns`].
+    owns: Vec<SchemaName>,
     /// The roles whose privileges the role uses: it inherits them, or may become the role.
     reached: BTreeSet<RoleName>,
     statements: Vec<EndOfAccess>,
@@ -52,14 +54,23 @@ impl<'a> Planner<'a> {
         let connecting: BTreeSet<&RoleName> = granted.chain(declared).collect();
         // Also creators: `creators` declares the grants on what they create, and no access.
         let strangers = self.strangers().iter().filter(|(role, _)| **role != seen.owner);
-        let all: Vec<(&RoleName, &observed::Role, Means)> = strangers
+        let mut all: Vec<(&RoleName, &observed::Role, Means)> = strangers
             .map(|(role, attributes)| {
                 (*role, *attributes, self.means(name, seen, role, attributes, &connecting))
             })
             .collect();
+        let mut owners = seen.contents.as_ref().map(owned_schemas).unwrap_or_default();
+        let strangers: BTreeSet<&RoleName> = all.iter().map(|(role, _, _)| *role).collect();
+        owners.retain(|role, _| {
+            strangers.contains(role) && !self.is_declared_creator(database, role)
+        });
+        for (role, _, means) in &mut all {
+            let owns = owners.get(*role).into_iter().flatten();
+            means.owns = owns.map(|schema| (*schema).clone()).collect();
+        }
         let grantees = seen.contents.iter().flat_map(|all| all.undeclared_grantees.keys());
-        let grantees: BTreeSet<&str> =
-            grantees.map(RoleName::as_str).chain(READ_OR_WRITE_ALL).collect();
+        let grantees = grantees.chain(owners.keys().copied()).map(RoleName::as_str);
+        let grantees: BTreeSet<&str> = grantees.chain(READ_OR_WRITE_ALL).collect();
         let mut users: BTreeMap<&RoleName, Vec<RoleName>> = BTreeMap::new();
         for (role, _, means) in all.iter().filter(|(_, _, means)| !means.connects.is_empty()) {
             for reached in &means.reached {
@@ -77,6 +88,7 @@ impl<'a> Planner<'a> {
                 means: String::new(),
                 connects: means.connects.clone(),
                 schemas: means.schemas.clone(),
+                owns: means.owns.clone(),
                 through: through.cloned().collect(),
                 used_by,
                 statements: means.statements.clone(),
@@ -86,10 +98,26 @@ impl<'a> Planner<'a> {
                 found.push((access, means.application.clone()));
             }
         }
-        for (access, application) in found {
+        // What the server has the new owner check concerns this role, see `owners_only_superusers_replace`.
+        let owner =
+            database.owner.as_ref().filter(|owner| self.observed.roles.contains_key(*owner));
+        let owner = owner.unwrap_or(&seen.owner);
+        for (mut access, application) in found {
+            if !access.owns.is_empty()
+                && let Remedy::Run(executor, fix) = self.manual_transfer(name, &access.role, owner)
+            {
+                let (database, sql) = (fix.database, fix.sql);
+                access.statements.push(EndOfAccess { executor, database, sql });
+            }
             let application = application.unwrap_or_else(|| database.application.clone());
             self.add_undeclared_access(access, &application);
         }
+    }
+
+    /// Returns whether a role may own objects in the database, because it is a creator or the clone of one.
+    fn is_declared_creator(&self, database: &desired::Database, role: &RoleName) -> bool {
+        let mut creators = database.creators.iter();
+        creators.any(|one| one == role || self.may_be_clone(role, one))
     }
 
     fn add_undeclared_access(
@@ -265,4 +293,19 @@ impl Means {
         let (database, sql) = (database.cloned(), statement.redacted());
         self.statements.push(EndOfAccess { executor, database, sql });
     }
+}
+
+/// Returns the schemas that each role owns, or in which it owns relations or routines.
+fn owned_schemas(contents: &observed::Contents) -> BTreeMap<&RoleName, BTreeSet<&SchemaName>> {
+    let schemas = contents.schemas.iter().flat_map(|(name, schema)| {
+        let relations = schema.relations.iter().map(|group| &group.owner);
+        relations.chain([&schema.owner]).map(move |owner| (owner, name))
+    });
+    let routines = contents.undeclared_routine_owners.iter();
+    let routines = routines.flat_map(|(owner, names)| names.iter().map(move |name| (owner, name)));
+    let mut owned: BTreeMap<&RoleName, BTreeSet<&SchemaName>> = BTreeMap::new();
+    for (owner, name) in schemas.chain(routines) {
+        owned.entry(owner).or_default().insert(name);
+    }
+    owned
 }

@@ -22,6 +22,9 @@ pub struct UndeclaredRoleAccess {
     pub connects: Vec<String>,
     /// The schemas with relations on which the role itself has privileges.
     pub schemas: Vec<SchemaName>,
+    /// The schemas that the role owns, or in which it owns relations or routines.
+    #[serde(default)]
+    pub owns: Vec<SchemaName>,
     /// The roles through which it uses privileges on relations.
     pub through: Vec<RoleName>,
     /// The roles that log in and use what it has.
@@ -60,9 +63,16 @@ impl UndeclaredRoleAccess {
     pub(super) fn in_words(&self) -> Option<String> {
         let names =
             |all: &[&str], word: &str| format!("{} {}", plural(word, all.len()), some_of(all));
-        let schemas: Vec<&str> = self.schemas.iter().map(SchemaName::as_str).collect();
-        let own = (!schemas.is_empty())
-            .then(|| format!("privileges on relations in {}", names(&schemas, "schema")));
+        let in_schemas = |all: &[SchemaName], what: &str| {
+            let all: Vec<&str> = all.iter().map(SchemaName::as_str).collect();
+            (!all.is_empty()).then(|| format!("{what} in {}", names(&all, "schema")))
+        };
+        let own = [
+            in_schemas(&self.schemas, "privileges on relations"),
+            in_schemas(&self.owns, "objects of its own"),
+        ];
+        let own: Vec<String> = own.into_iter().flatten().collect();
+        let own = (!own.is_empty()).then(|| own.join(" and "));
         let through: Vec<&str> = self.through.iter().map(RoleName::as_str).collect();
         let through = (!through.is_empty())
             .then(|| format!("privileges on relations through {}", names(&through, "role")));
@@ -76,12 +86,8 @@ impl UndeclaredRoleAccess {
                 None => format!("{own} of database {database}"),
             });
             let has: Vec<String> = connect.into_iter().chain(own).collect();
-            let use_of = used.unwrap_or_else(|| "and cannot log in".to_owned());
-            return match (has.is_empty(), self.used_by.is_empty()) {
-                (true, _) => None,
-                (false, true) => Some(format!("has {} {use_of}", has.join(" and "))),
-                (false, false) => Some(format!("has {}, {use_of}", has.join(" and "))),
-            };
+            let use_of = used.unwrap_or_else(|| "but cannot log in".to_owned());
+            return (!has.is_empty()).then(|| format!("has {}, {use_of}", has.join(" and ")));
         }
         if self.connects.is_empty() {
             let use_of = used.unwrap_or_else(|| "which it cannot use without CONNECT".to_owned());

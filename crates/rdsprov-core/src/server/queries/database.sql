@@ -152,7 +152,8 @@
       -- What a role has that does not exist yet.
       ELSE coalesce((SELECT rolname FROM pg_roles WHERE rolname = $4), 'public') END) gets(new_owner)
   WHERE new_owner <> pg_get_userbyid(o.owner)
-    AND (of_database AND $4 IS NOT NULL OR one_by_one OR o.owner IN (SELECT oid FROM concerned))
+    AND (of_database AND $4 IS NOT NULL OR one_by_one OR o.owner IN (SELECT oid FROM concerned)
+      OR NOT of_database AND o.owner NOT IN (SELECT oid FROM administrator))
     AND (o.namespace IN (SELECT n.oid FROM pg_namespace n WHERE n.nspname ~ '^pg_(toast_)?temp_')) IS NOT TRUE
     AND NOT EXISTS (
       SELECT FROM pg_depend e WHERE e.classid = o.classid AND e.objid = o.objid
@@ -248,6 +249,15 @@ SELECT json_build_object(
     WHERE c.relkind = 'r' AND c.relnatts = cardinality($6::text[]) AND c.relowner IN (SELECT oid FROM administrator)
       AND $6 = ARRAY(
         SELECT a.attname::text FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 ORDER BY a.attnum)),
+  'undeclared_routine_owners', (
+    SELECT coalesce(json_object_agg(pg_get_userbyid(one.owner), one.schemas ORDER BY pg_get_userbyid(one.owner)), '{}')
+    FROM (
+      SELECT o.owner, json_agg(DISTINCT n.nspname) AS schemas
+      FROM object_of_user o JOIN pg_namespace n ON n.oid = o.namespace
+      WHERE o.classid = 'pg_proc'::regclass AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
+        AND o.owner <> (SELECT datdba FROM pg_database WHERE datname = current_database())
+        AND o.owner NOT IN (SELECT oid FROM concerned) AND o.owner NOT IN (SELECT oid FROM administrator)
+      GROUP BY o.owner) one),
   'default_privileges', (
     SELECT coalesce(json_agg(json_build_object(
       'role', pg_get_userbyid(d.defaclrole), 'schema', n.nspname,

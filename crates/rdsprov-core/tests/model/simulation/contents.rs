@@ -132,6 +132,7 @@ impl Observer<'_> {
             owners_only_superusers_replace: self.owners_only_superusers_replace(new_owner),
             owned: self.examples(&owned),
             undeclared_grantees: self.undeclared_grantees(),
+            undeclared_routine_owners: self.undeclared_routine_owners(),
             ..Contents::default()
         })
     }
@@ -381,7 +382,8 @@ impl Observer<'_> {
             };
             let is_transferred = of_database && declared.is_some()
                 || one_by_one
-                || self.concerned.contains(&object.owner);
+                || self.concerned.contains(&object.owner)
+                || !of_database && !self.administrators.contains(&object.owner);
             is_transferred
                 && new_owner != object.owner
                 && !self.is_pinned(object.owner)
@@ -414,6 +416,21 @@ impl Observer<'_> {
                         schemas.entry(schema_name(schema)).or_default().insert(kind);
                     }
                 }
+            }
+        }
+        all
+    }
+
+    fn undeclared_routine_owners(&self) -> BTreeMap<RoleName, BTreeSet<SchemaName>> {
+        let mut all: BTreeMap<RoleName, BTreeSet<SchemaName>> = BTreeMap::new();
+        for object in self.objects {
+            let (Kind::Routine(_), Some(schema)) = (object.kind, &object.schema) else { continue };
+            let counts = object.owner != self.owner
+                && !self.is_pinned(object.owner)
+                && !self.concerned.contains(&object.owner)
+                && !self.administrators.contains(&object.owner);
+            if counts && !schema.starts_with("pg_") && schema != "information_schema" {
+                all.entry(self.role(object.owner)).or_default().insert(schema_name(schema));
             }
         }
         all
