@@ -52,8 +52,11 @@ impl Report {
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         let found = self.checks().iter().filter(|one| one["status"] == status);
         let line = |one: &Value| {
-            let [name, subject, message, code, hint] =
-                ["name", "subject", "message", "code", "hint"].map(|key| text(&one[key]));
+            let [name, subject, message, code] =
+                ["name", "subject", "message", "code"].map(|key| text(&one[key]));
+            let hints: Vec<String> =
+                one["hints"].as_array().unwrap().iter().map(|hint| text(hint)).collect();
+            let hint = hints.join("; ");
             let subject = if subject.is_empty() { subject } else { format!(" ({subject})") };
             format!("{name}{subject}: {message} [{code}] {hint}")
         };
@@ -335,13 +338,25 @@ fn what_the_administrator_may_not_do() {
             expect(&output, 3);
             let applied: Value = serde_json::from_slice(&output.stdout).unwrap();
             let refusals = applied["plan"]["refusals"].as_array().unwrap();
-            let of = |all: &[Value], code: &str| -> Vec<[Value; 3]> {
+            let of = |all: &[Value], code: &str| -> Vec<[Value; 2]> {
                 let coded = all.iter().filter(|one| one["code"] == code);
-                coded.map(|one| ["code", "message", "hint"].map(|key| one[key].clone())).collect()
+                coded.map(|one| ["code", "message"].map(|key| one[key].clone())).collect()
             };
             let code = "admin-option-missing";
             let said = of(refusals, code);
             assert_eq!(of(report.checks(), code), said, "PostgreSQL {major}");
+            // It has no marker yet.
+            let message = said[0][1].as_str().unwrap();
+            assert!(message.contains("so that the role cannot be adopted"), "{message}");
+            // Each way out is a hint of its own.
+            let check = report.checks().iter().find(|one| one["code"] == code).unwrap();
+            let hints = check["hints"].as_array().unwrap();
+            let refusal = refusals.iter().find(|one| one["code"] == code).unwrap();
+            assert!(hints.len() > 1, "{check}");
+            for hint in hints {
+                let hint = hint.as_str().unwrap();
+                assert!(refusal["hint"].as_str().unwrap().contains(hint), "{refusal}: {hint}");
+            }
             let codes = |all: &[Value]| -> BTreeSet<String> {
                 let codes = all.iter().filter_map(|one| one["code"].as_str());
                 codes.map(str::to_owned).collect()

@@ -134,7 +134,10 @@ impl Preflight<'_> {
                 ]]),
             );
         } else {
-            checks.pass(CheckName::Session, "the run has sessions of the server for itself");
+            checks.pass(
+                CheckName::Session,
+                "the run shares its sessions with no other client: there is no connection pooler",
+            );
         }
         if admin_session.in_recovery {
             checks.add(failed(CheckName::Writer, &RunError::Connect(admin.read_only())));

@@ -8,8 +8,8 @@ use super::planner::{Planner, is_public};
 use super::sql::{self, Dependents, GrantTarget};
 use super::words::granted_words;
 use super::{
-    Action, ExecuteAs, Executor, Hazard, MembershipOption, NoteKind, Preparation, RefusalKind,
-    Remedy, Scope, Statement, Step, Transaction,
+    Action, AdminOptionPurpose, ExecuteAs, Executor, Hazard, MembershipOption, NoteKind,
+    Preparation, RefusalKind, Remedy, Scope, Statement, Step, Transaction,
 };
 use crate::desired::{self, Credential};
 use crate::marker::Marker;
@@ -202,7 +202,7 @@ impl Planner<'_> {
                 let kind = RefusalKind::AdminOptionMissing {
                     administrator: observed.administrator.name.clone(),
                     role: other.clone(),
-                    is_for_marker: false,
+                    purpose: AdminOptionPurpose::Change,
                 };
                 let executor = self.who_administers(other);
                 self.refuse_for_role(role, name, kind, executor, statement);

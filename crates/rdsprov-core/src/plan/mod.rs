@@ -97,8 +97,8 @@ pub(crate) use predefined_groups::predefined_groups;
 pub(crate) use recorded::Recorded;
 pub(crate) use refusal::adoption;
 pub use refusal::{
-    Executor, ManualFix, Preparation, Refusal, RefusalCode, RefusalKind, Remedy, WordedFix,
-    WordedRefusal,
+    AdminOptionPurpose, Executor, ManualFix, Preparation, Refusal, RefusalCode, RefusalKind,
+    Remedy, WordedFix, WordedRefusal,
 };
 pub(crate) use render::line as step_line;
 #[cfg(feature = "postgres")]

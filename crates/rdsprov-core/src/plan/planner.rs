@@ -11,9 +11,9 @@ use super::home::is_home;
 use super::predefined_groups::predefined_groups;
 use super::recorded::Recorded;
 use super::{
-    Deferred, ExecuteAs, Executor, FORMAT_VERSION, Finding, ManualFix, MembershipOption,
-    Memberships, NoteKind, Origin, Plan, Refusal, RefusalKind, Remedy, Scope, SecretFindings, Step,
-    Transaction, UndeclaredRoleAccess, sql,
+    AdminOptionPurpose, Deferred, ExecuteAs, Executor, FORMAT_VERSION, Finding, ManualFix,
+    MembershipOption, Memberships, NoteKind, Origin, Plan, Refusal, RefusalKind, Remedy, Scope,
+    SecretFindings, Step, Transaction, UndeclaredRoleAccess, sql,
 };
 use crate::desired::{self, Adoption, Backup, Desired};
 use crate::marker::Marker;
@@ -340,7 +340,7 @@ impl<'a> Planner<'a> {
         let kind = RefusalKind::AdminOptionMissing {
             administrator: self.observed.administrator.name.clone(),
             role: role.clone(),
-            is_for_marker: false,
+            purpose: AdminOptionPurpose::Change,
         };
         let remedy = self.remedy_for_authority(role);
         self.refuse_with(application, kind, remedy);

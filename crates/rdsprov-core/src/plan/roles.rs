@@ -4,7 +4,9 @@ use super::authority::AdministratorAttribute;
 use super::home::is_home;
 use super::planner::Planner;
 use super::sql::{Dependents, RoleAttribute};
-use super::{Action, Executor, Hazard, NoteKind, RefusalKind, SecretFindings, Step, sql};
+use super::{
+    Action, AdminOptionPurpose, Executor, Hazard, NoteKind, RefusalKind, SecretFindings, Step, sql,
+};
 use crate::desired::{self, Adoption, Credential};
 use crate::marker::Marker;
 use crate::name::{ApplicationName, DatabaseName, LOCK_DATABASE, RoleName, TEMPLATE};
@@ -324,7 +326,11 @@ impl Planner<'_> {
             let kind = RefusalKind::AdminOptionMissing {
                 administrator: self.observed.administrator.name.clone(),
                 role: name.clone(),
-                is_for_marker: true,
+                purpose: if seen.has_unproven_marker() {
+                    AdminOptionPurpose::Marker
+                } else {
+                    AdminOptionPurpose::Adoption
+                },
             };
             let remedy = self.remedy_for_authority(name);
             self.refuse_with(application, kind, remedy);

@@ -94,19 +94,15 @@ pub struct Check {
     pub message: String,
     /// The stable code of the error, refusal or note; `rdsprov explain CODE` describes it.
     pub code: Option<String>,
-    /// What to do next; `null` if there is nothing to do.
-    #[serde(rename = "hint", serialize_with = "neutral")]
-    #[schemars(with = "Option<String>")]
+    /// What to do next: each hint is one way or one step.
+    #[serde(serialize_with = "neutral")]
+    #[schemars(with = "Vec<String>")]
     pub hints: Vec<Hint>,
 }
 
-/// The hints in JSON, which belongs to no front end: one text.
+/// The hints in JSON, which belongs to no front end.
 fn neutral<S: Serializer>(hints: &[Hint], serializer: S) -> Result<S::Ok, S::Error> {
-    joined(hints).map(|hint| hint.to_string()).serialize(serializer)
-}
-
-fn joined(hints: &[Hint]) -> Option<Hint> {
-    (!hints.is_empty()).then(|| Hint::joined(hints))
+    serializer.collect_seq(hints.iter().map(Hint::to_string))
 }
 
 impl Check {
@@ -148,12 +144,6 @@ impl Check {
     pub fn with_hints(mut self, hints: &[Hint]) -> Self {
         self.hints = hints.to_vec();
         self
-    }
-
-    /// Returns what to do next, in one text; `None` if there is nothing to do.
-    #[must_use]
-    pub fn hint(&self) -> Option<Hint> {
-        joined(&self.hints)
     }
 }
 

@@ -9,6 +9,18 @@ use crate::privilege::{AccessLevel, Privileges};
 use crate::secret_id::SecretId;
 use crate::setting::Parameter;
 
+/// Why a plan needs that an administrator has `ADMIN OPTION` on a role.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AdminOptionPurpose {
+    /// To alter or grant the role.
+    Change,
+    /// Its marker counts only then: a role that was dropped since can have written it.
+    Marker,
+    /// The marker that its adoption writes counts only then.
+    Adoption,
+}
+
 coded_enum! {
     /// A rule that refuses a plan. Its explanation says why the rule exists and what
     /// to do, see [`RefusalCode::explanation`].
@@ -40,8 +52,8 @@ coded_enum! {
         /// The role has an attribute that only a superuser can remove.
         RoleAttributesForbidden { role: RoleName, attributes: Vec<String> },
         /// The administrator may not alter or grant the role; or no administrator has `ADMIN OPTION` on it, so
-        /// that its marker does not count (`is_for_marker`).
-        AdminOptionMissing { administrator: RoleName, role: RoleName, is_for_marker: bool },
+        /// that its marker does not count, or would not count after its adoption.
+        AdminOptionMissing { administrator: RoleName, role: RoleName, purpose: AdminOptionPurpose },
         /// The administrator does not inherit the privileges of the roles of which it is a member.
         AdministratorWithoutInherit { administrator: RoleName, role: RoleName },
         /// The administrator lacks `CREATEROLE` or `CREATEDB`, which the plan needs.

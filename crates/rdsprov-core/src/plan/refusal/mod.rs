@@ -14,7 +14,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 pub(crate) use by_hint::{adoption, by_hint};
-pub use kind::{RefusalCode, RefusalKind};
+pub use kind::{AdminOptionPurpose, RefusalCode, RefusalKind};
 
 use crate::hint::{Hint, Neutral, Opt, Part, Wording};
 use crate::name::{ApplicationName, DatabaseName, RoleName};

@@ -1,6 +1,6 @@
 //! Every sentence of a refusal: the fact, and the advice that is not an SQL statement.
 
-use super::kind::RefusalKind;
+use super::kind::{AdminOptionPurpose, RefusalKind};
 use crate::blue_green::in_progress_fact;
 use crate::hint;
 use crate::hint::{Hint, Operation, Opt};
@@ -51,7 +51,12 @@ impl RefusalKind {
                 "role {role} has {}, which the role of an application may not have",
                 attributes.join(" and ")
             ),
-            Self::AdminOptionMissing { role, is_for_marker: true, .. } => format!(
+            Self::AdminOptionMissing { role, purpose: AdminOptionPurpose::Adoption, .. } => {
+                format!(
+                    "no administrator has ADMIN OPTION on role {role}, so that the role cannot be adopted: the marker that an adoption writes into its comment would not count"
+                )
+            }
+            Self::AdminOptionMissing { role, purpose: AdminOptionPurpose::Marker, .. } => format!(
                 "no administrator has ADMIN OPTION on role {role}, so that a marker in its comment does not count: a role that was dropped since may have written it"
             ),
             Self::AdminOptionMissing { administrator, role, .. } => {
