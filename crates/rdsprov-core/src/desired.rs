@@ -240,7 +240,7 @@ pub enum Backup {
     File(String),
     /// Nothing, as the user has said.
     Nothing,
-    /// The user has not said it yet: only a dry run shows such a plan.
+    /// The user has not said it yet: such a plan is shown, and not applied if it drops a database.
     NotNamed,
 }
 

@@ -117,6 +117,7 @@ fn what_a_build_created_is_dropped() {
         let state = fixture.catalog_state();
         let output = teardown(&fixture, "b1", &[&ALLOW], 64);
         assert!(output.contains("--without-backup"), "{output}");
+        assert_eq!(fixture.catalog_state(), state);
         // A dry run shows what is missing.
         let output = teardown(&fixture, "b1", &[&["--dry-run"]], 0);
         let missing = "--allow drops_database --confirm shop --backup FILE or --without-backup\n";
@@ -174,6 +175,11 @@ fn what_a_build_created_is_dropped() {
 
         fixture.disable_background_writes();
         let state = fixture.catalog_state();
+        // Without a database to drop, no dump is missing.
+        for more in [&[][..], &ALLOW] {
+            let output = fixture.without_wal(|| teardown(&fixture, "b1", &[more], 0));
+            assert!(output.contains("Nothing to do"), "{output}");
+        }
         let output = fixture.without_wal(|| confirmed(&fixture, "b1", 0));
         assert!(output.contains("Nothing to do: no role or database that build b1"), "{output}");
         assert_eq!(fixture.catalog_state(), state);

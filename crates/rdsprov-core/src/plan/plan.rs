@@ -180,7 +180,7 @@ pub struct Plan {
     /// The names of the hazards that the run allows, for the text.
     #[serde(skip)]
     pub(crate) allowed_hazards: BTreeSet<&'static str>,
-    /// Whether the user has not said yet what is left of the data of dropped databases, for the text.
+    /// Whether the user has not said yet what is left of the data of dropped databases.
     #[serde(skip)]
     pub(crate) needs_backup: bool,
     /// The findings on which a check also fails.
@@ -249,6 +249,11 @@ impl Plan {
     /// Returns every step, in the order of execution.
     pub fn steps(&self) -> impl Iterator<Item = &Step> {
         self.transactions.iter().flat_map(|transaction| &transaction.steps)
+    }
+
+    /// Returns whether the plan drops databases, and the user has not said yet what is left of their data.
+    pub(crate) fn lacks_backup(&self) -> bool {
+        self.needs_backup && !self.dropped_databases().is_empty()
     }
 
     /// Returns the databases that the plan drops.

@@ -226,7 +226,7 @@ impl Plan {
         let begin = Part::from("to apply this plan, add");
         let databases = self.dropped_databases().into_iter();
         let names: Vec<String> = databases.map(|one| one.as_str().to_owned()).collect();
-        let needs_backup = self.needs_backup && !names.is_empty();
+        let needs_backup = self.lacks_backup();
         let is_executable = self.refusals.is_empty() && (!options.is_empty() || needs_backup);
         let confirm = (!names.is_empty()).then(|| [" ".into(), Part::Options(Opt::Confirm, names)]);
         let backup = needs_backup

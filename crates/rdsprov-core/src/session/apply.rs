@@ -276,6 +276,9 @@ impl<F: Frontend> Execution<'_, F> {
             check_retired(plan)?;
         }
         self.show(progress, plan);
+        if !options.dry_run && plan.lacks_backup() {
+            return Err(UsageError::NoBackup.into());
+        }
         self.check_confirmed(&planned)?;
         self.recover(progress, plan).await?;
         let whole = plan.digest.clone();

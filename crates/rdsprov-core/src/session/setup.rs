@@ -111,9 +111,10 @@ impl Retirement {
     }
 
     /// Returns the options after [`Self::check_backup`]. A dry run shows what is dropped before the user says
-    /// what is left of its data.
+    /// what is left of its data. Whether a teardown drops any database is known from its plan only.
     pub(super) fn checked(self, is_dry_run: bool) -> Result<Self, UsageError> {
-        if is_dry_run && self.drop_database && self.backup.is_none() {
+        let is_planned_first = is_dry_run || self.build.is_some();
+        if is_planned_first && self.drop_database && self.backup.is_none() {
             return Ok(Self { backup: Some(Backup::NotNamed), ..self });
         }
         self.check_backup()?;
