@@ -114,7 +114,7 @@ pub fn preflight<'py>(
             "subject": one.subject,
             "message": one.message,
             "code": one.code,
-            "hint": one.hint().map(|hint| hint.worded(&PythonWording)),
+            "hints": one.hints.iter().map(|hint| hint.worded(&PythonWording)).collect::<Vec<_>>(),
         })
     };
     let described = json!({

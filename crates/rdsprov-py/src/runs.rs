@@ -347,6 +347,8 @@ fn described(outcome: &Outcome, digest: Option<&str>) -> Value {
         ),
         "committed": outcome.committed,
         "steps": steps,
+        // Those of the first plan, as the JSON of the command has them.
+        "notes": outcome.plans.first().map(|plan| &plan.notes[..]).unwrap_or_default(),
         "records": outcome.records,
         "ledger_head": outcome.ledger_head.as_ref().map(|head| &head.hash),
         "error": outcome.result.as_ref().err().map(ToString::to_string),

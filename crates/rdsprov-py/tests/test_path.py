@@ -214,5 +214,5 @@ def test_preflight(workspace: Workspace) -> None:
     failed = {check.name: check for check in report if check.status == "failed"}
     assert set(failed) == {rdsprov.CheckName.RECORDS, rdsprov.CheckName.PORT}
     records, port = failed[rdsprov.CheckName.RECORDS], failed[rdsprov.CheckName.PORT]
-    assert records.code == "audit-file-unwritable" and "`audit_ledger=`" in (records.hint or "")
-    assert port.code == "cannot-connect" and "`port=`" in (port.hint or "")
+    assert records.code == "audit-file-unwritable" and "`audit_ledger=`" in " ".join(records.hints)
+    assert port.code == "cannot-connect" and "`port=`" in " ".join(port.hints)

@@ -108,6 +108,12 @@ def test_retire(workspace: Workspace) -> None:
     with pytest.raises(rdsprov.UsageError, match="reports"):
         # It is still declared with access.
         rdsprov.retire(definitions, ["reports"], **options)
+    unknown = rdsprov.retire(definitions, ["payments"], **options)
+    assert unknown.converged and not unknown.committed
+    assert [note.code for note in unknown.notes] == [rdsprov.NoteCode.NOTHING_TO_RETIRE]
+    assert "payments" in unknown.notes[0].message
+    with pytest.raises(TypeError, match="adopt"):
+        rdsprov.retire(definitions, ["payments"], adopt=["shop"], **options)  # type: ignore[call-arg]
     ended = declare(workspace, reports={**ENTRIES["reports"], "access_level": "none"})
     audit = workspace.directory / "audit.csv"
     words: dict[str, Any] = {**options, "audit_output": audit, "drop_role": True}

@@ -588,6 +588,8 @@ fn second_database_of_a_declared_role_is_dropped() {
         let text = run(&fixture, "retire typo", &left, &[], 0);
         assert!(text.contains("note[nothing-to-retire]"), "{text}");
         assert!(text.contains("Nothing to do for application typo"), "{text}");
+        let json = run(&fixture, "retire typo", &left, &["--format", "json"], 0);
+        assert!(json.contains(r#""code": "nothing-to-retire""#), "{json}");
     }
 }
 

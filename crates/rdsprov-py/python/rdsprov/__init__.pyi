@@ -654,6 +654,7 @@ class UndeclaredRoleAccess(_Value):
     means: str
     connects: tuple[str, ...]
     schemas: tuple[str, ...]
+    owns: tuple[str, ...]
     through: tuple[str, ...]
     used_by: tuple[str, ...]
     statements: tuple[EndOfAccess, ...]
@@ -691,7 +692,7 @@ class Check(_Value):
     subject: str | None
     message: str
     code: str | None
-    hint: str | None
+    hints: tuple[str, ...]
 
 @dataclass(frozen=True)
 class Preflight(_Value):
@@ -713,6 +714,7 @@ class Outcome(_Value):
     converged: bool
     committed: bool
     steps: tuple[StepResult, ...]
+    notes: tuple[Note, ...]
     records: tuple[Record, ...]
     ledger_head: str | None
     error: str | None
@@ -1192,7 +1194,6 @@ def rotate(
     max_connections: int | None = None,
     build_id: str | None = None,
     allow: Iterable[_HazardName] = (),
-    adopt: Iterable[str] = (),
     config: _Path | None = None,
     run_id: str | None = None,
     audit_output: _Path | None = None,
@@ -1243,7 +1244,6 @@ def retire(
     max_connections: int | None = None,
     build_id: str | None = None,
     allow: Iterable[_HazardName] = (),
-    adopt: Iterable[str] = (),
     config: _Path | None = None,
     run_id: str | None = None,
     audit_output: _Path | None = None,
@@ -1445,7 +1445,10 @@ class _SessionOptions(_PlanOptions, total=False):
     fail_fast: bool
     on_step: Callable[[StepResult], object] | None
 
-class _RotateOptions(_ObserveOptions, total=False):
+class _RotateOptions(_ConnectionOptions, total=False):
+    secret_stage: _SecretStage | None
+    verify_passwords: _VerifyPasswords | None
+    allow: Iterable[_HazardName]
     run_id: str | None
     audit_output: _Path | None
     audit_ledger: _Path | None

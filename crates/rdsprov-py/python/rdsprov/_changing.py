@@ -94,7 +94,7 @@ def apply(
     )
 
 
-@with_options_of(plan, apply, without=("only", "additive", "adopt_from", "fail_fast", "confirm"))
+@with_options_of(plan, apply, without=("only", "additive", "adopt", "adopt_from", "fail_fast", "confirm"))
 def rotate(definitions, applications, **options):
     """Replaces the passwords of applications, one after another, and returns the outcome of the run.
 
@@ -119,7 +119,7 @@ def rotate(definitions, applications, **options):
 @with_options_of(
     plan,
     apply,
-    without=("only", "additive", "adopt_from", "fail_fast"),
+    without=("only", "additive", "adopt", "adopt_from", "fail_fast"),
     end_sessions=False,
     drop_role=False,
     drop_database=False,

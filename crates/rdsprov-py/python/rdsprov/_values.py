@@ -254,8 +254,9 @@ class UndeclaredRoleAccess(_Value):
     """The access of a role that is not declared to a declared database.
 
     ``means`` says in words what the role has. ``connects`` is what gives it CONNECT, ``schemas`` where it has
-    privileges on relations, ``through`` the roles whose privileges on relations it uses, and ``used_by`` the roles
-    that log in and use what it has. ``statements`` end the access.
+    privileges on relations, ``owns`` the schemas that it owns, or in which it owns relations or routines,
+    ``through`` the roles whose privileges on relations it uses, and ``used_by`` the roles that log in and use what it
+    has. ``statements`` end the access.
     """
 
     role: str
@@ -264,6 +265,7 @@ class UndeclaredRoleAccess(_Value):
     means: str
     connects: tuple[str, ...]
     schemas: tuple[str, ...]
+    owns: tuple[str, ...]
     through: tuple[str, ...]
     used_by: tuple[str, ...]
     statements: tuple[EndOfAccess, ...]
@@ -314,6 +316,7 @@ class Outcome(_Value):
     ``digest`` is that of the plan, or ``None`` if the run ended before it had one.
     ``converged`` is true if the last plan of the run has no steps.
     ``committed`` is true if the run has committed any change.
+    ``notes`` are those of the plan, such as ``nothing-to-retire`` for a name that nothing on the server has.
     ``ledger_head`` is the hash of the last record of the ledger; keep it in another place.
     """
 
@@ -324,6 +327,7 @@ class Outcome(_Value):
     converged: bool
     committed: bool
     steps: tuple[StepResult, ...]
+    notes: tuple[Note, ...]
     records: tuple[Record, ...]
     ledger_head: str | None
     error: str | None
@@ -338,7 +342,7 @@ class Check(_Value):
 
     ``subject`` is the secret, application, file or host that was checked, or ``None``.
     ``code`` is the stable code of the error, refusal or note; ``rdsprov explain CODE`` describes it.
-    ``hint`` says what to do next.
+    ``hints`` say what to do next.
     """
 
     name: CheckName
@@ -346,7 +350,7 @@ class Check(_Value):
     subject: str | None
     message: str
     code: str | None
-    hint: str | None
+    hints: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -549,7 +553,7 @@ def _undeclared_database(values):
 
 
 def _undeclared_access(values):
-    names = ("connects", "schemas", "through", "used_by")
+    names = ("connects", "schemas", "owns", "through", "used_by")
     changed = {name: tuple(values[name]) for name in names}
     statements = tuple(_executable(EndOfAccess, one) for one in values["statements"])
     return _make(UndeclaredRoleAccess, {**values, **changed, "statements": statements})
@@ -578,13 +582,18 @@ def _record(values):
 def _outcome(values):
     changed = {
         "steps": tuple(map(_step_result, values["steps"])),
+        "notes": tuple(map(_note, values["notes"])),
         "records": tuple(map(_record, values["records"])),
     }
     return _make(Outcome, {**values, **changed})
 
 
 def _check(values):
-    changed = {"name": CheckName(values["name"]), "status": CheckStatus(values["status"])}
+    changed = {
+        "name": CheckName(values["name"]),
+        "status": CheckStatus(values["status"]),
+        "hints": tuple(values["hints"]),
+    }
     return _make(Check, {**values, **changed})
 
 
