@@ -51,7 +51,7 @@ RESULT = rdsprov.StepResult(step=STEP, status=rdsprov.Status.SUCCESS, error=None
 EVENT = rdsprov.Event(rdsprov.EventKind.STEPS_BEGIN, "applying 1 of 1 steps", (STEP,))
 RECORD = rdsprov.Record("t", "dev", "b", "r", "d", "u", "grant", rdsprov.Status.SUCCESS, 3, "m")
 CHECK = rdsprov.Check(
-    rdsprov.CheckName.PORT, rdsprov.CheckStatus.FAILED, "db", "m", "cannot-connect", "h"
+    rdsprov.CheckName.PORT, rdsprov.CheckStatus.FAILED, "db", "m", "cannot-connect", ("h",)
 )
 VALUES: list[Any] = [
     CHECK,
@@ -74,11 +74,11 @@ VALUES: list[Any] = [
     ),
     rdsprov.UndeclaredDatabase("d", "o", "shop", True),
     rdsprov.UndeclaredRoleAccess(
-        *("r", "d", True, "has it", ("CONNECT",), ("public",), ("g",), ("m",)),
+        *("r", "d", True, "has it", ("CONNECT",), ("public",), ("o",), ("g",), ("m",)),
         (rdsprov.EndOfAccess("role a", "d", "REVOKE"),),
     ),
     rdsprov.DefinitionProblem("f", 1, 2, rdsprov.ErrorCode.WRONG_TYPE, "m", "h", "t"),
-    rdsprov.Outcome("dev", "b", "r", "sha256:", True, True, (RESULT,), (RECORD,), None, None),
+    rdsprov.Outcome("dev", "b", "r", "sha256:", True, True, (RESULT,), (), (RECORD,), None, None),
     rdsprov.audit.Finding(3, "changed", "the record was changed"),
     rdsprov.audit.Verified(1, 1, "h", None, (rdsprov.audit.Finding(1, "torn", "m"),), ("n",)),
     rdsprov.audit.Change(
