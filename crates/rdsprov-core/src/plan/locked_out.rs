@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::planner::Planner;
+use super::step::LostThroughPublic;
 use crate::desired;
 use crate::name::RoleName;
 use crate::observed::Acl;
@@ -14,15 +15,6 @@ pub(super) struct ClosedDatabase<'a> {
     pub acl: &'a Acl,
     /// The declaration of the database; `None` for a plugin database.
     pub declared: Option<&'a desired::Database>,
-}
-
-/// The roles with `LOGIN` that lose access with the privileges of PUBLIC.
-#[derive(Debug, Default)]
-pub(super) struct LostThroughPublic {
-    /// Those that cannot connect to the database any more.
-    pub connect: BTreeSet<RoleName>,
-    /// The others that cannot create temporary tables any more.
-    pub temporary: BTreeSet<RoleName>,
 }
 
 impl Planner<'_> {

@@ -5,7 +5,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::locked_out::LostThroughPublic;
 use super::{AuditRow, Hazard, Identities, Statement, words};
 use crate::audit_table::{AuditTableName, REVERTED};
 use crate::name::{ApplicationName, DatabaseName, LOCK_DATABASE, RoleName, SchemaName};
@@ -143,6 +142,15 @@ pub struct Step<S = Statement> {
     /// [`Step::takes_access`].
     #[serde(skip)]
     pub(super) replaces: bool,
+}
+
+/// The roles with `LOGIN` that lose access with the privileges of PUBLIC.
+#[derive(Debug, Default)]
+pub(super) struct LostThroughPublic {
+    /// Those that cannot connect to the database any more.
+    pub connect: BTreeSet<RoleName>,
+    /// The others that cannot create temporary tables any more.
+    pub temporary: BTreeSet<RoleName>,
 }
 
 /// What a role can no longer do in a database without `CONNECT`, and without `TEMPORARY`.
