@@ -85,12 +85,14 @@ impl<'a> OwnerLogins<'a> {
         };
         result.log(owner, database);
         let first = FirstLogin { database: database.clone(), result };
-        let mut results = self.results.lock().unwrap_or_else(PoisonError::into_inner);
-        results.insert(owner.clone(), first);
-        drop(results);
+        self.remember(owner.clone(), first);
         let session = login.ok()?;
         session.begin_soon(endpoint.observation_timeout.of_statement()).await.ok()?;
         Some(OwnerSession { session, endpoint })
+    }
+
+    fn remember(&self, owner: RoleName, login: FirstLogin) {
+        self.results.lock().unwrap_or_else(PoisonError::into_inner).insert(owner, login);
     }
 
     /// Returns the owner of a database if the run checks its password and it has not logged in yet.

@@ -229,8 +229,9 @@ fn is_in_model(statement: &str) -> bool {
         .any(|parameter| statement.contains(parameter))
 }
 
-/// Keys with values that differ between servers, or that the model does not have: it contains no code.
-const LEFT_OUT: [&str; 7] = [
+/// Keys with values that differ between servers, or that the model does not have: it contains no OIDs and no code.
+const LEFT_OUT: [&str; 8] = [
+    "administrators",
     "oid",
     "connection",
     "fingerprint",
