@@ -50,6 +50,11 @@ pub struct AuditTableName {
 }
 
 impl AuditTableName {
+    /// Returns the name of a table whose schema is not `public`.
+    pub(crate) fn new_unchecked(schema: &str, table: &str) -> Self {
+        Self { schema: SchemaName::new_unchecked(schema), table: TableName::new_unchecked(table) }
+    }
+
     /// Returns the schema, which the administrator owns.
     #[must_use]
     pub fn schema(&self) -> &SchemaName {

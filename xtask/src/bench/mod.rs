@@ -124,6 +124,9 @@ fn machine(version: u32) -> Result<String, String> {
     Ok(format!("Measured with PostgreSQL {version} on {processors} processors ({model})."))
 }
 
+/// Another program with its name, and what runs it.
+type Program<'a> = (&'a str, &'a dyn Fn() -> Result<measure::Run, String>);
+
 struct Bench<'o> {
     options: &'o Options,
     program: PathBuf,
@@ -222,7 +225,7 @@ impl Bench<'_> {
         let (count, port) = (entries.len(), site.server.port());
         let psycopg = || others.psycopg(site, "databases.py", entries);
         let ansible = || others.ansible(site, entries);
-        let programs: [(&str, &dyn Fn() -> Result<measure::Run, String>); 2] =
+        let programs: [Program<'_>; 2] =
             [("psycopg, setting each password", &psycopg), ("Ansible", &ansible)];
         let mut rows = Vec::new();
         for (name, run) in programs {
@@ -329,7 +332,7 @@ impl Bench<'_> {
         if let Some(others) = &self.others {
             let psycopg = || others.psycopg(&site, "readers.py", &all);
             let pgroles = || others.pgroles(&site, &all);
-            let programs: [(&str, &dyn Fn() -> Result<measure::Run, String>); 2] =
+            let programs: [Program<'_>; 2] =
                 [("psycopg, reader by reader", &psycopg), ("pgroles, without passwords", &pgroles)];
             let mut rows = Vec::new();
             // pgroles grants as the administrator.

@@ -54,8 +54,7 @@ impl Report {
         let line = |one: &Value| {
             let [name, subject, message, code] =
                 ["name", "subject", "message", "code"].map(|key| text(&one[key]));
-            let hints: Vec<String> =
-                one["hints"].as_array().unwrap().iter().map(|hint| text(hint)).collect();
+            let hints: Vec<String> = one["hints"].as_array().unwrap().iter().map(text).collect();
             let hint = hints.join("; ");
             let subject = if subject.is_empty() { subject } else { format!(" ({subject})") };
             format!("{name}{subject}: {message} [{code}] {hint}")

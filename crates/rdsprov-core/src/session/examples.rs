@@ -14,6 +14,7 @@ use super::left_out_reasons::LeftOutReasons;
 use super::unreadable::Unreadable;
 use super::usage_error::UsageError;
 use crate::audit::{AuditError, Columns};
+use crate::audit_table::AuditTableName;
 use crate::config::{CaFile, ConfigError, SettingOrigin, TlsMode, TlsSettingsError};
 use crate::definitions::{
     DefinitionErrors, Definitions, Rules, SourceText, Syntax, UnknownApplication,
@@ -203,8 +204,8 @@ fn session_examples() -> Vec<Error> {
         SitePolicyError::NoAuditTable { policy: policy_file() }.into(),
         SitePolicyError::OtherAuditTable {
             policy: policy_file(),
-            required: "rdsprov_audit.changes".parse().unwrap(),
-            used: "other.changes".parse().unwrap(),
+            required: AuditTableName::new_unchecked("rdsprov_audit", "changes"),
+            used: AuditTableName::new_unchecked("other", "changes"),
         }
         .into(),
         Error::ConfigOutside { path: path() },
