@@ -811,7 +811,7 @@ fn owners_do_not_prevent_the_end_of_access() {
         }
         // No definitions declare the database that cannot be read.
         fixture.query("REVOKE CONNECT ON DATABASE hr FROM platform_admin");
-        let text = run(&fixture, "retire shop_reports", &[SHOP], &["--dry-run"], 0);
+        let text = run(&fixture, "retire hr_reports", &[SHOP], &["--dry-run"], 0);
         let unread = "database hr: the administrator cannot connect to database hr yet\n";
         assert!(text.contains(unread), "PostgreSQL {major}: {text}");
         fixture.query("GRANT CONNECT ON DATABASE hr TO platform_admin");

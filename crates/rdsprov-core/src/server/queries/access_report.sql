@@ -8,21 +8,21 @@
 WITH RECURSIVE user_schema AS (
   SELECT oid, nspname, nspowner, nspacl FROM pg_namespace WHERE nspname !~ '^pg_' AND nspname <> 'information_schema'
 ), columns AS (
-  SELECT attrelid, array_agg(DISTINCT attacl::text) AS acls
+  SELECT attrelid, array_agg(DISTINCT attacl::text) AS acls, jsonb_object_agg(attname, attacl::text) AS by_name
   FROM pg_attribute WHERE attacl IS NOT NULL AND NOT attisdropped GROUP BY attrelid
 ), named AS (
   SELECT n.nspname, CASE c.relkind WHEN 'S' THEN 'sequence' ELSE 'table' END AS kind, c.oid, c.relowner AS owner,
-    c.relacl::text AS acl, a.acls, c.relname::text AS name
+    c.relacl::text AS acl, a.acls, a.by_name, c.relname::text AS name
   FROM pg_class c JOIN user_schema n ON n.oid = c.relnamespace LEFT JOIN columns a ON a.attrelid = c.oid
   WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S')
   UNION ALL
-  SELECT n.nspname, 'routine', p.oid, p.proowner, p.proacl::text, NULL,
+  SELECT n.nspname, 'routine', p.oid, p.proowner, p.proacl::text, NULL, NULL,
     format('%s(%s)', p.proname, oidvectortypes(p.proargtypes))
   FROM pg_proc p JOIN user_schema n ON n.oid = p.pronamespace
 ), object_group AS (
   SELECT nspname, kind, min(oid) AS sample, count(*) AS count, owner, acl, acls,
     array_agg(sha256(convert_to(name, getdatabaseencoding()))) AS names,
-    CASE WHEN acls IS NOT NULL THEN array_agg(oid) END AS members
+    jsonb_object_agg(name, by_name) FILTER (WHERE by_name IS NOT NULL) AS column_acls
   FROM named GROUP BY 1, 2, owner, acl, acls
 ), privilege AS MATERIALIZED (
   SELECT * FROM (VALUES
@@ -35,7 +35,8 @@ WITH RECURSIVE user_schema AS (
 ), object AS MATERIALIZED (
   -- The roles that have something by themselves on the objects of a group: for each, one bit for each privilege, and
   -- all bits for the owner, which needs no privilege.
-  SELECT o.nspname, o.kind, o.sample, o.count, o.owner, o.acl, o.acls, g.grantees, g.bits FROM object_group o CROSS JOIN LATERAL (
+  SELECT o.nspname, o.kind, o.sample, o.count, o.owner, o.acl, o.acls, o.column_acls, g.grantees, g.bits
+  FROM object_group o CROSS JOIN LATERAL (
     SELECT array_agg(grantee) AS grantees, array_agg(bits) AS bits FROM (
       SELECT o.owner AS grantee, -1 AS bits
       UNION ALL
@@ -116,6 +117,7 @@ WITH RECURSIVE user_schema AS (
 ), checked AS (
   -- Each pair of a role and a group of objects is a row of its own: a join with all privileges would have to be sorted.
   SELECT s.oid AS role, s.reached, o.nspname, o.kind, o.sample, o.count, held.privileges, held.on_columns,
+    CASE WHEN held.on_columns IS NOT NULL THEN o.column_acls END AS column_acls,
     -- As text, because arrays of different lengths cannot be collected. -1 is the role as the owner.
     (SELECT string_agg(DISTINCT CASE WHEN x.grantee = s.oid AND x.bits = -1 THEN '-1' ELSE x.grantee::text END, ',')
       FROM unnest(o.grantees, o.bits) x(grantee, bits)
@@ -140,36 +142,52 @@ WITH RECURSIVE user_schema AS (
     FROM checked WHERE privileges IS NOT NULL OR on_columns IS NOT NULL GROUP BY 1, 2, 3, 4, 5, 6) one
   GROUP BY 1, 2, 3, 4, 5
 ), held AS (
-  -- The groups of objects on which a role has each privilege. Most roles have it on the same ones as another role, so that
-  -- the names of each set of groups are hashed once. A sum of hashes would not do: sets with equal sums can be found.
-  SELECT c.role, c.nspname, c.kind, p.privilege, array_agg(c.sample ORDER BY c.sample) AS samples
-  FROM checked c CROSS JOIN LATERAL unnest(c.privileges) p(privilege) GROUP BY 1, 2, 3, 4
-), name_digest AS MATERIALIZED (
-  SELECT one.kind, one.samples, encode(sha256(string_agg(n.name, ''::bytea ORDER BY n.name)), 'hex') AS digest
-  FROM (SELECT DISTINCT kind, samples FROM held) one CROSS JOIN LATERAL unnest(one.samples) x(sample)
-  JOIN object_group o ON o.kind = one.kind AND o.sample = x.sample CROSS JOIN LATERAL unnest(o.names) n(name)
-  GROUP BY 1, 2
-), column_item AS MATERIALIZED (
-  SELECT a.attrelid, x.grantee, x.privilege_type,
-    sha256(convert_to(format('%I.%I', c.relname, a.attname), getdatabaseencoding())) AS name
-  FROM pg_attribute a CROSS JOIN LATERAL aclexplode(a.attacl) x
-  CROSS JOIN LATERAL (SELECT c.relname FROM pg_class c WHERE c.oid = a.attrelid OFFSET 0) c
-  WHERE a.attacl IS NOT NULL AND NOT a.attisdropped
+  -- The groups of objects on which a role has each privilege, and the number of this set of groups.
+  SELECT role, nspname, kind, privilege, samples, dense_rank() OVER (ORDER BY kind, samples) AS set
+  FROM (
+    SELECT c.role, c.nspname, c.kind, p.privilege, array_agg(c.sample ORDER BY c.sample) AS samples
+    FROM checked c CROSS JOIN LATERAL unnest(c.privileges) p(privilege) GROUP BY 1, 2, 3, 4) one
+), set_digest AS (
+  -- Most roles have a privilege on the same objects as another role, so that the names of each set are hashed once. A
+  -- sum of hashes would not do: sets of names with equal sums can be found. Here and below, the values are not joined,
+  -- but collected: the time is linear, whatever the settings of the planner are.
+  SELECT set, encode(sha256(string_agg(n.name, ''::bytea ORDER BY n.name)), 'hex') AS digest
+  FROM (
+    SELECT set, first_value(names) OVER (PARTITION BY kind, sample ORDER BY set NULLS FIRST) AS names
+    FROM (
+      SELECT NULL::bigint AS set, kind, sample, names FROM object_group
+      UNION ALL SELECT one.set, one.kind, x.sample, NULL
+      FROM (SELECT DISTINCT set, kind, samples FROM held) one CROSS JOIN LATERAL unnest(one.samples) x(sample)) part) collected
+  CROSS JOIN LATERAL unnest(collected.names) n(name)
+  WHERE set IS NOT NULL GROUP BY set
 ), column_digest AS (
   SELECT c.role, c.nspname, c.kind, p.privilege,
     encode(sha256(string_agg(DISTINCT i.name, ''::bytea ORDER BY i.name)), 'hex') AS digest
-  FROM checked c CROSS JOIN LATERAL unnest(c.on_columns) p(privilege)
-  JOIN object_group o ON o.kind = c.kind AND o.sample = c.sample CROSS JOIN LATERAL unnest(o.members) m(oid)
-  JOIN column_item i ON i.attrelid = m.oid AND i.privilege_type = p.privilege AND i.grantee = ANY (c.reached)
+  FROM checked c CROSS JOIN LATERAL unnest(c.on_columns) p(privilege) CROSS JOIN LATERAL (
+    SELECT sha256(convert_to(format('%I.%I', r.key, a.key), getdatabaseencoding())) AS name
+    FROM jsonb_each(c.column_acls) r, jsonb_each_text(r.value) a, aclexplode(a.value::aclitem[]) x
+    WHERE x.privilege_type = p.privilege AND x.grantee = ANY (c.reached)) i
   GROUP BY 1, 2, 3, 4
 ), digests AS (
   SELECT role, nspname, kind, jsonb_object_agg(privilege, digest) FILTER (WHERE NOT of_columns) AS whole,
     jsonb_object_agg(privilege, digest) FILTER (WHERE of_columns) AS part
   FROM (
-    SELECT h.role, h.nspname, h.kind, h.privilege, d.digest, false AS of_columns
-    FROM held h JOIN name_digest d ON d.kind = h.kind AND d.samples = h.samples
+    SELECT role, nspname, kind, privilege, first_value(digest) OVER (PARTITION BY set ORDER BY role NULLS FIRST) AS digest,
+      false AS of_columns
+    FROM (
+      SELECT NULL::oid AS role, NULL::name AS nspname, NULL::text AS kind, NULL::text AS privilege, set, digest FROM set_digest
+      UNION ALL SELECT role, nspname, kind, privilege, set, NULL FROM held) part
     UNION ALL SELECT role, nspname, kind, privilege, digest, true FROM column_digest) one
-  GROUP BY 1, 2, 3
+  WHERE role IS NOT NULL GROUP BY 1, 2, 3
+), objects_with_digests AS (
+  SELECT role, nspname, kind, privileges, on_columns, count, through,
+    first_value(whole) OVER same AS whole, first_value(part) OVER same AS part
+  FROM (
+    SELECT role, nspname, kind, NULL::text[] AS privileges, NULL::text[] AS on_columns, NULL::numeric AS count, NULL::text AS through,
+      whole, part
+    FROM digests
+    UNION ALL SELECT role, nspname, kind, privileges, on_columns, count, through, NULL, NULL FROM role_objects) one
+  WINDOW same AS (PARTITION BY role, nspname, kind ORDER BY count NULLS FIRST)
 ), by_schema AS (
   -- Not joined, but collected by role and name: the time is linear in the number of schemas.
   SELECT role, nspname, bool_or(owner) AS owner, max(privileges) AS privileges,
@@ -184,15 +202,14 @@ WITH RECURSIVE user_schema AS (
       'kind', h.kind, 'privileges', h.privileges, 'on_columns', h.on_columns, 'count', h.count,
       'digests', (
         SELECT coalesce(json_object_agg(p, digest), '{}') FROM (
-          SELECT p, d.whole->>p AS digest FROM unnest(h.privileges) p
-          UNION ALL SELECT p, d.part->>p FROM unnest(h.on_columns) p) one),
+          SELECT p, h.whole->>p AS digest FROM unnest(h.privileges) p
+          UNION ALL SELECT p, h.part->>p FROM unnest(h.on_columns) p) one),
       'through', ARRAY(
         SELECT CASE t WHEN '-1' THEN '"owner"' WHEN '0' THEN '"public"' WHEN h.role::text THEN '"grant"'
           ELSE json_build_object('role', pg_get_userbyid(t::oid)) END
         FROM (SELECT DISTINCT unnest(string_to_array(h.through, ',')) AS t) one))
       ORDER BY array_position(ARRAY['table', 'sequence', 'routine'], h.kind), h.privileges DESC, h.on_columns)
-    FROM role_objects h JOIN digests d ON d.role = h.role AND d.nspname = h.nspname AND d.kind = h.kind
-    GROUP BY 1, 2) part
+    FROM objects_with_digests h WHERE h.count IS NOT NULL GROUP BY 1, 2) part
   GROUP BY role, nspname
 ), schema_documents AS (
   SELECT b.role, json_object_agg(b.nspname, json_build_object(
