@@ -358,7 +358,7 @@ mod tests {
         let names: Vec<(String, String)> = (0..24)
             .map(|number| {
                 let comment = format!(
-                    "[managed by rdsprov: environment=dev application=app{number:02} build=7]"
+                    "[managed by rdsprov: environment=dev application=app{number:02} build_id=1 name=\"app{number:02}_owner\"]"
                 );
                 (format!("app{number:02}_owner"), comment)
             })
