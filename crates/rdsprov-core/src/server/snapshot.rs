@@ -265,12 +265,13 @@ impl<'a> Snapshot<'a> {
     }
 }
 
-/// Returns the line of a query that says what it returns, if it has one.
+/// Returns the line of a query that says what it returns. The first file of a query ends the line of a part before it.
 fn title(query: &str) -> &str {
-    let title = query
-        .lines()
-        .find_map(|line| line.strip_prefix("-- ").filter(|line| line.starts_with("Returns")));
-    title.unwrap_or("a query without a title")
+    let title = query.lines().find_map(|line| {
+        let (_, comment) = line.split_once("-- ")?;
+        comment.starts_with("Returns").then_some(comment)
+    });
+    title.unwrap_or("a query")
 }
 
 /// The bytes of a text, which can be in any encoding.
@@ -310,6 +311,13 @@ impl<'a> FromSql<'a> for RawText<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_query_says_what_it_returns() {
+        let title_of = |query: &str| title(query).to_owned();
+        assert_eq!(title_of("-- Some rows\n-- Returns a list\nSELECT 1"), "Returns a list");
+        assert_eq!(title_of("WITH a AS (SELECT 1), -- Returns a list\nb"), "Returns a list");
+    }
 
     #[test]
     fn bytes_in_another_encoding_are_replaced() {

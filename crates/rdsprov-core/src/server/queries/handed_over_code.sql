@@ -1,4 +1,4 @@
--- Lists the code that a new owner gets, as one JSON document that deserializes to a list of `Code`. handed_over.sql,
+-- Returns the code that a new owner gets, as one JSON document that deserializes to a list of `Code`. handed_over.sql,
 -- plan/sql/code.sql, `object` (plan/sql/objects.sql) and plan/sql/planted.sql precede it, with $1 to $6.
 -- Of the objects of the administrator ($2), only the code that other roles planted counts. An administrator writes no such
 -- code for itself, but other roles can own the functions that it calls, and add triggers to its tables.
