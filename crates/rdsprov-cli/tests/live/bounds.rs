@@ -358,7 +358,7 @@ fn many_undeclared_databases_stop_nothing() {
         fixture.query(CREATE);
         // Only a comment that is read makes an orphan.
         let orphans = || {
-            let plan = expect(&fixture.run(&definitions, &["plan", "--env", "dev"]), 0);
+            let plan = expect(&fixture.run(&definitions, &["plan", "--env", "dev", "-v"]), 0);
             assert!(plan.contains("Nothing to do"), "PostgreSQL {major}: {plan}");
             plan.matches("its owner is hr_owner").count()
         };

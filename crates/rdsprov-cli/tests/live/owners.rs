@@ -304,7 +304,7 @@ fn forged_markers_change_no_report() {
         {
             as_owner(&fixture, &marker(environment, application, "stash"));
             let text = expect(&fixture.run(&definitions, &["plan", "--env", "dev"]), 0);
-            assert!(text.contains("  database stash"), "PostgreSQL {major}: {text}");
+            assert!(text.contains(" database stash"), "PostgreSQL {major}: {text}");
         }
 
         // The owner of one database claims the key of another application.

@@ -138,7 +138,7 @@ fn planted_markers_concern_no_other_application() {
         }
         assert_eq!(check(), before);
 
-        assert!(site.run(&CHECK, 0).contains("  role evil0, of application evil"));
+        assert!(site.run(&CHECK, 0).contains("  application evil: role evil0"));
 
         for (number, marker) in markers.iter().enumerate() {
             site.plant_orphan(&format!("orphan{number}"), marker);
@@ -295,7 +295,7 @@ fn upgraded_roles_count_once_an_administrator_has_admin_option() {
         let without_entry =
             |arguments: &[&str], code| expect(&site.fixture.run(&none, arguments), code);
         let text = without_entry(&[&CHECK[..], &["--fail-on", "orphaned"]].concat(), 2);
-        assert!(text.contains("  role shop_owner, of application shop"), "{text}");
+        assert!(text.contains("  application shop: role shop_owner"), "{text}");
         let text = without_entry(&["retire", "shop", "--env", "dev"], 3);
         assert!(text.contains("refused[admin-option-missing] shop"), "{text}");
         assert!(!text.contains("nothing-to-retire"), "{text}");
