@@ -21,6 +21,7 @@ use rdsprov_core::graph::GraphFormat;
 use rdsprov_core::hint::Neutral;
 use rdsprov_core::observed::Observed;
 use rdsprov_core::plan::{Detail, Plan, SavedPlan, SecretFindings};
+use rdsprov_core::policy::UndeclaredAccess;
 use rdsprov_core::secret_id::{SecretId, Templates};
 use rdsprov_core::secrets::Secret;
 use serde_json::{Value, json};
@@ -173,6 +174,7 @@ impl Case {
             rules: &rules,
             build_id: None,
             scope: &scope,
+            undeclared_access: UndeclaredAccess::default(),
         };
         let draft = Draft::new(&self.observed, &context).unwrap();
         Export::new(draft, &self.observed, Vec::new()).to_text(format, &Neutral)

@@ -6,6 +6,7 @@ use super::scope::ExportScope;
 use crate::definitions::{Application, Definitions, Mode, Rules};
 use crate::desired::Desired;
 use crate::name::ApplicationName;
+use crate::policy::UndeclaredAccess;
 use crate::secret_id::{TemplateError, Templates};
 
 /// The inputs of an export besides the observed state.
@@ -21,6 +22,8 @@ pub struct ExportContext<'a> {
     pub build_id: Option<&'a str>,
     /// What the export covers.
     pub scope: &'a ExportScope,
+    /// Whether access that is not declared is refused.
+    pub undeclared_access: UndeclaredAccess,
 }
 
 impl ExportContext<'_> {
@@ -41,6 +44,9 @@ impl ExportContext<'_> {
             mode: Mode::Standalone,
             applications,
         };
-        Desired::new(&definitions, self.environment, self.templates, self.build_id)
+        let mut desired =
+            Desired::new(&definitions, self.environment, self.templates, self.build_id)?;
+        desired.undeclared_access = self.undeclared_access;
+        Ok(desired)
     }
 }

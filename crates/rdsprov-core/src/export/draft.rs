@@ -457,7 +457,10 @@ impl Drafting<'_> {
             let groups = seen.into_iter().flat_map(|seen| &seen.memberships);
             let groups: Vec<&str> = groups.map(|one| one.role.as_str()).collect();
             if !groups.is_empty() {
-                reason += &format!("; it is a member of {}", groups.join(", "));
+                let membership = format!("it is a member of {}", groups.join(", "));
+                if !reason.ends_with(&membership) {
+                    reason += &format!("; {membership}");
+                }
             }
             if let Some(members) = members.get(role) {
                 let members: Vec<&str> = members.iter().map(|one| one.as_str()).collect();

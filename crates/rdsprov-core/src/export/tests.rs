@@ -10,6 +10,7 @@ use crate::definitions::{Definitions, Rules, SourceText, Syntax};
 use crate::desired::Desired;
 use crate::hint::Neutral;
 use crate::observed::Observed;
+use crate::policy::UndeclaredAccess;
 use crate::secret_id::Templates;
 
 fn scenarios() -> PathBuf {
@@ -30,7 +31,14 @@ fn with_draft<T>(
 ) -> T {
     let (templates, scope) = (Templates::default(), ExportScope::default());
     let (templates, scope) = (&templates, &scope);
-    let context = ExportContext { environment: "dev", templates, rules, build_id: None, scope };
+    let context = ExportContext {
+        environment: "dev",
+        templates,
+        rules,
+        build_id: None,
+        scope,
+        undeclared_access: UndeclaredAccess::default(),
+    };
     check(Draft::new(observed, &context).unwrap(), &context)
 }
 

@@ -224,8 +224,7 @@ impl Setup {
         desired.may_change_owners = allow.contains(&Hazard::ChangesOwner);
         desired.may_degrade_blue_green = allow.contains(&Hazard::DegradesBlueGreen);
         desired.allowed_hazards = allow.iter().map(|hazard| hazard.name()).collect();
-        let configured = self.config.access.undeclared.unwrap_or_default();
-        desired.undeclared_access = self.site.undeclared_access(self.environment(), configured);
+        desired.undeclared_access = self.undeclared_access();
         desired.definitions = Some(self.definitions_sha256.clone());
         self.protect(&mut desired);
         desired.select(only)?;
@@ -336,12 +335,19 @@ impl Setup {
             rules: &self.config.rules(),
             build_id,
             scope,
+            undeclared_access: self.undeclared_access(),
         };
         connection.export(&nothing, &context).await.map_err(|error| match error {
             ExportError::Run(error) => Error::from(error),
             ExportError::Template(error) => Error::from(error),
             ExportError::NothingMatches { databases } => Error::NothingMatches { databases },
         })
+    }
+
+    /// Returns whether access that is not declared is refused.
+    fn undeclared_access(&self) -> UndeclaredAccess {
+        let configured = self.config.access.undeclared.unwrap_or_default();
+        self.site.undeclared_access(self.environment(), configured)
     }
 
     /// Returns how the administrator logs in, with the place that sets it.

@@ -14,6 +14,7 @@ use rdsprov_core::graph::GraphFormat;
 use rdsprov_core::hint::Neutral;
 use rdsprov_core::observed::Observed;
 use rdsprov_core::plan::{Detail, Plan, SavedPlan, SecretFindings, required_relation_names};
+use rdsprov_core::policy::UndeclaredAccess;
 use rdsprov_core::secret_id::{SecretId, Templates};
 use rdsprov_core::secrets::Secret;
 use rdsprov_core::site_policy::SitePolicy;
@@ -208,6 +209,7 @@ fn observed(data: &[u8]) {
         rules: &rules,
         build_id: None,
         scope: &scope,
+        undeclared_access: UndeclaredAccess::default(),
     };
     let draft = match Draft::new(&observed, &context) {
         Ok(draft) => draft,

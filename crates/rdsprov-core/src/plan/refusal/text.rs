@@ -740,11 +740,12 @@ impl RefusalKind {
                 "log in as an administrator with the attribute, with ",
                 Opt::AdminSecret
             ]),
-            Self::RoleAttributesForbidden { .. }
-            | Self::MembershipNotRevocable { .. }
-            | Self::DependentMembership { .. } => {
+            Self::RoleAttributesForbidden { .. } | Self::DependentMembership { .. } => {
                 Some(hint!["name another role in `username` of the application"])
             }
+            Self::MembershipNotRevocable { group, .. } => Some(hint![format!(
+                "declare {group} in `memberships` of the application, or name another role in `username`"
+            )]),
             // The role of an application logs in.
             Self::AccessNotDeclared { role, database, login: true, .. } => {
                 Some(hint![format!("declare the access of role {role} to database {database}")])
