@@ -185,7 +185,7 @@ fn orphans_are_listed_by_application_with_a_way_out() {
         ] {
             assert_eq!(orphans.lines().filter(|one| *one == line).count(), 1, "{line}: {text}");
         }
-        let hint = "  hint: to end their access, run `rdsprov retire hr hr_reports`; --drop-role and --drop-database also drop what is left; if definitions of another team declare them, give yours a `scope`";
+        let hint = "  hint: if definitions of another team declare them, give yours a `scope`; to end their access, run `rdsprov retire hr hr_reports`; --drop-role and --drop-database also drop what is left";
         assert_eq!(orphans.lines().last(), Some(hint), "{text}");
         for block in orphans.split("\n  ").filter(|block| block.contains(", of application ")) {
             let mut lines: Vec<&str> = block.lines().collect();

@@ -12,7 +12,7 @@ use super::sql::{self, RevokeScope};
 use super::words::listed;
 use super::{Action, Hazard, NoteKind};
 use crate::desired;
-use crate::name::{DatabaseName, RoleName, SchemaName};
+use crate::name::{ApplicationName, DatabaseName, RoleName, SchemaName};
 use crate::observed::{self, AclItem, Contents, DefaultPrivileges, Grantee};
 use crate::privilege::{self, ObjectKind, Privilege, Privileges};
 use crate::rotation_clone::RotationClone;
@@ -65,7 +65,7 @@ impl DatabasePlanner<'_, '_> {
             self.planner.refuse_without_admin_option(&self.database.application, creator);
             return;
         }
-        let (of_others, hazards) = match self.planner.creator_of_others(creator) {
+        let (of_others, hazards) = match self.planner.creator_of_others(creator, self.database) {
             Some((words, hazard)) => (format!(" ({words})"), vec![hazard]),
             None => (String::new(), Vec::new()),
         };
@@ -244,16 +244,21 @@ impl<'a> Planner<'a> {
             })
     }
 
-    /// Returns whose role a creator is, in words, and the hazard of changing its default privileges, if
-    /// other definitions manage it.
-    fn creator_of_others(&self, creator: &RoleName) -> Option<(String, Hazard)> {
+    /// Returns whose role a declared creator is, in words, and the hazard of changing its default privileges, if
+    /// other definitions manage it. The owner of the database and the administrators are not declared.
+    fn creator_of_others(
+        &self,
+        creator: &RoleName,
+        database: &desired::Database,
+    ) -> Option<(String, Hazard)> {
         let desired = self.desired;
         let home = self.role_of_clone(creator).unwrap_or(creator);
-        if desired.roles.contains_key(home) {
+        if desired.roles.contains_key(home) || !database.creators.contains(creator) {
             return None;
         }
         let marker = self.observed.roles.get(home).and_then(observed::Role::marker)?;
-        if !desired.manages(Some(&marker)) {
+        let is_of_administrators = marker.application == ApplicationName::for_delegates().as_str();
+        if is_of_administrators || !desired.manages(Some(&marker)) {
             return None;
         }
         let application = format!("role of application {}", marker.application);

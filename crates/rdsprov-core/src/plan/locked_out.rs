@@ -28,8 +28,14 @@ impl Planner<'_> {
         let mut lost = LostThroughPublic::default();
         if privileges.contains(&Privilege::Temporary) {
             let disconnected = without(Privilege::Connect);
+            // An administrator can give it to itself.
+            let is_administrator = |name: &&RoleName| {
+                let seen = self.observed.roles.get(*name);
+                seen.is_some_and(|seen| self.administrator_power(name, seen).is_some())
+            };
             let temporary = without(Privilege::Temporary);
-            lost.temporary = temporary.difference(&disconnected).cloned().collect();
+            let temporary = temporary.difference(&disconnected);
+            lost.temporary = temporary.filter(|name| !is_administrator(name)).cloned().collect();
         }
         if privileges.contains(&Privilege::Connect) {
             lost.connect = without(Privilege::Connect);

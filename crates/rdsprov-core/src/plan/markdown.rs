@@ -79,9 +79,8 @@ impl Plan {
         if let Some(hint) = self.hint_about_pending() {
             let _ = writeln!(text, "\n- Hint: {}", escaped(&hint.worded(wording)));
         }
-        for (application, names) in self.orphans_by_application() {
-            let (application, names) = (escaped(application), escaped(&names));
-            let _ = writeln!(text, "\n- orphaned: application {application}: {names}");
+        for line in self.orphans_in_markdown() {
+            let _ = writeln!(text, "\n- orphaned: {line}");
         }
         if let Some(hint) = self.hint_about_orphans() {
             let _ = writeln!(text, "\n- Hint: {}", escaped(&hint.worded(wording)));

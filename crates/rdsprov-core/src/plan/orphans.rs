@@ -18,7 +18,7 @@ use crate::marker::Marker;
 use crate::name::{ApplicationName, RoleName, in_words};
 use crate::observed::{Acl, Grantee, Observed};
 use crate::privilege::{ObjectKind, Privilege, Privileges};
-use crate::text::{counted, visible};
+use crate::text::{counted, escaped, visible};
 
 /// Returns the managed roles and databases that the definitions no longer declare; those of selected
 /// applications, if the plan is restricted. Delegates are not orphans: no definitions declare them. A
@@ -99,9 +99,27 @@ pub(super) fn orphans(
 /// The number of applications with orphans that are named without full detail, and of the orphans of each.
 const MOST_ORPHANED: usize = 10;
 
+/// Returns how many applications with orphans are not named.
+fn others_with_orphans(count: usize) -> Option<String> {
+    match count.saturating_sub(MOST_ORPHANED) {
+        0 => None,
+        1 => Some("and 1 other application".to_owned()),
+        others => Some(format!("and {others} other applications")),
+    }
+}
+
 impl Plan {
+    /// Returns the orphans as lines of Markdown without full detail.
+    pub(super) fn orphans_in_markdown(&self) -> Vec<String> {
+        let applications = self.orphans_by_application();
+        let named = applications.iter().take(MOST_ORPHANED).map(|(application, names)| {
+            format!("application {}: {}", escaped(application), escaped(names))
+        });
+        named.chain(others_with_orphans(applications.len())).collect()
+    }
+
     /// Returns the orphans of each application in words, by application.
-    pub(super) fn orphans_by_application(&self) -> Vec<(&str, String)> {
+    fn orphans_by_application(&self) -> Vec<(&str, String)> {
         let same = |one: &Orphan, next: &Orphan| one.application == next.application;
         let applications = self.orphaned.chunk_by(same).filter_map(|orphans| {
             let application = orphans.first()?.application.as_str();
@@ -124,22 +142,24 @@ impl Plan {
             self.applications.iter().map(|one| one.application.as_str()).collect();
         let orphaned: BTreeSet<&str> =
             self.orphaned.iter().map(|orphan| orphan.application.as_str()).collect();
-        let names: Vec<String> = orphaned.difference(&declared).map(ToString::to_string).collect();
+        // Not those of applications that the plan does not name without full detail.
+        let names = orphaned.difference(&declared).take(MOST_ORPHANED);
+        let names: Vec<String> = names.map(ToString::to_string).collect();
         let pronoun = if names.len() == 1 { "its" } else { "their" };
         let in_scope = match &self.origin.scope {
             Some(_) => "",
-            None => "; if definitions of another team declare them, give yours a `scope`",
+            None => "if definitions of another team declare them, give yours a `scope`; ",
         };
         (!names.is_empty()).then(|| {
             hint![
+                in_scope,
                 format!("to end {pronoun} access, run "),
                 Part::OperationOn(Operation::Retire, names),
                 "; ",
                 Opt::DropRole,
                 " and ",
                 Opt::DropDatabase,
-                " also drop what is left",
-                in_scope
+                " also drop what is left"
             ]
         })
     }
