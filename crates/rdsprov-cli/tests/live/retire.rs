@@ -205,7 +205,7 @@ fn orphans_are_listed_by_application_with_a_way_out() {
             ],
             "{markdown}"
         );
-        assert!(markdown.contains("- Hint: to end their access, run "), "{markdown}");
+        assert!(markdown.contains("to end their access, run "), "{markdown}");
         // An application that is declared with another role is not to be retired.
         let renamed = SHOP.replace("shop_owner", "shop_owner2");
         fixture.app("dev", "shop", "shop_owner2");
