@@ -293,6 +293,66 @@ fn owners_of_objects_are_reported() {
     }
 }
 
+/// Returns the statements of the data of a plan: executor, database and text.
+fn statements_of_plan(fixture: &Fixture, definitions: &str) -> Vec<(Value, String, String)> {
+    let output = fixture.run(definitions, &["plan", "--env", "dev", "--format", "json"]);
+    let plan: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_valid(Document::Plan, &plan);
+    let access = plan["undeclared_access"].as_array().unwrap().iter();
+    let all = access.flat_map(|one| one["statements"].as_array().unwrap());
+    let text = |value: &Value| value.as_str().unwrap_or("postgres").to_owned();
+    all.map(|one| (one["executor"].clone(), text(&one["database"]), text(&one["sql"]))).collect()
+}
+
+/// Executes statements, each as the role that it names.
+fn execute(fixture: &Fixture, statements: &[(Value, String, String)]) {
+    for (executor, database, sql) in statements {
+        if executor == "administrator" {
+            fixture.server.master(database, sql).unwrap();
+        } else if executor == "superuser" {
+            fixture.server.superuser(database, sql).unwrap();
+        } else {
+            let role = executor["role"].as_str().unwrap();
+            let sql = format!("SET SESSION AUTHORIZATION \"{role}\"; {sql}");
+            fixture.server.superuser(database, &sql).unwrap();
+        }
+    }
+}
+
+/// Default privileges for another role make a row that contains the privileges of the owner, too.
+#[test]
+fn own_default_privileges_are_kept() {
+    for major in versions() {
+        let (fixture, definitions) = fixture(major);
+        fixture.query("CREATE ROLE etl LOGIN; CREATE ROLE batch; CREATE ROLE crm LOGIN");
+        fixture.query_in(
+            "shop",
+            "GRANT CONNECT ON DATABASE shop TO etl, batch; GRANT USAGE, CREATE ON SCHEMA public TO etl, batch;
+             ALTER DEFAULT PRIVILEGES FOR ROLE etl GRANT SELECT ON TABLES TO crm;
+             ALTER DEFAULT PRIVILEGES FOR ROLE batch GRANT SELECT ON TABLES TO crm",
+        );
+        let check = ["check", "--env", "dev", "--strict"];
+        let text = expect(&fixture.run(&definitions, &check), 2);
+        assert!(text.contains("role etl is not declared"), "PostgreSQL {major}: {text}");
+        assert!(text.contains("role batch is not declared"), "PostgreSQL {major}: {text}");
+        let statements = statements_of_plan(&fixture, &definitions);
+        let expected = ["batch", "etl"].map(|role| {
+            format!(r#"REVOKE CONNECT ON DATABASE "shop" FROM "{role}""#)
+        });
+        let found: Vec<&String> = statements.iter().map(|(_, _, sql)| sql).collect();
+        assert_eq!(found, expected.iter().collect::<Vec<_>>(), "PostgreSQL {major}");
+        execute(&fixture, &statements);
+        expect(&fixture.run(&definitions, &check), 0);
+        for role in ["etl", "batch"] {
+            let table = format!(
+                "SET SESSION AUTHORIZATION {role}; CREATE TABLE public.of_{role} (id int);
+                 SELECT count(*) FROM public.of_{role}"
+            );
+            assert!(fixture.server.superuser("shop", &table).is_ok(), "{role} on {major}");
+        }
+    }
+}
+
 /// The members of `pg_monitor` are members of other predefined roles, too.
 #[test]
 fn members_of_predefined_roles_are_reported() {

@@ -219,7 +219,10 @@ impl<'a> Planner<'a> {
             means.application = means.application.take().or_else(|| application.cloned());
         }
         let contents = seen.contents.as_ref();
-        for row in contents.map(|all| all.default_privileges.as_slice()).unwrap_or_default() {
+        let rows = contents.map(|all| all.default_privileges.as_slice()).unwrap_or_default();
+        // Each role has all privileges on its own future objects. Only explicit default privileges show this
+        // in a row, and without them it could not use what it creates.
+        for row in rows.iter().filter(|row| row.role != *role) {
             let of_role = row.acl.iter().filter(|item| item.grantee == grantee);
             let privileges: Privileges = of_role.map(|item| item.privilege).collect();
             if !privileges.is_empty() && ObjectKind::RELATIONS.contains(&row.kind) {
