@@ -103,21 +103,21 @@ fn roles_with_access_are_reported_until_the_statements_are_executed() {
                 "can connect to database shop: it has CONNECT, and privileges on relations in schema public",
             ),
             ("dba", "can connect to database shop: it has the privileges of role shop_owner"),
-            ("lead", "can connect to database shop: it has ADMIN OPTION on role shop_reader"),
+            ("lead", "can grant CONNECT on database shop: it has ADMIN OPTION on role shop_reader"),
             (
                 "old_grant",
                 "has privileges on relations in schema public of database shop, which it cannot use without CONNECT",
             ),
             // `creators` declares no access.
             ("pipeline", "can connect to database shop: it has CONNECT"),
-            ("shy", "can connect to database shop: it has SET ROLE to role shop_reader"),
         ] {
             let line = format!("role {role} is not declared and {words}");
             let lines = found.iter().filter(|one| one.ends_with(&line)).count();
             // Before PostgreSQL 16, ADMIN OPTION is part of a membership with SET ROLE.
             assert_eq!(lines, 1, "PostgreSQL {major}: {line}\n{text}");
         }
-        assert_eq!(found.len(), 8, "PostgreSQL {major}: {text}");
+        // Role shy may only SET ROLE to shop_reader: the server rejects its login.
+        assert_eq!(found.len(), 7, "PostgreSQL {major}: {text}");
         assert!(run(&["check", "--strict"], 2).contains("undeclared-access"));
         let text = run(&["check", "--fail-on", "orphaned,undeclared"], 2);
         let closing = "Nothing to do, but the check fails on: undeclared.";
@@ -125,13 +125,13 @@ fn roles_with_access_are_reported_until_the_statements_are_executed() {
         let output = fixture.run(&definitions, &["plan", "--env", "dev", "--format", "json"]);
         let plan: Value = serde_json::from_slice(&output.stdout).unwrap();
         assert_valid(Document::Plan, &plan);
-        assert_eq!(plan.to_string().matches(r#""code":"undeclared-access""#).count(), 8, "{plan}");
+        assert_eq!(plan.to_string().matches(r#""code":"undeclared-access""#).count(), 7, "{plan}");
         assert_eq!(plan["undeclared_databases"], json!([]));
         let access = plan["undeclared_access"].as_array().unwrap();
         let roles: Vec<&str> = access.iter().map(|one| one["role"].as_str().unwrap()).collect();
         assert_eq!(
             roles,
-            ["analysts", "ann", "bi", "dba", "lead", "old_grant", "pipeline", "shy"],
+            ["analysts", "ann", "bi", "dba", "lead", "old_grant", "pipeline"],
             "{plan}"
         );
         assert_eq!(access[0]["used_by"], json!(["ann"]), "{plan}");
@@ -319,6 +319,57 @@ fn execute(fixture: &Fixture, statements: &[(Value, String, String)]) {
     }
 }
 
+/// The server checks `CONNECT` at the login, before any `SET ROLE`.
+#[test]
+fn only_inherited_connect_counts() {
+    for major in versions() {
+        let (fixture, definitions) = fixture(major);
+        let set_only = if major >= 16 { "WITH INHERIT FALSE, SET TRUE" } else { "" };
+        fixture.query(&format!(
+            "CREATE ROLE g; CREATE ROLE alone LOGIN NOINHERIT PASSWORD 'Known-alone'; GRANT g TO alone {set_only};
+             CREATE ROLE regent LOGIN NOINHERIT PASSWORD 'Known-regent'; GRANT shop_owner TO regent {set_only}"
+        ));
+        fixture.query_in("shop", "GRANT CONNECT ON DATABASE shop TO g; GRANT SELECT ON orders TO g");
+        let login = |role: &str, sql: &str| {
+            fixture.server.sql_as(role, &format!("Known-{role}"), "shop", sql).is_ok()
+        };
+        assert!(!login("alone", "SELECT 1") && !login("regent", "SELECT 1"), "PostgreSQL {major}");
+        let check = |code| {
+            expect(&fixture.run(&definitions, &["check", "--env", "dev", "--strict"]), code)
+        };
+        let note = |role: &str, means: &str| {
+            format!("note[undeclared-access]: role {role} is not declared and {means}")
+        };
+        let group = "has CONNECT on database shop and privileges on relations in schema public";
+        let regent = note(
+            "regent",
+            "can grant CONNECT on database shop: it has SET ROLE to role shop_owner",
+        );
+        let text = check(2);
+        let expected = [note("g", &format!("{group}, but cannot log in")), regent.clone()];
+        assert_eq!(findings(&text), expected, "PostgreSQL {major}: {text}");
+        // With CONNECT of its own, it uses what it has after SET ROLE.
+        fixture.query("GRANT CONNECT ON DATABASE shop TO alone");
+        assert!(login("alone", "SET ROLE g; SELECT count(*) FROM orders"), "PostgreSQL {major}");
+        let alone = "can connect to database shop: it has CONNECT, and SET ROLE to role g, and privileges on relations through role g";
+        let text = check(2);
+        let expected = [
+            note("alone", alone),
+            note("g", &format!("{group}, used by its member alone")),
+            regent,
+        ];
+        assert_eq!(findings(&text), expected, "PostgreSQL {major}: {text}");
+        // What the role can grant, it can grant itself.
+        let grant = "SET ROLE shop_owner; GRANT CONNECT ON DATABASE shop TO regent";
+        fixture.server.sql_as("regent", "Known-regent", "postgres", grant).unwrap();
+        assert!(login("regent", "SELECT 1"), "PostgreSQL {major}");
+        execute(&fixture, &statements_of_plan(&fixture, &definitions));
+        check(0);
+        assert!(!login("alone", "SELECT 1") && !login("regent", "SELECT 1"), "PostgreSQL {major}");
+        assert!(fixture.server.sql_as("regent", "Known-regent", "postgres", grant).is_err());
+    }
+}
+
 /// Default privileges for another role make a row that contains the privileges of the owner, too.
 #[test]
 fn own_default_privileges_are_kept() {
@@ -401,17 +452,17 @@ fn configuration_decides_what_access_is() {
     };
     configure("allow");
     assert_eq!(findings(&run(&["check"], 0)), Vec::<&str>::new());
-    assert_eq!(findings(&run(&["check", "--strict"], 2)).len(), 8);
+    assert_eq!(findings(&run(&["check", "--strict"], 2)).len(), 7);
     configure("refuse");
     let text = run(&["check"], 3);
-    assert_eq!(findings(&text).len(), 8, "{text}");
+    assert_eq!(findings(&text).len(), 7, "{text}");
     assert!(text.contains("role bi is not declared"), "{text}");
     assert!(text.contains(r#"REVOKE CONNECT ON DATABASE "shop" FROM "bi""#), "{text}");
     // Role shop_reader belongs to another application than the database.
     let reports = run(&["check", "--only", "shop_reports"], 3);
     let reports = findings(&reports);
     assert!(
-        reports.len() == 2 && reports.iter().all(|one| one.contains("shop_reader")),
+        reports.len() == 1 && reports.iter().all(|one| one.contains("shop_reader")),
         "{reports:?}"
     );
     // The other applications are not concerned.

@@ -1,11 +1,12 @@
 //! Reports the roles that the definitions do not declare and that have access to a declared database.
 //!
-//! A managed database is closed to PUBLIC. So a role needs `CONNECT` of its own, or a way to become a role that
-//! has it: a membership, or `ADMIN OPTION` on a role. Privileges on relations and objects of its own are
-//! reported also without `CONNECT`, and also those that a role uses through another one. The plan changes none of
-//! this: roles that are not managed are left alone.
+//! A managed database is closed to PUBLIC. So a role needs `CONNECT` of its own, or inherits it: the server decides
+//! about a login before any `SET ROLE`. A role that can grant `CONNECT` from another database is reported, too: it
+//! has `ADMIN OPTION` on a role with `CONNECT`, or can become the owner of the database. Privileges on relations and
+//! objects of its own are reported also without `CONNECT`, and also those that a role uses through another one. The
+//! plan changes none of this: roles that are not managed are left alone.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::planner::Planner;
 use super::sql::{self, GrantTarget, RevokeScope, Statement};
@@ -21,9 +22,69 @@ use crate::probe::{MembershipRevocation, RevocationScope};
 /// The predefined roles with privileges on the relations of each database.
 const READ_OR_WRITE_ALL: [&str; 2] = ["pg_read_all_data", "pg_write_all_data"];
 
+/// How memberships lead from a role to another one.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Reach {
+    /// It inherits the privileges: they count when it logs in.
+    Inherits,
+    /// It inherits the privileges after `SET ROLE` to a third role.
+    InheritsAfterSetRole,
+    /// It may `SET ROLE` to the role.
+    Becomes,
+    /// It can grant the role, or a role that inherits its privileges, because of `ADMIN OPTION`.
+    Administers,
+}
+
+impl Reach {
+    /// Returns how a role reaches the next one, of which the role that it has reached is a member.
+    fn follow(from: Option<Self>, inherits: bool, membership: &Membership) -> Vec<Self> {
+        let inherited: &[Self] = match from {
+            None => &[Self::Inherits],
+            Some(Self::Becomes) => &[Self::InheritsAfterSetRole],
+            Some(ref same) => std::slice::from_ref(same),
+        };
+        let can_set = matches!(from, None | Some(Self::Becomes | Self::Administers));
+        let mut all = Vec::new();
+        if membership.admin {
+            all.push(Self::Administers);
+        }
+        // Before PostgreSQL 16, each member may SET ROLE.
+        if membership.set && can_set {
+            all.push(Self::Becomes);
+        }
+        if inherits {
+            all.extend_from_slice(inherited);
+        }
+        all
+    }
+}
+
+/// The roles that concern who can connect to one database.
+struct Connecting<'b> {
+    /// The roles with `CONNECT`.
+    roles: BTreeSet<&'b RoleName>,
+    /// Those among them that can grant it to others: the owners, and the roles with the grant option.
+    granting: BTreeSet<&'b RoleName>,
+}
+
+impl Connecting<'_> {
+    fn can_enter(&self, (role, reach): &(&RoleName, Reach)) -> bool {
+        *reach == Reach::Inherits && self.roles.contains(role)
+    }
+
+    fn can_grant(&self, (role, reach): &(&RoleName, Reach)) -> bool {
+        match reach {
+            Reach::Administers => self.roles.contains(role),
+            _ => self.granting.contains(role),
+        }
+    }
+}
+
 /// What gives a role access, before it is compared with that of other roles.
 #[derive(Default)]
 struct Means {
+    /// Whether the role has `CONNECT`. Otherwise, `connects` says why it can grant it.
+    enters: bool,
     /// See [`UndeclaredRoleAccess::connects`].
     connects: Vec<String>,
     /// See [`UndeclaredRoleAccess::schemas`].
@@ -48,10 +109,17 @@ impl<'a> Planner<'a> {
         if self.desired.undeclared_access == UndeclaredAccess::Allow && !self.desired.strict {
             return;
         }
-        let connect = |item: &&observed::AclItem| item.privilege == Privilege::Connect;
-        let granted = seen.acl.iter().filter(connect).filter_map(|item| item.grantee.role());
+        let connect = seen.acl.iter().filter(|item| item.privilege == Privilege::Connect);
+        let granted = connect.clone().filter_map(|item| item.grantee.role());
         let declared = database.access.keys().chain([&seen.owner]);
-        let connecting: BTreeSet<&RoleName> = granted.chain(declared).collect();
+        let grantable = connect.filter(|item| item.grantable).filter_map(|one| one.grantee.role());
+        // The plan revokes the grant options of managed roles.
+        let grantable = grantable.filter(|role| !self.desired.selects_role(role));
+        let owners = database.owner.iter().chain([&seen.owner]);
+        let connecting = Connecting {
+            roles: granted.chain(declared).collect(),
+            granting: grantable.chain(owners).collect(),
+        };
         // Also creators: `creators` declares the grants on what they create, and no access.
         let strangers = self.strangers().iter().filter(|(role, _)| **role != seen.owner);
         let mut all: Vec<(&RoleName, &observed::Role, Means)> = strangers
@@ -72,7 +140,7 @@ impl<'a> Planner<'a> {
         let grantees = grantees.chain(owners.keys().copied()).map(RoleName::as_str);
         let grantees: BTreeSet<&str> = grantees.chain(READ_OR_WRITE_ALL).collect();
         let mut users: BTreeMap<&RoleName, Vec<RoleName>> = BTreeMap::new();
-        for (role, _, means) in all.iter().filter(|(_, _, means)| !means.connects.is_empty()) {
+        for (role, _, means) in all.iter().filter(|(_, _, means)| means.enters) {
             for reached in &means.reached {
                 users.entry(reached).or_default().push((*role).clone());
             }
@@ -80,7 +148,8 @@ impl<'a> Planner<'a> {
         let mut found = Vec::new();
         for (role, attributes, means) in &all {
             let used_by = users.remove(*role).unwrap_or_default();
-            let through = means.reached.iter().filter(|one| grantees.contains(one.as_str()));
+            let reached = means.reached.iter().filter(|_| means.enters);
+            let through = reached.filter(|one| grantees.contains(one.as_str()));
             let mut access = UndeclaredRoleAccess {
                 role: (*role).clone(),
                 database: name.clone(),
@@ -93,7 +162,7 @@ impl<'a> Planner<'a> {
                 used_by,
                 statements: means.statements.clone(),
             };
-            if let Some(words) = access.in_words() {
+            if let Some(words) = access.in_words(means.enters) {
                 access.means = words;
                 found.push((access, means.application.clone()));
             }
@@ -168,14 +237,14 @@ impl<'a> Planner<'a> {
             || self.observed.roles.get(role).is_some_and(by_attributes)
     }
 
-    /// Returns what gives a role access to a database. `connecting` are the roles with `CONNECT`.
+    /// Returns what gives a role access to a database.
     fn means(
         &self,
         name: &DatabaseName,
         seen: &observed::Database,
         role: &RoleName,
         attributes: &observed::Role,
-        connecting: &BTreeSet<&RoleName>,
+        connecting: &Connecting<'_>,
     ) -> Means {
         let mut means = Means::default();
         let grantee = Grantee::Role(role.clone());
@@ -184,16 +253,23 @@ impl<'a> Planner<'a> {
                 let privileges = Privileges::from([Privilege::Connect]);
                 let target = GrantTarget::Database(name.clone());
                 let revoke = sql::revoke(RevokeScope::Privilege, &privileges, &target, &grantee);
+                means.enters = true;
                 means.add("CONNECT".to_owned(), self.executor(&item.grantor), &revoke);
             }
         }
         // A role that cannot log in has no access by its memberships, but its members have.
-        for membership in attributes.memberships.iter().filter(|_| attributes.login) {
-            let reached = self.reached(attributes, membership);
-            means.reached.extend(reached.iter().map(|one| (*one).clone()));
-            let Some(connecting) = reached.into_iter().find(|one| connecting.contains(one)) else {
-                continue;
+        let memberships = attributes.memberships.iter().filter(|_| attributes.login);
+        let memberships: Vec<_> =
+            memberships.map(|one| (one, self.reached(attributes, one))).collect();
+        let mut leading = memberships.iter().flat_map(|(_, reached)| reached);
+        means.enters |= leading.any(|one| connecting.can_enter(one));
+        for (membership, reached) in memberships {
+            means.reached.extend(reached.iter().map(|(one, _)| (*one).clone()));
+            // After its login, the role also uses what it has after SET ROLE.
+            let counts = |one: &&(&RoleName, Reach)| {
+                connecting.can_grant(one) || means.enters && connecting.roles.contains(one.0)
             };
+            let Some((connecting, _)) = reached.iter().find(counts) else { continue };
             let group = &membership.role;
             let old = self.observed.major() < 16;
             let words =
@@ -215,7 +291,7 @@ impl<'a> Planner<'a> {
                 self.executor(&membership.grantor)
             };
             means.add(words, executor, &revoke);
-            let application = self.desired.roles.get(connecting).map(|role| &role.application);
+            let application = self.desired.roles.get(*connecting).map(|role| &role.application);
             means.application = means.application.take().or_else(|| application.cloned());
         }
         let contents = seen.contents.as_ref();
@@ -246,33 +322,35 @@ impl<'a> Planner<'a> {
         means
     }
 
-    /// Returns the roles to which a membership leads, the nearest first: the member inherits their privileges,
-    /// or may become them with `SET ROLE` or `ADMIN OPTION`.
-    fn reached<'b>(&self, member: &observed::Role, membership: &'b Membership) -> Vec<&'b RoleName>
+    /// Returns the roles to which a membership leads, the nearest first, and how.
+    fn reached<'b>(
+        &self,
+        member: &observed::Role,
+        membership: &'b Membership,
+    ) -> Vec<(&'b RoleName, Reach)>
     where
         'a: 'b,
     {
-        // Before PostgreSQL 16, the member decides about INHERIT, and each member may SET ROLE.
+        // Before PostgreSQL 16, the member decides about INHERIT.
         let old = self.observed.major() < 16;
-        let follow = |member: &observed::Role, one: &Membership, becomes: bool| {
-            let inherits = if old { member.inherit } else { one.inherit };
-            let becomes = one.admin || becomes && one.set;
-            (becomes || inherits).then_some(becomes)
+        let follow = |from: Option<Reach>, member: &observed::Role, one: &Membership| {
+            Reach::follow(from, if old { member.inherit } else { one.inherit }, one)
         };
-        let Some(becomes) = follow(member, membership, true) else { return Vec::new() };
         let mut reached = Vec::new();
         let mut visited = BTreeSet::new();
-        let mut next = vec![(&membership.role, becomes)];
-        while let Some((role, becomes)) = next.pop() {
-            if !visited.insert((role, becomes)) {
+        let first = follow(None, member, membership).into_iter();
+        let mut next: VecDeque<_> = first.map(|reach| (&membership.role, reach)).collect();
+        while let Some((role, reach)) = next.pop_front() {
+            if !visited.insert((role, reach)) {
                 continue;
             }
-            reached.push(role);
+            reached.push((role, reach));
             // The plan revokes the memberships that are not declared, of the roles that it changes.
             let seen = self.observed.roles.get(role).filter(|_| !self.desired.selects_role(role));
             let Some(seen) = seen else { continue };
             for one in &seen.memberships {
-                next.extend(follow(seen, one, becomes).map(|becomes| (&one.role, becomes)));
+                let further = follow(Some(reach), seen, one).into_iter();
+                next.extend(further.map(|reach| (&one.role, reach)));
             }
         }
         reached

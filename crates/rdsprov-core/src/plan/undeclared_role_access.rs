@@ -18,7 +18,8 @@ pub struct UndeclaredRoleAccess {
     pub login: bool,
     /// What the role has, as the end of a sentence about it.
     pub means: String,
-    /// What gives the role `CONNECT`: `CONNECT`, `the privileges of role shop_owner`.
+    /// What gives the role `CONNECT`, or allows the role to grant it: `CONNECT`, `the privileges of role shop_owner`,
+    /// `ADMIN OPTION on role shop_reader`.
     pub connects: Vec<String>,
     /// The schemas with relations on which the role itself has privileges.
     pub schemas: Vec<SchemaName>,
@@ -59,8 +60,9 @@ fn plural(word: &str, count: usize) -> String {
 }
 
 impl UndeclaredRoleAccess {
-    /// Returns what the role has, as the end of a sentence about it; `None` if it has no access.
-    pub(super) fn in_words(&self) -> Option<String> {
+    /// Returns what the role has, as the end of a sentence about it; `None` if it has no access. `enters` is whether it
+    /// has `CONNECT`.
+    pub(super) fn in_words(&self, enters: bool) -> Option<String> {
         let names =
             |all: &[&str], word: &str| format!("{} {}", plural(word, all.len()), some_of(all));
         let in_schemas = |all: &[SchemaName], what: &str| {
@@ -94,7 +96,8 @@ impl UndeclaredRoleAccess {
             return own.map(|own| format!("has {own} of database {database}, {use_of}"));
         }
         let has: Vec<String> = self.connects.iter().cloned().chain(own).chain(through).collect();
-        Some(format!("can connect to database {database}: it has {}", has.join(", and ")))
+        let can = if enters { "connect to" } else { "grant CONNECT on" };
+        Some(format!("can {can} database {database}: it has {}", has.join(", and ")))
     }
 
     /// Returns the statements of each executor that end the access.

@@ -253,9 +253,9 @@ class EndOfAccess(_Value):
 class UndeclaredRoleAccess(_Value):
     """The access of a role that is not declared to a declared database.
 
-    ``means`` says in words what the role has. ``connects`` is what gives it CONNECT, ``schemas`` where it has
-    privileges on relations, ``owns`` the schemas that it owns, or in which it owns relations or routines,
-    ``through`` the roles whose privileges on relations it uses, and ``used_by`` the roles that log in and use what it
+    ``means`` says in words what the role has. ``connects`` is what gives it CONNECT or allows it to grant it,
+    ``schemas`` where it has privileges on relations, ``owns`` the schemas that it owns, or in which it owns relations
+    or routines, ``through`` the roles whose privileges on relations it uses, and ``used_by`` the roles that log in and use what it
     has. ``statements`` end the access.
     """
 
