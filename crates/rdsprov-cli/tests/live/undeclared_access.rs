@@ -319,6 +319,50 @@ fn execute(fixture: &Fixture, statements: &[(Value, String, String)]) {
     }
 }
 
+/// From PostgreSQL 16 on, `CREATEROLE` gives no power over the roles of others: hints name who has it.
+#[test]
+fn hints_about_objects_can_be_executed() {
+    for major in versions() {
+        let (fixture, definitions) = fixture(major);
+        let check =
+            |code| expect(&fixture.run(&definitions, &["check", "--env", "dev", "--strict"]), code);
+        fixture.query("CREATE ROLE sghost LOGIN; CREATE ROLE dba2 LOGIN CREATEROLE");
+        fixture.query("SET SESSION AUTHORIZATION dba2; CREATE ROLE dghost LOGIN");
+        fixture.server.master("postgres", "GRANT shop_reader TO dghost").unwrap();
+        let plans = [
+            ("CREATE SCHEMA gs AUTHORIZATION sghost", "sghost"),
+            ("CREATE SCHEMA gd AUTHORIZATION dghost", "dghost"),
+        ];
+        for (sql, role) in plans {
+            fixture.query_in("shop", sql);
+            let mark = fixture.server.log().len();
+            let text = check(2);
+            let written = writes(&fixture.server.log()[mark..]);
+            let is_probe =
+                |sql: &String| sql.starts_with("BEGIN READ WRITE") || sql.starts_with("GRANT ");
+            assert!(written.iter().all(is_probe), "PostgreSQL {major}: {written:?}");
+            let line = format!("role {role} is not declared");
+            assert!(text.contains(&line), "PostgreSQL {major}: {text}");
+            let hints: Vec<&str> =
+                text.lines().filter_map(|one| one.strip_prefix("  hint: ")).collect();
+            let begins: &[&str] = match role {
+                _ if major < 16 => &["run as the administrator in database shop: "],
+                "sghost" => &[
+                    "not possible on RDS; on another server, run as a superuser in database shop: ",
+                ],
+                _ => &["run as role dba2: GRANT ", "run as the administrator in database shop: "],
+            };
+            assert_eq!(hints.len(), begins.len(), "PostgreSQL {major}: {text}");
+            for (hint, begin) in hints.iter().zip(begins) {
+                assert!(hint.starts_with(begin), "PostgreSQL {major}: {text}");
+            }
+            execute(&fixture, &statements_of_plan(&fixture, &definitions));
+            check(0);
+            assert_eq!(fixture.admin_grants(), "0", "PostgreSQL {major}");
+        }
+    }
+}
+
 /// The server checks `CONNECT` at the login, before any `SET ROLE`.
 #[test]
 fn only_inherited_connect_counts() {
@@ -329,14 +373,14 @@ fn only_inherited_connect_counts() {
             "CREATE ROLE g; CREATE ROLE alone LOGIN NOINHERIT PASSWORD 'Known-alone'; GRANT g TO alone {set_only};
              CREATE ROLE regent LOGIN NOINHERIT PASSWORD 'Known-regent'; GRANT shop_owner TO regent {set_only}"
         ));
-        fixture.query_in("shop", "GRANT CONNECT ON DATABASE shop TO g; GRANT SELECT ON orders TO g");
+        fixture
+            .query_in("shop", "GRANT CONNECT ON DATABASE shop TO g; GRANT SELECT ON orders TO g");
         let login = |role: &str, sql: &str| {
             fixture.server.sql_as(role, &format!("Known-{role}"), "shop", sql).is_ok()
         };
         assert!(!login("alone", "SELECT 1") && !login("regent", "SELECT 1"), "PostgreSQL {major}");
-        let check = |code| {
-            expect(&fixture.run(&definitions, &["check", "--env", "dev", "--strict"]), code)
-        };
+        let check =
+            |code| expect(&fixture.run(&definitions, &["check", "--env", "dev", "--strict"]), code);
         let note = |role: &str, means: &str| {
             format!("note[undeclared-access]: role {role} is not declared and {means}")
         };
@@ -387,9 +431,8 @@ fn own_default_privileges_are_kept() {
         assert!(text.contains("role etl is not declared"), "PostgreSQL {major}: {text}");
         assert!(text.contains("role batch is not declared"), "PostgreSQL {major}: {text}");
         let statements = statements_of_plan(&fixture, &definitions);
-        let expected = ["batch", "etl"].map(|role| {
-            format!(r#"REVOKE CONNECT ON DATABASE "shop" FROM "{role}""#)
-        });
+        let expected = ["batch", "etl"]
+            .map(|role| format!(r#"REVOKE CONNECT ON DATABASE "shop" FROM "{role}""#));
         let found: Vec<&String> = statements.iter().map(|(_, _, sql)| sql).collect();
         assert_eq!(found, expected.iter().collect::<Vec<_>>(), "PostgreSQL {major}");
         execute(&fixture, &statements);

@@ -47,13 +47,16 @@ impl Probes<'_> {
             // Without changes to make, no probe is executed: a probe is rolled back, but can write
             // WAL. In a blue/green deployment, it is a change as any other.
             let changes_nothing = plan.is_empty() && plan.refusals.is_empty();
+            // The hint of a note must name a role that can execute it all the same: these probes write no WAL.
+            let mut probes =
+                if changes_nothing { plan.probes_of_hints.clone() } else { plan.probes.clone() };
+            probes.retain(|one| self.scope.contains(one) && !(changes_nothing && one.writes()));
             let is_refused =
                 !observed.blue_green_in_progress().is_empty() && !desired.may_degrade_blue_green;
-            let asks_nothing = !plan.probes.iter().any(|one| self.scope.contains(one));
-            if asks_nothing || changes_nothing || is_refused || self.session.in_recovery {
+            if probes.is_empty() || is_refused || self.session.in_recovery {
                 return Ok(plan);
             }
-            self.execute(plan.probes, observed).await?;
+            self.execute(probes, observed).await?;
         }
     }
 
@@ -64,7 +67,7 @@ impl Probes<'_> {
         observed: &mut Observed,
     ) -> Result<(), RunError> {
         let mut by_database: BTreeMap<Option<DatabaseName>, Vec<Probe>> = BTreeMap::new();
-        for one in probes.into_iter().filter(|one| self.scope.contains(one)) {
+        for one in probes {
             let database = one.database().filter(|name| **name != observed.admin_database);
             by_database.entry(database.cloned()).or_default().push(one);
         }

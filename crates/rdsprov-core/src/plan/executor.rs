@@ -86,6 +86,41 @@ impl Planner<'_> {
         Remedy::Run(self.who_administers(role), statement.into())
     }
 
+    /// Returns all statements after which the administrator can alter, grant and act as a role, in their order; `None`
+    /// if only a superuser can give it this, or no statement does.
+    pub(super) fn steps_to_authority(
+        &mut self,
+        role: &RoleName,
+    ) -> Option<Vec<(Executor, ManualFix)>> {
+        let first = self.remedy_for_authority(role);
+        let seen = self.observed.roles.get(role)?;
+        let is_circle = seen.is_member_of_administrator && !self.desired.roles.contains_key(role);
+        let by_create_role = self.observed.major() < 16;
+        let suffices = if by_create_role {
+            self.observed.administrator.create_role
+        } else {
+            seen.administrator_has_admin_option
+        };
+        let mut remedies = vec![first];
+        if is_circle && !suffices {
+            let administrator = &self.observed.administrator.name;
+            remedies.push(if by_create_role {
+                let statement = sql::alter_role(administrator, &[RoleAttribute::CreateRole(true)]);
+                Remedy::Run(self.more_powerful(), statement.into())
+            } else {
+                let statement = sql::grant_administration(role, administrator);
+                Remedy::Run(self.who_administers(role), statement.into())
+            });
+        }
+        let step = |remedy| match remedy {
+            Remedy::Run(executor, fix) => {
+                (executor != Executor::Superuser).then_some((executor, fix))
+            }
+            Remedy::None | Remedy::RunLater(..) => None,
+        };
+        remedies.into_iter().map(step).collect()
+    }
+
     /// Returns statements for the administrator, in a transaction with the temporary memberships
     /// that they need.
     pub(super) fn fix_by_administrator(

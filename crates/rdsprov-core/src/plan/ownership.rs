@@ -143,7 +143,7 @@ impl Planner<'_> {
     ) -> Remedy {
         let is_superuser = |role| self.observed.roles.get(role).is_some_and(|seen| seen.superuser);
         if is_superuser(from) || self.only_superusers_replace(name, from) {
-            return Remedy::Run(Executor::Superuser, self.manual_transfer_sql(name, from, to));
+            return self.transfer_by(Executor::Superuser, name, from, to);
         }
         // A role that does not exist yet can be created by the administrator.
         let exists = |role: &&RoleName| self.observed.roles.contains_key(*role);
@@ -152,7 +152,50 @@ impl Planner<'_> {
                 return self.remedy_for_authority(role);
             }
         }
-        Remedy::Run(Executor::Administrator, self.manual_transfer_sql(name, from, to))
+        self.transfer_by(Executor::Administrator, name, from, to)
+    }
+
+    /// Returns the statements that transfer the objects of a role to another existing one, each with its executor and
+    /// in their order: also those after which the administrator can act as both owners. A superuser needs none of
+    /// these.
+    pub(super) fn transfer_steps(
+        &mut self,
+        name: &DatabaseName,
+        from: &RoleName,
+        to: &RoleName,
+    ) -> Vec<(Executor, ManualFix)> {
+        let mut steps = Vec::new();
+        let mut executor = Executor::Administrator;
+        let superuser = self.observed.roles.get(from).is_some_and(|seen| seen.superuser);
+        if superuser || self.only_superusers_replace(name, from) {
+            executor = Executor::Superuser;
+        }
+        for role in [from, to] {
+            if executor == Executor::Superuser || self.act_as(role).is_some() {
+                continue;
+            }
+            match self.steps_to_authority(role) {
+                Some(before) => steps.extend(before),
+                None => executor = Executor::Superuser,
+            }
+        }
+        if executor == Executor::Superuser {
+            steps.clear();
+        }
+        let fix = self.manual_transfer_sql(&executor, name, from, to);
+        steps.push((executor, fix));
+        steps
+    }
+
+    fn transfer_by(
+        &self,
+        executor: Executor,
+        name: &DatabaseName,
+        from: &RoleName,
+        to: &RoleName,
+    ) -> Remedy {
+        let fix = self.manual_transfer_sql(&executor, name, from, to);
+        Remedy::Run(executor, fix)
     }
 
     /// Returns whether only a superuser can give the objects of a role to another one.
@@ -163,12 +206,11 @@ impl Planner<'_> {
 
     fn manual_transfer_sql(
         &self,
+        executor: &Executor,
         name: &DatabaseName,
         from: &RoleName,
         to: &RoleName,
     ) -> ManualFix {
-        let superuser = self.observed.roles.get(from).is_some_and(|seen| seen.superuser)
-            || self.only_superusers_replace(name, from);
         let seen = self.observed.databases.get(name);
         let contents = seen.and_then(|seen| seen.contents.as_ref());
         let mut statements = Vec::new();
@@ -201,7 +243,7 @@ impl Planner<'_> {
             }
         }
         let database = (!self.cannot_reassign_owned(from) || statements.len() > 1).then_some(name);
-        let fix = if superuser {
+        let fix = if *executor == Executor::Superuser {
             statements.into()
         } else {
             let memberships = [from, to].map(|role| (role.clone(), MembershipOption::Inherit));

@@ -168,6 +168,10 @@ pub struct Plan {
     /// to [`Observed::probe_results`](crate::observed::Observed::probe_results), and plans again.
     #[serde(skip)]
     pub probes: BTreeSet<Probe>,
+    /// Those among the probes on which the hints of notes depend: who can execute their statements. A plan that
+    /// changes nothing needs only these.
+    #[serde(skip)]
+    pub probes_of_hints: BTreeSet<Probe>,
     /// The applications that depend on the step with which another one takes over a role, by that one.
     #[serde(skip)]
     pub(crate) after_takeover: BTreeMap<ApplicationName, BTreeSet<ApplicationName>>,

@@ -35,6 +35,8 @@ pub(super) struct Planner<'a> {
     pub undeclared_access: Vec<UndeclaredRoleAccess>,
     /// The probes without a result that the plan depends on.
     pub probes: BTreeSet<Probe>,
+    /// Those among them on which the hints of notes depend, also if the plan changes nothing.
+    pub probes_of_hints: BTreeSet<Probe>,
     pub relation_names: RelationNames,
     /// The applications with a step that changes a password or its expiry.
     pub password_changes: BTreeSet<ApplicationName>,
@@ -69,6 +71,7 @@ impl<'a> Planner<'a> {
             deferred: Vec::new(),
             undeclared_access: Vec::new(),
             probes: BTreeSet::new(),
+            probes_of_hints: BTreeSet::new(),
             relation_names: RelationNames::default(),
             password_changes: BTreeSet::new(),
             after_takeover: BTreeMap::new(),
@@ -144,6 +147,7 @@ impl<'a> Planner<'a> {
             deferred: self.deferred,
             applications: Vec::new(),
             probes: self.probes,
+            probes_of_hints: self.probes_of_hints,
             after_takeover: self.after_takeover,
             homes: self
                 .desired

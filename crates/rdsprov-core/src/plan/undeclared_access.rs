@@ -10,7 +10,9 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::planner::Planner;
 use super::sql::{self, GrantTarget, RevokeScope, Statement};
-use super::{EndOfAccess, Executor, NoteKind, RefusalKind, Remedy, UndeclaredRoleAccess};
+use super::{
+    EndOfAccess, Executor, ManualFix, NoteKind, RefusalKind, Remedy, UndeclaredRoleAccess,
+};
 use crate::desired;
 use crate::name::{ApplicationName, DatabaseName, RoleName, SchemaName};
 use crate::observed::{self, Grantee, Membership, RDS_SUPERUSER};
@@ -172,15 +174,34 @@ impl<'a> Planner<'a> {
             database.owner.as_ref().filter(|owner| self.observed.roles.contains_key(*owner));
         let owner = owner.unwrap_or(&seen.owner);
         for (mut access, application) in found {
-            if !access.owns.is_empty()
-                && let Remedy::Run(executor, fix) = self.manual_transfer(name, &access.role, owner)
-            {
-                let (database, sql) = (fix.database, fix.sql);
-                access.statements.push(EndOfAccess { executor, database, sql });
+            if !access.owns.is_empty() {
+                let steps = self.transfer_steps_of_hint(name, &access.role, owner);
+                // Each hint has all statements of one executor: what others do before must come first.
+                let place = if steps.len() > 1 { 0 } else { access.statements.len() };
+                access.statements.splice(place..place, steps);
             }
             let application = application.unwrap_or_else(|| database.application.clone());
             self.add_undeclared_access(access, &application);
         }
+    }
+
+    /// Returns the statements that transfer the objects of a role.
+    fn transfer_steps_of_hint(
+        &mut self,
+        name: &DatabaseName,
+        from: &RoleName,
+        to: &RoleName,
+    ) -> Vec<EndOfAccess> {
+        let others = std::mem::take(&mut self.probes);
+        let steps = self.transfer_steps(name, from, to);
+        self.probes_of_hints.extend(self.probes.iter().cloned());
+        self.probes.extend(others);
+        let end = |(executor, fix): (_, ManualFix)| EndOfAccess {
+            executor,
+            database: fix.database,
+            sql: fix.sql,
+        };
+        steps.into_iter().map(end).collect()
     }
 
     /// Returns whether a role may own objects in the database, because it is a creator or the clone of one.
@@ -390,3 +411,6 @@ fn owned_schemas(contents: &observed::Contents) -> BTreeMap<&RoleName, BTreeSet<
     }
     owned
 }
+
+#[cfg(test)]
+mod tests;

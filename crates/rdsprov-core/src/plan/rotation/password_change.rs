@@ -112,6 +112,7 @@ impl Plan {
             deferred: Vec::new(),
             applications: Vec::new(),
             probes: BTreeSet::new(),
+            probes_of_hints: BTreeSet::new(),
             admin_database: None,
             allowed_hazards: BTreeSet::new(),
             needs_backup: false,
