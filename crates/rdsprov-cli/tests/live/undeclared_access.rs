@@ -328,10 +328,14 @@ fn hints_about_objects_can_be_executed() {
             |code| expect(&fixture.run(&definitions, &["check", "--env", "dev", "--strict"]), code);
         fixture.query("CREATE ROLE sghost LOGIN; CREATE ROLE dba2 LOGIN CREATEROLE");
         fixture.query("SET SESSION AUTHORIZATION dba2; CREATE ROLE dghost LOGIN");
-        fixture.server.master("postgres", "GRANT shop_reader TO dghost").unwrap();
         let plans = [
             ("CREATE SCHEMA gs AUTHORIZATION sghost", "sghost"),
-            ("CREATE SCHEMA gd AUTHORIZATION dghost", "dghost"),
+            // The administrator then has another statement of its own.
+            (
+                "SET SESSION AUTHORIZATION platform_admin; GRANT shop_reader TO dghost;
+                 RESET SESSION AUTHORIZATION; CREATE SCHEMA gd AUTHORIZATION dghost",
+                "dghost",
+            ),
         ];
         for (sql, role) in plans {
             fixture.query_in("shop", sql);
@@ -392,9 +396,23 @@ fn only_inherited_connect_counts() {
         let text = check(2);
         let expected = [note("g", &format!("{group}, but cannot log in")), regent.clone()];
         assert_eq!(findings(&text), expected, "PostgreSQL {major}: {text}");
+        // The access report has the answer of the server itself.
+        let connects = || {
+            let text = expect(&fixture.run(&definitions, &["access", "--env", "dev"]), 0);
+            let is_line = |line: &str| {
+                line.trim_start().starts_with("alone ")
+                    && line.contains("CONNECT")
+                    && !line.contains("no CONNECT")
+            };
+            (text.lines().any(is_line), text)
+        };
+        let (is_said, access) = connects();
+        assert!(!is_said, "PostgreSQL {major}: {access}");
         // With CONNECT of its own, it uses what it has after SET ROLE.
         fixture.query("GRANT CONNECT ON DATABASE shop TO alone");
         assert!(login("alone", "SET ROLE g; SELECT count(*) FROM orders"), "PostgreSQL {major}");
+        let (is_said, access) = connects();
+        assert!(is_said, "PostgreSQL {major}: {access}");
         let alone = "can connect to database shop: it has CONNECT, and SET ROLE to role g, and privileges on relations through role g";
         let text = check(2);
         let expected = [
