@@ -330,12 +330,7 @@ fn hints_about_objects_can_be_executed() {
         fixture.query("SET SESSION AUTHORIZATION dba2; CREATE ROLE dghost LOGIN");
         let plans = [
             ("CREATE SCHEMA gs AUTHORIZATION sghost", "sghost"),
-            // The administrator then has another statement of its own.
-            (
-                "SET SESSION AUTHORIZATION platform_admin; GRANT shop_reader TO dghost;
-                 RESET SESSION AUTHORIZATION; CREATE SCHEMA gd AUTHORIZATION dghost",
-                "dghost",
-            ),
+            ("CREATE SCHEMA gd AUTHORIZATION dghost", "dghost"),
         ];
         for (sql, role) in plans {
             fixture.query_in("shop", sql);
@@ -399,12 +394,12 @@ fn only_inherited_connect_counts() {
         // The access report has the answer of the server itself.
         let connects = || {
             let text = expect(&fixture.run(&definitions, &["access", "--env", "dev"]), 0);
-            let is_line = |line: &str| {
-                line.trim_start().starts_with("alone ")
-                    && line.contains("CONNECT")
-                    && !line.contains("no CONNECT")
-            };
-            (text.lines().any(is_line), text)
+            let mut blocks = text.split("\n  alone: ").skip(1);
+            let is_said = blocks.any(|block| {
+                let line = block.lines().nth(1).unwrap_or_default();
+                line.contains("CONNECT") && !line.contains("no CONNECT")
+            });
+            (is_said, text)
         };
         let (is_said, access) = connects();
         assert!(!is_said, "PostgreSQL {major}: {access}");
