@@ -109,9 +109,14 @@ pub fn plan(model: &mut Model, desired: &Desired) -> Result<(Observed, Plan)> {
     let mut observed = model.observe(&Observation { desired, passwords: &passwords })?;
     loop {
         let plan = Plan::new(desired, &observed, SecretFindings::default());
-        let unanswered: Vec<&Probe> =
-            plan.probes.iter().filter(|one| observed.probe_results.get(one).is_none()).collect();
-        if unanswered.is_empty() || (plan.is_empty() && plan.refusals.is_empty()) {
+        // As a run does: without changes, only those on which hints depend and that write nothing.
+        let changes_nothing = plan.is_empty() && plan.refusals.is_empty();
+        let probes = if changes_nothing { &plan.probes_of_hints } else { &plan.probes };
+        let is_asked = |one: &&Probe| {
+            observed.probe_results.get(one).is_none() && !(changes_nothing && one.writes())
+        };
+        let unanswered: Vec<&Probe> = probes.iter().filter(is_asked).collect();
+        if unanswered.is_empty() {
             return Ok((observed, plan));
         }
         for probe in unanswered {
