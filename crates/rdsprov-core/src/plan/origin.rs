@@ -17,8 +17,8 @@ use crate::secret_id::{RecoveryWindow, SecretId};
 /// The server, the secrets, the definitions and the protections that a plan was made with.
 ///
 /// The digest of the plan covers them: two servers never have plans with the same digest, and an
-/// approval of a plan is for its TLS mode, its approval policy, its checks and its configured ledger. The places that set these values are
-/// not in the digest, but in [`Plan::run_settings`](super::Plan::run_settings): the same value from
+/// approval of a plan is for its TLS mode, its approval policy, its checks and its configured ledger. The
+/// places that set these values are not in the digest, but in [`Plan::run_settings`](super::Plan::run_settings): the same value from
 /// another place means the same. Nor are the path of the CA file, which differs between machines, and the
 /// address of a server whose certificate is verified.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

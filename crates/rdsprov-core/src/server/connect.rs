@@ -579,8 +579,9 @@ impl Session {
     /// Sends what makes the session independent of stored settings. A [`Snapshot`] waits for the response
     /// together with that of its first query, and returns nothing if it is an error.
     ///
-    /// Until then, a query can execute code of the role in whose name the session is, so that this is for a
-    /// role without privileges that count. The server ends each query after `limit`.
+    /// Until then, a stored `search_path` can have a query execute code of the owner of the database. So this is
+    /// for sessions of this owner only, which could execute the code itself. The server ends each query after
+    /// `limit`.
     ///
     /// [`Snapshot`]: super::snapshot::Snapshot
     pub(super) async fn begin_soon(
