@@ -89,7 +89,7 @@ async fn database_access(
     role: Option<&RoleName>,
 ) -> Result<DatabaseAccess, ObserveError> {
     let snapshot = Snapshot::open(session, format!("database {name}")).await?;
-    snapshot.check_size(&[]).await?;
+    snapshot.check_size(&[], None).await?;
     let access = snapshot.query(ACCESS_REPORT, &[&role.map(RoleName::as_str)]).await?;
     snapshot.close().await?;
     Ok(access)

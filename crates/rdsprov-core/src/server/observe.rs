@@ -13,6 +13,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, PoisonError};
 
+use serde::Deserialize;
+
 use super::blue_green;
 use super::connect::{Endpoint, Session, describe_error};
 use super::databases::in_each_as_owner;
@@ -25,7 +27,8 @@ use crate::audit_table::{AuditTableName, COLUMNS};
 use crate::desired::Desired;
 use crate::name::{DatabaseName, ExtensionName, LOCK_DATABASE, RoleName, SchemaName, TEMPLATE};
 use crate::observed::{
-    AuditTable, Contents, Database, Observed, OwnershipTransfer, StoredSettings, UnreadableContents,
+    AuditTable, Contents, Database, Object, Observed, Owned, OwnershipTransfer, StoredSettings,
+    UnreadableContents,
 };
 use crate::plan;
 use crate::probe::{Probe, ProbeResult};
@@ -43,13 +46,25 @@ const CLUSTER: &str = concat!(
 );
 const DATABASE: &str = concat!(
     "WITH ",
-    include_str!("../plan/sql/objects.sql"),
+    include_str!("queries/concerned.sql"),
     ",\n",
     include_str!("queries/relations.sql"),
     include_str!("queries/database.sql")
 );
-const NAMES: &str =
-    concat!("WITH ", include_str!("queries/relations.sql"), include_str!("queries/names.sql"));
+const OTHER_OBJECTS: &str = concat!(
+    "WITH ",
+    include_str!("queries/concerned.sql"),
+    ",\n",
+    include_str!("../plan/sql/objects.sql"),
+    include_str!("queries/other_objects.sql")
+);
+const NAMES: &str = concat!(
+    "WITH ",
+    include_str!("queries/concerned.sql"),
+    ",\n",
+    include_str!("queries/relations.sql"),
+    include_str!("queries/names.sql")
+);
 const HANDED_OVER_CODE: &str = concat!(
     include_str!("queries/handed_over.sql"),
     include_str!("../plan/sql/code.sql"),
@@ -368,6 +383,26 @@ fn relevant_roles(desired: &Desired, observed: &Observed) -> BTreeSet<RoleName> 
     names.chain(groups).cloned().collect()
 }
 
+/// What most databases do not contain.
+#[derive(Default, Deserialize)]
+struct OtherObjects {
+    objects: Vec<Object>,
+    owned: Vec<Owned>,
+    large_object_owners: BTreeSet<RoleName>,
+    owners_only_superusers_replace: BTreeSet<RoleName>,
+    undeclared_routine_owners: BTreeMap<RoleName, BTreeSet<SchemaName>>,
+}
+
+impl OtherObjects {
+    fn add_to(self, contents: &mut Contents) {
+        contents.objects = self.objects;
+        contents.owned = self.owned;
+        contents.large_object_owners = self.large_object_owners;
+        contents.owners_only_superusers_replace = self.owners_only_superusers_replace;
+        contents.undeclared_routine_owners = self.undeclared_routine_owners;
+    }
+}
+
 /// Reads the contents of the database of a session, in one snapshot.
 ///
 /// The names of relations are queried only if a statement of the plan needs them, because a
@@ -386,29 +421,40 @@ async fn read_contents(
     let audit_table = async {
         if is_template { Ok(None) } else { audit_table(&snapshot, desired, observed).await }
     };
-    let (current, audit_table) =
-        tokio::join!(snapshot.check_size(&large_object_owners), audit_table);
+    let declared = desired.databases.get(name);
+    let new_owner = declared.and_then(|database| database.owner.as_ref());
+    let (size, audit_table) =
+        tokio::join!(snapshot.check_size(&large_object_owners, new_owner), audit_table);
     // The owner may have given the name to another database since the others were observed.
-    let current = current?;
-    if observed.databases.get(name).and_then(|seen| seen.oid).is_some_and(|oid| oid != current) {
+    let size = size?;
+    let oid = observed.databases.get(name).and_then(|seen| seen.oid);
+    if oid.is_some_and(|oid| oid != size.database) {
         return Err(ObserveError::Query {
             place: format!("database {name}"),
             reason: "it was replaced by another database in the meantime".to_owned(),
         });
     }
     let audit_table = audit_table?;
-    let declared = desired.databases.get(name);
-    let new_owner = declared.and_then(|database| database.owner.as_ref());
     let audit_columns = COLUMNS.map(|(name, _)| name).to_vec();
-    let parameters: [&dyn Parameter; 6] = [
+    let parameters: [&dyn Parameter; 3] = [&roles, &administrators, &audit_columns];
+    let contents = snapshot.query::<Contents>(DATABASE, &parameters);
+    let of_objects: [&dyn Parameter; 5] = [
         &roles,
         &administrators,
         &large_object_owners,
         &new_owner.map(RoleName::as_str),
         &observed.oid_of(&observed.administrator.name),
-        &audit_columns,
     ];
-    let mut contents: Contents = snapshot.query(DATABASE, &parameters).await?;
+    let others = async {
+        match size.has_other_objects {
+            true => snapshot.query(OTHER_OBJECTS, &of_objects).await,
+            false => Ok(OtherObjects::default()),
+        }
+    };
+    // Both are sent at once.
+    let (contents, others) = tokio::join!(contents, others);
+    let mut contents = contents?;
+    others?.add_to(&mut contents);
     let groups = plan::predefined_groups(desired, observed);
     let groups: Option<Vec<&str>> =
         (!is_template).then(|| groups.into_iter().map(|group| group.as_str()).collect());

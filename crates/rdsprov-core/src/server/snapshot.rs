@@ -19,6 +19,7 @@ use super::parameter::{Parameter, query_one};
 use super::wait::{LockHolder, LockWait};
 use crate::error_code::ErrorCode;
 use crate::hint::Hint;
+use crate::name::RoleName;
 use crate::observed::UNDECODABLE;
 
 /// How long a catalog query may take.
@@ -34,7 +35,7 @@ const MAX_OBJECTS: i64 = 250_000;
 /// The number of relations that a database may contain. They are read in groups.
 const MAX_RELATIONS: i64 = 4_000_000;
 
-const EXCESS: &str = include_str!("queries/excess.sql");
+const SIZE: &str = include_str!("queries/size.sql");
 
 /// The server cannot be observed.
 #[derive(Debug, thiserror::Error)]
@@ -132,6 +133,18 @@ fn lock_hints(wait: Option<&LockWait>) -> Vec<Hint> {
     let holders = wait.map(|wait| wait.holders.as_slice()).unwrap_or_default();
     let advice = holders.iter().filter_map(LockHolder::advice).map(Hint::from);
     advice.chain(["then run again".into()]).collect()
+}
+
+/// What a database is, before it is read.
+#[derive(Deserialize)]
+pub(crate) struct Size {
+    /// Its OID.
+    pub database: u32,
+    /// The kinds of objects of which it contains too many.
+    excess: Vec<String>,
+    /// Whether it can contain objects of other roles than its owner, or privileges on objects other than schemas,
+    /// relations and columns.
+    pub has_other_objects: bool,
 }
 
 /// A read-only `REPEATABLE READ` transaction, in which all queries see the same state.
@@ -241,20 +254,19 @@ impl<'a> Snapshot<'a> {
         row.try_get(0).map_err(|error| self.failed(&error))
     }
 
-    /// Returns the OID of the current database. Fails if it contains so many objects that its catalogs are not
-    /// read. Of large objects, only those of some owners are, which are given by their OIDs.
+    /// Returns what the current database is. Fails if it contains so many objects that its catalogs are not
+    /// read. Of large objects, only those of some owners are, which are given by their OIDs. `owner` is the declared
+    /// owner.
     pub(crate) async fn check_size(
         &self,
         large_object_owners: &[u32],
-    ) -> Result<u32, ObserveError> {
-        #[derive(Deserialize)]
-        struct Size {
-            database: u32,
-            excess: Vec<String>,
-        }
-        let parameters: [&dyn Parameter; 3] = [&MAX_OBJECTS, &MAX_RELATIONS, &large_object_owners];
-        let Size { database, excess } = self.query(EXCESS, &parameters).await?;
-        let Some(kind) = excess.first() else { return Ok(database) };
+        owner: Option<&RoleName>,
+    ) -> Result<Size, ObserveError> {
+        let owner = owner.map(RoleName::as_str);
+        let parameters: [&dyn Parameter; 4] =
+            [&MAX_OBJECTS, &MAX_RELATIONS, &large_object_owners, &owner];
+        let size: Size = self.query(SIZE, &parameters).await?;
+        let Some(kind) = size.excess.first() else { return Ok(size) };
         let excess = format!("contains too many {kind} to be read");
         Err(ObserveError::TooLarge { place: self.place.clone(), excess })
     }

@@ -1,7 +1,6 @@
--- The common table expressions with which database.sql and names.sql begin: the relations of a database in groups
--- with the same schema, owner, kind and ACL. $1: the roles that the run is about, which include the predefined roles of
--- which declared roles are members; an ACL is limited to PUBLIC, the owner and these. $2: the OIDs of the administrators,
--- which are the same in all databases.
+-- The common table expressions with which database.sql and names.sql begin, after concerned.sql: the relations of a database
+-- in groups with the same schema, owner, kind and ACL. An ACL is limited to PUBLIC, the owner and the roles that the run is
+-- about.
 -- The number of a group is the same in all queries of one snapshot.
 -- Many relations have the same ACL, so that the relations are grouped before any item of an ACL is looked at. PostgreSQL
 -- can hash ACLs but not sort them: the time is linear, whatever it expects of the number of groups.
@@ -13,11 +12,7 @@
 -- The owner of an extension can add relations that it owns to it (ALTER EXTENSION ... ADD), and pg_init_privs then
 -- contains their privileges of that moment. So objects belong to an extension only if an administrator owns them.
 -- The objects of an extension that PostgreSQL trusts belong to the bootstrap superuser.
-concerned AS (
-  SELECT r.oid FROM pg_roles r WHERE r.rolname = ANY($1::text[])
-), administrator AS MATERIALIZED (
-  SELECT unnest($2::oid[]) AS oid
-), relation AS NOT MATERIALIZED (
+relation AS NOT MATERIALIZED (
   SELECT c.oid, c.relname, c.relnamespace, c.relowner,
     CASE c.relkind WHEN 'S' THEN 'sequence' ELSE 'table' END AS kind,
     a.oid IS NOT NULL AND EXISTS (
