@@ -12,6 +12,7 @@ mod blue_green;
 mod bounds;
 mod bystanders;
 mod canary;
+mod column_grants;
 mod completions;
 mod connect_to;
 mod credentials;

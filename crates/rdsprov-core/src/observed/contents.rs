@@ -55,6 +55,10 @@ pub struct Columns {
     pub names: Vec<String>,
     /// The column ACL, which applies in addition to the ACL of the relation.
     pub acl: Acl,
+    /// The privileges on the relation that a grantor of this ACL holds with the grant option, if the grantor is not the
+    /// owner: it can use this option on the columns, too.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub options_on_relation: BTreeMap<RoleName, Privileges>,
 }
 
 /// A schema and the relations in it.

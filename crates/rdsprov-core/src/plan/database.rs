@@ -105,10 +105,11 @@ impl DatabasePlanner<'_, '_> {
         self.transfer_objects_of_administrator(contents);
         for (schema_name, schema) in &contents.schemas {
             self.schemas_in_scope = vec![self.resolve_schema(schema_name, schema)];
-            self.relations(schema_name, &schema.relations);
-            for columns in &schema.columns {
-                self.columns(schema_name, columns);
-            }
+            // First, because PostgreSQL revokes a privilege on a relation from its columns, too, and fails if the role has
+            // passed it on there.
+            let refused = schema.columns.iter().filter(|one| self.columns(schema_name, one));
+            let refused = refused.map(|columns| columns.relation.as_str()).collect();
+            self.relations(schema_name, &schema.relations, &refused);
             self.schemas_in_scope.clear();
             self.grant_missing(schema_name, contents);
         }

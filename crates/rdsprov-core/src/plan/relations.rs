@@ -1,9 +1,9 @@
 //! Plans the privileges on relations and their columns. Relations with the same owner and ACL are
 //! one group: it is compared once, and one statement changes all of them where possible.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::acl::{self, AclDiff, WithoutGrant};
+use super::acl::{self, AclDiff, OptionsElsewhere, WithoutGrant};
 use super::database_planner::DatabasePlanner;
 use super::sql::GrantTarget;
 use crate::name::{RoleName, SchemaName};
@@ -20,7 +20,14 @@ enum Extent {
 }
 
 impl DatabasePlanner<'_, '_> {
-    pub(super) fn relations(&mut self, schema: &SchemaName, groups: &[Relations]) {
+    /// Plans the privileges on relations. Nothing is revoked on those in `refused`: a privilege on their columns cannot
+    /// be revoked.
+    pub(super) fn relations(
+        &mut self,
+        schema: &SchemaName,
+        groups: &[Relations],
+        refused: &BTreeSet<&str>,
+    ) {
         for kind in ObjectKind::RELATIONS {
             let of_kind: Vec<&Relations> =
                 groups.iter().filter(|group| group.kind == kind).collect();
@@ -36,6 +43,9 @@ impl DatabasePlanner<'_, '_> {
                 of_kind.iter().all(|group| !group.of_extension && group.owner == of_kind[0].owner);
             let extent = |groups: &[&Relations]| {
                 if alike && groups.len() == of_kind.len() { Extent::All } else { Extent::Named }
+            };
+            let without_refused = |groups: &[&Relations]| {
+                if refused.is_empty() { extent(groups) } else { Extent::Named }
             };
             type Lacking = (RoleName, RoleName, Privileges, WithoutGrant);
             let mut lacking: BTreeMap<Lacking, Vec<&Relations>> = BTreeMap::new();
@@ -67,7 +77,16 @@ impl DatabasePlanner<'_, '_> {
             for same in excess {
                 let (first, acl_diff) = same[0];
                 let groups: Vec<&Relations> = same.iter().map(|(group, _)| *group).collect();
-                let target = self.target(kind, schema, &first.owner, &groups, extent(&groups));
+                let extent = without_refused(&groups);
+                let mut target = self.target(kind, schema, &first.owner, &groups, extent);
+                if let GrantTarget::Relations { names, .. } = &mut target
+                    && !refused.is_empty()
+                {
+                    names.retain(|name| !refused.contains(name.as_str()));
+                    if names.is_empty() {
+                        continue;
+                    }
+                }
                 self.revokes(&target, &first.owner, acl_diff);
             }
         }
@@ -119,8 +138,9 @@ impl DatabasePlanner<'_, '_> {
         GrantTarget::Relations { kind, schema: schema.clone(), names }
     }
 
-    /// Compares the ACLs of columns. A privilege that a role also has on the relation may stay.
-    pub(super) fn columns(&mut self, schema: &SchemaName, columns: &Columns) {
+    /// Compares the ACLs of columns. A privilege that a role also has on the relation may stay. Returns whether a
+    /// revocation is refused.
+    pub(super) fn columns(&mut self, schema: &SchemaName, columns: &Columns) -> bool {
         let of_creator = self.is_of_creator(schema, &columns.owner);
         let allowed = if columns.of_extension && !of_creator {
             BTreeMap::new()
@@ -128,13 +148,17 @@ impl DatabasePlanner<'_, '_> {
             self.wanted(schema, |level| privilege::on_object(level, ObjectKind::Table))
         };
         let public = of_creator.then(|| columns.initial_privileges_of_public.clone());
-        let mut acl_diff = self.differs(&columns.owner, &columns.acl, &allowed, public);
+        let Columns { owner, acl, options_on_relation: held, .. } = columns;
+        let elsewhere = Some(OptionsElsewhere { owner, held });
+        let mut acl_diff = self.differs_with(owner, acl, &allowed, public, elsewhere);
         acl_diff.grant.clear();
         let target = GrantTarget::Columns {
             schema: schema.clone(),
             relation: columns.relation.clone(),
             names: columns.names.clone(),
         };
-        self.revokes(&target, &columns.owner, &acl_diff);
+        let refusals = self.planner.findings.refusals.len();
+        self.revokes(&target, owner, &acl_diff);
+        self.planner.findings.refusals.len() > refusals
     }
 }

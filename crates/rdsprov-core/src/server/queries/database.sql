@@ -18,7 +18,8 @@
         FROM relations GROUP BY 1, 2, 3, 4, 5, 6, 7) one GROUP BY nspname
 ), column_acl AS MATERIALIZED (
   -- PostgreSQL expects nearly no column with an ACL, and would read all of `relations` for each of them.
-  SELECT n.nspname, c.relname, c.relowner, c.oid AS relation, a.attnum, a.attname, a.attacl || '{}' AS attacl
+  SELECT n.nspname, c.relname, c.relowner, c.oid AS relation, c.relacl, a.attnum, a.attname,
+    a.attacl || '{}' AS attacl
   FROM pg_attribute a
   CROSS JOIN LATERAL (SELECT * FROM pg_class c WHERE c.oid = a.attrelid AND c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S') OFFSET 0) c
   CROSS JOIN LATERAL (SELECT * FROM pg_namespace n WHERE n.oid = c.relnamespace OFFSET 0) n
@@ -33,12 +34,21 @@
       WHERE p.objoid = c.relation AND p.classoid = 'pg_class'::regclass AND p.objsubid = c.attnum AND p.privtype = 'e'
         AND x.grantee = 0), '{}') ELSE '{}' END AS given,
     c.attacl::text AS acl,
+    -- Rarely, another role than the owner has granted a privilege.
+    CASE WHEN EXISTS (SELECT FROM aclexplode(c.attacl) x WHERE x.grantor <> c.relowner) THEN (
+      SELECT jsonb_object_agg(one.grantor, one.privileges)
+      FROM (
+        SELECT pg_get_userbyid(o.grantee) AS grantor, jsonb_agg(DISTINCT o.privilege_type) AS privileges
+        FROM aclexplode(c.relacl || '{}') o
+        WHERE o.is_grantable AND o.privilege_type IN ('SELECT', 'INSERT', 'UPDATE', 'REFERENCES') AND o.grantee IN (
+          SELECT x.grantor FROM aclexplode(c.attacl) x WHERE x.grantor <> c.relowner)
+        GROUP BY 1) one) END AS options,
     json_agg(c.attname ORDER BY c.attnum) AS names
   FROM column_acl c
   WHERE EXISTS (
     SELECT FROM aclexplode(c.attacl) x
     WHERE x.grantee = 0 OR x.grantee IN (SELECT oid FROM concerned) OR x.grantor IN (SELECT oid FROM concerned))
-  GROUP BY 1, 2, 3, 4, 5, 6
+  GROUP BY 1, 2, 3, 4, 5, 6, 7
 ), columns AS (
   SELECT nspname, json_agg(json_build_object(
     'relation', relname, 'owner', owner, 'of_extension', of_extension,
@@ -48,7 +58,8 @@
         'grantee', pg_get_userbyid(nullif(x.grantee, 0)), 'grantor', pg_get_userbyid(x.grantor),
         'privilege', x.privilege_type, 'grantable', x.is_grantable)
         ORDER BY pg_get_userbyid(nullif(x.grantee, 0)), x.privilege_type), '[]')
-      FROM aclexplode(nullif(acl, '{}')::aclitem[]) x))
+      FROM aclexplode(nullif(acl, '{}')::aclitem[]) x),
+    'options_on_relation', coalesce(options, '{}'))
     ORDER BY relname, given, acl) AS columns
   FROM with_column_acl GROUP BY nspname
 ), parts AS (

@@ -6,11 +6,11 @@ use rdsprov_core::desired::Desired;
 use rdsprov_core::name::{DatabaseName, ExtensionName, RoleName, SchemaName};
 use rdsprov_core::object_identity::ObjectIdentity;
 use rdsprov_core::observed::{
-    Columns, Contents, DefaultPrivileges, Observed, Obstacle, Owned, OwnedObject,
+    Columns, Contents, DefaultPrivileges, Grantee, Observed, Obstacle, Owned, OwnedObject,
     OwnershipTransfer, Relations, Schema, Untransferable,
 };
 use rdsprov_core::plan::required_relation_names;
-use rdsprov_core::privilege::ObjectKind;
+use rdsprov_core::privilege::{ObjectKind, Privilege, Privileges};
 
 use super::acl::{Acl, Item, PUBLIC, bits};
 use super::catalog::{BOOTSTRAP, Kind, Object, Oid, default_acl};
@@ -220,9 +220,37 @@ impl Observer<'_> {
                 initial_privileges_of_public: BTreeSet::new(),
                 names,
                 acl: self.acl(acl),
+                options_on_relation: self.options_on_relation(relation, acl),
             }));
         }
         all
+    }
+
+    /// The grant options on a relation of the roles that have granted privileges on its columns.
+    fn options_on_relation(
+        &self,
+        relation: &Object,
+        columns: &Acl,
+    ) -> BTreeMap<RoleName, Privileges> {
+        let grantors: BTreeSet<Oid> = columns
+            .iter()
+            .map(|item| item.grantor)
+            .filter(|grantor| *grantor != relation.owner)
+            .collect();
+        let of_columns =
+            [Privilege::Select, Privilege::Insert, Privilege::Update, Privilege::References];
+        let mut options: BTreeMap<RoleName, Privileges> = BTreeMap::new();
+        let acl = relation.effective_acl(self.session.catalog().major);
+        let held = acl.iter().filter(|item| grantors.contains(&item.grantee));
+        for item in self.acl(&held.copied().collect()) {
+            if let Grantee::Role(role) = item.grantee
+                && item.grantable
+                && of_columns.contains(&item.privilege)
+            {
+                options.entry(role).or_default().insert(item.privilege);
+            }
+        }
+        options
     }
 
     /// The objects that are no relations, with ACLs that concern the observed roles.
