@@ -3,7 +3,7 @@
 //! The ledger contains the statements of rdsprov only. So this is not the state of the server: what other
 //! roles granted or revoked, and what a role had before the first record, is missing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::io;
 use std::str::FromStr;
@@ -91,6 +91,9 @@ pub struct AccessAt {
     pub uncertain: Vec<UncertainAccess>,
     /// Revocations of what the ledger does not show as granted in this form.
     pub other_revocations: Vec<OtherRevocation>,
+    /// The servers, as `host:port`, that have reported the same system identifier: copies of one server, or one server
+    /// with several names. Each of them counts by itself.
+    pub same_system: Vec<BTreeSet<String>>,
     /// The defects of the ledger, with their lines.
     pub defects: Vec<String>,
     /// The role or database that the caller has named and that no record of the ledger contains.
@@ -119,8 +122,11 @@ impl FromStr for LedgerTime {
     }
 }
 
+/// The system identifier of a server, and the server as `host:port`. A restored copy has the same identifier.
+type System = (Option<String>, Option<String>);
+
 /// Environment, server, database, role, and what it got.
-type Key = (String, Option<String>, Option<String>, String, String);
+type Key = (String, System, Option<String>, String, String);
 
 /// Reads the access that rdsprov had granted at a time from a ledger. With `role` or `database`, it returns
 /// only this role, or what is in this database.
@@ -140,11 +146,18 @@ pub fn access_at(
     let is_until = |change: &&Change| {
         change.timestamp_utc.parse::<Timestamp>().is_ok_and(|changed| changed <= at)
     };
+    let mut systems: BTreeMap<&String, BTreeSet<String>> = BTreeMap::new();
     for change in changes.iter().filter(is_until) {
         for statement in statements(change) {
             access.apply(change, statement);
         }
+        if let (Some(system), Some(server)) =
+            (&change.context.system_identifier, &change.context.server)
+        {
+            systems.entry(system).or_default().insert(server.clone());
+        }
     }
+    let same_system = systems.into_values().filter(|servers| servers.len() > 1).collect();
     let Access { granted, uncertain, mut other_revocations } = access;
     let is_selected = |of_role: &str, of_database: Option<&String>| {
         role.is_none_or(|role| role == of_role)
@@ -164,6 +177,7 @@ pub fn access_at(
         granted: granted.collect(),
         uncertain: uncertain.collect(),
         other_revocations,
+        same_system,
         defects: verified.findings.iter().map(|one| defect((one.line, &one.error))).collect(),
         unknown,
     })
@@ -211,7 +225,7 @@ struct Access {
 impl Access {
     fn apply(&mut self, change: &Change, effect: Effect) {
         let context = &change.context;
-        let system = context.system_identifier.clone().or_else(|| context.server.clone());
+        let system = (context.system_identifier.clone(), context.server.clone());
         let is_here = |(environment, server, ..): &Key| {
             *environment == context.environment && *server == system
         };
@@ -470,6 +484,14 @@ impl AccessAt {
         text.push_str(
             "not shown: access before this change, and what other roles granted or revoked\n",
         );
+        for servers in &self.same_system {
+            let servers = servers.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
+            let line = format!(
+                "WARNING: {servers} have the same system identifier: copies of one server, or one server with several \
+                 names; each counts by itself"
+            );
+            let _ = writeln!(text, "{}", visible(&line));
+        }
         let mut last = None;
         for one in &self.granted {
             let place = (&one.environment, &one.server, &one.database);
@@ -568,6 +590,43 @@ mod tests {
         assert_eq!(left, [Some("b:5432")]);
     }
 
+    /// A copy that was restored from a snapshot has the system identifier of its source.
+    #[test]
+    fn revocation_on_a_copy_leaves_the_access_of_its_source() {
+        let line = |server: &str, statement: &str, sequence: u64| {
+            let step = serde_json::json!({
+                "action": "grant", "application": "shop", "role": "shop_reader", "database": "shop", "summary": "",
+                "execute_as": "administrator", "statements": [statement], "hazards": [],
+            });
+            let context = RunContext {
+                environment: "dev".to_owned(),
+                server: Some(server.to_owned()),
+                system_identifier: Some("7".to_owned()),
+                run_id: sequence.to_string(),
+                ..RunContext::default()
+            };
+            (step, context)
+        };
+        let mut access = Access::default();
+        for (step, context) in [
+            line("a:5432", r#"GRANT CONNECT ON DATABASE "shop" TO "shop_reader""#, 1),
+            line("copy:5432", r#"REVOKE CONNECT ON DATABASE "shop" FROM "shop_reader""#, 2),
+        ] {
+            let change = Change {
+                line: 1,
+                timestamp_utc: "2026-11-29T00:00:00Z".to_owned(),
+                context,
+                step: serde_json::from_value(step).unwrap(),
+                found_by: None,
+                result: ChangeResult::Committed,
+                defect: None,
+            };
+            statements(&change).for_each(|effect| access.apply(&change, effect));
+        }
+        let left: Vec<_> = access.granted.values().map(|one| one.server.as_deref()).collect();
+        assert_eq!(left, [Some("a:5432")]);
+    }
+
     /// Whoever writes a ledger can write anything into it, also where a time is expected.
     #[test]
     fn texts_of_a_ledger_are_escaped() {
@@ -588,6 +647,7 @@ mod tests {
             first_change: Some(hostile.clone()),
             granted: vec![access.clone()],
             uncertain: vec![UncertainAccess { effect: UncertainEffect::Revokes, access }],
+            same_system: vec![BTreeSet::from([hostile.clone(), "b".to_owned()])],
             other_revocations: vec![OtherRevocation {
                 environment: hostile.clone(),
                 database: Some(hostile.clone()),

@@ -273,8 +273,9 @@ impl fmt::Display for Change {
         let Self { line, timestamp_utc, context, step, found_by, result, defect } = self;
         let database = step.database.as_ref().map(|name| format!("database {name}: "));
         let change = format!(
-            "{timestamp_utc} {}: {}{} {}",
+            "{timestamp_utc} {}{}: {}{} {}",
             context.environment,
+            context.server.as_ref().map(|server| format!(" on {server}")).unwrap_or_default(),
             database.unwrap_or_default(),
             step.action,
             step.summary

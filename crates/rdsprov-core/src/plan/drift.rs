@@ -26,7 +26,10 @@ impl Planner<'_> {
         let is_of_server = |one: &&LastApplied| one.is_of(&self.observed.connection);
         // The newest first. Other definitions can be applied to the same server, with records in the same
         // ledger: they say nothing about these applications.
-        let runs: Vec<&LastApplied> = desired.last_applied.iter().filter(is_of_server).collect();
+        let mut runs: Vec<&LastApplied> =
+            desired.last_applied.iter().filter(is_of_server).collect();
+        // Those of this name before those of a copy, which has the same system identifier.
+        runs.sort_by_key(|run| run.server != self.observed.connection.server);
         let mut parts: BTreeMap<&ApplicationName, BTreeSet<DefinitionPart>> = BTreeMap::new();
         for step in steps {
             parts.entry(&step.application).or_default().insert(part_of(step));
