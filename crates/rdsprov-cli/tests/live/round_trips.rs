@@ -72,6 +72,27 @@ fn each_database_costs_few_flights() {
     }
 }
 
+/// After the changes, a run looks only at what it has changed, also where others change something meanwhile.
+#[test]
+fn databases_that_a_run_does_not_change_are_read_once() {
+    const DATABASES: usize = 6;
+    for major in versions() {
+        let fixture = Fixture::new(major);
+        let definitions = definitions(&fixture, DATABASES);
+        let apply: &[&str] = &["apply"];
+        count(&fixture, &definitions, apply);
+        let unchanged = count(&fixture, &definitions, apply);
+        fixture.query_in("app3", "GRANT CREATE ON SCHEMA public TO PUBLIC");
+        fixture.query("GRANT CONNECT ON DATABASE app3 TO PUBLIC");
+        let changed = count(&fixture, &definitions, apply);
+        // One that changes the database, and one that looks at it again.
+        let further = changed.connections - unchanged.connections;
+        assert!(further <= 2, "PostgreSQL {major}: {further} further connections");
+        let privilege = "SELECT has_schema_privilege('public', 'public', 'CREATE') OR has_database_privilege('public', 'app3', 'CONNECT')";
+        assert_eq!(fixture.query_in("app3", privilege), "f", "PostgreSQL {major}");
+    }
+}
+
 /// Returns the definitions of an owner of database shop and of some readers.
 fn with_readers(fixture: &Fixture, readers: usize) -> String {
     let entry = |name: &str, level: &str| {

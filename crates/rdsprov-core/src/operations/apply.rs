@@ -11,6 +11,7 @@ use crate::plan::{Action, Plan};
 use crate::server::ExecuteOptions;
 use crate::server::apply::{ExecutionOutcome, apply, outcome_not_started};
 use crate::server::deletions::SecretDeletion;
+use crate::server::earlier_look::EarlierLook;
 use crate::server::lock::Lock;
 use crate::step_result::StepStatus;
 
@@ -108,6 +109,10 @@ impl PlannedApply<'_> {
             .filter_map(|(step, _)| step.role.clone());
         let created: Vec<RoleName> = created.collect();
         planned.run.created.extend(created);
+        // After a failure, the state of the server is not known.
+        let Planned { run, observed, plan } = planned;
+        let is_complete = outcome.error.is_none() && outcome.silent_processes.is_empty();
+        run.earlier = is_complete.then(|| EarlierLook::before(&plan, observed));
         Ok(outcome)
     }
 }

@@ -81,7 +81,7 @@ impl AdminConnection {
         let (admin, session, secrets) = (&self.admin, &self.admin_session, BTreeMap::new());
         let verify = VerifyPasswords::Never;
         let passwords = PasswordChecks { verify, ..PasswordChecks::default() };
-        let mut observed = observe(admin, session, desired, &secrets, &passwords).await?;
+        let mut observed = observe(admin, session, desired, &secrets, &passwords, None).await?;
         observed.connection.server = Some(self.server());
         observed.connection.in_recovery = session.in_recovery;
         Ok(observed)

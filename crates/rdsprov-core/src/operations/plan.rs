@@ -19,7 +19,7 @@ use crate::server::slots::RunSlots;
 /// A run whose plan is known, with the observed state and the secrets that the plan is based on.
 pub struct Planned<'a> {
     pub(super) run: &'a mut Provisioner,
-    observed: Observed,
+    pub(super) observed: Observed,
     pub(super) plan: Plan,
 }
 
@@ -86,15 +86,18 @@ impl Provisioner {
             verify => verify,
         };
         let mut checks = PasswordChecks { verify, created: self.created.clone() };
+        let earlier = self.earlier.take();
         let (admin, session, desired) = (&self.admin, &self.admin_session, &self.desired);
         let secrets = &mut self.secrets;
         // Boxed, because a thread can have a small stack.
         let mut observed =
-            Box::pin(observe(admin, session, desired, secrets.valid(), &checks)).await?;
+            Box::pin(observe(admin, session, desired, secrets.valid(), &checks, earlier.as_ref()))
+                .await?;
         if secrets.refresh(desired, &observed, admin).await? {
             // The secret may name another role now, or contain another password than that of a role.
             checks.created.clear();
-            observed = Box::pin(observe(admin, session, desired, secrets.valid(), &checks)).await?;
+            observed =
+                Box::pin(observe(admin, session, desired, secrets.valid(), &checks, None)).await?;
         }
         self.record_connection(&mut observed);
         let mut findings = self.secrets.findings().clone();

@@ -148,7 +148,7 @@ impl Preflight<'_> {
         let is_aurora = capacity.as_ref().is_ok_and(|capacity| capacity.aurora);
         let verify = self.passwords.verify.unwrap_or_default();
         let passwords = PasswordChecks { verify, ..PasswordChecks::default() };
-        match observe(admin, admin_session, self.desired, secrets.valid(), &passwords).await {
+        match observe(admin, admin_session, self.desired, secrets.valid(), &passwords, None).await {
             Ok(mut observed) => {
                 observed.connection.in_recovery = admin_session.in_recovery;
                 checks.pass(CheckName::Server, kind_of_server(&observed, is_aurora));

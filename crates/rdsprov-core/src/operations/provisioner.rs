@@ -17,6 +17,7 @@ use crate::run_setting::{RunSetting, ValueSource};
 use crate::secret_id::SecretId;
 use crate::secrets::SecretSource;
 use crate::server::connect::{Endpoint, Session};
+use crate::server::earlier_look::EarlierLook;
 use crate::server::lock::{self, Lock, LockError, LockOptions};
 use crate::server::wait;
 use crate::server::{ConnectError, OnServerWait, Tls};
@@ -56,6 +57,8 @@ pub struct Provisioner {
     pub(super) applied: bool,
     /// The roles that the run has created with their passwords.
     pub(super) created: BTreeSet<RoleName>,
+    /// The look on which the last applied plan is based.
+    pub(super) earlier: Option<EarlierLook>,
     pub(super) secrets: RunSecrets,
     /// The id of the administrator's secret; `None` if the administrator uses IAM tokens.
     admin_secret: Option<SecretId>,
@@ -111,6 +114,7 @@ impl Provisioner {
             verify,
             applied: false,
             created: BTreeSet::new(),
+            earlier: None,
             secrets,
             admin_secret,
             origin,

@@ -13,6 +13,7 @@ pub(crate) mod connect;
 mod connect_error;
 pub(crate) mod databases;
 pub(crate) mod deletions;
+pub(crate) mod earlier_look;
 mod execute;
 mod execution;
 mod execution_options;

@@ -18,6 +18,7 @@ use serde::Deserialize;
 use super::blue_green;
 use super::connect::{Endpoint, Session, describe_error};
 use super::databases::in_each_as_owner;
+use super::earlier_look::EarlierLook;
 use super::owner_login::OwnerLogins;
 use super::parameter::Parameter;
 use super::password_check::{self, FirstLogin, PasswordChecks};
@@ -98,7 +99,8 @@ const PREPARED_TRANSACTIONS: &str = include_str!("queries/prepared_transactions.
 const ROLES_WITH_SESSIONS: &str = include_str!("queries/roles_with_sessions.sql");
 const OWNERSHIP_TRANSFER: &str = include_str!("queries/ownership_transfer.sql");
 
-/// Observes the part of the server that the desired state is about.
+/// Observes the part of the server that the desired state is about. What the run has found in an `earlier` look and not
+/// changed is not read again.
 ///
 /// # Errors
 /// Returns an [`ObserveError`] if a shared catalog cannot be read. If a database cannot be read, its
@@ -109,6 +111,7 @@ pub async fn observe(
     desired: &Desired,
     secrets: &BTreeMap<SecretId, Secret>,
     checks: &PasswordChecks,
+    earlier: Option<&EarlierLook>,
 ) -> Result<Observed, ObserveError> {
     let clones = clones(desired, secrets);
     let of_clones: Vec<&str> = clones.values().map(|clone| clone.name.as_str()).collect();
@@ -127,8 +130,15 @@ pub async fn observe(
         observed.roles_with_sessions = roles_with_sessions(admin_session, desired).await?;
     }
     audit_table_of_server(admin, admin_session, desired, &mut observed).await?;
+    // The queries return the privileges of these roles.
+    let earlier = earlier.filter(|look| {
+        let roles = |observed: &Observed| relevant_roles(desired, observed);
+        look.observed().administrators == observed.administrators
+            && roles(look.observed()) == roles(&observed)
+    });
     let logins =
-        observe_databases(admin, admin_session, desired, &mut observed, secrets, checks).await;
+        observe_databases(admin, admin_session, desired, &mut observed, secrets, checks, earlier)
+            .await;
     blue_green::observe(admin, admin_session, &mut observed).await?;
     let checked = password_check::check_passwords(
         admin,
@@ -138,6 +148,7 @@ pub async fn observe(
         secrets,
         checks,
         &logins,
+        earlier,
     );
     observed.password_checks = checked.await?;
     Ok(observed)
@@ -301,8 +312,16 @@ async fn observe_databases(
     observed: &mut Observed,
     secrets: &BTreeMap<SecretId, Secret>,
     checks: &PasswordChecks,
+    earlier: Option<&EarlierLook>,
 ) -> BTreeMap<RoleName, FirstLogin> {
-    let databases = relevant_databases(desired, observed);
+    let mut databases = relevant_databases(desired, observed);
+    let mut known = BTreeMap::new();
+    if let Some(earlier) = earlier {
+        databases.retain(|name| match earlier.contents(desired, observed, name) {
+            Some(contents) => known.insert(name.clone(), contents).is_some(),
+            None => true,
+        });
+    }
     let roles = relevant_roles(desired, observed);
     let roles: Vec<&str> = roles.iter().map(RoleName::as_str).collect();
     let shared = &*observed;
@@ -325,6 +344,12 @@ async fn observe_databases(
     let logins = logins.into_results();
     let audit_tables = audit_tables.into_inner().unwrap_or_else(PoisonError::into_inner);
     observed.audit_tables.extend(audit_tables);
+    for (name, (contents, table)) in known {
+        observed.audit_tables.extend(table.map(|table| (name.clone(), table.clone())));
+        if let Some(database) = observed.databases.get_mut(&name) {
+            database.contents = Some(contents.clone());
+        }
+    }
     for (name, contents) in read {
         match (contents, observed.databases.get_mut(&name)) {
             (Ok(contents), Some(database)) => database.contents = Some(contents),

@@ -12,6 +12,7 @@ use tokio_postgres::error::SqlState;
 
 use super::connect::{Endpoint, ServerIdentity, Session};
 use super::connect_error::{ConnectError, Platform, RejectionCause};
+use super::earlier_look::EarlierLook;
 use super::snapshot::{ObserveError, Snapshot};
 use crate::config::VerifyPasswords;
 use crate::desired::Desired;
@@ -50,6 +51,8 @@ pub(crate) struct PasswordChecks {
 /// them. Whether it accepts such a verifier is the same for all of them: if the first one logs in, the others
 /// do not. A verifier depends on how a password is normalized if it is not ASCII, and such a role logs in.
 ///
+/// The password that an `earlier` look has found to be correct is not checked again, unless the run has changed the role.
+///
 /// `first_logins` contains what logins to the databases of roles have shown before, see [`OwnerLogins`].
 ///
 /// [`OwnerLogins`]: super::owner_login::OwnerLogins
@@ -61,6 +64,7 @@ pub(super) async fn check_passwords<'a>(
     secrets: &'a BTreeMap<SecretId, Secret>,
     PasswordChecks { verify, created }: &PasswordChecks,
     first_logins: &BTreeMap<RoleName, FirstLogin>,
+    earlier: Option<&EarlierLook>,
 ) -> Result<BTreeMap<RoleName, PasswordCheck>, ObserveError> {
     let candidates: Vec<Candidate<'a>> = desired
         .selected_roles()
@@ -100,6 +104,12 @@ pub(super) async fn check_passwords<'a>(
                     && created.contains(one.name)
                     && one.password.is_printable_ascii()
             };
+            let is_accepted = |one: &Candidate<'_>| {
+                one.user == one.name
+                    && earlier.is_some_and(|look| look.is_accepted(observed, one.name))
+            };
+            let (accepted, candidates): (Vec<_>, Vec<_>) =
+                candidates.into_iter().partition(is_accepted);
             let (new, mut checked): (Vec<_>, Vec<_>) = candidates.into_iter().partition(is_new);
             let mut new = new.into_iter();
             let first = new.next();
@@ -111,6 +121,9 @@ pub(super) async fn check_passwords<'a>(
             } else {
                 results.extend(check_all(new.collect()).await);
             }
+            results.extend(
+                accepted.into_iter().map(|one| (one.name.clone(), PasswordCheck::Accepted)),
+            );
             Ok(results)
         }
     }
