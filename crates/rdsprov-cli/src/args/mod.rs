@@ -20,7 +20,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 
-use anstream::adapter::strip_str;
+use clap::builder::Styles;
 use clap::error::ErrorKind;
 use clap::parser::ValueSource;
 use clap::{
@@ -291,6 +291,10 @@ pub fn parse(arguments: &[OsString]) -> Result<Invocation, clap::Error> {
             arg.get_env().is_some_and(|name| std::env::var_os(name).is_some_and(|v| v.is_empty()))
         };
         // The help shows the values of variables.
+    parse_with(Styles::styled(), arguments)
+}
+
+fn parse_with(styles: Styles, arguments: &[OsString]) -> Result<Invocation, clap::Error> {
         let is_hidden = |arg: &Arg| {
             let value = arg.get_env().and_then(std::env::var_os);
             value.is_some_and(|value| visible(&value.to_string_lossy()) != value.to_string_lossy())
@@ -311,7 +315,7 @@ pub fn parse(arguments: &[OsString]) -> Result<Invocation, clap::Error> {
     let words = without_help_of_help(arguments);
     let is_short = words.iter().any(|word| word == "-h");
     let command = if is_short { help::without_long_lists(with_help()) } else { with_help() };
-    let command = without_empty_variables(command);
+    let command = without_empty_variables(command).styles(styles);
     match command.clone().try_get_matches_from(words) {
         Ok(matches) => {
             fleet::check(&command, &matches)?;
@@ -344,10 +348,10 @@ pub fn error_text(error: &clap::Error, arguments: &[OsString]) -> String {
     });
     let given = arguments.iter().cloned().chain(variables.map(|(_, value)| value));
     // The line breaks of the message itself remain, so that those of a value are escaped before. clap
-    // prints a value as a whole, or its items. The text is without terminal sequences, also in values.
+    // prints a value as a whole, or its items.
     let mut values = BTreeSet::new();
     for word in given {
-        let word = strip_str(&word.to_string_lossy()).to_string();
+        let word = word.to_string_lossy().into_owned();
         let value = word.split_once('=').map(|(_, value)| value.to_owned());
         let name = word.split_once('=').map(|(name, _)| name.to_owned());
         for one in [Some(word), value, name].into_iter().flatten() {
@@ -358,7 +362,10 @@ pub fn error_text(error: &clap::Error, arguments: &[OsString]) -> String {
     let mut values: Vec<String> =
         values.into_iter().filter(|one| one.contains('\n') && !one.trim().is_empty()).collect();
     values.sort_by_key(|value| Reverse(value.len()));
-    let text = error.render().to_string();
+    // clap removes terminal sequences from its text, and with an incomplete one in a value the rest of the
+    // message. The same error without styles needs nothing removed.
+    let unstyled = parse_with(Styles::plain(), arguments).err();
+    let text = unstyled.as_ref().unwrap_or(error).render().ansi().to_string();
     let text = values.iter().fold(text, |text, value| text.replace(value, &visible(value)));
     visible_lines(text.trim_end())
 }

@@ -143,6 +143,17 @@ fn wrong_arguments_are_escaped() {
         check(&["plan", "--fleet", "f.toml", "--format", "json", wrong], None, 64);
         check(&["apply", "--format", "json", "--lock-timeout", wrong], None, 64);
     }
+    // A sequence without an end, such as the title of a window, does not hide the rest of the message.
+    let expected = "error: invalid value 'x\\u{1b}]0;title' for '--lock-timeout <TIME>'";
+    for (words, variable) in [
+        (&["apply", "--lock-timeout", "x\u{1b}]0;title"][..], None),
+        (&["apply"], Some(("RDSPROV_LOCK_TIMEOUT", "x\u{1b}]0;title"))),
+    ] {
+        let output = program().args(words).envs(variable).output().unwrap();
+        let text = String::from_utf8(output.stderr).unwrap();
+        assert!(text.contains(expected) && text.contains("--help"), "{text}");
+        assert_visible(&text);
+    }
     for variable in ["RDSPROV_FORMAT", "RDSPROV_TLS", "RDSPROV_LOCK_TIMEOUT"] {
         check(&["apply"], Some(variable), 64);
         check(&["apply", "--help"], Some(variable), 0);
