@@ -15,6 +15,7 @@ use crate::desired::{self, Adoption};
 use crate::marker::Marker;
 use crate::name::RoleName;
 use crate::observed;
+use crate::secret_id::SecretId;
 
 impl Planner<'_> {
     /// Returns the marker of a declared role.
@@ -216,6 +217,12 @@ impl Planner<'_> {
         };
         self.refuse(&role.application, kind);
         true
+    }
+
+    /// Returns whether the marker of a role names a secret.
+    pub(super) fn marker_names_secret(&self, name: &RoleName, secret: &SecretId) -> bool {
+        let mut roles = self.recorded().roles_with_secret(secret);
+        roles.any(|one| one.is_proven && one.role == name)
     }
 
     /// Returns which of some other roles have the secret of a role, as their markers show.

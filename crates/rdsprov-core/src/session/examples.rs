@@ -707,12 +707,7 @@ fn rotations() -> Vec<RotationError> {
             role: role(),
             secrets: vec![secret(), secret()],
         },
-        RotationError::SharedSecret {
-            application: application(),
-            role: role(),
-            secret: secret(),
-            other: text("the administrator"),
-        },
+        RotationError::SharedSecret { application: application(), role: role(), secret: secret() },
     ]
 }
 

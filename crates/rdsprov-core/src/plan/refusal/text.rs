@@ -325,7 +325,7 @@ impl RefusalKind {
                 format!("AWS rotates secret {secret}: {rotation_owner}")
             }
             Self::SecretOfOtherRole { secret, other, application } => format!(
-                "secret {secret} is the secret of role {other} of application {application}, as the marker of this role shows"
+                "secret {secret} is the secret of role {other} of application {application}, as the marker or the entry of this role shows"
             ),
             Self::SecretOfOtherServer { secret, version: version @ Some(_), endpoint, .. } => {
                 format!(

@@ -86,6 +86,7 @@ impl Plan {
                 verify_passwords: None,
                 minimum_password_length: None,
                 configured_ledger: None,
+                configured_csv: None,
                 aws_region: None,
                 assume_role: None,
                 secret_kms_key: None,

@@ -22,6 +22,9 @@ pub struct Rotation {
     pub application: ApplicationName,
     /// The other applications that log in as the role, whether the caller named them or not.
     pub others: Vec<ApplicationName>,
+    /// The other declared roles whose entries name the same secret, with their applications. The markers
+    /// decide whose secret it is: an entry of one team must not prevent the rotations of another one.
+    pub shared_with: Vec<(RoleName, ApplicationName)>,
 }
 
 impl Rotation {
@@ -75,8 +78,10 @@ pub enum RotationError {
         /// The ids of these secrets.
         secrets: Vec<SecretId>,
     },
-    /// The passwords of two roles cannot change at the same moment.
-    #[error("{application}: secret {secret} of role {role} is also the secret of {other}")]
+    /// The passwords of a role and of the administrator cannot change at the same moment.
+    #[error(
+        "{application}: secret {secret} of role {role} is also the secret of the administrator"
+    )]
     SharedSecret {
         /// The application whose password is rotated.
         application: ApplicationName,
@@ -84,8 +89,6 @@ pub enum RotationError {
         role: RoleName,
         /// The id of this secret.
         secret: SecretId,
-        /// The other role, or the administrator.
-        other: String,
     },
 }
 
@@ -155,10 +158,12 @@ pub fn choose(
         if chosen.iter().any(|rotation| rotation.role == *role) {
             continue;
         }
-        match secret_for(desired, role, application, declared, administrator) {
+        match secret_for(role, application, declared, administrator) {
             Ok(secret) => {
                 let others = by_role[role].iter().filter(|one| **one != application);
+                let shared_with = roles_with(desired, role, &secret);
                 chosen.push(Rotation {
+                    shared_with,
                     role: role.clone(),
                     secret,
                     application: application.clone(),
@@ -185,9 +190,21 @@ fn unknown_application(desired: &Desired, name: &str) -> RotationError {
     RotationError::UnknownApplication { name: name.to_owned(), nearest }
 }
 
-/// Returns the secret of a role, if it is the only secret of the role and no other role uses it.
-fn secret_for(
+/// Returns the other declared roles whose entries name a secret.
+fn roles_with(
     desired: &Desired,
+    role: &RoleName,
+    secret: &SecretId,
+) -> Vec<(RoleName, ApplicationName)> {
+    let uses_secret = |other: &Role| {
+        other.secret().into_iter().chain(other.other_secrets.keys()).any(|one| one.is_same(secret))
+    };
+    let others = desired.roles.iter().filter(|(name, other)| *name != role && uses_secret(other));
+    others.map(|(name, other)| (name.clone(), other.application.clone())).collect()
+}
+
+/// Returns the secret of a role, if it is the only secret of the role and not that of the administrator.
+fn secret_for(
     role: &RoleName,
     application: &ApplicationName,
     declared: &Role,
@@ -204,22 +221,8 @@ fn secret_for(
         let secrets = std::iter::once(secret).chain(others).cloned().collect();
         return Err(RotationError::SeveralSecrets { application, role, secrets });
     }
-    let uses_secret = |other: &Role| {
-        other.secret().into_iter().chain(other.other_secrets.keys()).any(|one| one.is_same(secret))
-    };
-    let other = desired
-        .roles
-        .iter()
-        .find(|(name, other)| **name != role && uses_secret(other))
-        .map(|(name, _)| format!("role {name}"))
-        .or_else(|| {
-            let same = administrator.is_some_and(|one| one.is_same(secret));
-            same.then(|| "the administrator".to_owned())
-        });
-    match other {
-        Some(other) => {
-            Err(RotationError::SharedSecret { application, role, secret: secret.clone(), other })
-        }
-        None => Ok(secret.clone()),
+    if administrator.is_some_and(|one| one.is_same(secret)) {
+        return Err(RotationError::SharedSecret { application, role, secret: secret.clone() });
     }
+    Ok(secret.clone())
 }

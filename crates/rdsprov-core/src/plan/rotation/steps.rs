@@ -95,6 +95,14 @@ impl Planner<'_> {
         if self.refuse_secret_of_other_role(role, |other| other != name) {
             return false;
         }
+        if let Some((other, of)) = state.rotation.shared_with.first()
+            && !self.marker_names_secret(name, secret)
+        {
+            let (secret, other, of) = (secret.clone(), other.clone(), of.to_string());
+            let kind = RefusalKind::SecretOfOtherRole { secret, other, application: of };
+            self.refuse(application, kind);
+            return false;
+        }
         let role = name.clone();
         let kind = match (seen, &state.active_password) {
             (None, _) if !refused => RefusalKind::RoleMissing { role },
