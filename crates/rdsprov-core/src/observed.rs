@@ -156,6 +156,13 @@ impl Observed {
         self.roles.get(role)?.oid
     }
 
+    /// Returns whether the secret of a declared role says that a role is its clone.
+    #[must_use]
+    pub fn has_name_of_clone(&self, role: &RoleName) -> bool {
+        let clone = RotationClone::role_for(role).and_then(|of| self.clones.get(&of));
+        clone.is_some_and(|clone| clone.name == *role)
+    }
+
     /// Returns the major version, such as 15.
     #[must_use]
     pub fn major(&self) -> u32 {

@@ -548,10 +548,13 @@ fn secret_with_a_clone_hides_no_access() {
         // No administrator has ADMIN OPTION on it, as on roles that a role with CREATEROLE has created.
         superuser("CREATE ROLE shop_owner_clone LOGIN PASSWORD 'p'");
         superuser("GRANT CONNECT ON DATABASE wiki TO shop_owner_clone");
+        fixture.query_in("shop", "GRANT SELECT ON orders TO shop_owner_clone");
         let check =
             |code| expect(&fixture.run(&definitions, &["check", "--strict", "--env", "dev"]), code);
         let before = check(2);
         assert!(before.contains("role shop_owner_clone is not declared"), "{before}");
+        let on_relations = r#"REVOKE ALL ON ALL TABLES IN SCHEMA "public" FROM "shop_owner_clone""#;
+        assert!(before.contains(on_relations), "{before}");
         let secret = serde_json::json!({
             "username": "shop_owner", "password": password("shop"),
             "masterarn": "goldenpath/dev/rds/master",

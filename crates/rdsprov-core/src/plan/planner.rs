@@ -50,6 +50,8 @@ pub(super) struct Planner<'a> {
     groups: OnceCell<BTreeSet<&'a RoleName>>,
     /// The roles that are not known, once they are needed.
     pub(super) strangers: OnceCell<Vec<(&'a RoleName, &'a observed::Role)>>,
+    /// Those among them that the observation takes for roles of the run, once they are needed.
+    pub(super) strangers_of_run: OnceCell<BTreeSet<&'a RoleName>>,
 }
 
 /// The groups of relations that a plan changes, by their numbers.
@@ -79,6 +81,7 @@ impl<'a> Planner<'a> {
             databases_by_role: OnceCell::new(),
             groups: OnceCell::new(),
             strangers: OnceCell::new(),
+            strangers_of_run: OnceCell::new(),
         }
     }
 

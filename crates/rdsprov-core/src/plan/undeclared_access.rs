@@ -82,6 +82,10 @@ impl Connecting<'_> {
     }
 }
 
+/// The kinds of relations in each schema on which roles have privileges.
+type GrantedOnRelations<'b> =
+    BTreeMap<&'b RoleName, BTreeMap<&'b SchemaName, BTreeSet<ObjectKind>>>;
+
 /// What gives a role access, before it is compared with that of other roles.
 #[derive(Default)]
 struct Means {
@@ -124,9 +128,14 @@ impl<'a> Planner<'a> {
         };
         // Also creators: `creators` declares the grants on what they create, and no access.
         let strangers = self.strangers().iter().filter(|(role, _)| **role != seen.owner);
+        let granted = self.granted_on_relations(seen);
         let mut all: Vec<(&RoleName, &observed::Role, Means)> = strangers
             .map(|(role, attributes)| {
-                (*role, *attributes, self.means(name, seen, role, attributes, &connecting))
+                (
+                    *role,
+                    *attributes,
+                    self.means(name, seen, role, attributes, (&connecting, &granted)),
+                )
             })
             .collect();
         let mut owners = seen.contents.as_ref().map(owned_schemas).unwrap_or_default();
@@ -138,7 +147,7 @@ impl<'a> Planner<'a> {
             let owns = owners.get(*role).into_iter().flatten();
             means.owns = owns.map(|schema| (*schema).clone()).collect();
         }
-        let grantees = seen.contents.iter().flat_map(|all| all.undeclared_grantees.keys());
+        let grantees = granted.keys().copied();
         let grantees = grantees.chain(owners.keys().copied()).map(RoleName::as_str);
         let grantees: BTreeSet<&str> = grantees.chain(READ_OR_WRITE_ALL).collect();
         let mut users: BTreeMap<&RoleName, Vec<RoleName>> = BTreeMap::new();
@@ -265,7 +274,7 @@ impl<'a> Planner<'a> {
         seen: &observed::Database,
         role: &RoleName,
         attributes: &observed::Role,
-        connecting: &Connecting<'_>,
+        (connecting, granted): (&Connecting<'_>, &GrantedOnRelations<'_>),
     ) -> Means {
         let mut means = Means::default();
         let grantee = Grantee::Role(role.clone());
@@ -329,11 +338,11 @@ impl<'a> Planner<'a> {
                 means.end_with(self.executor(&row.role), Some(name), &revoke);
             }
         }
-        if let Some(granted) = contents.and_then(|all| all.undeclared_grantees.get(role)) {
-            means.schemas = granted.keys().cloned().collect();
+        if let Some(granted) = granted.get(role) {
+            means.schemas = granted.keys().map(|schema| (*schema).clone()).collect();
             for kind in [ObjectKind::Table, ObjectKind::Sequence] {
                 let schemas = granted.iter().filter(|(_, kinds)| kinds.contains(&kind));
-                let schemas: Vec<_> = schemas.map(|(schema, _)| schema).collect();
+                let schemas: Vec<_> = schemas.map(|(schema, _)| *schema).collect();
                 if !schemas.is_empty() {
                     let revoke = sql::revoke_all_on_relations(kind, &schemas, role);
                     means.end_with(self.executor(&seen.owner), Some(name), &revoke);
@@ -341,6 +350,43 @@ impl<'a> Planner<'a> {
             }
         }
         means
+    }
+
+    /// Returns the undeclared roles with privileges on relations.
+    ///
+    /// The observation names them, except those that it takes for roles of the run: the name of a clone, which
+    /// who writes the secret of an application decides, or the comment of a role, which a role with
+    /// `CREATEROLE` can write. The ACLs contain these.
+    fn granted_on_relations<'b>(&self, seen: &'b observed::Database) -> GrantedOnRelations<'b> {
+        let mut all = GrantedOnRelations::new();
+        let Some(contents) = &seen.contents else { return all };
+        for (role, schemas) in &contents.undeclared_grantees {
+            let schemas = schemas.iter().map(|(schema, kinds)| (schema, kinds.clone()));
+            all.insert(role, schemas.collect());
+        }
+        let hidden = self.strangers_of_run.get_or_init(|| {
+            let is_of_run = |(role, attributes): &&(&'a RoleName, &observed::Role)| {
+                attributes.claimed().is_some() || self.observed.has_name_of_clone(role)
+            };
+            self.strangers().iter().filter(is_of_run).map(|(role, _)| *role).collect()
+        });
+        if hidden.is_empty() {
+            return all;
+        }
+        for (name, schema) in &contents.schemas {
+            let relations = schema.relations.iter().map(|one| (&one.owner, one.kind, &one.acl));
+            let columns = schema.columns.iter();
+            let columns = columns.map(|one| (&one.owner, ObjectKind::Table, &one.acl));
+            for (owner, kind, acl) in relations.chain(columns) {
+                let roles = acl
+                    .iter()
+                    .flat_map(|item| item.grantee.role().into_iter().chain([&item.grantor]));
+                for role in roles.filter(|role| *role != owner && hidden.contains(*role)) {
+                    all.entry(role).or_default().entry(name).or_default().insert(kind);
+                }
+            }
+        }
+        all
     }
 
     /// Returns the roles to which a membership leads, the nearest first, and how.
