@@ -6,13 +6,17 @@ use std::fs::File;
 use std::io::{BufReader, Read as _};
 use std::path::Path;
 
-use rdsprov_core::audit::{self, Change, UnknownName, Verified};
+use rdsprov_core::audit::{
+    self, AcknowledgeError, Acknowledgement, Change, Found, UnknownName, Verified,
+};
 use rdsprov_core::error_code::ErrorCode;
 use rdsprov_core::input_file;
-use rdsprov_core::session::{self, Setup};
+use rdsprov_core::session::{self, RunOptions, Setup};
 use rdsprov_core::text::{os_reason, pretty_json, visible};
 
-use crate::args::{AuditCommand, FindingsFormat, ReportArgs, VerifyArgs};
+use crate::args::{
+    AcknowledgeArgs, AuditCommand, FindingsFormat, FoundResult, ReportArgs, VerifyArgs,
+};
 use crate::error::{CliError, Exit};
 use crate::output;
 use crate::output::counted;
@@ -25,6 +29,7 @@ pub async fn run(command: &AuditCommand) -> Result<Exit, CliError> {
             Some(path) => report(path, options),
             None => report_tables(options).await,
         },
+        AuditCommand::Acknowledge(options) => acknowledge(options),
     }
 }
 
@@ -94,7 +99,51 @@ fn report(path: &Path, options: &ReportArgs) -> Result<Exit, CliError> {
     if !report.verified.is_intact() {
         return Err(not_intact(path));
     }
-    Ok(if report.is_certain() { Exit::Done } else { Exit::Pending })
+    if report.is_certain() {
+        return Ok(Exit::Done);
+    }
+    output::status(&format!(
+        "hint: the next run of the same command looks for these changes; if no run can find out about them any more, \
+         run `rdsprov audit acknowledge {} --line LINE --found RESULT --reason TEXT`",
+        path_word(path)
+    ));
+    Ok(Exit::Pending)
+}
+
+/// Records what a person states about changes without a result.
+fn acknowledge(options: &AcknowledgeArgs) -> Result<Exit, CliError> {
+    let mut run = RunOptions::default();
+    run.actor.clone_from(&options.actor);
+    run.approver.clone_from(&options.approver);
+    run.request_id.clone_from(&options.request_id);
+    let context = session::record_context(&run)?;
+    let statement = Acknowledgement {
+        lines: options.line.iter().copied().collect(),
+        role: options.role.clone(),
+        database: options.database.clone(),
+        found: match options.found {
+            FoundResult::Done => Found::Done,
+            FoundResult::NotDone => Found::NotDone,
+            FoundResult::Unknown => Found::Unknown,
+        },
+        reason: options.reason.clone(),
+        attribution: context.attribution,
+        run_id: context.run_id,
+    };
+    let changes = audit::acknowledge(&options.ledger, &statement).map_err(|error| {
+        let (exit, code) = match &error {
+            AcknowledgeError::Audit(error) => (Exit::Failed, error.code()),
+            AcknowledgeError::Unreadable { .. } => (Exit::Usage, ErrorCode::FileUnreadable),
+            _ => (Exit::Usage, ErrorCode::WrongUsage),
+        };
+        let hints = error.hints();
+        hints.into_iter().fold(CliError::new(exit, code, &error), CliError::with_hint)
+    })?;
+    for change in &changes {
+        let text = format!("acknowledged: {} {}", change.step.action, change.step.summary);
+        output::write_stdout(&(one_line(&text) + "\n"));
+    }
+    Ok(Exit::Done)
 }
 
 /// Returns the error of a name that no record of a ledger contains.

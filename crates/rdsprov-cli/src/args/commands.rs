@@ -569,6 +569,50 @@ pub struct ReportArgs {
     pub format: FindingsFormat,
 }
 
+#[derive(Debug, Args)]
+pub struct AcknowledgeArgs {
+    /// Append to this ledger
+    #[arg(value_name = "FILE")]
+    pub ledger: PathBuf,
+    /// Select the changes of the intent in this line
+    ///
+    /// `rdsprov audit report` prints the line with each change. May be given several times.
+    #[arg(long, value_name = "LINE", required = true, help_heading = RECORDS)]
+    pub line: Vec<u64>,
+    /// Select only changes that concern this role
+    #[arg(long, value_name = "ROLE", help_heading = RECORDS)]
+    pub role: Option<String>,
+    /// Select only changes that concern this database
+    #[arg(long, value_name = "DATABASE", help_heading = RECORDS)]
+    pub database: Option<String>,
+    /// Record this about the changes
+    #[arg(long, value_enum, value_name = "RESULT", help_heading = RECORDS)]
+    pub found: FoundResult,
+    /// Record how this is known, or why it cannot be
+    #[arg(long, value_name = "TEXT", help_heading = RECORDS)]
+    pub reason: String,
+    /// Record the user that starts the run [default: the operating-system user]
+    #[arg(long, env = "RDSPROV_ACTOR", value_name = "NAME", help_heading = RECORDS)]
+    pub actor: Option<String>,
+    /// Record the person that approved this
+    #[arg(long, env = "RDSPROV_APPROVER", value_name = "NAME", help_heading = RECORDS)]
+    pub approver: Option<String>,
+    /// Record the ticket or pull request that requested this
+    #[arg(long, env = "RDSPROV_REQUEST_ID", value_name = "ID", help_heading = RECORDS)]
+    pub request_id: Option<String>,
+}
+
+/// What became of a change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum FoundResult {
+    /// The changes were made
+    Done,
+    /// The changes were not made
+    NotDone,
+    /// It cannot be known
+    Unknown,
+}
+
 /// Formats of results that are text or JSON only.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum FindingsFormat {

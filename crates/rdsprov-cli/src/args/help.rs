@@ -88,7 +88,7 @@ fn restricted(argument: Arg, formats: &'static [Format]) -> Arg {
 }
 
 /// Examples of each command, which both forms of its help show.
-const EXAMPLES: [(&str, &[&str]); 20] = [
+const EXAMPLES: [(&str, &[&str]); 21] = [
     ("validate", &["rdsprov validate -d terraform.tfvars"]),
     (
         "plan",
@@ -148,6 +148,11 @@ const EXAMPLES: [(&str, &[&str]); 20] = [
             "rdsprov audit report ledger.jsonl --role shop_owner",
             "rdsprov audit report ledger.jsonl --database shop --format json",
         ],
+    ),
+    (
+        "audit acknowledge",
+        &["rdsprov audit acknowledge ledger.jsonl --line 12 --found not-done \
+             --reason 'the server has no role shop_owner'"],
     ),
     ("config", &["rdsprov config --env prod"]),
     ("graph", &["rdsprov graph -d terraform.tfvars > graph.mmd"]),

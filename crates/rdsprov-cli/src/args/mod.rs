@@ -37,9 +37,9 @@ use rdsprov_core::server::BundledCertificates;
 use rdsprov_core::text::{visible, visible_lines};
 
 pub use commands::{
-    AccessArgs, ApplyArgs, CheckArgs, ConfigArgs, DelegateArgs, DropArgs, ExportArgs,
-    FindingsFormat, GraphArgs, ManArgs, PlanArgs, PreflightArgs, ReportArgs, RetireArgs,
-    RotateArgs, TeardownArgs, ValidateArgs, VerifyArgs,
+    AccessArgs, AcknowledgeArgs, ApplyArgs, CheckArgs, ConfigArgs, DelegateArgs, DropArgs,
+    ExportArgs, FindingsFormat, FoundResult, GraphArgs, ManArgs, PlanArgs, PreflightArgs,
+    ReportArgs, RetireArgs, RotateArgs, TeardownArgs, ValidateArgs, VerifyArgs,
 };
 pub use flags::{
     AccessFormat, AdminAuthArg, AuditStdout, CommonArgs, Format, RecordArgs, RecordingArgs,
@@ -271,6 +271,11 @@ pub enum AuditCommand {
     ///
     /// For each change: its time, the role or database, the user that applied it, and the approver.
     Report(Box<ReportArgs>),
+    /// Record what became of changes whose results no run can find
+    ///
+    /// Writes a record with its author and reason for each change. `audit report` prints the line of each
+    /// intent, and no longer exits with 2 because of these changes.
+    Acknowledge(AcknowledgeArgs),
 }
 
 /// The meaning of the arguments.
@@ -286,15 +291,15 @@ pub enum Invocation {
 /// A variable with an empty value counts as unset, because CI systems pass unset
 /// variables in this way.
 pub fn parse(arguments: &[OsString]) -> Result<Invocation, clap::Error> {
+    parse_with(Styles::styled(), arguments)
+}
+
+fn parse_with(styles: Styles, arguments: &[OsString]) -> Result<Invocation, clap::Error> {
     fn without_empty_variables(command: clap::Command) -> clap::Command {
         let is_empty = |arg: &Arg| {
             arg.get_env().is_some_and(|name| std::env::var_os(name).is_some_and(|v| v.is_empty()))
         };
         // The help shows the values of variables.
-    parse_with(Styles::styled(), arguments)
-}
-
-fn parse_with(styles: Styles, arguments: &[OsString]) -> Result<Invocation, clap::Error> {
         let is_hidden = |arg: &Arg| {
             let value = arg.get_env().and_then(std::env::var_os);
             value.is_some_and(|value| visible(&value.to_string_lossy()) != value.to_string_lossy())
@@ -423,7 +428,7 @@ impl CliCommand {
             Self::Access(_)
             | Self::Export(_)
             | Self::Validate(_)
-            | Self::Audit(AuditCommand::Verify(_))
+            | Self::Audit(AuditCommand::Verify(_) | AuditCommand::Acknowledge(_))
             | Self::Explain { .. }
             | Self::Graph(_)
             | Self::Schema { .. }
@@ -449,7 +454,7 @@ impl CliCommand {
             | Self::Delegate(DelegateArgs { server, .. }) => Some(server),
             Self::Audit(AuditCommand::Report(report)) => Some(&mut report.server),
             Self::Validate(_)
-            | Self::Audit(AuditCommand::Verify(_))
+            | Self::Audit(AuditCommand::Verify(_) | AuditCommand::Acknowledge(_))
             | Self::Explain { .. }
             | Self::Graph(_)
             | Self::Schema { .. }

@@ -510,6 +510,24 @@ fn tables_are_compared_with_the_ledger() {
         forge("timestamp_utc = timestamp_utc - interval '1 hour'");
         report(&compared, 0);
 
+        // What other runs have written elsewhere, or nowhere, is not compared, and counted.
+        for (table, note) in [
+            (
+                Some("other_audit.changes"),
+                "1 committed change of runs with the audit table other_audit.changes: compare it with `--audit-table other_audit.changes`",
+            ),
+            (None, "1 committed change of runs without an audit table"),
+        ] {
+            fixture.query("ALTER ROLE shop_reader CONNECTION LIMIT 3");
+            let words = ["apply", "--env", "dev", "--audit-ledger", "ledger.jsonl"];
+            let table = table.map(|table| ["--audit-table", table]).unwrap_or_default();
+            let table: Vec<&str> = table.into_iter().filter(|word| !word.is_empty()).collect();
+            expect(&fixture.run(&definitions, &[&words[..], &table].concat()), 0);
+            let text = report(&compared, 0);
+            assert!(text.contains(&format!("note: {note}\n")), "{text}");
+            assert!(text.ends_with(&summary), "{text}");
+        }
+
         // A row is lost, and another one is not the program's.
         fixture.query_in("shop", "DELETE FROM rdsprov_audit.changes WHERE action = 'create_schema' OR username = 'shop_reader'");
         fixture.query(

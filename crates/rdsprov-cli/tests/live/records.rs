@@ -217,6 +217,45 @@ fn wait_until_blocked(fixture: &Fixture) {
     }
 }
 
+/// The run that creates an application is killed, and the application leaves the definitions.
+#[test]
+fn changes_of_applications_that_left_are_acknowledged() {
+    let (fixture, definitions) = fixture(versions()[0]);
+    let run = |definitions: &str, words: &[&str]| {
+        let records = ["--env", "dev", "--audit-ledger", "ledger.jsonl"];
+        expect(&fixture.run(definitions, &[words, &records].concat()), 0)
+    };
+    run(&definitions, &["apply"]);
+    let ledger = fixture.path().join("ledger.jsonl");
+    let text = std::fs::read_to_string(&ledger).unwrap();
+    let intent = text.lines().position(|line| line.contains(r#""event":"intent""#)).unwrap() + 1;
+    let kept: Vec<&str> = text.lines().take(intent).collect();
+    std::fs::write(&ledger, kept.join("\n") + "\n").unwrap();
+
+    // Neither a retirement nor an apply of other definitions finds out about it.
+    let other = fixture.definitions("application_databases = {}");
+    let words = ["retire", "shop", "shop_reports", "wiki", "wiki_reports", "--drop-role"];
+    let drop = ["--drop-database", "--without-backup", "--confirm", "shop", "--confirm", "wiki"];
+    let allow = ["--allow", "revokes_access,drops_role,drops_database"];
+    run(&other, &[&words[..], &drop, &allow].concat());
+    run(&other, &["apply"]);
+    let report = audit(&fixture, &ledger, &["report"], 2);
+    assert!(report.contains("hint: the next run of the same command looks for"), "{report}");
+    let line = intent.to_string();
+    let acknowledge = |line: &str, code| {
+        let words = ["--line", line, "--found", "done", "--actor", "grace", "--reason"];
+        let words = [&["acknowledge"], &words[..], &["it was in\u{1b}[2J the backup"]].concat();
+        audit(&fixture, &ledger, &words, code)
+    };
+    let wrong = acknowledge("1000", 64);
+    assert!(wrong.contains(&format!("results are missing of intents in {line}")), "{wrong}");
+    let done = acknowledge(&line, 0);
+    assert!(done.contains("acknowledged: create_role role shop_owner"), "{done}");
+    let report = audit(&fixture, &ledger, &["report"], 0);
+    assert!(report.contains(", acknowledged by grace: it was in\\u{1b}[2J"), "{report}");
+    audit(&fixture, &ledger, &["verify"], 0);
+}
+
 /// The directory of the ledger disappears while a statement is executed.
 #[test]
 fn changes_without_records_are_reported_and_found_by_the_next_run() {

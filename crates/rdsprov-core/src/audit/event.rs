@@ -84,6 +84,19 @@ pub enum EventKind {
         /// What this run has found.
         found: Found,
     },
+    /// A person has stated what became of a change of which no record contains the result.
+    Acknowledged {
+        /// The run id of the run that has announced the change.
+        of_run: String,
+        /// The number of the intent that announces the change.
+        of_intent: u64,
+        /// The change.
+        step: AnnouncedStep,
+        /// What the person states.
+        found: Found,
+        /// How the person knows it, or why it cannot be known.
+        reason: String,
+    },
     /// The run has ended, successfully or not.
     Outcome {
         /// The command that the run has executed.
@@ -111,6 +124,16 @@ named_enum! {
         /// The current plan does not show it, and no later plan will: the definitions have changed, or the
         /// run changes the same access.
         Unknown,
+    }
+}
+
+impl From<Found> for Status {
+    fn from(found: Found) -> Self {
+        match found {
+            Found::Done => Self::FoundDone,
+            Found::NotDone => Self::FoundNotDone,
+            Found::Unknown => Self::FoundUnknown,
+        }
     }
 }
 
@@ -211,13 +234,11 @@ impl Event {
                 step.database.as_deref().unwrap_or_default(),
                 step.role.as_deref().unwrap_or_default(),
                 &step.action,
-                match found {
-                    Found::Done => Status::FoundDone,
-                    Found::NotDone => Status::FoundNotDone,
-                    Found::Unknown => Status::FoundUnknown,
-                },
+                (*found).into(),
                 &format!("run {of_run}: {}", step.summary),
             )),
+            // Only a ledger contains it.
+            EventKind::Acknowledged { .. } => None,
             EventKind::Outcome { command, status, message, already_recorded, .. } => {
                 let failed = matches!(status, Status::Refused | Status::Error);
                 (failed && !already_recorded)

@@ -14,6 +14,7 @@ use serde::Serialize;
 
 use super::report::whole_report;
 use super::{Change, ChangeResult, IntegrityError, Report, UnknownName};
+use crate::desired::is_false;
 use crate::named_enum::named_enum;
 use crate::plan::Action;
 use crate::text::{pretty_json, visible};
@@ -60,6 +61,9 @@ pub struct OtherRevocation {
 pub struct UncertainAccess {
     /// What the change does, if it was committed.
     pub effect: UncertainEffect,
+    /// Whether a person has acknowledged that it cannot be known.
+    #[serde(skip_serializing_if = "is_false")]
+    pub acknowledged: bool,
     /// The access. `since`, `build_id` and `run_id` are those of the run that has announced the change.
     #[serde(flatten)]
     pub access: GrantedAccess,
@@ -251,7 +255,7 @@ impl Access {
                 let database = of_step.filter(|_| in_database);
                 for one in access {
                     let key = key(&database, &role, &one);
-                    self.grant(key, new(&database, &role, &one), is_certain);
+                    self.grant(change, key, new(&database, &role, &one));
                 }
             }
             Effect::Owner { database, role } => {
@@ -259,7 +263,7 @@ impl Access {
                 let is_owner = |key: &Key| is_here(key) && key.2 == database && key.4 == OWNER;
                 self.revoke(change, |key| is_owner(key) && key.3 != role);
                 let key = key(&database, &role, OWNER);
-                self.grant(key, new(&database, &role, OWNER), is_certain);
+                self.grant(change, key, new(&database, &role, OWNER));
             }
             Effect::Revoke { role, access, in_database } => {
                 let database = of_step.filter(|_| in_database);
@@ -286,13 +290,15 @@ impl Access {
         }
     }
 
-    fn grant(&mut self, key: Key, access: GrantedAccess, is_certain: bool) {
-        if is_certain {
+    fn grant(&mut self, change: &Change, key: Key, access: GrantedAccess) {
+        if change.result == ChangeResult::Committed {
             self.uncertain.remove(&key);
             self.granted.entry(key).or_insert(access);
         } else if !self.granted.contains_key(&key) {
             let effect = UncertainEffect::Grants;
-            self.uncertain.entry(key).or_insert(UncertainAccess { effect, access });
+            let new = UncertainAccess { effect, acknowledged: true, access };
+            let one = self.uncertain.entry(key).or_insert(new);
+            one.acknowledged &= change.is_settled();
         }
     }
 
@@ -317,7 +323,10 @@ impl Access {
                     ..access.clone()
                 };
                 let effect = UncertainEffect::Revokes;
-                self.uncertain.insert(key.clone(), UncertainAccess { effect, access });
+                let before = self.uncertain.get(key).is_none_or(|one| one.acknowledged);
+                let acknowledged = before && change.is_settled();
+                let new = UncertainAccess { effect, acknowledged, access };
+                self.uncertain.insert(key.clone(), new);
             }
         }
         !revoked.is_empty()
@@ -457,7 +466,7 @@ impl AccessAt {
     /// Returns whether the results of all changes of the selected access are known.
     #[must_use]
     pub fn is_certain(&self) -> bool {
-        self.uncertain.is_empty()
+        self.uncertain.iter().all(|one| one.acknowledged)
     }
 
     /// Returns the access as indented JSON, whose schema is
@@ -530,8 +539,9 @@ impl AccessAt {
                 UncertainEffect::Revokes => "may have been revoked",
             };
             let line = format!(
-                "environment {environment}{}: {role}: {access} {word} ({since}, run {run_id})",
-                database.unwrap_or_default()
+                "environment {environment}{}: {role}: {access} {word} ({since}, run {run_id}{})",
+                database.unwrap_or_default(),
+                if one.acknowledged { ", acknowledged" } else { "" }
             );
             let _ = writeln!(text, "  {}", visible(&line));
         }
@@ -573,6 +583,8 @@ mod tests {
             }))
             .unwrap(),
             found_by: None,
+            acknowledged: None,
+            of_intent: None,
             result: ChangeResult::Committed,
             defect: None,
         }
@@ -646,7 +658,11 @@ mod tests {
             at: "2026-11-29T00:00:00Z".to_owned(),
             first_change: Some(hostile.clone()),
             granted: vec![access.clone()],
-            uncertain: vec![UncertainAccess { effect: UncertainEffect::Revokes, access }],
+            uncertain: vec![UncertainAccess {
+                effect: UncertainEffect::Revokes,
+                acknowledged: false,
+                access,
+            }],
             same_system: vec![BTreeSet::from([hostile.clone(), "b".to_owned()])],
             other_revocations: vec![OtherRevocation {
                 environment: hostile.clone(),

@@ -113,6 +113,19 @@ pub(super) struct Recovery {
     pub undecided: usize,
 }
 
+/// What a person has stated about steps of an intent, in one or several records.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Acknowledged {
+    /// The person.
+    pub actor: String,
+    /// The run id of the intent.
+    pub of_run: String,
+    /// The number of steps.
+    pub steps: usize,
+    /// The line of the last record.
+    pub line: u64,
+}
+
 /// The keys of a record that show which steps of an intent have a result. A record of a later
 /// format version may have others.
 #[derive(Debug, Default, Deserialize)]
@@ -129,6 +142,8 @@ struct Details {
     transactions: Vec<TransactionSteps>,
     status: Option<String>,
     of_intent: Option<u64>,
+    of_run: String,
+    actor: String,
     found: Option<String>,
     action: Option<String>,
     application: Option<String>,
@@ -195,6 +210,8 @@ pub(super) struct Intents {
     of_run: BTreeMap<RunKey, Vec<u64>>,
     undecided: BTreeMap<RunKey, Vec<Undecided>>,
     recoveries: Vec<Recovery>,
+    /// By the number of the intent, and the person.
+    acknowledged: BTreeMap<(u64, String), Acknowledged>,
 }
 
 impl Intents {
@@ -258,6 +275,17 @@ impl Intents {
                     self.recovered(open, (link.run_id.clone(), line));
                 }
             }
+            "acknowledged" => {
+                let Some(sequence) = details.of_intent else { return run };
+                let (of_run, actor) = (details.of_run.clone(), details.actor.clone());
+                let key = (sequence, actor.clone());
+                let new = Acknowledged { actor, of_run, steps: 0, line };
+                let all = self.acknowledged.entry(key).or_insert(new);
+                (all.steps, all.line) = (all.steps + 1, line);
+                if let Some(step) = details.step() {
+                    self.result(sequence, &step);
+                }
+            }
             "outcome" => {
                 if matches!(details.status.as_deref(), Some("success" | "no_change")) {
                     self.give_up(&run);
@@ -300,12 +328,13 @@ impl Intents {
         self.recoveries.push(Recovery { line: intent.line, of_run: intent.run_id, by, undecided });
     }
 
-    /// Returns the intents with steps without result, and those that later runs have completed.
-    pub fn end(self) -> (Vec<UnrecordedIntent>, Vec<Recovery>) {
+    /// Returns the intents with steps without result, those that later runs have completed, and what persons
+    /// have stated.
+    pub fn end(self) -> (Vec<UnrecordedIntent>, Vec<Recovery>, Vec<Acknowledged>) {
         let open = self.open.into_values().map(|OpenIntent { intent, missing, .. }| {
             UnrecordedIntent { steps: missing.into_steps(), ..intent }
         });
-        (open.collect(), self.recoveries)
+        (open.collect(), self.recoveries, self.acknowledged.into_values().collect())
     }
 }
 
@@ -328,7 +357,7 @@ impl LedgerWriter {
                 intents.record(number, &link, line);
             }
         })?;
-        let (open, _) = intents.end();
+        let (open, ..) = intents.end();
         Ok(open.into_iter().filter(|intent| intent.concerns(context, command)).collect())
     }
 }

@@ -75,6 +75,21 @@ pub enum RecordBody {
         #[serde(flatten)]
         step: AnnouncedStep,
     },
+    /// A person has stated what became of a change of which no record contains the result
+    /// (`rdsprov audit acknowledge`).
+    Acknowledged {
+        /// The run id of the run that has announced the change.
+        of_run: String,
+        /// The number of the intent that announces the change.
+        of_intent: u64,
+        /// What the person states.
+        found: Found,
+        /// How the person knows it, or why it cannot be known.
+        reason: String,
+        /// The change.
+        #[serde(flatten)]
+        step: AnnouncedStep,
+    },
     /// The run has ended, successfully or not.
     Outcome {
         /// The command that the run has executed.
@@ -575,6 +590,15 @@ impl RecordBody {
                 found: *found,
                 step: step.clone(),
             },
+            EventKind::Acknowledged { of_run, of_intent, step, found, reason } => {
+                Self::Acknowledged {
+                    of_run: of_run.clone(),
+                    of_intent: *of_intent,
+                    found: *found,
+                    reason: reason.clone(),
+                    step: step.clone(),
+                }
+            }
             EventKind::Outcome { command, status, message, codes, applied, .. } => Self::Outcome {
                 applied: applied.clone(),
                 command: *command,

@@ -6,6 +6,7 @@
 //!
 //! This module must not know connections or front ends.
 
+mod acknowledge;
 mod attribution;
 mod columns;
 mod csv;
@@ -24,6 +25,7 @@ mod report;
 mod table_report;
 mod verify;
 
+pub use self::acknowledge::{AcknowledgeError, Acknowledgement, acknowledge};
 pub use self::columns::Columns;
 pub use self::csv::{CsvWriter, to_csv};
 pub use attribution::{Attribution, RunContext};
@@ -45,6 +47,7 @@ pub use ledger::{Entry, LedgerHead, LedgerLine, LedgerWriter, RecordBody};
 pub use record::{Record, Status};
 pub use report::{Change, ChangeResult, Report, UnknownName, changes, report};
 pub use table_report::{
-    DifferingColumn, TableDifference, TableReport, TableRow, TableState, audited_databases,
+    DifferingColumn, NotCompared, TableDifference, TableReport, TableRow, TableState,
+    audited_databases,
 };
 pub use verify::{Finding, IntegrityError, Verified, entries, verify};

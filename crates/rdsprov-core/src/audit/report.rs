@@ -44,6 +44,11 @@ pub struct Change {
     pub found_by: Option<String>,
     /// Whether the change was committed.
     pub result: ChangeResult,
+    /// The person who has stated what became of the change, and why, if no run has found it out.
+    pub acknowledged: Option<String>,
+    /// The number of the intent that announces the change, if its result is not known.
+    #[serde(skip)]
+    pub(super) of_intent: Option<u64>,
     /// Why the record cannot be trusted, such as "the record was changed after it was written".
     pub defect: Option<String>,
 }
@@ -154,6 +159,7 @@ fn committed(entries: Vec<(u64, Entry)>) -> Vec<Change> {
     let mut of_run: HashMap<RunKey, u64> = HashMap::new();
     let mut changes = Vec::new();
     for (line, entry) in entries {
+        let by = acknowledged_by(&entry);
         match entry.body {
             RecordBody::Intent { ref transactions, .. } => {
                 announced_steps.remove(&entry.sequence);
@@ -177,16 +183,23 @@ fn committed(entries: Vec<(u64, Entry)>) -> Vec<Change> {
                         step: *step,
                         found_by: None,
                         result: ChangeResult::Committed,
+                        acknowledged: None,
+                        of_intent: None,
                         defect: None,
                     });
                 }
             }
-            RecordBody::Recovered { of_intent, found, step: announced, .. } => {
-                if found == Found::Unknown {
+            RecordBody::Recovered { of_intent, found, step: announced, .. }
+            | RecordBody::Acknowledged { of_intent, found, step: announced, .. } => {
+                if found == Found::Unknown && by.is_none() {
                     continue;
                 }
-                if let Some((_, missing)) = missing.get_mut(&of_intent) {
-                    missing.take(&announced);
+                let is_missing = missing
+                    .get_mut(&of_intent)
+                    .is_some_and(|(_, missing)| missing.take(&announced).is_some());
+                // A run has recorded the result before.
+                if by.is_some() && !is_missing {
+                    continue;
                 }
                 let Some(intent) = intents.get(&of_intent) else { continue };
                 if found == Found::NotDone {
@@ -204,8 +217,13 @@ fn committed(entries: Vec<(u64, Entry)>) -> Vec<Change> {
                     timestamp_utc: intent.timestamp_utc.clone(),
                     context: intent.context.clone(),
                     step: step.clone(),
-                    found_by: Some(entry.context.run_id),
-                    result: ChangeResult::Committed,
+                    found_by: by.is_none().then_some(entry.context.run_id),
+                    result: match found {
+                        Found::Unknown => ChangeResult::Unknown,
+                        Found::Done | Found::NotDone => ChangeResult::Committed,
+                    },
+                    acknowledged: by,
+                    of_intent: None,
                     defect: None,
                 });
             }
@@ -225,11 +243,19 @@ fn committed(entries: Vec<(u64, Entry)>) -> Vec<Change> {
             step: step.clone(),
             found_by: None,
             result: ChangeResult::Unknown,
+            acknowledged: None,
+            of_intent: Some(sequence),
             defect: None,
         }));
     }
     changes.sort_by_key(|change| change.line);
     changes
+}
+
+/// Returns who has stated in a record what became of a change, and why.
+fn acknowledged_by(entry: &Entry) -> Option<String> {
+    let RecordBody::Acknowledged { reason, .. } = &entry.body else { return None };
+    Some(format!("{}: {reason}", entry.context.attribution.actor))
 }
 
 /// Returns the role or database that was named and that no step of any record contains.
@@ -259,10 +285,17 @@ fn unknown(
 }
 
 impl Report {
-    /// Returns whether the result of each change that was selected is known.
+    /// Returns whether the result of each change that was selected is known, or was acknowledged as not known.
     #[must_use]
     pub fn is_certain(&self) -> bool {
-        self.changes.iter().all(|change| change.result == ChangeResult::Committed)
+        self.changes.iter().all(Change::is_settled)
+    }
+}
+
+impl Change {
+    /// Returns whether the result is known, or a person has acknowledged that it cannot be known.
+    pub(super) fn is_settled(&self) -> bool {
+        self.result == ChangeResult::Committed || self.acknowledged.is_some()
     }
 }
 
@@ -270,7 +303,7 @@ impl fmt::Display for Change {
     /// Writes the change, and the run that has made it, each in one line. If the record cannot be
     /// trusted, a warning precedes them.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { line, timestamp_utc, context, step, found_by, result, defect } = self;
+        let Self { line, timestamp_utc, context, step, result, defect, .. } = self;
         let database = step.database.as_ref().map(|name| format!("database {name}: "));
         let change = format!(
             "{timestamp_utc} {}{}: {}{} {}",
@@ -295,7 +328,9 @@ impl fmt::Display for Change {
             let hazards: Vec<&str> = context.allowed_hazards.iter().map(|one| one.name()).collect();
             by += &format!(", allowed hazards {}", hazards.join(" "));
         }
-        by.extend(found_by.as_ref().map(|run| format!(", result found by run {run}")));
+        by.extend(self.found_by.as_ref().map(|run| format!(", result found by run {run}")));
+        let acknowledged = self.acknowledged.as_ref();
+        by.extend(acknowledged.map(|person| format!(", acknowledged by {person}")));
         if *result == ChangeResult::Unknown {
             writeln!(
                 f,

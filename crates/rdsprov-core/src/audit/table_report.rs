@@ -16,7 +16,7 @@ use super::{AnnouncedStep, Entry, Found, RecordBody, Status, UnknownName, entrie
 use crate::audit_table::{AuditTableName, REVERTED};
 use crate::name::{DatabaseName, LOCK_DATABASE, nearest};
 use crate::named_enum::named_enum;
-use crate::plan::Action;
+use crate::plan::{Action, Transaction};
 use crate::text::{counted, visible};
 
 /// A row of an audit table.
@@ -126,6 +126,15 @@ named_enum! {
 /// By how much the clocks of the server and of the run may differ.
 const CLOCK_TOLERANCE: SignedDuration = SignedDuration::from_mins(5);
 
+/// Committed changes of a ledger that were not compared, because their runs have used another audit table.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct NotCompared {
+    /// The audit table of the runs; `null` without one.
+    pub table: Option<AuditTableName>,
+    /// The number of changes.
+    pub changes: usize,
+}
+
 /// The rows of the audit tables of a server, and their differences from a ledger.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct TableReport {
@@ -143,6 +152,8 @@ pub struct TableReport {
     pub differences: Option<Vec<TableDifference>>,
     /// The number of committed changes of the ledger that were compared.
     pub compared_records: usize,
+    /// The committed changes of the ledger whose rows are not in these tables.
+    pub not_compared: Vec<NotCompared>,
     /// The system identifier of the server, if the server shows it.
     #[serde(skip)]
     pub(crate) system_identifier: Option<String>,
@@ -244,6 +255,8 @@ struct Intent {
     entry: Entry,
     /// The database of the row of each step.
     places: HashMap<AnnouncedStep, DatabaseName>,
+    /// The audit table of the steps whose rows are not in the reported tables.
+    others: HashMap<AnnouncedStep, Option<AuditTableName>>,
 }
 
 /// What a ledger says about the rows that exist.
@@ -254,6 +267,8 @@ struct Records {
     allowed: HashMap<Key, Vec<Origin>>,
     /// The rows that intents announce.
     announced: BTreeSet<Key>,
+    /// The number of committed changes whose rows are in other tables, or in none.
+    not_compared: BTreeMap<Option<String>, NotCompared>,
     /// The time of the first record.
     begin: Option<String>,
 }
@@ -288,9 +303,17 @@ impl Records {
         for (line, entry) in entries.into_iter().filter(|(_, entry)| concerns(entry)) {
             match &entry.body {
                 RecordBody::Intent { transactions, .. } => {
-                    let audited = transactions.iter().filter(|one| {
-                        one.audit.as_ref().is_some_and(|audit| audit.table == *table)
+                    let table_of = |one: &Transaction<String>| {
+                        one.audit.as_ref().map(|audit| audit.table.clone())
+                    };
+                    let (audited, others): (Vec<_>, Vec<_>) =
+                        transactions.iter().partition(|one| table_of(one).as_ref() == Some(table));
+                    let others = others.into_iter().flat_map(|one| {
+                        let steps = one.steps.iter().filter(|step| step.has_audit_row());
+                        steps.map(move |step| (AnnouncedStep::from(step), table_of(one)))
                     });
+                    let others = others.collect();
+                    let audited = audited.into_iter();
                     let steps =
                         audited.flat_map(|one| one.steps.iter().map(move |step| (one, step)));
                     let places: HashMap<_, _> = steps
@@ -302,7 +325,7 @@ impl Records {
                     let keys = places.iter().map(|(step, place)| Key::of_step(place, &entry, step));
                     records.announced.extend(keys);
                     of_run.insert((&entry.context).into(), entry.sequence);
-                    intents.insert(entry.sequence, Intent { entry, places });
+                    intents.insert(entry.sequence, Intent { entry, places, others });
                 }
                 RecordBody::Step { status, step, .. } => {
                     let intent =
@@ -319,7 +342,8 @@ impl Records {
                         records.expected.retain(|one| one.key.place != *dropped);
                     }
                 }
-                RecordBody::Recovered { of_intent, found, step, .. } => {
+                RecordBody::Recovered { of_intent, found, step, .. }
+                | RecordBody::Acknowledged { of_intent, found, step, .. } => {
                     let Some(intent) = intents.get(of_intent) else { continue };
                     let status = match found {
                         // The run that completes the database writes the row.
@@ -349,6 +373,13 @@ impl Records {
         line: u64,
         [at, end]: [&String; 2],
     ) {
+        if status == Status::Success
+            && let Some(table) = intent.others.get(&step)
+        {
+            let key = table.as_ref().map(ToString::to_string);
+            let new = NotCompared { table: table.clone(), changes: 0 };
+            self.not_compared.entry(key).or_insert(new).changes += 1;
+        }
         let shared = DatabaseName::new_unchecked(LOCK_DATABASE);
         let place = intent.places.get(&step);
         // A step that is not announced restores a password.
@@ -388,9 +419,10 @@ impl TableReport {
             };
             context.environment == self.environment && is_same_server
         };
-        let Records { expected, allowed, announced, begin } =
+        let Records { expected, allowed, announced, not_compared, begin } =
             Records::new(entries(ledger)?, &self.table, concerns);
         self.compared_records = expected.len();
+        self.not_compared = not_compared.into_values().collect();
         let mut open: HashMap<Key, Vec<Expected>> = HashMap::new();
         for one in expected {
             open.entry(one.key.clone()).or_default().push(one);
@@ -561,6 +593,16 @@ impl fmt::Display for TableReport {
         }
         for one in self.differences.iter().flatten() {
             write!(f, "{one}")?;
+        }
+        for NotCompared { table, changes } in &self.not_compared {
+            let changes = counted(*changes, "committed change");
+            let text = match table {
+                Some(table) => format!(
+                    "note: {changes} of runs with the audit table {table}: compare it with `--audit-table {table}`"
+                ),
+                None => format!("note: {changes} of runs without an audit table"),
+            };
+            writeln!(f, "{}", visible(&text))?;
         }
         let tables = self.tables.iter().filter(|one| one.exists).count();
         let missing = self.tables.iter().filter(|one| !one.exists && one.error.is_none());

@@ -295,6 +295,11 @@ impl Chain {
     }
 
     fn track_run(&mut self, number: u64, link: &Link, run: RunKey) {
+        if link.event == "acknowledged" {
+            // It is complete, and not a record of a run.
+            self.last = Some((run, true));
+            return;
+        }
         let is_end = link.event == "outcome";
         if is_end {
             self.open.remove(&run);
@@ -349,7 +354,7 @@ impl Chain {
         for (line, _) in broken {
             self.report(line, IntegrityError::NotCovered);
         }
-        let (unrecorded, recoveries) = std::mem::take(&mut self.intents).end();
+        let (unrecorded, recoveries, acknowledged) = std::mem::take(&mut self.intents).end();
         let (ended, open): (Vec<_>, Vec<_>) = unrecorded.into_iter().partition(|one| one.ended);
         let (unknown, ended): (Vec<_>, Vec<_>) =
             ended.into_iter().partition(|one| one.steps.len() <= one.unknown);
@@ -403,6 +408,12 @@ impl Chain {
                 "run {} has not recorded all results of its intent in line {}: run {by} has \
                  recorded what it found, up to line {line}{undecided}",
                 recovery.of_run, recovery.line
+            )
+        }));
+        notes.extend(acknowledged.into_iter().map(|one| {
+            format!(
+                "{} has acknowledged {} of the changes of run {} of which no run has recorded the result, up to line {}",
+                one.actor, one.steps, one.of_run, one.line
             )
         }));
         if let Some((line, time, latest)) = self.set_back {

@@ -54,6 +54,7 @@ impl AdminConnection {
         let is_needed = |_: &DatabaseName| true;
         let results = in_each(&self.admin, &self.admin_session, databases, is_needed, read).await;
         let mut report = TableReport {
+            not_compared: Vec::new(),
             server: self.server(),
             environment: environment.clone(),
             table: table.clone(),

@@ -416,6 +416,7 @@ class Change(_Value):
 
     ``approval`` is the digest that was approved, ``"true"``, ``"not_required"``, or ``None`` in old records.
     ``found_by`` is the run that has found the change, if the run that made it has not recorded it.
+    ``acknowledged`` says who has stated what became of the change, and why, if no run has found it out.
     ``result`` is ``"committed"``, or ``"unknown"`` if no record contains the result of the change: it may have been
     committed.
     ``defect`` says why the record cannot be trusted, for example because it was changed later.
@@ -439,6 +440,7 @@ class Change(_Value):
     step: Step
     found_by: str | None
     result: str
+    acknowledged: str | None
     defect: str | None
 
 

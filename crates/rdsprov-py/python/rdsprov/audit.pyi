@@ -47,6 +47,7 @@ class Change(_Value):
     step: Step
     found_by: str | None
     result: str
+    acknowledged: str | None
     defect: str | None
 
 def verify(path: _Path, *, expect: str | None = None) -> Verified: ...

@@ -5,8 +5,9 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::audit::{
-    AccessAt, ChangeResult, Event, EventKind, EventRecorder, FailureCodes, Found, LedgerTime,
-    Status, UncertainEffect, access_at, report, verify,
+    AccessAt, Acknowledgement, Attribution, ChangeResult, Event, EventKind, EventRecorder,
+    FailureCodes, Found, LedgerTime, Status, UncertainEffect, access_at, acknowledge, report,
+    verify,
 };
 use crate::name::ApplicationName;
 use crate::plan::{Plan, SecretFindings, test_states};
@@ -213,6 +214,62 @@ fn steps_of_a_killed_run_are_reported_until_a_run_can_find_out() {
     assert_eq!(fixture.reported(), (steps, 0));
     let access = fixture.access();
     assert!(access.is_certain() && !access.granted.is_empty(), "{access:?}");
+}
+
+/// The application has left all definitions: no run looks at it any more. A person states what is known.
+#[test]
+fn acknowledged_changes_are_settled_and_stay_in_the_ledger() {
+    for found in [Found::Done, Found::NotDone, Found::Unknown] {
+        let fixture = Fixture::new();
+        let steps = fixture.plan.steps().count();
+        let mut killed = run("killed", "sha256:1");
+        let intent = killed.intent(&fixture.plan);
+        fixture.append(&killed, &[intent]);
+        let statement = |line: u64, role: Option<&str>, reason: &str| Acknowledgement {
+            lines: [line].into(),
+            role: role.map(str::to_owned),
+            database: None,
+            found,
+            reason: reason.to_owned(),
+            attribution: Attribution { actor: "grace".to_owned(), ..Attribution::default() },
+            run_id: "by-hand".to_owned(),
+        };
+        let acknowledge = |one: Acknowledgement| acknowledge(fixture.ledger.path(), &one);
+        for wrong in [
+            statement(2, None, "seen"),
+            statement(1, Some("other"), "seen"),
+            statement(1, None, " "),
+        ] {
+            acknowledge(wrong).unwrap_err();
+        }
+        assert_eq!(fixture.reported(), (0, steps));
+
+        let of_role = acknowledge(statement(1, Some("shop_owner"), "seen")).unwrap().len();
+        assert!((1..steps).contains(&of_role), "{of_role} of {steps}");
+        assert!(!report(&fixture.text(), None, None).unwrap().is_certain());
+        assert_eq!(acknowledge(statement(1, None, "seen")).unwrap().len(), steps - of_role);
+        acknowledge(statement(1, None, "again")).unwrap_err();
+
+        let whole = report(&fixture.text(), None, None).unwrap();
+        assert!(whole.is_certain());
+        assert_eq!(whole.changes.len(), if found == Found::NotDone { 0 } else { steps });
+        for change in &whole.changes {
+            assert_eq!(change.result == ChangeResult::Committed, found == Found::Done);
+            assert_eq!(change.context.run_id, "killed");
+            assert!(change.to_string().contains(", acknowledged by grace: seen"), "{change}");
+        }
+        let access = fixture.access();
+        assert!(access.is_certain(), "{access:?}");
+        assert_eq!(access.granted.is_empty(), found != Found::Done);
+        assert_eq!(access.uncertain.is_empty(), found != Found::Unknown);
+        let again = run("again", "sha256:1");
+        assert!(fixture.ledger.unrecorded(&again.context, Command::Apply).unwrap().is_empty());
+        let verified = verify(fixture.text().as_slice(), None).unwrap();
+        assert!(verified.is_intact(), "{:?}", verified.findings);
+        let note = format!("grace has acknowledged {steps} of the changes of run killed");
+        let notes = verified.notes.join("\n");
+        assert!(notes.contains(&note) && notes.contains("run killed has no outcome"), "{notes}");
+    }
 }
 
 /// A change to another application, or to a comment, changes the digest of the files only.
