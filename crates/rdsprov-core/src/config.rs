@@ -266,10 +266,9 @@ impl Config {
         self
     }
 
-    /// Returns the path of the ledger as the file contains it: the directory of the file can differ between
-    /// machines.
-    pub(crate) fn ledger_as_written(&self) -> Option<String> {
-        let path = self.audit.ledger.as_deref()?;
+    /// Returns a path as the file contains it: the directory of the file can differ between machines.
+    pub(crate) fn as_written(&self, path: Option<&Path>) -> Option<String> {
+        let path = path?;
         let written = self.directory.as_deref().and_then(|one| path.strip_prefix(one).ok());
         Some(written.unwrap_or(path).display().to_string())
     }

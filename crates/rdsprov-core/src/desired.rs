@@ -358,6 +358,9 @@ pub struct Desired {
     /// The ledger that the configuration file names, as it is written there.
     #[serde(skip)]
     pub configured_ledger: Option<String>,
+    /// The CSV file that the configuration file names, as it is written there.
+    #[serde(skip)]
+    pub configured_csv: Option<String>,
     /// The short digest of the definition of each application.
     #[serde(skip)]
     pub definition_digests: BTreeMap<String, String>,
@@ -497,6 +500,7 @@ impl Desired {
             undeclared_access: UndeclaredAccess::default(),
             minimum_password_length: 0,
             configured_ledger: None,
+            configured_csv: None,
             strict: false,
             secret_stage: Stage::default(),
             definitions: None,
@@ -562,6 +566,7 @@ impl Desired {
             undeclared_access: UndeclaredAccess::default(),
             minimum_password_length: 0,
             configured_ledger: None,
+            configured_csv: None,
             strict: false,
             secret_stage: Stage::default(),
             definitions: None,

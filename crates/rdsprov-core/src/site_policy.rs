@@ -8,7 +8,7 @@ mod error;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::de::{self, Visitor};
 use serde::{Deserialize, Deserializer};
@@ -87,8 +87,8 @@ pub struct SizeLimit {
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 struct AuditTable {
-    /// Whether a run needs a ledger.
-    ledger: bool,
+    /// Whether a run needs a ledger, and which one.
+    ledger: RequiredLedger,
     /// Whether a run needs an audit table, and which one.
     table: RequiredTable,
 }
@@ -102,27 +102,67 @@ enum RequiredTable {
     Named(AuditTableName),
 }
 
-impl<'de> Deserialize<'de> for RequiredTable {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Value;
+/// The ledger that a run needs: none, any, or a certain one.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+enum RequiredLedger {
+    #[default]
+    None,
+    Any,
+    Named(PathBuf),
+}
 
-        impl Visitor<'_> for Value {
-            type Value = RequiredTable;
+/// A boolean, or the name of something.
+enum Named {
+    Any(bool),
+    One(String),
+}
 
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("true, false or the name of a table")
-            }
+/// Reads a boolean or a name; `what` says what it names.
+fn named<'de, D: Deserializer<'de>>(
+    deserializer: D,
+    what: &'static str,
+) -> Result<Named, D::Error> {
+    struct Value(&'static str);
 
-            fn visit_bool<E: de::Error>(self, value: bool) -> Result<RequiredTable, E> {
-                Ok(if value { RequiredTable::Any } else { RequiredTable::None })
-            }
+    impl Visitor<'_> for Value {
+        type Value = Named;
 
-            fn visit_str<E: de::Error>(self, value: &str) -> Result<RequiredTable, E> {
-                value.parse().map(RequiredTable::Named).map_err(E::custom)
-            }
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            write!(f, "true, false or {}", self.0)
         }
 
-        deserializer.deserialize_any(Value)
+        fn visit_bool<E: de::Error>(self, value: bool) -> Result<Named, E> {
+            Ok(Named::Any(value))
+        }
+
+        fn visit_str<E: de::Error>(self, value: &str) -> Result<Named, E> {
+            Ok(Named::One(value.to_owned()))
+        }
+    }
+
+    deserializer.deserialize_any(Value(what))
+}
+
+impl<'de> Deserialize<'de> for RequiredTable {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Ok(match named(deserializer, "the name of a table")? {
+            Named::Any(true) => Self::Any,
+            Named::Any(false) => Self::None,
+            Named::One(name) => Self::Named(name.parse().map_err(de::Error::custom)?),
+        })
+    }
+}
+
+impl<'de> Deserialize<'de> for RequiredLedger {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Ok(match named(deserializer, "the path of a ledger")? {
+            Named::Any(true) => Self::Any,
+            Named::Any(false) => Self::None,
+            Named::One(path) if path.is_empty() => {
+                return Err(de::Error::custom("the path of the ledger is empty"));
+            }
+            Named::One(path) => Self::Named(path.into()),
+        })
     }
 }
 
@@ -160,8 +200,8 @@ impl File {
 }
 
 impl SitePolicy {
-    /// Parses the text of a policy file. `path` is used in messages, and a relative `ca_file` is
-    /// relative to its directory.
+    /// Parses the text of a policy file. `path` is used in messages, and a relative `ca_file` or
+    /// ledger is relative to its directory.
     ///
     /// # Errors
     /// Returns an error if the text is not TOML, contains an unknown key or an invalid value, or
@@ -178,6 +218,9 @@ impl SitePolicy {
             if let CaFile::Path(ca_file) = ca_file {
                 *ca_file = Path::new(path).parent().unwrap_or(Path::new("")).join(&*ca_file);
             }
+        }
+        if let RequiredLedger::Named(ledger) = &mut file.audit.ledger {
+            *ledger = Path::new(path).parent().unwrap_or(Path::new("")).join(&*ledger);
         }
         Ok(Self { files: vec![(path.to_owned(), file)] })
     }
@@ -501,12 +544,32 @@ impl SitePolicy {
         self.files.iter().filter_map(limit).min_by_key(|limit| limit.bytes)
     }
 
-    /// Returns an error if a file requires a ledger, for a run without one.
-    pub(crate) fn check_without_ledger(&self) -> Result<(), SitePolicyError> {
-        match self.files.iter().find(|(_, file)| file.audit.ledger) {
-            None => Ok(()),
-            Some((path, _)) => Err(SitePolicyError::NoLedger { policy: path.clone() }),
+    /// Returns an error if a file requires a ledger, and the run has none or another one. `is_same` returns
+    /// whether two paths lead to the same file.
+    pub(crate) fn check_ledger(
+        &self,
+        used: Option<&Path>,
+        is_same: impl Fn(&Path, &Path) -> bool,
+    ) -> Result<(), SitePolicyError> {
+        for (policy, file) in &self.files {
+            let policy = policy.clone();
+            match (&file.audit.ledger, used) {
+                (RequiredLedger::None, _) | (RequiredLedger::Any, Some(_)) => {}
+                (RequiredLedger::Named(required), Some(used)) if is_same(required, used) => {}
+                (RequiredLedger::Any, None) => {
+                    return Err(SitePolicyError::NoLedger { policy, required: None });
+                }
+                (RequiredLedger::Named(required), None) => {
+                    let required = Some(required.clone());
+                    return Err(SitePolicyError::NoLedger { policy, required });
+                }
+                (RequiredLedger::Named(required), Some(used)) => {
+                    let (required, used) = (required.clone(), used.to_owned());
+                    return Err(SitePolicyError::OtherLedger { policy, required, used });
+                }
+            }
         }
+        Ok(())
     }
 
     /// Returns the audit table that the first file names, with the path of the file.

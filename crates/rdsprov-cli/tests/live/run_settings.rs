@@ -127,7 +127,7 @@ fn changed_protection_makes_a_saved_plan_stale() {
     };
     expect(&run(&["plan", "--out", "plan.json"], &verify), 0);
     let apply = ["apply", "plan.json", "--dry-run"];
-    let changed = "the TLS mode, the CA file, the address of the server, the approval policy, the audit table, a check of passwords or access, or the ledger of the configuration file has changed";
+    let changed = "the TLS mode, the CA file, the address of the server, the approval policy, the audit table, a check of passwords or access, or the ledger or CSV file of the configuration file has changed";
     let text = expect(&run(&apply, &["--tls", "require"]), 3);
     assert!(text.contains("error[plan-stale]") && text.contains(changed), "{text}");
     for (configuration, code) in [
@@ -136,6 +136,7 @@ fn changed_protection_makes_a_saved_plan_stale() {
         ("[passwords]\nverify = \"never\"\n", 3),
         ("[passwords]\nminimum_length = 3\n", 3),
         ("[audit]\nledger = \"records/ledger.jsonl\"\n", 3),
+        ("[audit]\noutput = \"records/audit.csv\"\n", 3),
         ("[environments.dev]\napproval = \"none\"\n[tls]\nmode = \"verify-full\"\n", 0),
     ] {
         site.configure(configuration);

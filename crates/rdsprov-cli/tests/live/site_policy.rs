@@ -94,6 +94,11 @@ fn repository_cannot_relax_the_site_policy() {
         "requires the TLS mode verify-full, and this run uses disable",
     );
     site.refuses("[audit]\nledger = true", "dev", &[], &format!("{path} requires a ledger"));
+    let ledger = site.fixture.path().join("site/ledger.jsonl");
+    let named = format!("[audit]\nledger = \"{}\"", ledger.display());
+    site.refuses(&named, "dev", &[], &format!("hint: use --audit-ledger {}", ledger.display()));
+    let other = format!("{path} requires the ledger {}, and this run uses own", ledger.display());
+    site.refuses(&named, "dev", &["--audit-ledger", "own.jsonl"], &other);
     let table = format!("{path} requires an audit table");
     site.refuses("[audit]\ntable = true", "dev", &[], &table);
     site.refuses(
@@ -120,7 +125,7 @@ fn repository_cannot_relax_the_site_policy() {
 
     assert_eq!(site.fixture.query("SELECT count(*) FROM pg_roles WHERE rolname ~ '^shop'"), "0");
     let policy = "[environments.prod]\nadmin_secrets = [\"goldenpath/prod/*\"]\napproval = \"required\"\n\
-                  allow = []\n[tls]\nmode = \"require\"\n[audit]\nledger = true\n";
+                  allow = []\n[tls]\nmode = \"require\"\n[audit]\nledger = \"ledger.jsonl\"\n";
     fs::write(&site.policy, policy).unwrap();
     let mut command = site.apply("prod", &["--audit-ledger", "ledger.jsonl"]);
     expect(&command.env("ALLOW_DB_PROVISION", "true").output().unwrap(), 0);

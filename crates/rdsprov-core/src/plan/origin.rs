@@ -17,7 +17,7 @@ use crate::secret_id::{RecoveryWindow, SecretId};
 /// The server, the secrets, the definitions and the protections that a plan was made with.
 ///
 /// The digest of the plan covers them: two servers never have plans with the same digest, and an
-/// approval of a plan is for its TLS mode, its approval policy, its checks and its configured ledger. The
+/// approval of a plan is for its TLS mode, its approval policy, its checks and its configured records. The
 /// places that set these values are not in the digest, but in [`Plan::run_settings`](super::Plan::run_settings): the same value from
 /// another place means the same. Nor are the path of the CA file, which differs between machines, and the
 /// address of a server whose certificate is verified.
@@ -73,6 +73,9 @@ pub struct Origin {
     /// names another ledger does not change it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub configured_ledger: Option<String>,
+    /// The same for the CSV file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub configured_csv: Option<String>,
     /// The id of the secret of each role that the plan covers and that has a password.
     pub secrets: BTreeMap<RoleName, SecretId>,
     /// `sha256:…` of the definitions files, concatenated; `null` without files.
@@ -162,6 +165,7 @@ impl Origin {
             minimum_password_length: Some(desired.minimum_password_length)
                 .filter(|length| *length > 0),
             configured_ledger: desired.configured_ledger.clone(),
+            configured_csv: desired.configured_csv.clone(),
             secrets: desired.selected_roles().filter_map(secret_of).collect(),
             definitions: desired.definitions.clone(),
             only: desired.only.clone(),

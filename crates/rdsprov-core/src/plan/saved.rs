@@ -465,7 +465,8 @@ impl SavedPlan {
                 || self.origin.undeclared_access != plan.origin.undeclared_access
                 || self.origin.verify_passwords != plan.origin.verify_passwords
                 || self.origin.minimum_password_length != plan.origin.minimum_password_length
-                || self.origin.configured_ledger != plan.origin.configured_ledger,
+                || self.origin.configured_ledger != plan.origin.configured_ledger
+                || self.origin.configured_csv != plan.origin.configured_csv,
             secrets_differ: self.origin.administrator != plan.origin.administrator
                 || self.origin.admin_secret != plan.origin.admin_secret
                 || self.origin.secrets != plan.origin.secrets
@@ -555,7 +556,7 @@ impl fmt::Display for Differences {
         if self.protections_differ {
             writeln!(
                 f,
-                "  the TLS mode, the CA file, the address of the server, the approval policy, the audit table, a check of passwords or access, or the ledger of the configuration file has changed"
+                "  the TLS mode, the CA file, the address of the server, the approval policy, the audit table, a check of passwords or access, or the ledger or CSV file of the configuration file has changed"
             )?;
         }
         if same_steps {

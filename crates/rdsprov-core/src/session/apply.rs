@@ -15,7 +15,7 @@ use super::listener::{RunListener, State};
 use super::notice::Notice;
 use super::open::ServerOptions;
 use super::outcome::outcome_event;
-use super::record_files::ConfiguredFiles;
+use super::record_files::{ConfiguredFiles, is_same_file};
 use super::records::Records;
 use super::run_options::{ApplyOptions, Completion, PlanSource, RunOptions, read_without_setup};
 use super::setup::{Delegation, Retirement, Setup, SetupBuilder};
@@ -233,10 +233,8 @@ impl<F: Frontend> Execution<'_, F> {
         setup.environment().clone_into(&mut context.environment);
         context.scope = setup.scope().map(str::to_owned);
         context.definitions = Some(setup.definitions_sha256.clone());
-        if !options.dry_run && !self.records.has_ledger() {
-            setup.site.check_without_ledger()?;
-        }
         if !options.dry_run {
+            setup.site.check_ledger(self.records.ledger().as_deref(), is_same_file)?;
             setup.site.check_audit_table(setup.audit_table(&options.server))?;
         }
         let saved = options.plan_source.read(&setup.site)?;

@@ -200,7 +200,15 @@ fn session_examples() -> Vec<Error> {
         }
         .into(),
         SitePolicyError::NotEphemeral { policy: policy_file(), environment: environment() }.into(),
-        SitePolicyError::NoLedger { policy: policy_file() }.into(),
+        SitePolicyError::NoLedger { policy: policy_file(), required: None }.into(),
+        SitePolicyError::NoLedger { policy: policy_file(), required: Some("/srv/l.jsonl".into()) }
+            .into(),
+        SitePolicyError::OtherLedger {
+            policy: policy_file(),
+            required: "/srv/ledger.jsonl".into(),
+            used: "own.jsonl".into(),
+        }
+        .into(),
         SitePolicyError::NoAuditTable { policy: policy_file() }.into(),
         SitePolicyError::OtherAuditTable {
             policy: policy_file(),

@@ -235,7 +235,8 @@ impl Setup {
     fn protect(&self, desired: &mut Desired) {
         desired.approval = Some(self.approval.clone());
         desired.minimum_password_length = self.config.passwords.minimum_length;
-        desired.configured_ledger = self.config.ledger_as_written();
+        desired.configured_ledger = self.config.as_written(self.config.audit.ledger.as_deref());
+        desired.configured_csv = self.config.as_written(self.config.audit.output.as_deref());
     }
 
     /// Sets the environment whose roles and databases a desired state takes over: the server was

@@ -6,7 +6,7 @@
 use super::error::{Error, Kind};
 use super::exit_code::ExitCode;
 use super::open::{AdminAuth, RunAws, ServerOptions, tls, tls_settings};
-use super::record_files::ConfiguredFiles;
+use super::record_files::{ConfiguredFiles, Destination, is_same_file};
 use super::run_options::RunOptions;
 use super::setup::{Setup, SetupBuilder};
 use crate::audit::{Columns, CsvWriter, LedgerWriter};
@@ -160,10 +160,10 @@ fn check_records(
     for error in [csv_checked, ledger_checked].into_iter().flatten().filter_map(Result::err) {
         add_error(checks, name, &error.into());
     }
-    if ledger.is_none()
-        && !names_a_file
+    let used = ledger.as_ref().map(Destination::path);
+    if (used.is_some() || !names_a_file)
         && let Some(setup) = setup
-        && let Err(error) = setup.site.check_without_ledger()
+        && let Err(error) = setup.site.check_ledger(used, is_same_file)
     {
         add_error(checks, name, &error.into());
     }

@@ -93,7 +93,7 @@ impl Destination {
 }
 
 /// Returns whether two paths lead to the same file, which need not exist yet.
-fn is_same_file(one: &Path, other: &Path) -> bool {
+pub(super) fn is_same_file(one: &Path, other: &Path) -> bool {
     if let (Ok(one), Ok(other)) = (one.canonicalize(), other.canonicalize()) {
         return one == other || is_hard_link(&one, &other);
     }

@@ -85,10 +85,11 @@ impl<'a, F: Frontend> Records<'a, F> {
         (records, opened)
     }
 
-    /// Returns whether the run has a ledger, or will create one.
-    pub(super) fn has_ledger(&self) -> bool {
+    /// Returns the path of the ledger that the run has, or will create.
+    pub(super) fn ledger(&self) -> Option<PathBuf> {
         let state = self.state();
-        state.ledger.is_some() || state.missing.ledger.is_some()
+        let existing = state.ledger.as_ref().map(|ledger| ledger.path().to_owned());
+        existing.or_else(|| state.missing.ledger.clone())
     }
 
     /// Checks that [`Records::create`] can create the files. Creates nothing.

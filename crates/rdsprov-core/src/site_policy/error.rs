@@ -140,6 +140,21 @@ pub enum SitePolicyError {
     NoLedger {
         /// The path of the policy file.
         policy: String,
+        /// The ledger that the policy names, if it names one.
+        required: Option<PathBuf>,
+    },
+    /// The run has another ledger.
+    #[error(
+        "{policy} requires the ledger {}, and this run uses {}",
+        text::visible(&.required.to_string_lossy()), text::visible(&.used.to_string_lossy())
+    )]
+    OtherLedger {
+        /// The path of the policy file.
+        policy: String,
+        /// The ledger of the policy.
+        required: PathBuf,
+        /// The ledger of the run.
+        used: PathBuf,
     },
     /// The run writes audit rows into another table.
     #[error("{policy} requires the audit table {required}, and this run uses {used}")]
@@ -218,7 +233,10 @@ impl SitePolicyError {
                     ", or ask the owners of the policy for `ephemeral = true` below `[environments.{environment}]`"
                 )
             ],
-            Self::NoLedger { .. } => hint!["name one with ", Opt::AuditLedger],
+            Self::NoLedger { required: None, .. } => hint!["name one with ", Opt::AuditLedger],
+            Self::NoLedger { required: Some(required), .. } | Self::OtherLedger { required, .. } => {
+                hint!["use ", (Opt::AuditLedger, required.display())]
+            }
             Self::OtherAuditTable { required, .. } => {
                 hint!["remove the other table, or use ", (Opt::AuditTable, required)]
             }

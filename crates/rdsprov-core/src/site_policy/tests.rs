@@ -64,7 +64,20 @@ fn every_file_must_allow_a_run() {
     let both = one.and(two);
     assert!(both.check_tls(TlsMode::Require).is_err());
     assert_eq!(both.check_tls(TlsMode::VerifyFull), Ok(()));
-    assert!(both.check_without_ledger().is_err());
+    let ledger = |policy: &SitePolicy, used: Option<&str>| {
+        policy.check_ledger(used.map(Path::new), |one, other| one == other).is_ok()
+    };
+    assert!(!ledger(&both, None) && ledger(&both, Some("any.jsonl")));
+    let one_ledger = policy("[audit]\nledger = \"/srv/ledger.jsonl\"");
+    for (used, expected) in
+        [(None, false), (Some("any.jsonl"), false), (Some("/srv/ledger.jsonl"), true)]
+    {
+        assert_eq!(ledger(&both.clone().and(one_ledger.clone()), used), expected, "{used:?}");
+    }
+    // Relative to the directory of the policy.
+    let relative = SitePolicy::from_toml("/etc/p.toml", "[audit]\nledger = \"l.jsonl\"").unwrap();
+    assert!(ledger(&relative, Some("/etc/l.jsonl")) && !ledger(&relative, Some("l.jsonl")));
+    assert!(SitePolicy::from_toml("p.toml", "[audit]\nledger = \"\"").is_err());
     assert_eq!(both.check_audit_table(None), Ok(()));
     let [own, other] = ["rdsprov_audit.changes", "zz.t"].map(|name| name.parse().unwrap());
     let any = policy("[audit]\ntable = true");
@@ -75,7 +88,7 @@ fn every_file_must_allow_a_run() {
     assert_eq!(named.check_audit_table(Some(&own)), Ok(()));
     assert!(named.check_audit_table(Some(&other)).is_err());
     assert!(any.and(named).check_audit_table(None).is_err());
-    assert_eq!(SitePolicy::default().check_without_ledger(), Ok(()));
+    assert!(ledger(&SitePolicy::default(), None));
 }
 
 #[test]
@@ -193,7 +206,7 @@ fn reference_example_sets_each_key() {
     };
     let FileSizes { definitions, configuration, plan } = maximum_file_sizes;
     assert!(definitions.is_some() && configuration.is_some() && plan.is_some());
-    assert!(tls.mode.is_some() && tls.ca_file.is_some() && audit.ledger);
+    assert!(tls.mode.is_some() && tls.ca_file.is_some() && audit.ledger == RequiredLedger::Any);
     assert!(secrets.kms_keys.is_some() && secrets.tags.iter().next().is_some());
     let prod = &environments["prod"];
     assert!(prod.approval.is_some() && prod.admin_secrets.is_some() && prod.allow.is_some());
