@@ -299,7 +299,7 @@ impl<'a> Planner<'a> {
             let counts = |one: &&(&RoleName, Reach)| {
                 connecting.can_grant(one) || means.enters && connecting.roles.contains(one.0)
             };
-            let Some((connecting, _)) = reached.iter().find(counts) else { continue };
+            let Some((connecting, _)) = reached.iter().find(counts).copied() else { continue };
             let group = &membership.role;
             let old = self.observed.major() < 16;
             let words =
@@ -308,20 +308,37 @@ impl<'a> Planner<'a> {
                     (false, false) => format!("SET ROLE to role {group}"),
                     (true, false) => format!("ADMIN OPTION on role {group}"),
                 };
-            let revoke = sql::revoke_membership(&MembershipRevocation {
-                role: group.clone(),
-                member: role.clone(),
-                grantor: (!old).then(|| membership.grantor.clone()),
-                scope: RevocationScope::Membership,
-                cascade: false,
-            });
-            let executor = if old && self.observed.administrator.create_role {
-                Executor::Administrator
-            } else {
-                self.executor(&membership.grantor)
-            };
-            means.add(words, executor, &revoke);
-            let application = self.desired.roles.get(*connecting).map(|role| &role.application);
+            let (member, leading) = self.revocable((role, membership), connecting);
+            let of_leading = Grantee::Role(leading.role.clone());
+            // What the owner of the database has granted to a role of the server.
+            let mut of_server: Vec<_> = seen
+                .acl
+                .iter()
+                .filter(|item| item.grantee == of_leading && item.privilege == Privilege::Connect)
+                .collect();
+            of_server.retain(|_| self.is_of_server(&leading.role));
+            for item in &of_server {
+                let privileges = Privileges::from([Privilege::Connect]);
+                let target = GrantTarget::Database(name.clone());
+                let revoke = sql::revoke(RevokeScope::Privilege, &privileges, &target, &of_leading);
+                means.add(words.clone(), self.executor(&item.grantor), &revoke);
+            }
+            if of_server.is_empty() {
+                let revoke = sql::revoke_membership(&MembershipRevocation {
+                    role: leading.role.clone(),
+                    member: member.clone(),
+                    grantor: (!old).then(|| leading.grantor.clone()),
+                    scope: RevocationScope::Membership,
+                    cascade: false,
+                });
+                let executor = if old && self.observed.administrator.create_role {
+                    Executor::Administrator
+                } else {
+                    self.executor(&leading.grantor)
+                };
+                means.add(words, executor, &revoke);
+            }
+            let application = self.desired.roles.get(connecting).map(|role| &role.application);
             means.application = means.application.take().or_else(|| application.cloned());
         }
         let contents = seen.contents.as_ref();
@@ -350,6 +367,41 @@ impl<'a> Planner<'a> {
             }
         }
         means
+    }
+
+    /// Returns the membership whose revocation ends what a membership leads to, with its member.
+    ///
+    /// Each role can be a member of a role of the server, such as `rds_iam`, for a reason of its own. So it is
+    /// the membership of that role in another one which must not be: before PostgreSQL 15, each role can grant
+    /// itself to `rds_iam`.
+    fn revocable<'b>(
+        &self,
+        (member, membership): (&'b RoleName, &'b Membership),
+        target: &RoleName,
+    ) -> (&'b RoleName, &'b Membership)
+    where
+        'a: 'b,
+    {
+        let (mut member, mut membership) = (member, membership);
+        let mut visited = BTreeSet::new();
+        while membership.role != *target
+            && self.is_of_server(&membership.role)
+            && visited.insert(&membership.role)
+            && let Some(seen) = self.observed.roles.get(&membership.role)
+        {
+            let leads_on = |one: &&Membership| {
+                one.role == *target
+                    || self.reached(seen, one).iter().any(|(role, _)| *role == target)
+            };
+            let Some(next) = seen.memberships.iter().find(leads_on) else { break };
+            (member, membership) = (&membership.role, next);
+        }
+        (member, membership)
+    }
+
+    fn is_of_server(&self, role: &RoleName) -> bool {
+        // Not each predefined role is observed.
+        is_of_server(role, self.observed.roles.get(role).is_some_and(|seen| seen.login))
     }
 
     /// Returns the undeclared roles with privileges on relations.
