@@ -862,8 +862,26 @@ fn databases_are_dropped_with_their_owners() {
                 owner("DROP SUBSCRIPTION feed");
                 fixture.query("REVOKE pg_create_subscription FROM hr_owner");
             }
+            // What is stored for the owner and its database concerns no session of the administrator.
+            let mut hinders = Vec::new();
+            for of in ["ROLE hr_owner", "DATABASE hr", "ROLE hr_owner IN DATABASE hr"] {
+                for setting in [
+                    "default_transaction_read_only = on",
+                    "default_transaction_isolation = serializable",
+                    "statement_timeout = 1",
+                    "lock_timeout = 1",
+                    "search_path = none",
+                ] {
+                    hinders.push(format!("ALTER {of} SET {setting}"));
+                }
+            }
+            let hinders = hinders.join("; ");
+            fixture.server.sql_as("hr_owner", &password("hr"), "postgres", &hinders).unwrap();
+            let drop = [&drop[..], &["--drop-role", "--allow", "drops_role"]].concat();
             run(&fixture, "retire hr", entries, &drop, 0);
             assert_eq!(fixture.query(EXISTS), "0", "PostgreSQL {major}: {comment}");
+            let role = "SELECT count(*) FROM pg_roles WHERE rolname = 'hr_owner'";
+            assert_eq!(fixture.query(role), "0", "PostgreSQL {major}: {comment}");
             run(&fixture, "retire hr", entries, &drop, 0);
         }
     }
