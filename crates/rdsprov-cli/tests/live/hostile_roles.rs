@@ -219,6 +219,58 @@ fn locks_in_many_databases_have_one_limit() {
     expect(&fixture.run(&definitions, &APPLY), 0);
 }
 
+/// The owner of many databases gives up each lock before the statement that waits for it fails.
+#[test]
+fn locks_that_are_given_up_count_together() {
+    let major = *versions().last().unwrap();
+    let fixture = Fixture::new(major);
+    // Each of the first ones takes more than 2 seconds, and the last one keeps its lock.
+    let names: Vec<String> = (10..25).map(|number| format!("d{number}")).collect();
+    let mut entries = Vec::new();
+    for name in &names {
+        fixture.app("dev", name, &format!("{name}_owner"));
+        fixture.app("dev", &format!("{name}_reports"), &format!("{name}_reader"));
+        entries.push(format!(
+            r#"{name} = {{ database_name = "{name}", username = "{name}_owner" }}
+            {name}_reports = {{ database_name = "{name}", username = "{name}_reader", access_level = "reader" }}"#
+        ));
+    }
+    let entries: Vec<&str> = entries.iter().map(String::as_str).collect();
+    let definitions = declare(&fixture, &entries);
+    expect(&fixture.run(&definitions, &APPLY), 0);
+    let mut sessions = std::collections::BTreeMap::new();
+    for name in &names {
+        let mut session =
+            fixture.server.session(&format!("{name}_owner"), &password(name), name).unwrap();
+        session.ask("CREATE TABLE items (id int)").unwrap();
+        session.ask(&format!("REVOKE SELECT ON items FROM {name}_reader")).unwrap();
+        session.ask(&format!("BEGIN; GRANT INSERT ON items TO {name}_reader")).unwrap();
+        sessions.insert(name.clone(), session);
+    }
+    let last = sessions.remove(names.last().unwrap());
+    // One database after the other.
+    let arguments = [&KEEP_GOING[..], &["--max-connections", "4"]].concat();
+    let mut command = fixture.command(&definitions, &arguments);
+    let (stdout, stderr) = (std::process::Stdio::piped(), std::process::Stdio::piped());
+    let mut child = command.stdout(stdout).stderr(stderr).spawn().unwrap();
+    let waiting = "SELECT datname FROM pg_stat_activity WHERE wait_event_type = 'Lock'
+        AND usename = 'platform_admin' AND now() - query_start > interval '2.3 s'";
+    while child.try_wait().unwrap().is_none() {
+        for name in fixture.query(waiting).lines() {
+            drop(sessions.remove(name));
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    let text = expect(&child.wait_with_output().unwrap(), 4);
+    let left = sessions.len();
+    let attempts = fixture.server.log().matches("due to lock timeout").count();
+    // After 30 seconds, each further database gets one execution, which waits for 1 second.
+    assert!((1..=3).contains(&left), "{left}: {text}");
+    assert_eq!(attempts, left + 1, "PostgreSQL {major}: {text}");
+    drop((last, sessions));
+    expect(&fixture.run(&definitions, &APPLY), 0);
+}
+
 const HR: &str = r#"hr = { database_name = "hr", username = "hr_owner" }"#;
 const WIKI: &str = r#"wiki = { database_name = "wiki", username = "wiki_owner" }"#;
 

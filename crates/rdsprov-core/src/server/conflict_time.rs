@@ -12,7 +12,8 @@ const CONFLICT_TIME: Duration = Duration::from_secs(30);
 /// Limits how long a statement waits for a lock afterwards.
 pub(super) const SHORT_LOCK_TIMEOUT: &str = "SET lock_timeout = '1s'";
 
-/// The time that the executions which ended with a conflict have taken, in all databases together.
+/// The time that the executions which ended with a conflict have taken, and the statements of others that have
+/// waited for a lock for a second or longer, in all databases together.
 #[derive(Default)]
 pub(super) struct ConflictTime(Mutex<Duration>);
 

@@ -191,12 +191,18 @@ impl Execution<'_> {
         };
         let executions = async {
             let mut execution = 1;
+            let mut counted = Duration::ZERO;
             loop {
                 let started = Instant::now();
                 let result = self.run(transaction, &watch, &mut progress).await;
                 let kind = result.as_ref().err().and_then(|failure| failure.kind);
                 if kind == Some(FailureKind::Conflict) {
                     self.conflicts.add(started.elapsed());
+                    counted = watch.locked();
+                } else {
+                    // A role can give up each lock just before the statement fails, in each of its databases.
+                    self.conflicts.add(watch.locked().saturating_sub(counted));
+                    counted = watch.locked();
                 }
                 match result {
                     Err(failure) if failure.kind == Some(FailureKind::OneOfSeveral) => {

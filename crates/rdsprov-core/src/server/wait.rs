@@ -183,6 +183,12 @@ struct State {
     waits: BTreeMap<usize, LockWait>,
 }
 
+impl State {
+    fn locked(&self) -> Duration {
+        self.waits.keys().filter_map(|line| self.earlier.get(line)).sum()
+    }
+}
+
 /// Watches the statements of one transaction, over all its executions.
 pub(super) struct Watch<'a> {
     admin: &'a Endpoint,
@@ -225,6 +231,11 @@ impl<'a> Watch<'a> {
         let state = self.state();
         let waited = state.earlier.get(&line).copied().unwrap_or_default();
         (waited, state.waits.get(&line).cloned())
+    }
+
+    /// Returns how long the lines that have waited for a lock have been executed, over all executions.
+    pub fn locked(&self) -> Duration {
+        self.state().locked()
     }
 
     /// Asks the server what the current statement waits for, until the future is dropped.
@@ -338,6 +349,17 @@ pub(crate) fn step_words(step: &Step) -> String {
 mod tests {
     use super::*;
     use crate::plan::{Action, Statement};
+
+    #[test]
+    fn time_of_lines_that_waited_counts() {
+        let seconds = Duration::from_secs;
+        let state = State {
+            earlier: [(1, seconds(2)), (2, seconds(5)), (3, seconds(1))].into(),
+            waits: [(1, LockWait::default()), (3, LockWait::default())].into(),
+            ..State::default()
+        };
+        assert_eq!(state.locked(), seconds(3));
+    }
 
     #[test]
     fn steps_of_one_statement_are_counted() {
