@@ -116,7 +116,7 @@ fn acknowledge(options: &AcknowledgeArgs) -> Result<Exit, CliError> {
     run.actor.clone_from(&options.actor);
     run.approver.clone_from(&options.approver);
     run.request_id.clone_from(&options.request_id);
-    let context = session::record_context(&run)?;
+    let context = run.record_context()?;
     let statement = Acknowledgement {
         lines: options.line.iter().copied().collect(),
         role: options.role.clone(),

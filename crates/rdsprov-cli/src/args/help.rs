@@ -152,7 +152,7 @@ const EXAMPLES: [(&str, &[&str]); 21] = [
     (
         "audit acknowledge",
         &["rdsprov audit acknowledge ledger.jsonl --line 12 --found not-done \
-             --reason 'the server has no role shop_owner'"],
+             --reason CHG-7"],
     ),
     ("config", &["rdsprov config --env prod"]),
     ("graph", &["rdsprov graph -d terraform.tfvars > graph.mmd"]),

@@ -71,7 +71,7 @@ pub use notice::Notice;
 pub use objects::{fleet_object, object_store, read_object};
 pub use open::{AdminAuth, Secrets, ServerOptions};
 pub use preflight::preflight;
-pub use record_files::{configured_ledger, record_context};
+pub use record_files::configured_ledger;
 pub use retire::{retire, teardown};
 #[cfg(feature = "aws")]
 pub use rotate::rotate;

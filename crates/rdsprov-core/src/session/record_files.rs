@@ -6,8 +6,7 @@ use std::path::{Component, Path, PathBuf};
 
 use super::error::Error;
 use super::files::leaves;
-use super::run_options::RunOptions;
-use crate::audit::{AuditError, RunContext};
+use crate::audit::AuditError;
 use crate::config::{AuditSection, Config};
 use crate::hint::Opt;
 
@@ -35,15 +34,6 @@ pub fn configured_ledger(config: &Config) -> Result<Option<PathBuf>, Error> {
     let (_, ledger, outside) = ConfiguredFiles::new(config).destinations(None, None);
     outside?;
     Ok(ledger.map(|ledger| ledger.path().to_owned()))
-}
-
-/// Returns the context of the records of a command that is not a run: who starts it, and a new run id.
-///
-/// # Errors
-/// Returns an error if a value of the caller is too long.
-pub fn record_context(options: &RunOptions) -> Result<RunContext, Error> {
-    options.check()?;
-    Ok(options.context())
 }
 
 impl ConfiguredFiles {

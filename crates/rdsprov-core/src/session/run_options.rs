@@ -106,6 +106,15 @@ impl RunOptions {
         Ok(())
     }
 
+    /// Returns the context of the records of a command that is not a run: who starts it, and a new run id.
+    ///
+    /// # Errors
+    /// Returns an error if a value of the caller is too long.
+    pub fn record_context(&self) -> Result<RunContext, Error> {
+        self.check()?;
+        Ok(self.context())
+    }
+
     /// Returns the context of the records before anything is known about the server.
     pub(super) fn context(&self) -> RunContext {
         RunContext {
