@@ -396,6 +396,7 @@ fn invalid_rotations_are_refused() {
     fixture.app("dev", "new", "new_user");
     fixture.secret("goldenpath/dev/two_a/postgres", r#"{"password": "Canary-two"}"#);
     fixture.secret("goldenpath/dev/two_b/postgres", r#"{"password": "Canary-two"}"#);
+    fixture.secret("one", r#"{"password": "Canary-one"}"#);
     let definitions = fixture.definitions(
         r#"application_databases = {
              keycloak = { database_name = "keycloak", username = "keycloak_user" }
@@ -426,7 +427,7 @@ fn invalid_rotations_are_refused() {
     refused("keycloack", &[], 64, "check the name: `keycloak` is declared");
     refused("token", &[], 3, "[no-password-to-rotate]");
     refused("two_a", &[], 3, "[several-secrets]");
-    refused("shared", &[], 3, "give each role its own secret");
+    refused("shared", &[], 3, "refused[secret-of-other-role] shared: ");
     refused("admin", &[], 3, "of role admin_user is also the secret of the administrator");
     refused("new", &[], 3, "refused[role-missing] new: ");
     refused("keycloak", &["--format", "sql"], 64, "invalid value 'sql' for '--format <FORMAT>'");
