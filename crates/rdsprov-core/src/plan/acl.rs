@@ -4,10 +4,6 @@
 //! A managed role must not have a grant option. A privilege that it granted depends on this
 //! option and is revoked with it. If a role that is not managed would lose a privilege in this
 //! way, the plan is refused.
-//!
-//! A role can grant privileges on the columns of a relation with the option that it has on the relation. Revoking that
-//! option leaves the privileges on the columns, and then PostgreSQL does not revoke them as the grantor, and nothing
-//! as the owner. So the owner gives the grantor the option on the columns and revokes it with `CASCADE`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -25,17 +21,6 @@ pub struct DeclaredAcl<'a> {
     pub managed: &'a dyn Fn(&RoleName) -> bool,
     /// The privileges that PUBLIC may keep, or `None` if they are not managed.
     pub public: Option<Privileges>,
-    /// The options of grantors that are not in this ACL, if there can be any.
-    pub elsewhere: Option<OptionsElsewhere<'a>>,
-}
-
-/// The grant options of another ACL with which roles have granted.
-#[derive(Clone, Copy)]
-pub struct OptionsElsewhere<'a> {
-    /// The owner of the object.
-    pub owner: &'a RoleName,
-    /// The options that roles have there now.
-    pub held: &'a BTreeMap<RoleName, Privileges>,
 }
 
 /// The privileges to revoke that one grantor granted to one grantee.
@@ -54,9 +39,6 @@ pub struct Revoke {
     pub needs_cascade: bool,
     /// The grantees that lose privileges through `CASCADE`.
     pub dependents: BTreeSet<Grantee>,
-    /// The privileges that the owner first grants to the grantee with the grant option, so that `CASCADE` revokes what
-    /// the grantee has granted with an option elsewhere.
-    pub options_first: Privileges,
 }
 
 /// Privileges that a role that is not managed has through the grant option of a managed role.
@@ -109,59 +91,27 @@ pub fn diff(acl: &[AclItem], declared: &DeclaredAcl<'_>) -> AclDiff {
     for item in acl {
         *held.entry((item.grantee.clone(), item.privilege)).or_default() |= item.grantable;
     }
-    let keeps = |grantee: &Grantee, privilege: Privilege| match grantee {
-        Grantee::Role(role) => {
-            declared.wanted.get(role).is_some_and(|set| set.contains(&privilege))
-        }
-        Grantee::Public => declared.public.as_ref().is_some_and(|set| set.contains(&privilege)),
-    };
-    let is_excess = |item: &AclItem| {
-        is_managed(&item.grantee) && (!keeps(&item.grantee, item.privilege) || item.grantable)
-    };
-    // The grantors that have no option in this ACL.
-    let without_option: BTreeSet<(&RoleName, Privilege)> = match declared.elsewhere {
-        None => BTreeSet::new(),
-        Some(OptionsElsewhere { owner, held: of_grantors }) => {
-            let has_option = |item: &AclItem| {
-                item.grantor == *owner
-                    || held.get(&(Grantee::Role(item.grantor.clone()), item.privilege))
-                        == Some(&true)
-            };
-            let has_elsewhere = |item: &AclItem| {
-                of_grantors.get(&item.grantor).is_some_and(|all| all.contains(&item.privilege))
-            };
-            let items = acl.iter().filter(|item| !has_option(item));
-            let items = items.filter(|item| {
-                (declared.managed)(&item.grantor) || is_excess(item) && !has_elsewhere(item)
-            });
-            items.map(|item| (&item.grantor, item.privilege)).collect()
-        }
-    };
-    let (dependent, independent): (Vec<_>, Vec<_>) = acl.iter().partition(|item| {
-        (declared.managed)(&item.grantor)
-            || without_option.contains(&(&item.grantor, item.privilege))
-    });
+    let (dependent, independent): (Vec<_>, Vec<_>) =
+        acl.iter().partition(|item| (declared.managed)(&item.grantor));
     let mut result = AclDiff { grant: declared.wanted.clone(), held, ..AclDiff::default() };
     for item in independent {
-        if let Some(lacking) = item.grantee.role().and_then(|role| result.grant.get_mut(role)) {
-            lacking.remove(&item.privilege);
-        }
-        if is_excess(item) {
-            let keeps = keeps(&item.grantee, item.privilege);
-            let scope = if keeps { RevokeScope::GrantOption } else { RevokeScope::Privilege };
-            result.add_revocation(item, scope);
-        }
-    }
-    for (grantor, privilege) in without_option {
-        let Some(OptionsElsewhere { owner, .. }) = declared.elsewhere else { continue };
-        let grantee = Grantee::Role(grantor.clone());
-        let keeps = match (declared.managed)(grantor) {
-            true => keeps(&grantee, privilege),
-            false => result.held.contains_key(&(grantee.clone(), privilege)),
+        let keeps = match &item.grantee {
+            Grantee::Role(role) => {
+                if let Some(lacking) = result.grant.get_mut(role) {
+                    lacking.remove(&item.privilege);
+                }
+                declared.wanted.get(role).is_some_and(|set| set.contains(&item.privilege))
+            }
+            Grantee::Public => {
+                declared.public.as_ref().is_some_and(|set| set.contains(&item.privilege))
+            }
         };
-        let scope = if keeps { RevokeScope::GrantOption } else { RevokeScope::Privilege };
-        let item = AclItem { grantee, grantor: owner.clone(), privilege, grantable: true };
-        result.add_revocation(&item, scope).options_first.insert(privilege);
+        if is_managed(&item.grantee) && (!keeps || item.grantable) {
+            result.add_revocation(
+                item,
+                if keeps { RevokeScope::GrantOption } else { RevokeScope::Privilege },
+            );
+        }
     }
     result.grant.retain(|_, lacking| !lacking.is_empty());
     for revoke in &mut result.revoke {
@@ -191,8 +141,7 @@ pub fn diff(acl: &[AclItem], declared: &DeclaredAcl<'_>) -> AclDiff {
     }
     // One statement executes those that differ in the grantee only.
     let revoke = grouped(std::mem::take(&mut result.revoke), |one| {
-        let Revoke { grantor, scope, needs_cascade, privileges, options_first, .. } = one;
-        (grantor.clone(), *scope, *needs_cascade, privileges.clone(), options_first.clone())
+        (one.grantor.clone(), one.scope, one.needs_cascade, one.privileges.clone())
     });
     result.revoke = revoke.into_iter().flatten().collect();
     for item in dependent {
@@ -249,27 +198,24 @@ impl AclDiff {
         if self.held_by_public(privileges) { WithoutGrant::Note } else { WithoutGrant::Refusal }
     }
 
-    fn add_revocation(&mut self, item: &AclItem, scope: RevokeScope) -> &mut Revoke {
-        let same = |revoke: &Revoke| {
+    fn add_revocation(&mut self, item: &AclItem, scope: RevokeScope) {
+        let same = |revoke: &&mut Revoke| {
             revoke.grantee == item.grantee
                 && revoke.grantor == item.grantor
                 && revoke.scope == scope
         };
-        let place = self.revoke.iter().position(same).unwrap_or(self.revoke.len());
-        if place == self.revoke.len() {
-            self.revoke.push(Revoke {
-                grantee: item.grantee.clone(),
-                grantor: item.grantor.clone(),
-                privileges: Privileges::new(),
-                scope,
-                needs_cascade: false,
-                dependents: BTreeSet::new(),
-                options_first: Privileges::new(),
-            });
+        if let Some(revoke) = self.revoke.iter_mut().find(same) {
+            revoke.privileges.insert(item.privilege);
+            return;
         }
-        let revoke = &mut self.revoke[place];
-        revoke.privileges.insert(item.privilege);
-        revoke
+        self.revoke.push(Revoke {
+            grantee: item.grantee.clone(),
+            grantor: item.grantor.clone(),
+            privileges: Privileges::from([item.privilege]),
+            scope,
+            needs_cascade: false,
+            dependents: BTreeSet::new(),
+        });
     }
 
     fn add_dependent_grant(&mut self, item: &AclItem) {

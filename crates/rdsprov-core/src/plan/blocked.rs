@@ -4,7 +4,7 @@
 use super::acl::{AclDiff, Revoke};
 use super::planner::Planner;
 use super::sql::{self, GrantTarget, Statement};
-use super::words::{options_first, revoked};
+use super::words::revoked;
 use super::{
     DATABASE_OWNER, Executor, ManualFix, MembershipOption, Preparation, RefusalKind, Remedy,
 };
@@ -60,10 +60,8 @@ impl Planner<'_> {
             let again = grant(&held.privileges, context.target, &held.holder);
             let through = Grantee::Role(held.through.clone());
             let revocations = acl_diff.revoke.iter().filter(|revoke| revoke.grantee == through);
-            let revocations = revocations.flat_map(|revoke| {
-                let Revoke { scope, privileges, .. } = revoke;
-                let revocation = sql::revoke_cascade(*scope, privileges, context.target, &through);
-                options_first(revoke, context.target).into_iter().chain([revocation])
+            let revocations = revocations.map(|revoke| {
+                sql::revoke_cascade(revoke.scope, &revoke.privileges, context.target, &through)
             });
             let statements: Vec<Statement> = std::iter::once(again).chain(revocations).collect();
             let (executor, fix) = if !unusable_schemas.is_empty() {
@@ -107,7 +105,7 @@ impl Planner<'_> {
     ) {
         let (summary, statement) = revoked(revoke, context.target);
         let statements = if revoke.grantor == *context.owner {
-            options_first(revoke, context.target).into_iter().chain([statement]).collect()
+            vec![statement]
         } else {
             let executor = if unusable_schemas.is_empty() {
                 self.executor(&revoke.grantor)

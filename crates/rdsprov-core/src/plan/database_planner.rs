@@ -5,12 +5,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::acl::{self, AclDiff, DeclaredAcl, OptionsElsewhere, Revoke, WithoutGrant};
+use super::acl::{self, AclDiff, DeclaredAcl, Revoke, WithoutGrant};
 use super::blocked::{AclContext, BlockedStep};
 use super::extension_users::ExtensionUsers;
 use super::planner::Planner;
 use super::sql::{self, GrantTarget, Statement};
-use super::words::{granted_words, options_first, revoked};
+use super::words::{granted_words, revoked};
 use super::{
     Action, DATABASE_OWNER, ExecuteAs, Hazard, MembershipOption, Memberships, NoteKind, Step,
     TemporaryUsage,
@@ -375,22 +375,9 @@ impl<'a> DatabasePlanner<'a, '_> {
         wanted: &BTreeMap<RoleName, Privileges>,
         public: Option<Privileges>,
     ) -> AclDiff {
-        self.differs_with(owner, acl, wanted, public, None)
-    }
-
-    /// Compares one ACL, in which roles can have granted with options of another one.
-    pub(super) fn differs_with(
-        &self,
-        owner: &RoleName,
-        acl: &[AclItem],
-        wanted: &BTreeMap<RoleName, Privileges>,
-        public: Option<Privileges>,
-        elsewhere: Option<OptionsElsewhere<'_>>,
-    ) -> AclDiff {
         let of_creator = self.is_creator(self.effective_owner(owner));
         let managed = |role: &RoleName| role != owner && self.is_compared(role, of_creator);
-        let declared = DeclaredAcl { wanted, managed: &managed, public, elsewhere };
-        let mut acl_diff = acl::diff(acl, &declared);
+        let mut acl_diff = acl::diff(acl, &DeclaredAcl { wanted, managed: &managed, public });
         // The owner of an object has its privileges by ownership.
         if !self.is_database_owner(owner) {
             acl_diff.grant.remove(owner);
@@ -612,9 +599,6 @@ impl<'a> DatabasePlanner<'a, '_> {
             let (summary, statement) = revoked(revoke, target);
             let hazards = [Hazard::RevokesAccess];
             self.push(Action::Revoke, role, context, summary, statement, &hazards);
-            if let Some(step) = self.steps.last_mut() {
-                step.statements.splice(..0, options_first(revoke, target));
-            }
         }
     }
 }

@@ -124,13 +124,6 @@ pub(super) fn revoked(revoke: &Revoke, target: &GrantTarget) -> (String, Stateme
     (words, statement)
 }
 
-/// Returns the statement that precedes a revocation, if the grantee has granted with an option elsewhere.
-pub(super) fn options_first(revoke: &Revoke, target: &GrantTarget) -> Option<Statement> {
-    let privileges = &revoke.options_first;
-    (!privileges.is_empty())
-        .then(|| sql::grant_with_grant_option(privileges, target, &revoke.grantee))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

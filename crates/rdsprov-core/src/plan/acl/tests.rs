@@ -88,12 +88,8 @@ fn print_diff(diff: &AclDiff) -> String {
         } else {
             format!(" to {}", dependents.join(","))
         };
-        let first = match letters(&revoke.options_first) {
-            none if none.is_empty() => none,
-            some => format!("+{}={some}* ", name_of(&revoke.grantee)),
-        };
         format!(
-            "{first}-{}={}/{}{scope}{cascade}{dependents}",
+            "-{}={}/{}{scope}{cascade}{dependents}",
             name_of(&revoke.grantee),
             letters(&revoke.privileges),
             revoke.grantor
@@ -110,15 +106,6 @@ fn print_diff(diff: &AclDiff) -> String {
 /// A policy: the wanted privileges of managed roles (`app`, `desk` and `old` are managed), and
 /// those that PUBLIC may keep, or `None` if those of PUBLIC are not managed.
 fn compare(acl: &str, wanted: &str, public: Option<&str>) -> AclDiff {
-    compare_with(acl, wanted, public, None)
-}
-
-fn compare_with(
-    acl: &str,
-    wanted: &str,
-    public: Option<&str>,
-    elsewhere: Option<OptionsElsewhere<'_>>,
-) -> AclDiff {
     let mut roles: BTreeMap<RoleName, Privileges> = BTreeMap::new();
     for part in wanted.split_whitespace() {
         let (name, letters) = part.split_once('=').unwrap();
@@ -126,8 +113,7 @@ fn compare_with(
     }
     let managed = |name: &RoleName| ["app", "desk", "old"].contains(&name.as_str());
     let public = public.map(|letters| letters.chars().map(privilege).collect());
-    let declared = DeclaredAcl { wanted: &roles, managed: &managed, public, elsewhere };
-    diff(&parse_acl(acl), &declared)
+    diff(&parse_acl(acl), &DeclaredAcl { wanted: &roles, managed: &managed, public })
 }
 
 #[test]
@@ -283,36 +269,5 @@ fn acl_after_a_change_of_the_owner() {
     ] {
         let changed = with_owner(&parse_acl(before), &role("old"), &role("app"));
         assert_eq!(print_acl(&changed), after, "{before}");
-    }
-}
-
-/// The ACL of a column, on whose relation `guest` may grant UPDATE.
-#[test]
-fn options_of_the_relation_on_its_columns() {
-    let held = BTreeMap::from([(role("guest"), Privileges::from([privilege('w')]))]);
-    let owner = role("owner");
-    for (acl, wanted, changes) in [
-        // The option of a managed role is revoked, or has been.
-        ("desk=w/app", "", "+app=w* -app=w/owner cascade to desk"),
-        ("=w/app", "", "+app=w* -app=w/owner cascade to PUBLIC"),
-        ("app=w/owner desk=w/app", "", "+app=w* -app=w/owner cascade to desk"),
-        ("app=w/owner desk=w/app", "app=w", "+app=w* -app=w/owner option only cascade to desk"),
-        ("desk=r/app", "desk=r", "+desk=r; +app=r* -app=r/owner cascade to desk"),
-        ("other=w/app", "", "+app=w* -app=w/owner cascade to other; !other=w/app"),
-        ("app=w*/owner desk=w/app", "", "-app=w/owner cascade to desk"),
-        // Another role revokes as itself as long as it has the option.
-        ("desk=w/guest", "", "-desk=w/guest"),
-        ("desk=w/guest", "desk=w", ""),
-        ("desk=r/guest", "desk=r", ""),
-        ("desk=r/guest", "", "+guest=r* -guest=r/owner cascade to desk"),
-        (
-            "guest=r/owner desk=r/guest other=r/guest",
-            "",
-            "+guest=r* -guest=r/owner option only cascade to desk,other; !other=r/guest",
-        ),
-        ("other=r/guest", "", ""),
-    ] {
-        let elsewhere = Some(OptionsElsewhere { owner: &owner, held: &held });
-        assert_eq!(print_diff(&compare_with(acl, wanted, Some(""), elsewhere)), changes, "{acl}");
     }
 }
