@@ -286,9 +286,16 @@ impl Planner<'_> {
             .copied()
             .filter(|member| !self.desired.roles.contains_key(*member))
             .collect();
+        let administrator = &self.observed.administrator;
+        // Only a superuser may revoke a membership in a superuser, also one that another role has granted before.
+        let needs_superuser = !administrator.superuser
+            && self.observed.roles.get(group).is_some_and(|group| group.superuser);
+        let executor = match needs_superuser {
+            true => Executor::Superuser,
+            false => self.executor(&membership.grantor),
+        };
         if !unmanaged.is_empty() {
             let again = unmanaged.iter().map(|member| sql::grant_role(group, member));
-            let executor = self.executor(&membership.grantor);
             // The grantor needs no `GRANTED BY`.
             let revocation = if executor == Executor::Superuser { &by_grantor } else { &plain };
             let statements: Vec<_> = again.chain([sql::revoke_membership(revocation)]).collect();
@@ -319,23 +326,23 @@ impl Planner<'_> {
             self.note(left);
             return;
         }
-        let administrator = &self.observed.administrator;
         let of_administrator = membership.grantor == administrator.name;
-        let group_is_super = self.observed.roles.get(group).is_some_and(|group| group.superuser);
         let authority = self.authority;
         let from_server = |revocation: &MembershipRevocation| {
             authority.if_server_allows(Probe::RevokeMembership(revocation.clone()))
         };
         let (execute_as, revocation) = if major < 16 {
             let may = administrator.superuser
-                || (administrator.create_role && !group_is_super)
+                || (administrator.create_role && !needs_superuser)
                 || self.check(from_server(&plain)).is_ok();
             (may.then_some(ExecuteAs::Administrator), plain)
         } else if administrator.superuser {
             (Some(ExecuteAs::Administrator), by_grantor)
-        } else if of_administrator {
+        } else if of_administrator && !needs_superuser {
             (Some(ExecuteAs::Administrator), plain)
-        } else if let Some(execute_as) = self.act_as(&membership.grantor) {
+        } else if let Some(execute_as) =
+            self.act_as(&membership.grantor).filter(|_| !needs_superuser)
+        {
             (Some(execute_as), plain)
         } else {
             let may = self.check(from_server(&by_grantor)).is_ok();
@@ -366,7 +373,7 @@ impl Planner<'_> {
                     group: group.clone(),
                     grantor: membership.grantor.clone(),
                 },
-                self.executor(&membership.grantor),
+                executor,
                 statement,
             ),
         }

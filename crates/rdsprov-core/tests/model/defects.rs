@@ -238,3 +238,16 @@ application_databases = {
         scene.apply();
     }
 }
+
+/// Only a superuser may revoke a membership in a superuser.
+#[test]
+fn membership_in_a_role_that_became_a_superuser_is_revoked_by_a_superuser() {
+    for major in [14, 15, 16, 18] {
+        let mut scene = Scene::new(major);
+        scene.by_hand("postgres", MOVER);
+        scene.by_hand("postgres", "SET ROLE platform_admin; GRANT mover TO reader; RESET ROLE");
+        scene.by_hand("postgres", "ALTER ROLE mover SUPERUSER");
+        scene.fix();
+        scene.apply();
+    }
+}
