@@ -6,12 +6,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::acl::{AclDiff, with_owner};
 use super::database_planner::{DatabasePlanner, ResolvedSchema};
 use super::planner::is_public;
-use super::sql::{self, GrantTarget, HandedOver};
+use super::sql::{self, GrantTarget, HandedOver, Statement};
 use super::{
     Action, DATABASE_OWNER, Executor, Hazard, ManualFix, MembershipOption, Memberships, NoteKind,
     RefusalKind, Remedy, Step,
 };
-use crate::name::{RoleName, SchemaName};
+use crate::name::{DatabaseName, RoleName, SchemaName};
 use crate::observed::{AclItem, Contents, Grantee, Schema};
 use crate::privilege::{self, ObjectKind, Privilege, Privileges};
 
@@ -115,26 +115,32 @@ impl DatabasePlanner<'_, '_> {
             Remedy::None
         } else {
             let (place, owner) = self.current_database_and_owner();
-            let mut statements = vec![sql::create_schema_for(name, &owner)];
-            let seen = self.planner.observed.databases.get(&place);
-            let of_owner = [Grantee::Public, Grantee::Role(owner.clone())];
-            let may_create = seen.is_none_or(|seen| {
-                seen.acl.iter().any(|item| {
-                    item.privilege == Privilege::Create && of_owner.contains(&item.grantee)
-                })
-            });
-            if !may_create {
-                // The owner can always grant it to itself.
-                let target = GrantTarget::Database(place.clone());
-                let create = Privileges::from([Privilege::Create]);
-                statements.insert(0, sql::grant(&create, &target, &Grantee::Role(owner.clone())));
-            }
+            let mut statements = self.create_for_owner(&place, &owner);
+            statements.push(sql::create_schema_for(name, &owner));
             let fix = ManualFix::from(statements).in_database(&place);
             Remedy::Run(self.planner.executor(&owner), fix)
         };
         for access in database.access.values().filter(|access| access.schemas.contains(name)) {
             self.planner.refuse_with(&access.application, kind.clone(), remedy.clone());
         }
+    }
+
+    /// Returns the statement with which the owner of a database grants itself `CREATE` on it, if it has revoked
+    /// the privilege from itself.
+    fn create_for_owner(&self, place: &DatabaseName, owner: &RoleName) -> Vec<Statement> {
+        let seen = self.planner.observed.databases.get(place);
+        let of_owner = [Grantee::Public, Grantee::Role(owner.clone())];
+        let may_create = seen.is_none_or(|seen| {
+            seen.acl
+                .iter()
+                .any(|item| item.privilege == Privilege::Create && of_owner.contains(&item.grantee))
+        });
+        if may_create {
+            return Vec::new();
+        }
+        let target = GrantTarget::Database(place.clone());
+        let create = Privileges::from([Privilege::Create]);
+        vec![sql::grant(&create, &target, &Grantee::Role(owner.clone()))]
     }
 
     /// Transfers declared schemas of other roles to the owner, without the objects in them, if the
@@ -250,13 +256,21 @@ impl DatabasePlanner<'_, '_> {
                 ManualFix::from(statement).in_database(&place),
             );
         }
-        for role in [from, to] {
+        // ALTER SCHEMA … OWNER TO requires CREATE on the database, which its owner can have revoked from itself.
+        let observed = self.planner.observed;
+        let of_database = observed.databases.get(&place).map(|seen| &seen.owner);
+        let roles: BTreeSet<&RoleName> = of_database.into_iter().chain([from, to]).collect();
+        for role in &roles {
             if self.planner.act_as(role).is_none() {
                 return self.planner.remedy_for_authority(role);
             }
         }
-        let memberships = [from, to].map(|role| (role.clone(), MembershipOption::Inherit));
-        let fix = self.planner.fix_by_administrator(vec![statement], memberships.into());
+        let mut statements =
+            of_database.map(|owner| self.create_for_owner(&place, owner)).unwrap_or_default();
+        statements.push(statement);
+        let memberships =
+            roles.into_iter().map(|role| (role.clone(), MembershipOption::Inherit)).collect();
+        let fix = self.planner.fix_by_administrator(statements, memberships);
         Remedy::Run(Executor::Administrator, fix.in_database(&place))
     }
 

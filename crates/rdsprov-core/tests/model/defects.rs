@@ -239,6 +239,19 @@ application_databases = {
     }
 }
 
+/// `ALTER SCHEMA … OWNER TO` requires `CREATE` on the database.
+#[test]
+fn owner_without_create_on_the_database_gets_schemas_by_hand() {
+    for major in [14, 15, 16, 18] {
+        let mut scene = Scene::new(major);
+        scene.by_hand("postgres", MOVER);
+        scene.by_hand("postgres", "REVOKE CREATE ON DATABASE shop FROM app");
+        scene.by_hand("shop", "ALTER SCHEMA private OWNER TO mover");
+        scene.fix_of_run(false);
+        scene.apply();
+    }
+}
+
 /// Only a superuser may revoke a membership in a superuser.
 #[test]
 fn membership_in_a_role_that_became_a_superuser_is_revoked_by_a_superuser() {
