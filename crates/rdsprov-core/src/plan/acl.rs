@@ -3,7 +3,7 @@
 //!
 //! A managed role must not have a grant option. A privilege that it granted depends on this
 //! option and is revoked with it. If a role that is not managed would lose a privilege in this
-//! way, the plan is refused.
+//! way, the plan is refused, until the role also has the privilege from a role that is not managed.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -32,6 +32,8 @@ pub struct Revoke {
     pub grantor: RoleName,
     /// The privileges that one statement revokes.
     pub privileges: Privileges,
+    /// Those of them that the grantee has with the grant option: only these can have dependents.
+    pub options: Privileges,
     /// Whether the privileges or only their grant options are revoked.
     pub scope: RevokeScope,
     /// Whether the revocation needs `CASCADE`, because the grantee granted
@@ -114,18 +116,28 @@ pub fn diff(acl: &[AclItem], declared: &DeclaredAcl<'_>) -> AclDiff {
         }
     }
     result.grant.retain(|_, lacking| !lacking.is_empty());
+    // What a role that is not managed also has from another one that is not managed.
+    let mut own: BTreeMap<(&Grantee, Privilege), bool> = BTreeMap::new();
+    for item in acl.iter().filter(|item| !(declared.managed)(&item.grantor)) {
+        *own.entry((&item.grantee, item.privilege)).or_default() |= item.grantable;
+    }
+    let keeps = |item: &AclItem| {
+        let has = own.get(&(&item.grantee, item.privilege));
+        !is_managed(&item.grantee) && has.is_some_and(|option| *option || !item.grantable)
+    };
     for revoke in &mut result.revoke {
         let mut grantors = BTreeSet::from([revoke.grantee.clone()]);
         // The grantee can have granted it to another role, or a second time to itself.
         let from_grantee = |item: &&AclItem| {
             Grantee::Role(item.grantor.clone()) == revoke.grantee
-                && revoke.privileges.contains(&item.privilege)
+                && revoke.options.contains(&item.privilege)
         };
         revoke.needs_cascade = dependent.iter().copied().any(|item| from_grantee(&item));
         let grantees_of = |grantors: &BTreeSet<Grantee>| -> BTreeSet<Grantee> {
             let by_one = |item: &&&AclItem| {
                 grantors.contains(&Grantee::Role(item.grantor.clone()))
-                    && revoke.privileges.contains(&item.privilege)
+                    && revoke.options.contains(&item.privilege)
+                    && !keeps(item)
             };
             dependent.iter().filter(by_one).map(|item| item.grantee.clone()).collect()
         };
@@ -145,7 +157,8 @@ pub fn diff(acl: &[AclItem], declared: &DeclaredAcl<'_>) -> AclDiff {
     });
     result.revoke = revoke.into_iter().flatten().collect();
     for item in dependent {
-        if !is_managed(&item.grantee) {
+        // PostgreSQL keeps what a role granted with an option that it has lost since.
+        if !is_managed(&item.grantee) && !keeps(item) && result.revokes_option_of(item) {
             result.add_dependent_grant(item);
         }
     }
@@ -184,12 +197,21 @@ impl AclDiff {
         privileges.is_subset(&self.kept_by_public())
     }
 
+    /// Returns whether a revocation takes the grant option with which an entry was granted.
+    fn revokes_option_of(&self, item: &AclItem) -> bool {
+        let grantor = Grantee::Role(item.grantor.clone());
+        self.revoke.iter().any(|revoke| {
+            revoke.options.contains(&item.privilege)
+                && (revoke.grantee == grantor || revoke.dependents.contains(&grantor))
+        })
+    }
+
     /// Returns whether a role that is not managed would lose privileges with a revocation.
     pub fn takes_from_others(&self, revoke: &Revoke) -> bool {
         self.dependent_grants.iter().any(|held| {
             let through = Grantee::Role(held.through.clone());
             (through == revoke.grantee || revoke.dependents.contains(&through))
-                && held.privileges.iter().any(|one| revoke.privileges.contains(one))
+                && held.privileges.iter().any(|one| revoke.options.contains(one))
         })
     }
 
@@ -204,14 +226,17 @@ impl AclDiff {
                 && revoke.grantor == item.grantor
                 && revoke.scope == scope
         };
+        let options = item.grantable.then_some(item.privilege);
         if let Some(revoke) = self.revoke.iter_mut().find(same) {
             revoke.privileges.insert(item.privilege);
+            revoke.options.extend(options);
             return;
         }
         self.revoke.push(Revoke {
             grantee: item.grantee.clone(),
             grantor: item.grantor.clone(),
             privileges: Privileges::from([item.privilege]),
+            options: options.into_iter().collect(),
             scope,
             needs_cascade: false,
             dependents: BTreeSet::new(),

@@ -9,12 +9,13 @@ use super::{
     DATABASE_OWNER, Executor, ManualFix, MembershipOption, Preparation, RefusalKind, Remedy,
 };
 use crate::name::{ApplicationName, DatabaseName, RoleName, SchemaName};
-use crate::observed::Grantee;
 
 /// The object of an ACL, for the sentence of a refusal.
 pub(super) struct AclContext<'a> {
     pub target: &'a GrantTarget,
     pub owner: &'a RoleName,
+    /// The role that has all privileges of the owner: the owner of the database for `pg_database_owner`.
+    pub effective_owner: &'a RoleName,
     /// The roles of which one owns the object until the plan gives it to `owner`.
     pub former_owners: &'a [RoleName],
     /// The database in which its statements must run; any database for a privilege on a database.
@@ -49,7 +50,8 @@ impl Planner<'_> {
         acl_diff: &AclDiff,
         unusable_schemas: &[SchemaName],
     ) -> bool {
-        let owner = self.desired.roles.contains_key(context.owner).then_some(context.owner);
+        let owner = context.effective_owner;
+        let owner = self.desired.roles.contains_key(owner).then_some(owner);
         let of_others: Vec<_> = acl_diff
             .dependent_grants
             .iter()
@@ -57,13 +59,9 @@ impl Planner<'_> {
             .collect();
         for held in &of_others {
             let grant = if held.grantable { sql::grant_with_grant_option } else { sql::grant };
-            let again = grant(&held.privileges, context.target, &held.holder);
-            let through = Grantee::Role(held.through.clone());
-            let revocations = acl_diff.revoke.iter().filter(|revoke| revoke.grantee == through);
-            let revocations = revocations.map(|revoke| {
-                sql::revoke_cascade(revoke.scope, &revoke.privileges, context.target, &through)
-            });
-            let statements: Vec<Statement> = std::iter::once(again).chain(revocations).collect();
+            // The next plan then takes nothing from the holder. A revocation by hand would leave the
+            // dependent privilege while `through` has the option through a membership, too.
+            let statements = vec![grant(&held.privileges, context.target, &held.holder)];
             let (executor, fix) = if !unusable_schemas.is_empty() {
                 (Executor::Superuser, statements.into())
             } else if context.former_owners.is_empty() {

@@ -170,6 +170,7 @@ impl<'a> DatabasePlanner<'a, '_> {
         let context = AclContext {
             target,
             owner: required_role,
+            effective_owner: required_role,
             former_owners: &[],
             database: Some(self.name),
             application: &application,
@@ -527,6 +528,7 @@ impl<'a> DatabasePlanner<'a, '_> {
             let acl_context = AclContext {
                 target,
                 owner,
+                effective_owner: self.effective_owner(owner),
                 former_owners: &former_owners,
                 database: Some(self.name),
                 application: &application,

@@ -441,6 +441,7 @@ impl<'a> Planner<'a> {
         let context = AclContext {
             target: &target,
             owner,
+            effective_owner: owner,
             former_owners: &former_owners,
             database: None,
             application,

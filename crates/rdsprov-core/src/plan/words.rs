@@ -111,7 +111,7 @@ pub(super) fn revoked(revoke: &Revoke, target: &GrantTarget) -> (String, Stateme
         let dependents: Vec<String> = revoke.dependents.iter().map(ToString::to_string).collect();
         words = format!(
             "{words}, and {} from {}",
-            listed(&revoke.privileges),
+            listed(&revoke.options),
             with_holder(&dependents, &revoke.grantee)
         );
     }

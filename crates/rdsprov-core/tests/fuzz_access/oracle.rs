@@ -201,6 +201,20 @@ impl<'a> Rules<'a> {
         false
     }
 
+    /// Returns whether a declared role has granted an item, and the grantee has the same from another role: the
+    /// first one goes with the grant option of the declared role, and the grantee loses nothing.
+    fn is_granted_twice(&self, object: &CatalogObject, item: &Item) -> bool {
+        let by_declared =
+            |item: &Item| item.1 != object.owner && self.is_declared_non_owner(&item.1);
+        let is_same = |other: &&Item| other.0 == item.0 && other.2 == item.2;
+        by_declared(item)
+            && object
+                .acl
+                .iter()
+                .filter(is_same)
+                .any(|other| !by_declared(other) && (other.3 || !item.3))
+    }
+
     fn disposition(&self, object: &CatalogObject, item: &Item) -> Disposition {
         // Those of other roles are not read.
         let is_known =
@@ -216,15 +230,21 @@ impl<'a> Rules<'a> {
         {
             return Disposition::MayStay;
         }
-        let Some(grantee) = &item.0 else { return self.public_disposition(object, item) };
+        let twice = self.is_granted_twice(object, item);
+        let Some(grantee) = &item.0 else {
+            return match self.public_disposition(object, item) {
+                Disposition::Keep if twice => Disposition::MayStay,
+                other => other,
+            };
+        };
         // A declared owner needs no grant of another role, whose grant option is revoked.
-        let needless =
-            self.declared.is_managed(&object.owner) && self.is_declared_non_owner(&item.1);
-        if *grantee == object.owner && needless && item.1 != object.owner {
+        let owner = if object.owner == DATABASE_OWNER { self.owner } else { &object.owner };
+        let needless = self.declared.is_managed(owner) && self.is_declared_non_owner(&item.1);
+        if *grantee == owner && needless && item.1 != object.owner {
             return Disposition::Revoke;
         }
         if *grantee == object.owner || !self.is_declared_non_owner(grantee) {
-            return Disposition::Keep;
+            return if twice { Disposition::MayStay } else { Disposition::Keep };
         }
         // A note names it, if the administrator cannot act as the role that has granted it: each role
         // can give its large objects to others, and must not stop a plan.

@@ -239,6 +239,69 @@ application_databases = {
     }
 }
 
+/// A revocation with `CASCADE` leaves what depends on an option that the role has through a membership, too.
+#[test]
+fn other_role_keeps_its_privilege_whatever_the_memberships_of_its_grantor() {
+    for major in [14, 15, 16, 18] {
+        let mut scene = Scene::new(major);
+        scene.by_hand("postgres", "CREATE ROLE staff");
+        scene.by_hand(
+            "shop",
+            "GRANT CREATE ON SCHEMA private TO staff WITH GRANT OPTION; \
+             GRANT CREATE ON SCHEMA private TO reader WITH GRANT OPTION; \
+             SET LOCAL ROLE staff; GRANT CREATE ON SCHEMA private TO reader; \
+             SET LOCAL ROLE reader; GRANT CREATE ON SCHEMA private TO stranger",
+        );
+        scene.by_hand("postgres", "GRANT staff TO reader");
+        let desired = desired_of(scene.definitions, true).unwrap();
+        for _ in 0..8 {
+            let (_, plan) = plan(&mut scene.model, &desired).unwrap();
+            if plan.refusals.is_empty() {
+                break;
+            }
+            scene.fix();
+        }
+        scene.apply();
+    }
+}
+
+/// PostgreSQL takes the first of the roles with the option as the grantor, and not the owner of the object.
+#[test]
+fn new_owner_with_the_grant_option_grants_again() {
+    for major in [14, 15, 16, 18] {
+        let mut scene = Scene::new(major);
+        scene.by_hand("postgres", MOVER);
+        scene.by_hand("postgres", "ALTER DATABASE shop OWNER TO mover");
+        scene.by_hand(
+            "shop",
+            "ALTER SCHEMA private OWNER TO mover; \
+             GRANT CREATE ON SCHEMA private TO app WITH GRANT OPTION; \
+             GRANT CREATE ON SCHEMA private TO reader WITH GRANT OPTION; \
+             SET LOCAL ROLE reader; GRANT CREATE ON SCHEMA private TO stranger",
+        );
+        scene.fix();
+        scene.apply();
+    }
+}
+
+/// The owner of the database has the privileges of `pg_database_owner`.
+#[test]
+fn new_owner_needs_no_grant_of_the_old_one_on_public() {
+    for major in [15, 16, 18] {
+        let mut scene = Scene::new(major);
+        scene.by_hand(
+            "postgres",
+            "ALTER DATABASE shop OWNER TO reader; GRANT CONNECT ON DATABASE shop TO platform_admin",
+        );
+        scene.by_hand(
+            "shop",
+            "GRANT CREATE ON SCHEMA public TO reader WITH GRANT OPTION; \
+             SET LOCAL ROLE reader; GRANT CREATE ON SCHEMA public TO app",
+        );
+        scene.apply();
+    }
+}
+
 /// `ALTER SCHEMA … OWNER TO` requires `CREATE` on the database.
 #[test]
 fn owner_without_create_on_the_database_gets_schemas_by_hand() {

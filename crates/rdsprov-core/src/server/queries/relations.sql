@@ -1,6 +1,6 @@
 -- The common table expressions with which database.sql and names.sql begin, after concerned.sql: the relations of a database
--- in groups with the same schema, owner, kind and ACL. An ACL is limited to PUBLIC, the owner and the roles that the run is
--- about.
+-- in groups with the same schema, owner, kind and ACL. An ACL is limited to PUBLIC, the owner, the roles that the run is
+-- about, and the roles to which these granted privileges.
 -- The number of a group is the same in all queries of one snapshot.
 -- Many relations have the same ACL, so that the relations are grouped before any item of an ACL is looked at. PostgreSQL
 -- can hash ACLs but not sort them: the time is linear, whatever it expects of the number of groups.
@@ -34,8 +34,10 @@ relation AS NOT MATERIALIZED (
           SELECT FROM aclexplode(ARRAY[i]) x
           WHERE x.grantee = 0 OR x.grantee = relowner
             OR x.grantee IN (SELECT oid FROM concerned)
-            OR x.grantor <> relowner AND x.grantor IN (SELECT oid FROM concerned)))::text AS acl
+            OR x.grantee = ANY(granted_on)))::text AS acl
     FROM (
       SELECT relnamespace, relowner, kind, of_extension, given, raw, count(*) AS count FROM relation
-      GROUP BY relnamespace, relowner, kind, of_extension, given, raw) one) limited
+      GROUP BY relnamespace, relowner, kind, of_extension, given, raw) one, LATERAL (
+      SELECT array_agg(x.grantee) AS granted_on FROM aclexplode(raw) x
+      WHERE x.grantor <> relowner AND x.grantor IN (SELECT oid FROM concerned)) others) limited
 )

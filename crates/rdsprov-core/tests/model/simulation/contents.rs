@@ -162,11 +162,16 @@ impl Observer<'_> {
             };
             let kind = if kind == 'S' { "sequence" } else { "table" };
             let acl = object.effective_acl(self.session.catalog().major);
+            let granted_on = |item: &&Item| {
+                item.grantor != object.owner && self.concerned.contains(&item.grantor)
+            };
+            let granted_on: BTreeSet<Oid> =
+                acl.iter().filter(granted_on).map(|item| item.grantee).collect();
             let is_shown = |item: &&Item| {
                 item.grantee == PUBLIC
                     || item.grantee == object.owner
                     || self.concerned.contains(&item.grantee)
-                    || item.grantor != object.owner && self.concerned.contains(&item.grantor)
+                    || granted_on.contains(&item.grantee)
             };
             let acl: Acl = acl.iter().filter(is_shown).copied().collect();
             let key =
