@@ -580,7 +580,10 @@ impl<'a> DatabasePlanner<'a, '_> {
                 Some(ExecutionContext::plain(ExecuteAs::Administrator))
             });
             let Some(context) = context else {
-                if revoke.grantee != Grantee::Public && acl_diff.held_by_public(&revoke.privileges)
+                // With the grant option, the role can give the privilege to others for good.
+                if revoke.grantee != Grantee::Public
+                    && acl_diff.held_by_public(&revoke.privileges)
+                    && revoke.options.is_empty()
                 {
                     let (summary, _) = revoked(revoke, target);
                     self.planner.note(NoteKind::RevocationWithoutEffect {

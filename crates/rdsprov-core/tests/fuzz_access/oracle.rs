@@ -336,8 +336,8 @@ impl<'a> Rules<'a> {
                         false,
                     ));
                 }
-                // If the item cannot be revoked, the privilege of PUBLIC explains it.
-                Disposition::Revoke if self.public_keeps(object, &item.2) => {
+                // If the item cannot be revoked, the privilege of PUBLIC explains it, but no grant option.
+                Disposition::Revoke if !item.3 && self.public_keeps(object, &item.2) => {
                     expected.tolerated.insert(item.clone());
                 }
                 Disposition::Revoke => {}

@@ -302,6 +302,21 @@ fn new_owner_needs_no_grant_of_the_old_one_on_public() {
     }
 }
 
+/// With the option, a role can give a privilege of PUBLIC to others for good.
+#[test]
+fn grant_option_for_a_privilege_of_public_is_not_without_effect() {
+    for major in [14, 16, 18] {
+        let mut scene = Scene::new(major);
+        scene.by_hand(
+            "shop",
+            "CREATE TABLE public.t (a int); GRANT SELECT ON TABLE public.t TO PUBLIC; \
+             GRANT SELECT ON TABLE public.t TO reader WITH GRANT OPTION",
+        );
+        scene.fix();
+        scene.apply();
+    }
+}
+
 /// `ALTER SCHEMA … OWNER TO` requires `CREATE` on the database.
 #[test]
 fn owner_without_create_on_the_database_gets_schemas_by_hand() {
