@@ -58,7 +58,7 @@ async fn report_tables(options: &ReportArgs) -> Result<Exit, CliError> {
         .select(options.role.as_deref(), options.database.as_deref())
         .map_err(|unknown| unknown_name(&unknown))?;
     output::write_stdout(&match options.format {
-        FindingsFormat::Json => json(&report)?,
+        FindingsFormat::Json => report.to_json().map_err(CliError::internal)? + "\n",
         FindingsFormat::Text => report.to_string(),
     });
     Ok(if report.is_consistent() { Exit::Done } else { Exit::Pending })

@@ -12,7 +12,7 @@ use schemars::generate::SchemaSettings;
 use schemars::transform::{Transform, transform_subschemas};
 
 use crate::access_report::{AccessDiff, AccessReport};
-use crate::audit::{AccessAt, LedgerLine};
+use crate::audit::{AccessAt, LedgerLine, TableReport};
 use crate::definitions::Definitions;
 use crate::fleet::FleetReport;
 use crate::input_schema;
@@ -37,6 +37,8 @@ named_enum! {
         AccessDiff,
         /// The output of `access --at TIME --format json`.
         AccessAt,
+        /// The output of `audit report --from-tables --format json`.
+        AuditTables,
         /// The output of `validate --format json`.
         Definitions,
         /// The output of `preflight --format json`.
@@ -75,6 +77,7 @@ impl Document {
             Self::Access => generator().into_root_schema_for::<AccessReport>(),
             Self::AccessDiff => generator().into_root_schema_for::<AccessDiff>(),
             Self::AccessAt => generator().into_root_schema_for::<AccessAt>(),
+            Self::AuditTables => generator().into_root_schema_for::<TableReport>(),
             Self::Definitions => generator().into_root_schema_for::<Definitions>(),
             Self::Preflight => generator().into_root_schema_for::<PreflightReport>(),
             Self::Config => generator().into_root_schema_for::<SettingsInForce>(),

@@ -43,7 +43,7 @@ mod _rdsprov {
     #[pymodule_export]
     use crate::access::{AccessReport, restore_access};
     #[pymodule_export]
-    use crate::audit::{ledger_changes, verify_ledger};
+    use crate::audit::{audit_tables, ledger_changes, verify_ledger};
     #[pymodule_export]
     use crate::call::Cancellation;
     #[pymodule_export]

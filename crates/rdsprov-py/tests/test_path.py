@@ -196,6 +196,54 @@ def test_access_and_audit_reports(workspace: Workspace) -> None:
         rdsprov.audit.verify(workspace.directory / "missing")
 
 
+def test_audit_tables(workspace: Workspace) -> None:
+    definitions = given(workspace)
+    table = "rdsprov_audit.changes"
+    plan = rdsprov.plan(definitions, audit_table=table, **workspace.options)
+    ledger = workspace.directory / "ledger.jsonl"
+    rdsprov.apply(plan, audit_ledger=ledger, actor="ada", run_id="7")
+    options = {**workspace.options, "environment": "dev", "audit_table": table}
+    with pytest.raises(rdsprov.UsageError, match="no audit table is named"):
+        rdsprov.audit.tables(environment="dev", **workspace.options)
+    report = rdsprov.audit.tables(**options)
+    assert report.differences is None and report.is_consistent and report.compared_records == 0
+    assert len(report.rows) == len(plan.changes) and list(report) == list(report.rows)
+    assert {(row.actor, row.run_id, row.plan) for row in report} == {("ada", "7", plan.digest)}
+    words = ["audit", "report", "--from-tables", "--env", "dev", "--audit-table", table]
+    words += ["--audit-ledger", str(ledger)]
+    compared = rdsprov.audit.tables(audit_ledger=ledger, **options)
+    assert str(compared) == workspace.command(*words).stdout
+    assert compared.differences == () and compared.is_consistent
+    assert compared.compared_records == len(report.rows)
+    assert {"postgres", "shop"} <= {one.database for one in compared.tables if one.exists}
+    narrow = rdsprov.audit.tables(role="shop_reader", database="shop", **options)
+    assert {(row.username, row.database) for row in narrow} == {("shop_reader", "shop")}
+    with pytest.raises(rdsprov.Error, match="the audit tables contain no role `nobody`"):
+        rdsprov.audit.tables(role="nobody", **options)
+    with pytest.raises(rdsprov.UsageError, match="cannot be read"):
+        rdsprov.audit.tables(audit_ledger=workspace.directory / "missing", **options)
+
+    change = "UPDATE rdsprov_audit.changes SET actor = 'eve' WHERE action = 'create_role' AND username = 'shop_reader'"
+    workspace.server.sql(change)
+    workspace.server.sql("DELETE FROM rdsprov_audit.changes WHERE username = 'shop_reader'", "shop")
+    forged = "INSERT INTO rdsprov_audit.changes SELECT now(), environment, build_id, '8', database, username, action,"
+    forged += " status, duration_ms, message, plan, actor FROM rdsprov_audit.changes LIMIT 1"
+    workspace.server.sql(forged)
+    compared = rdsprov.audit.tables(audit_ledger=ledger, **options)
+    assert compared.differences and not compared.is_consistent
+    of_kind = {one.kind: one for one in compared.differences}
+    assert set(of_kind) == {"row_differs", "record_without_row", "row_without_record"}
+    differs = of_kind["row_differs"]
+    assert differs.columns == ("actor",) and differs.actor == "ada"
+    assert differs.row and differs.row.actor == "eve" and differs.line
+    missing = of_kind["record_without_row"]
+    assert missing.row is None and missing.step and missing.step.role == "shop_reader"
+    assert missing.table_database == "shop" and missing.run_id == "7"
+    extra = of_kind["row_without_record"]
+    assert extra.row and extra.row.run_id == "8" and extra.announced is False and extra.step is None
+    assert pickle.loads(pickle.dumps(compared)) == compared
+
+
 def test_preflight(workspace: Workspace) -> None:
     definitions = given(workspace)
     report = rdsprov.preflight(definitions, **workspace.options)

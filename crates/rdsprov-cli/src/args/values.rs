@@ -68,13 +68,14 @@ pub(super) const GRAPH_FORMATS: [Described; 2] =
 pub(super) const EXPORT_FORMATS: [Described; 2] =
     [("tfvars", "A variable file of Terraform"), ("toml", "TOML")];
 
-pub(super) const DOCUMENTS: [Described; 14] = [
+pub(super) const DOCUMENTS: [Described; 15] = [
     ("plan", "The output of `plan --format json`"),
     ("saved-plan", "The file that `plan --out` writes"),
     ("ledger", "A record of a ledger"),
     ("access", "The output of `access --format json`"),
     ("access-diff", "The output of `access --diff OLD --format json`"),
     ("access-at", "The output of `access --at TIME --format json`"),
+    ("audit-tables", "The output of `audit report --from-tables --format json`"),
     ("definitions", "The output of `validate --format json`"),
     ("preflight", "The output of `preflight --format json`"),
     ("fleet", "The output of `plan --fleet FILE --format json`"),

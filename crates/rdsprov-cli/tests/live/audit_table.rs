@@ -1,10 +1,12 @@
 //! The audit table: a transaction writes a row for each of its steps, into the database that it changes.
 
+use rdsprov_core::schema::Document;
 use rdsprov_testkit::versions;
 
 use crate::fixture::{
     DELEGATE, DELEGATE_SECRET, Fixture, assert_no_secret, expect, password, writes,
 };
+use crate::schema::assert_valid;
 
 const DEFINITIONS: &str = r#"application_databases = {
     shop         = { database_name = "shop", username = "shop_owner" }
@@ -545,6 +547,7 @@ fn tables_are_compared_with_the_ledger() {
             2,
         ))
         .unwrap();
+        assert_valid(Document::AuditTables, &document);
         let kinds: Vec<&str> = document["differences"]
             .as_array()
             .unwrap()

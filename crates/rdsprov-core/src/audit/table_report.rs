@@ -9,6 +9,7 @@ use std::fmt;
 use std::io;
 
 use jiff::{SignedDuration, Timestamp};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::intents::RunKey;
@@ -17,10 +18,10 @@ use crate::audit_table::{AuditTableName, REVERTED};
 use crate::name::{DatabaseName, LOCK_DATABASE, nearest};
 use crate::named_enum::named_enum;
 use crate::plan::{Action, Transaction};
-use crate::text::{counted, visible};
+use crate::text::{counted, pretty_json, visible};
 
 /// A row of an audit table.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct TableRow {
     /// The database whose audit table contains the row.
     #[serde(default = "unknown_database")]
@@ -54,7 +55,7 @@ fn unknown_database() -> DatabaseName {
 }
 
 /// The audit table of one database, as the report has read it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct TableState {
     /// The database.
     pub database: DatabaseName,
@@ -70,7 +71,7 @@ pub struct TableState {
 }
 
 /// A difference between the audit tables and a ledger.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum TableDifference {
     /// A committed change has a row, and no record says that it was made.
@@ -127,7 +128,7 @@ named_enum! {
 const CLOCK_TOLERANCE: SignedDuration = SignedDuration::from_mins(5);
 
 /// Committed changes of a ledger that were not compared, because their runs have used another audit table.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct NotCompared {
     /// The audit table of the runs; `null` without one.
     pub table: Option<AuditTableName>,
@@ -135,9 +136,14 @@ pub struct NotCompared {
     pub changes: usize,
 }
 
+/// The value of `format_version` in the JSON form; it increases with each incompatible change.
+const FORMAT_VERSION: u32 = 1;
+
 /// The rows of the audit tables of a server, and their differences from a ledger.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct TableReport {
+    /// The version of the JSON form.
+    pub format_version: u32,
     /// The server, as `host:port`.
     pub server: String,
     /// The environment of the rows.
@@ -406,6 +412,32 @@ impl Records {
 }
 
 impl TableReport {
+    /// Returns a report without tables.
+    pub(crate) fn new(server: String, environment: String, table: AuditTableName) -> Self {
+        Self {
+            format_version: FORMAT_VERSION,
+            server,
+            environment,
+            table,
+            tables: Vec::new(),
+            rows: Vec::new(),
+            differences: None,
+            compared_records: 0,
+            not_compared: Vec::new(),
+            system_identifier: None,
+            databases: BTreeSet::new(),
+        }
+    }
+
+    /// Returns the report as indented JSON, whose schema is
+    /// [`Document::AuditTables`](crate::schema::Document::AuditTables).
+    ///
+    /// # Errors
+    /// Never returns an error in practice, because it contains plain data only.
+    pub fn to_json(&self) -> Result<String, serde_json::Error> {
+        pretty_json(self)
+    }
+
     /// Compares the rows with the records of a ledger about the same server and environment.
     ///
     /// # Errors

@@ -53,18 +53,9 @@ impl AdminConnection {
         };
         let is_needed = |_: &DatabaseName| true;
         let results = in_each(&self.admin, &self.admin_session, databases, is_needed, read).await;
-        let mut report = TableReport {
-            not_compared: Vec::new(),
-            server: self.server(),
-            environment: environment.clone(),
-            table: table.clone(),
-            tables: Vec::new(),
-            rows: Vec::new(),
-            differences: None,
-            compared_records: 0,
-            system_identifier: observed.connection.system_identifier.clone(),
-            databases: observed.databases.keys().cloned().collect(),
-        };
+        let mut report = TableReport::new(self.server(), environment.clone(), table.clone());
+        report.system_identifier.clone_from(&observed.connection.system_identifier);
+        report.databases.extend(observed.databases.keys().cloned());
         for (database, result) in results {
             let (found, rows, error) = match result {
                 Ok((found, rows)) => (found, rows, None),

@@ -9,7 +9,7 @@ from . import Outcome
 from . import Plan as Plan
 from . import Preflight
 from . import SavedPlan as SavedPlan
-from .audit import Change, Verified
+from .audit import Change, TableReport, Verified
 
 __all__ = [
     "AccessReport",
@@ -21,6 +21,7 @@ __all__ = [
     "VERSION",
     "access",
     "apply",
+    "audit_tables",
     "check",
     "closed_sets",
     "delegate",
@@ -48,6 +49,7 @@ VERSION: str
 
 def access(definitions: Definitions, **keywords: Any) -> AccessReport: ...
 def apply(plan: Plan | SavedPlan, **keywords: Any) -> Outcome: ...
+def audit_tables(**keywords: Any) -> TableReport: ...
 def check(definitions: Definitions, **keywords: Any) -> bool: ...
 def closed_sets() -> dict[str, Sequence[str]]: ...
 def example_messages() -> Sequence[str]: ...

@@ -444,6 +444,102 @@ class Change(_Value):
     defect: str | None
 
 
+@dataclass(frozen=True)
+class TableRow(_Value):
+    """A row of an audit table. ``table_database`` is the database whose audit table contains it."""
+
+    table_database: str
+    timestamp_utc: str
+    environment: str
+    build_id: str
+    run_id: str
+    database: str
+    username: str
+    action: str
+    status: str
+    message: str
+    plan: str
+    actor: str
+
+
+@dataclass(frozen=True)
+class TableState(_Value):
+    """The audit table of one database.
+
+    ``defects`` lists what differs from the documented definition: such a table is not read.
+    ``error`` says why the table could not be read.
+    """
+
+    database: str
+    exists: bool
+    rows: int
+    defects: tuple[str, ...]
+    error: str | None
+
+
+@dataclass(frozen=True)
+class AnnouncedStep(_Value):
+    """The identity of a step, as a ledger contains it."""
+
+    action: str
+    application: str
+    role: str | None
+    database: str | None
+    summary: str
+
+
+@dataclass(frozen=True)
+class TableDifference(_Value):
+    """A difference between the audit tables and a ledger.
+
+    ``kind`` is ``"row_without_record"``, ``"record_without_row"`` or ``"row_differs"``.
+    ``row`` is ``None`` if the row is missing; ``table_database`` and ``step`` then say which one.
+    ``announced`` says of a row without a record whether the ledger contains the intent of its run.
+    ``columns`` lists the columns in which a row differs.
+    The other fields are those of the record in the ledger, and ``None`` without a record.
+    """
+
+    kind: str
+    row: TableRow | None
+    announced: bool | None
+    columns: tuple[str, ...]
+    line: int | None
+    timestamp_utc: str | None
+    run_id: str | None
+    actor: str | None
+    build_id: str | None
+    table_database: str | None
+    step: AnnouncedStep | None
+
+
+@dataclass(frozen=True)
+class TableReport(_Value):
+    """The rows of the audit tables of a server. Iterating over it gives each ``TableRow``.
+
+    ``differences`` is ``None`` if no ledger was compared.
+    ``compared_records`` is the number of committed changes of the ledger that were compared.
+    ``is_consistent`` says whether all tables could be read and are as documented, and whether nothing differs from the
+    ledger.
+    ``text`` is the text that ``rdsprov audit report --from-tables`` prints.
+    """
+
+    server: str
+    environment: str
+    table: str
+    tables: tuple[TableState, ...]
+    rows: tuple[TableRow, ...]
+    differences: tuple[TableDifference, ...] | None
+    compared_records: int
+    is_consistent: bool
+    text: str
+
+    def __iter__(self):
+        return iter(self.rows)
+
+    def __str__(self):
+        return self.text
+
+
 def _make(cls, values):
     """Makes a frozen dataclass from all its fields.
 
@@ -621,3 +717,35 @@ def _change(values):
         "allowed_hazards": tuple(map(Hazard, values["allowed_hazards"])),
     }
     return _make(Change, {**values, **changed})
+
+
+def _table_difference(values):
+    row, step = values.get("row"), values.get("step")
+    optional = ("announced", "line", "timestamp_utc", "run_id", "actor", "build_id", "table_database")
+    changed = {
+        "kind": values["kind"],
+        "row": row and _make(TableRow, row),
+        "columns": tuple(values.get("columns", ())),
+        "step": step and _make(AnnouncedStep, step),
+    }
+    return _make(TableDifference, {**{name: values.get(name) for name in optional}, **changed})
+
+
+def _table_report(values):
+    report = values["report"]
+    differences = report["differences"]
+    states = ({**one, "defects": tuple(one["defects"])} for one in report["tables"])
+    return _make(
+        TableReport,
+        {
+            "server": report["server"],
+            "environment": report["environment"],
+            "table": report["table"],
+            "tables": tuple(_make(TableState, one) for one in states),
+            "rows": tuple(_make(TableRow, one) for one in report["rows"]),
+            "differences": None if differences is None else tuple(map(_table_difference, differences)),
+            "compared_records": report["compared_records"],
+            "is_consistent": values["is_consistent"],
+            "text": values["text"],
+        },
+    )

@@ -1,9 +1,32 @@
-"""Verifies a ledger and lists the changes that it records, as ``rdsprov audit`` does."""
+"""Verifies a ledger, lists the changes that it records, and reads audit tables, as ``rdsprov audit`` does."""
 
 from . import _rdsprov
-from ._values import Change, Finding, Verified
+from ._reading import _OF_APPLICATIONS, plan
+from ._signatures import with_options_of
+from ._values import (
+    AnnouncedStep,
+    Change,
+    Finding,
+    TableDifference,
+    TableReport,
+    TableRow,
+    TableState,
+    Verified,
+)
 
-__all__ = ["Change", "Finding", "Verified", "changes", "verify"]
+__all__ = [
+    "AnnouncedStep",
+    "Change",
+    "Finding",
+    "TableDifference",
+    "TableReport",
+    "TableRow",
+    "TableState",
+    "Verified",
+    "changes",
+    "tables",
+    "verify",
+]
 
 
 def verify(path, *, expect=None):
@@ -43,5 +66,43 @@ def changes(path, *, role=None, database=None):
     return _rdsprov.ledger_changes(path, role, database)
 
 
-for _public in (Change, Finding, Verified):
+@with_options_of(
+    plan,
+    without=[one for one in _OF_APPLICATIONS if not one.startswith("audit_")],
+    role=None,
+    database=None,
+)
+def tables(**options):
+    """Returns the rows of the audit tables of a server, and compares them with a ledger.
+
+    Changes nothing, and reads no secret except that of the administrator.
+
+    - ``role``, ``database``: limit the rows to those about this role or database.
+    - ``audit_table``: the name of the tables, ``"SCHEMA.TABLE"``.
+    - ``audit_ledger``: the ledger that is compared with the rows.
+
+    The other options and the exceptions are those of ``plan``; ``environment`` is required.
+    Also raises ``Error`` if the tables contain no row about the role or database.
+
+    For example::
+
+        report = rdsprov.audit.tables(
+            environment="prod", audit_table="rdsprov_audit.changes", audit_ledger="ledger.jsonl"
+        )
+        for difference in report.differences:
+            print(difference.kind, difference.row or difference.step)
+    """
+    return _rdsprov.audit_tables(**options)
+
+
+for _public in (
+    AnnouncedStep,
+    Change,
+    Finding,
+    TableDifference,
+    TableReport,
+    TableRow,
+    TableState,
+    Verified,
+):
     _public.__module__ = __name__
