@@ -2,7 +2,8 @@
 //! relations, columns, other objects and default privileges.
 //!
 //! A managed role must not have a grant option. A privilege that it granted depends on this
-//! option and is revoked with it. If a role that is not managed would lose a privilege in this
+//! option and is revoked with it. PostgreSQL keeps what a role granted with an option that it has lost while it
+//! had the option through a membership: the owner gives the option back, and revokes it again. If a role that is not managed would lose a privilege in this
 //! way, the plan is refused, until the role also has the privilege from a role that is not managed.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -41,6 +42,9 @@ pub struct Revoke {
     pub needs_cascade: bool,
     /// The grantees that lose privileges through `CASCADE`.
     pub dependents: BTreeSet<Grantee>,
+    /// If the grantor is a managed role that has lost the grant option: those of the privileges that it has
+    /// itself.
+    pub lost_option: Option<Privileges>,
 }
 
 /// Privileges that a role that is not managed has through the grant option of a managed role.
@@ -116,6 +120,7 @@ pub fn diff(acl: &[AclItem], declared: &DeclaredAcl<'_>) -> AclDiff {
         }
     }
     result.grant.retain(|_, lacking| !lacking.is_empty());
+    result.add_lost_options(acl, &dependent, &is_managed);
     // What a role that is not managed also has from another one that is not managed.
     let mut own: BTreeMap<(&Grantee, Privilege), bool> = BTreeMap::new();
     for item in acl.iter().filter(|item| !(declared.managed)(&item.grantor)) {
@@ -126,6 +131,11 @@ pub fn diff(acl: &[AclItem], declared: &DeclaredAcl<'_>) -> AclDiff {
         !is_managed(&item.grantee) && has.is_some_and(|option| *option || !item.grantable)
     };
     for revoke in &mut result.revoke {
+        revoke.lost_option = (declared.managed)(&revoke.grantor).then(|| {
+            let own = declared.wanted.get(&revoke.grantor);
+            let has = |one: &&Privilege| own.is_some_and(|own| own.contains(one));
+            revoke.privileges.iter().filter(has).copied().collect()
+        });
         let mut grantors = BTreeSet::from([revoke.grantee.clone()]);
         // The grantee can have granted it to another role, or a second time to itself.
         let from_grantee = |item: &&AclItem| {
@@ -197,6 +207,53 @@ impl AclDiff {
         privileges.is_subset(&self.kept_by_public())
     }
 
+    /// Adds the revocations of what managed roles got from managed roles that have lost the grant option: no
+    /// other revocation takes it from them.
+    fn add_lost_options(
+        &mut self,
+        acl: &[AclItem],
+        dependent: &[&AclItem],
+        is_managed: &dyn Fn(&Grantee) -> bool,
+    ) {
+        let of_grantor = |item: &AclItem| (Grantee::Role(item.grantor.clone()), item.privilege);
+        let mut losing: BTreeSet<(Grantee, Privilege)> = BTreeSet::new();
+        for revoke in &self.revoke {
+            losing.extend(revoke.options.iter().map(|one| (revoke.grantee.clone(), *one)));
+        }
+        let has_option: BTreeSet<(Grantee, Privilege)> = acl
+            .iter()
+            .filter(|item| item.grantable)
+            .map(|item| (item.grantee.clone(), item.privilege))
+            .collect();
+        let mut left: Vec<&AclItem> = dependent.to_vec();
+        loop {
+            let count = left.len();
+            left.retain(|item| {
+                let goes = losing.contains(&of_grantor(item));
+                if goes && item.grantable {
+                    losing.insert((item.grantee.clone(), item.privilege));
+                }
+                !goes
+            });
+            if left.len() < count {
+                continue;
+            }
+            // Those with an option are in a circle.
+            let first = left.iter().position(|item| !has_option.contains(&of_grantor(item)));
+            if left.is_empty() {
+                return;
+            }
+            let item = left.remove(first.unwrap_or_default());
+            if !is_managed(&item.grantee) {
+                continue;
+            }
+            self.add_revocation(item, RevokeScope::Privilege);
+            if item.grantable {
+                losing.insert((item.grantee.clone(), item.privilege));
+            }
+        }
+    }
+
     /// Returns whether a revocation takes the grant option with which an entry was granted.
     fn revokes_option_of(&self, item: &AclItem) -> bool {
         let grantor = Grantee::Role(item.grantor.clone());
@@ -240,6 +297,7 @@ impl AclDiff {
             scope,
             needs_cascade: false,
             dependents: BTreeSet::new(),
+            lost_option: None,
         });
     }
 

@@ -10,7 +10,7 @@ use super::blocked::{AclContext, BlockedStep};
 use super::extension_users::ExtensionUsers;
 use super::planner::Planner;
 use super::sql::{self, GrantTarget, Statement};
-use super::words::{granted_words, revoked};
+use super::words::{granted_words, revoked, revoked_by_owner};
 use super::{
     Action, DATABASE_OWNER, ExecuteAs, Hazard, MembershipOption, Memberships, NoteKind, Step,
     TemporaryUsage,
@@ -267,11 +267,23 @@ impl<'a> DatabasePlanner<'a, '_> {
         statement: Statement,
         hazards: &[Hazard],
     ) {
+        self.push_all(action, role, context, summary, vec![statement], hazards);
+    }
+
+    fn push_all(
+        &mut self,
+        action: Action,
+        role: Option<&RoleName>,
+        context: ExecutionContext,
+        summary: String,
+        statements: Vec<Statement>,
+        hazards: &[Hazard],
+    ) {
         let hazards = hazards.iter().copied();
         let hazards = hazards.filter(|one| !self.is_new() || *one == Hazard::ReachesBeyondDatabase);
         let ExecutionContext { execute_as, temporary_memberships, temporary_usage } = context;
         let application = &self.application(role);
-        let step = Step::new(action, application, summary, [statement])
+        let step = Step::new(action, application, summary, statements)
             .for_role(role)
             .in_database(self.name)
             .executed_as(execute_as)
@@ -543,6 +555,30 @@ impl<'a> DatabasePlanner<'a, '_> {
                 if self.planner.refuse_dependent_grants(&acl_context, acl_diff, &unusable_schemas) {
                     return;
                 }
+            }
+            if let Some(statements) = revoked_by_owner(revoke, target) {
+                let (summary, _) = revoked(revoke, target);
+                match self.execution_context(owner) {
+                    Some(context) => {
+                        let hazards = [Hazard::RevokesAccess];
+                        self.push_all(Action::Revoke, role, context, summary, statements, &hazards);
+                    }
+                    None if is_large_object => self.note_shared_large_object(revoke, target, owner),
+                    None => {
+                        let unusable_schemas = self.schemas_without_usage(owner);
+                        let blocked = BlockedStep {
+                            verb: "revoke",
+                            summary,
+                            required_role: self.effective_owner(owner),
+                            unusable_schemas: &unusable_schemas,
+                            role,
+                            schema_is_planned: false,
+                            statements,
+                        };
+                        self.planner.refuse_blocked_step(&acl_context, blocked);
+                    }
+                }
+                continue;
             }
             // The owner of the database cannot revoke what it granted with an option that it has
             // lost: PostgreSQL takes pg_database_owner as the grantor.

@@ -9,7 +9,7 @@ use super::locked_out::ClosedDatabase;
 use super::planner::{Adoptable, Planner};
 use super::scopes::{change_in_words, scope_of_database};
 use super::sql::{self, GrantTarget};
-use super::words::{granted_words, revoked, revoked_words};
+use super::words::{granted_words, revoked, revoked_by_owner, revoked_words};
 use super::{
     Action, ExecuteAs, Executor, Hazard, MembershipOption, Memberships, RefusalKind, Remedy, Scope,
     Step, Transaction, orphans,
@@ -260,7 +260,9 @@ impl<'a> Planner<'a> {
         }
         for revoke in &acl_diff.revoke {
             let (summary, statement) = revoked(revoke, &target);
-            steps.push(step(Action::Revoke, application, owner, summary, vec![statement]));
+            let by_owner = revoked_by_owner(revoke, &target);
+            let statements = by_owner.unwrap_or_else(|| vec![statement]);
+            steps.push(step(Action::Revoke, application, owner, summary, statements));
         }
         self.settings(name, database, unfinished, &mut steps);
         steps.push(self.owner_step(name, application, None, owner));
@@ -454,11 +456,14 @@ impl<'a> Planner<'a> {
             let (summary, statement) = revoked(revoke, &target);
             let role = revoke.grantee.role();
             let application = &self.application_of_privilege(role, database).clone();
-            let Some(execute_as) = self.act_as(&revoke.grantor) else {
+            let by_owner = revoked_by_owner(revoke, &target);
+            let grantor = if by_owner.is_some() { owner } else { &revoke.grantor };
+            let Some(execute_as) = self.act_as(grantor) else {
                 self.refuse_revoke(&AclContext { application, ..context }, revoke, &[]);
                 continue;
             };
-            let revocation = Step::new(Action::Revoke, application, summary, [statement])
+            let statements = by_owner.unwrap_or_else(|| vec![statement]);
+            let revocation = Step::new(Action::Revoke, application, summary, statements)
                 .for_role(role)
                 .in_database(name)
                 .executed_as(execute_as);

@@ -101,6 +101,22 @@ pub(super) fn with_holder(roles: &[impl AsRef<str>], holder: impl fmt::Display) 
     format!("{names}, which {have} it through {holder}; what is declared is granted again")
 }
 
+/// Returns the statements with which the owner revokes what a role granted with an option that it has lost, if
+/// the revocation is one of this.
+pub(super) fn revoked_by_owner(revoke: &Revoke, target: &GrantTarget) -> Option<Vec<Statement>> {
+    let kept = revoke.lost_option.as_ref()?;
+    let grantor = Grantee::Role(revoke.grantor.clone());
+    let others: Privileges = revoke.privileges.difference(kept).copied().collect();
+    let mut statements = vec![sql::grant_with_grant_option(&revoke.privileges, target, &grantor)];
+    for (scope, privileges) in [(RevokeScope::GrantOption, kept), (RevokeScope::Privilege, &others)]
+    {
+        if !privileges.is_empty() {
+            statements.push(sql::revoke_cascade(scope, privileges, target, &grantor));
+        }
+    }
+    Some(statements)
+}
+
 /// Returns a revocation in words, and its statement.
 pub(super) fn revoked(revoke: &Revoke, target: &GrantTarget) -> (String, Statement) {
     let mut words = revoked_words(&revoke.privileges, target, &revoke.grantee);

@@ -342,3 +342,44 @@ fn membership_in_a_role_that_became_a_superuser_is_revoked_by_a_superuser() {
         scene.apply();
     }
 }
+
+/// PostgreSQL leaves such a privilege behind, if the grantor had the option through a membership, too.
+#[test]
+fn privilege_whose_grantor_has_lost_its_option_is_revoked() {
+    for major in [14, 15, 16, 18] {
+        let definitions = r#"
+application_databases = {
+  shop    = { database_name = "shop", username = "app", schemas = ["private"] }
+  reports = { database_name = "shop", username = "reader", access_level = "reader", schemas = ["private"] }
+  loader  = { database_name = "shop", username = "loader", access_level = "reader", schemas = ["private"] }
+}
+"#;
+        for (target, privilege) in [
+            ("TABLE private.t", "UPDATE"),
+            ("SCHEMA private", "CREATE"),
+            ("DATABASE shop", "CREATE"),
+        ] {
+            let mut scene = Scene { model: Model::new(major), definitions };
+            scene.apply();
+            scene.by_hand(
+                "shop",
+                "CREATE TABLE private.t (a int); ALTER TABLE private.t OWNER TO app",
+            );
+            let grant = format!("GRANT {privilege} ON {target} TO");
+            scene.by_hand(
+                "shop",
+                &format!(
+                    "{grant} reader WITH GRANT OPTION; SET LOCAL ROLE reader; {grant} loader; RESET ROLE"
+                ),
+            );
+            scene.by_hand("postgres", "GRANT app TO reader");
+            scene.by_hand("shop", &format!("REVOKE {privilege} ON {target} FROM reader CASCADE"));
+            scene.by_hand("postgres", "REVOKE app FROM reader");
+            let desired = desired_of(definitions, true).unwrap();
+            let (_, first) = plan(&mut scene.model, &desired).unwrap();
+            let revoked = format!("revoke {privilege} on ");
+            assert!(first.to_text().contains(&revoked), "{target}: {}", first.to_text());
+            scene.apply();
+        }
+    }
+}

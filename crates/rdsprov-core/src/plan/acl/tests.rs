@@ -238,6 +238,27 @@ fn differences_of_an_acl_and_its_policy() {
             "-app=r/owner",
         ),
         (
+            "granted on to a managed role with an option that the role has lost since",
+            "app=r/owner desk=r/app",
+            "app=r",
+            Some(""),
+            "-desk=r/app",
+        ),
+        (
+            "granted on twice after the option was lost",
+            "desk=r*/app old=r/desk",
+            "",
+            Some(""),
+            "-desk=r/app cascade to old",
+        ),
+        (
+            "granted in a circle",
+            "app=r*/desk desk=r*/app",
+            "",
+            Some(""),
+            "-app=r/desk cascade to desk",
+        ),
+        (
             "granted by a role that is not managed to another one",
             "guest=r*/owner other=r/guest",
             "",
