@@ -403,6 +403,128 @@ fn dropped_database_has_a_row() {
     }
 }
 
+/// The row of a dropped database is written after the drop, and can fail. The run says so, and the ledger has the
+/// drop: the comparison with the tables shows what the table lacks.
+#[test]
+fn dropped_database_without_its_row_is_reported() {
+    for major in versions() {
+        let (fixture, definitions) = fixture(major);
+        let ledger = ["--audit-ledger", "ledger.jsonl"];
+        expect(&fixture.run(&definitions, &[APPLY.as_slice(), &ledger].concat()), 0);
+        let ended = fixture.definitions(
+            r#"application_databases = {
+                shop         = { database_name = "shop", username = "shop_owner", access_level = "none" }
+                shop_reports = { database_name = "shop", username = "shop_reader", access_level = "none" }
+            }"#,
+        );
+        let retire = || {
+            let mut command = fixture.command(&ended, &["retire", "shop", "shop_reports"]);
+            command.args(&APPLY[1..]).args(ledger);
+            command.args(["--drop-database", "--drop-role", "--without-backup"]);
+            command.args(["--confirm", "shop", "--allow", "drops_database,drops_role", "--yes"]);
+            command.output().unwrap()
+        };
+        let report = || {
+            let words = ["audit", "report", "--from-tables"];
+            let words = [&words, &APPLY[1..], &ledger].concat();
+            fixture.without_definitions(&words).output().unwrap()
+        };
+        // DROP DATABASE waits for a checkpoint, so that the table is altered before the row is written.
+        let output = std::thread::scope(|scope| {
+            scope.spawn(|| {
+                fixture.query(
+                    "DO $$ BEGIN
+                       WHILE NOT EXISTS (
+                         SELECT FROM pg_stat_activity WHERE state = 'active' AND query LIKE 'DROP DATABASE%') LOOP
+                         PERFORM pg_sleep(0.001), pg_stat_clear_snapshot();
+                       END LOOP;
+                       ALTER TABLE rdsprov_audit.changes OWNER TO rdsadmin;
+                     END $$",
+                )
+            });
+            retire()
+        });
+        let text = expect(&output, 4);
+        assert!(text.contains("; the database is dropped, without an audit row"), "{text}");
+        let exists = "SELECT count(*) FROM pg_database WHERE datname = 'shop'";
+        assert_eq!(fixture.query(exists), "0");
+        // The next run changes nothing before the table is repaired.
+        let text = expect(&retire(), 3);
+        assert!(text.contains("refused[audit-table-altered] "), "{text}");
+        fixture.query("ALTER TABLE rdsprov_audit.changes OWNER TO platform_admin");
+        expect(&retire(), 0);
+        let rows = fixture.query(ROWS);
+        assert!(rows.contains("|drop_role|success|role shop_owner"), "{rows}");
+        assert!(!rows.contains("|drop_database|"), "{rows}");
+        let text = expect(&report(), 2);
+        let lost = "drop_database database shop with all its data";
+        assert!(
+            text.contains("DIFFERENCE: a record without a row: ") && text.contains(lost),
+            "{text}"
+        );
+        assert!(text.ends_with(": 1 difference\n"), "{text}");
+        let mut verify = fixture.program();
+        expect(&verify.args(["audit", "verify", "ledger.jsonl"]).output().unwrap(), 0);
+    }
+}
+
+/// PostgreSQL stores the rows in the encoding of their database. A transaction whose row contains a character that
+/// this encoding does not have changes nothing.
+#[test]
+fn rows_are_in_the_encoding_of_their_database() {
+    for major in versions() {
+        for (encoding, stores_all) in [("LATIN1", false), ("SQL_ASCII", true)] {
+            let (fixture, _) = fixture(major);
+            let create = format!(
+                "CREATE DATABASE shop ENCODING '{encoding}' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0"
+            );
+            fixture.server.master("postgres", &create).unwrap();
+            if major < 15 {
+                fixture.query_in("shop", "ALTER SCHEMA public OWNER TO platform_admin");
+            }
+            let adopting = |text: &str| {
+                let text = text.replace("\"shop_owner\"", "\"shop_owner\", adopt = true");
+                fixture.definitions(&text)
+            };
+            let ledger = ["--audit-ledger", "ledger.jsonl"];
+            let apply = |definitions: &str, actor: &str, more: &[&str]| {
+                let words = [APPLY.as_slice(), &ledger, &["--actor", actor], more].concat();
+                fixture.run(definitions, &words)
+            };
+            let allow = ["--allow", "adopts,changes_owner"];
+            expect(&apply(&adopting(DEFINITIONS), "Jürgen", &allow), 0);
+            let report = |code: i32| {
+                let words = ["audit", "report", "--from-tables"];
+                let words = [&words, &APPLY[1..], &ledger].concat();
+                expect(&fixture.without_definitions(&words).output().unwrap(), code)
+            };
+            let text = report(0);
+            assert!(
+                text.contains("by Jürgen, run ") && text.ends_with(": 0 differences\n"),
+                "{text}"
+            );
+
+            let count = || fixture.query_in("shop", "SELECT count(*) FROM rdsprov_audit.changes");
+            let before = count();
+            let more = adopting(MORE);
+            let output = apply(&more, "Дмитрий", &[]);
+            if stores_all {
+                expect(&output, 0);
+                assert!(report(0).contains("by Дмитрий, run "));
+                continue;
+            }
+            let text = expect(&output, 4);
+            assert!(text.contains("(22P05)"), "{text}");
+            assert_eq!(count(), before);
+            let granted =
+                "SELECT count(*) FROM pg_default_acl WHERE defaclacl::text LIKE '%shop_auditor%'";
+            assert_eq!(fixture.query_in("shop", granted), "0");
+            expect(&apply(&more, "dmitri", &[]), 0);
+            assert!(report(0).ends_with(": 0 differences\n"));
+        }
+    }
+}
+
 /// If a database of the administrator gets an owner, the table stays with the administrator.
 #[test]
 fn table_stays_with_the_administrator() {
