@@ -565,18 +565,11 @@ mod tests {
     use super::*;
     use crate::audit::RunContext;
 
-    /// One ledger can contain the changes of several servers.
-    #[test]
-    fn dropped_database_of_another_server_keeps_its_access() {
-        let change = |server: &str, action: &str, statements: &[&str]| {
-            Change {
+    fn change(context: RunContext, action: &str, statements: &[&str]) -> Change {
+        Change {
             line: 1,
             timestamp_utc: "2026-11-29T00:00:00Z".to_owned(),
-            context: RunContext {
-                environment: "dev".to_owned(),
-                server: Some(server.to_owned()),
-                ..RunContext::default()
-            },
+            context: RunContext { environment: "dev".to_owned(), ..context },
             step: serde_json::from_value(serde_json::json!({
                 "action": action, "application": "shop", "role": "shop_reader", "database": "shop",
                 "summary": "", "execute_as": "administrator", "statements": statements, "hazards": [],
@@ -588,55 +581,46 @@ mod tests {
             result: ChangeResult::Committed,
             defect: None,
         }
-        };
+    }
+
+    /// Returns the servers on which access is left after changes.
+    fn left(changes: &[Change]) -> Vec<Option<String>> {
         let mut access = Access::default();
-        let connect = [r#"GRANT CONNECT ON DATABASE "shop" TO "shop_reader""#];
-        for one in [
-            change("a:5432", "grant", &connect),
-            change("b:5432", "grant", &connect),
-            change("a:5432", "drop_database", &[]),
-        ] {
-            statements(&one).for_each(|effect| access.apply(&one, effect));
+        for one in changes {
+            statements(one).for_each(|effect| access.apply(one, effect));
         }
-        let left: Vec<_> = access.granted.values().map(|one| one.server.as_deref()).collect();
-        assert_eq!(left, [Some("b:5432")]);
+        access.granted.into_values().map(|one| one.server).collect()
+    }
+
+    const GRANT: &str = r#"GRANT CONNECT ON DATABASE "shop" TO "shop_reader""#;
+    const REVOKE: &str = r#"REVOKE CONNECT ON DATABASE "shop" FROM "shop_reader""#;
+
+    /// One ledger can contain the changes of several servers.
+    #[test]
+    fn dropped_database_of_another_server_keeps_its_access() {
+        let on =
+            |server: &str| RunContext { server: Some(server.to_owned()), ..RunContext::default() };
+        let left = left(&[
+            change(on("a:5432"), "grant", &[GRANT]),
+            change(on("b:5432"), "grant", &[GRANT]),
+            change(on("a:5432"), "drop_database", &[]),
+        ]);
+        assert_eq!(left, [Some("b:5432".to_owned())]);
     }
 
     /// A copy that was restored from a snapshot has the system identifier of its source.
     #[test]
     fn revocation_on_a_copy_leaves_the_access_of_its_source() {
-        let line = |server: &str, statement: &str, sequence: u64| {
-            let step = serde_json::json!({
-                "action": "grant", "application": "shop", "role": "shop_reader", "database": "shop", "summary": "",
-                "execute_as": "administrator", "statements": [statement], "hazards": [],
-            });
-            let context = RunContext {
-                environment: "dev".to_owned(),
-                server: Some(server.to_owned()),
-                system_identifier: Some("7".to_owned()),
-                run_id: sequence.to_string(),
-                ..RunContext::default()
-            };
-            (step, context)
+        let on = |server: &str| RunContext {
+            server: Some(server.to_owned()),
+            system_identifier: Some("7".to_owned()),
+            ..RunContext::default()
         };
-        let mut access = Access::default();
-        for (step, context) in [
-            line("a:5432", r#"GRANT CONNECT ON DATABASE "shop" TO "shop_reader""#, 1),
-            line("copy:5432", r#"REVOKE CONNECT ON DATABASE "shop" FROM "shop_reader""#, 2),
-        ] {
-            let change = Change {
-                line: 1,
-                timestamp_utc: "2026-11-29T00:00:00Z".to_owned(),
-                context,
-                step: serde_json::from_value(step).unwrap(),
-                found_by: None,
-                result: ChangeResult::Committed,
-                defect: None,
-            };
-            statements(&change).for_each(|effect| access.apply(&change, effect));
-        }
-        let left: Vec<_> = access.granted.values().map(|one| one.server.as_deref()).collect();
-        assert_eq!(left, [Some("a:5432")]);
+        let left = left(&[
+            change(on("a:5432"), "grant", &[GRANT]),
+            change(on("copy:5432"), "revoke", &[REVOKE]),
+        ]);
+        assert_eq!(left, [Some("a:5432".to_owned())]);
     }
 
     /// Whoever writes a ledger can write anything into it, also where a time is expected.

@@ -2,9 +2,12 @@
 //! relations, columns, other objects and default privileges.
 //!
 //! A managed role must not have a grant option. A privilege that it granted depends on this
-//! option and is revoked with it. PostgreSQL keeps what a role granted with an option that it has lost while it
-//! had the option through a membership: the owner gives the option back, and revokes it again. If a role that is not managed would lose a privilege in this
+//! option and is revoked with it. If a role that is not managed would lose a privilege in this
 //! way, the plan is refused, until the role also has the privilege from a role that is not managed.
+//!
+//! PostgreSQL keeps what a role granted with an option that is not in the ACL of the object: it had the option through a
+//! membership, or, on a column, has it on the relation. Neither the owner nor a grantor without an option can revoke it: the
+//! owner gives the grantor the option, and revokes it with `CASCADE`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -22,6 +25,17 @@ pub struct DeclaredAcl<'a> {
     pub managed: &'a dyn Fn(&RoleName) -> bool,
     /// The privileges that PUBLIC may keep, or `None` if they are not managed.
     pub public: Option<Privileges>,
+    /// The options of grantors that are not in this ACL, if there can be any.
+    pub elsewhere: Option<OptionsElsewhere<'a>>,
+}
+
+/// The grant options on a relation, with which roles can have granted privileges on its columns.
+#[derive(Clone, Copy)]
+pub struct OptionsElsewhere<'a> {
+    /// The owner of the relation.
+    pub owner: &'a RoleName,
+    /// The options that roles have on the relation now.
+    pub held: &'a BTreeMap<RoleName, Privileges>,
 }
 
 /// The privileges to revoke that one grantor granted to one grantee.
@@ -42,9 +56,17 @@ pub struct Revoke {
     pub needs_cascade: bool,
     /// The grantees that lose privileges through `CASCADE`.
     pub dependents: BTreeSet<Grantee>,
-    /// If the grantor is a managed role that has lost the grant option: those of the privileges that it has
-    /// itself.
+    /// If the grantor has no grant option in the ACL: those of the privileges that it has itself and keeps.
     pub lost_option: Option<Privileges>,
+}
+
+impl Revoke {
+    /// Returns whether `CASCADE` takes everything that a role without an option in the ACL has granted.
+    fn takes_all_of(&self, grantor: &RoleName, privilege: Privilege) -> bool {
+        self.lost_option.is_some()
+            && self.grantor == *grantor
+            && self.privileges.contains(&privilege)
+    }
 }
 
 /// Privileges that a role that is not managed has through the grant option of a managed role.
@@ -97,45 +119,69 @@ pub fn diff(acl: &[AclItem], declared: &DeclaredAcl<'_>) -> AclDiff {
     for item in acl {
         *held.entry((item.grantee.clone(), item.privilege)).or_default() |= item.grantable;
     }
+    let keeps = |grantee: &Grantee, privilege: Privilege| match grantee {
+        Grantee::Role(role) => {
+            declared.wanted.get(role).is_some_and(|set| set.contains(&privilege))
+        }
+        Grantee::Public => declared.public.as_ref().is_some_and(|set| set.contains(&privilege)),
+    };
+    let is_excess = |item: &AclItem| {
+        is_managed(&item.grantee) && (!keeps(&item.grantee, item.privilege) || item.grantable)
+    };
+    // The other grantors that have no option, and so cannot revoke what they granted.
+    let without_option: BTreeSet<(&RoleName, Privilege)> = match declared.elsewhere {
+        None => BTreeSet::new(),
+        Some(OptionsElsewhere { owner, held: on_relation }) => {
+            let has_option = |item: &AclItem| {
+                let grantor = Grantee::Role(item.grantor.clone());
+                item.grantor == *owner
+                    || held.get(&(grantor, item.privilege)) == Some(&true)
+                    || on_relation
+                        .get(&item.grantor)
+                        .is_some_and(|all| all.contains(&item.privilege))
+            };
+            let items = acl.iter().filter(|item| is_excess(item) && !has_option(item));
+            items.map(|item| (&item.grantor, item.privilege)).collect()
+        }
+    };
+    let is_dependent = |item: &AclItem| {
+        (declared.managed)(&item.grantor)
+            || without_option.contains(&(&item.grantor, item.privilege))
+    };
     let (dependent, independent): (Vec<_>, Vec<_>) =
-        acl.iter().partition(|item| (declared.managed)(&item.grantor));
+        acl.iter().partition(|item| is_dependent(item));
     let mut result = AclDiff { grant: declared.wanted.clone(), held, ..AclDiff::default() };
     for item in independent {
-        let keeps = match &item.grantee {
-            Grantee::Role(role) => {
-                if let Some(lacking) = result.grant.get_mut(role) {
-                    lacking.remove(&item.privilege);
-                }
-                declared.wanted.get(role).is_some_and(|set| set.contains(&item.privilege))
-            }
-            Grantee::Public => {
-                declared.public.as_ref().is_some_and(|set| set.contains(&item.privilege))
-            }
-        };
-        if is_managed(&item.grantee) && (!keeps || item.grantable) {
-            result.add_revocation(
-                item,
-                if keeps { RevokeScope::GrantOption } else { RevokeScope::Privilege },
-            );
+        if let Some(lacking) = item.grantee.role().and_then(|role| result.grant.get_mut(role)) {
+            lacking.remove(&item.privilege);
+        }
+        if is_excess(item) {
+            let keeps = keeps(&item.grantee, item.privilege);
+            let scope = if keeps { RevokeScope::GrantOption } else { RevokeScope::Privilege };
+            result.add_revocation(item, scope, false);
         }
     }
     result.grant.retain(|_, lacking| !lacking.is_empty());
     result.add_lost_options(acl, &dependent, &is_managed);
     // What a role that is not managed also has from another one that is not managed.
     let mut own: BTreeMap<(&Grantee, Privilege), bool> = BTreeMap::new();
-    for item in acl.iter().filter(|item| !(declared.managed)(&item.grantor)) {
+    for item in acl.iter().filter(|item| !is_dependent(item)) {
         *own.entry((&item.grantee, item.privilege)).or_default() |= item.grantable;
     }
-    let keeps = |item: &AclItem| {
+    let has_itself = |item: &AclItem| {
         let has = own.get(&(&item.grantee, item.privilege));
         !is_managed(&item.grantee) && has.is_some_and(|option| *option || !item.grantable)
     };
     for revoke in &mut result.revoke {
-        revoke.lost_option = (declared.managed)(&revoke.grantor).then(|| {
-            let own = declared.wanted.get(&revoke.grantor);
-            let has = |one: &&Privilege| own.is_some_and(|own| own.contains(one));
-            revoke.privileges.iter().filter(has).copied().collect()
-        });
+        let grantor = Grantee::Role(revoke.grantor.clone());
+        let is_managed_grantor = (declared.managed)(&revoke.grantor);
+        if let Some(kept) = &mut revoke.lost_option {
+            let has = |one: &&Privilege| match is_managed_grantor {
+                true => keeps(&grantor, **one),
+                false => result.held.contains_key(&(grantor.clone(), **one)),
+            };
+            *kept = revoke.privileges.iter().filter(has).copied().collect();
+        }
         let mut grantors = BTreeSet::from([revoke.grantee.clone()]);
         // The grantee can have granted it to another role, or a second time to itself.
         let from_grantee = |item: &&AclItem| {
@@ -147,7 +193,7 @@ pub fn diff(acl: &[AclItem], declared: &DeclaredAcl<'_>) -> AclDiff {
             let by_one = |item: &&&AclItem| {
                 grantors.contains(&Grantee::Role(item.grantor.clone()))
                     && revoke.options.contains(&item.privilege)
-                    && !keeps(item)
+                    && !has_itself(item)
             };
             dependent.iter().filter(by_one).map(|item| item.grantee.clone()).collect()
         };
@@ -163,12 +209,18 @@ pub fn diff(acl: &[AclItem], declared: &DeclaredAcl<'_>) -> AclDiff {
     }
     // One statement executes those that differ in the grantee only.
     let revoke = grouped(std::mem::take(&mut result.revoke), |one| {
-        (one.grantor.clone(), one.scope, one.needs_cascade, one.privileges.clone())
+        (
+            one.grantor.clone(),
+            one.scope,
+            one.needs_cascade,
+            one.privileges.clone(),
+            one.lost_option.clone(),
+        )
     });
     result.revoke = revoke.into_iter().flatten().collect();
     for item in dependent {
         // PostgreSQL keeps what a role granted with an option that it has lost since.
-        if !is_managed(&item.grantee) && !keeps(item) && result.revokes_option_of(item) {
+        if !is_managed(&item.grantee) && !has_itself(item) && result.revokes_option_of(item) {
             result.add_dependent_grant(item);
         }
     }
@@ -247,19 +299,20 @@ impl AclDiff {
             if !is_managed(&item.grantee) {
                 continue;
             }
-            self.add_revocation(item, RevokeScope::Privilege);
+            self.add_revocation(item, RevokeScope::Privilege, true);
             if item.grantable {
                 losing.insert((item.grantee.clone(), item.privilege));
             }
         }
     }
 
-    /// Returns whether a revocation takes the grant option with which an entry was granted.
+    /// Returns whether a revocation takes the grant option with which an entry was granted, or gives it back to take it.
     fn revokes_option_of(&self, item: &AclItem) -> bool {
         let grantor = Grantee::Role(item.grantor.clone());
         self.revoke.iter().any(|revoke| {
             revoke.options.contains(&item.privilege)
                 && (revoke.grantee == grantor || revoke.dependents.contains(&grantor))
+                || revoke.takes_all_of(&item.grantor, item.privilege)
         })
     }
 
@@ -269,6 +322,7 @@ impl AclDiff {
             let through = Grantee::Role(held.through.clone());
             (through == revoke.grantee || revoke.dependents.contains(&through))
                 && held.privileges.iter().any(|one| revoke.options.contains(one))
+                || held.privileges.iter().any(|one| revoke.takes_all_of(&held.through, *one))
         })
     }
 
@@ -277,11 +331,12 @@ impl AclDiff {
         if self.held_by_public(privileges) { WithoutGrant::Note } else { WithoutGrant::Refusal }
     }
 
-    fn add_revocation(&mut self, item: &AclItem, scope: RevokeScope) {
+    fn add_revocation(&mut self, item: &AclItem, scope: RevokeScope, is_lost: bool) {
         let same = |revoke: &&mut Revoke| {
             revoke.grantee == item.grantee
                 && revoke.grantor == item.grantor
                 && revoke.scope == scope
+                && revoke.lost_option.is_some() == is_lost
         };
         let options = item.grantable.then_some(item.privilege);
         if let Some(revoke) = self.revoke.iter_mut().find(same) {
@@ -297,7 +352,7 @@ impl AclDiff {
             scope,
             needs_cascade: false,
             dependents: BTreeSet::new(),
-            lost_option: None,
+            lost_option: is_lost.then(Privileges::new),
         });
     }
 

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::acl::{self, AclDiff, DeclaredAcl, Revoke, WithoutGrant};
+use super::acl::{self, AclDiff, DeclaredAcl, OptionsElsewhere, Revoke, WithoutGrant};
 use super::blocked::{AclContext, BlockedStep};
 use super::extension_users::ExtensionUsers;
 use super::planner::Planner;
@@ -388,9 +388,22 @@ impl<'a> DatabasePlanner<'a, '_> {
         wanted: &BTreeMap<RoleName, Privileges>,
         public: Option<Privileges>,
     ) -> AclDiff {
+        self.differs_with(owner, acl, wanted, public, None)
+    }
+
+    /// Compares one ACL, in which roles can have granted with options of another one.
+    pub(super) fn differs_with(
+        &self,
+        owner: &RoleName,
+        acl: &[AclItem],
+        wanted: &BTreeMap<RoleName, Privileges>,
+        public: Option<Privileges>,
+        elsewhere: Option<OptionsElsewhere<'_>>,
+    ) -> AclDiff {
         let of_creator = self.is_creator(self.effective_owner(owner));
         let managed = |role: &RoleName| role != owner && self.is_compared(role, of_creator);
-        let mut acl_diff = acl::diff(acl, &DeclaredAcl { wanted, managed: &managed, public });
+        let mut acl_diff =
+            acl::diff(acl, &DeclaredAcl { wanted, managed: &managed, public, elsewhere });
         // The owner of an object has its privileges by ownership.
         if !self.is_database_owner(owner) {
             acl_diff.grant.remove(owner);

@@ -247,8 +247,10 @@ impl<'a> Planner<'a> {
         let acl = unfinished.map_or(&[] as &[_], |seen| &seen.acl);
         let wanted = database.privileges();
         let managed = |role: &RoleName| self.has_managed_privileges(role);
-        let acl_diff =
-            acl::diff(acl, &DeclaredAcl { wanted: &wanted, managed: &managed, public: None });
+        let acl_diff = acl::diff(
+            acl,
+            &DeclaredAcl { wanted: &wanted, managed: &managed, public: None, elsewhere: None },
+        );
         for (role, privileges) in acl_diff.grants() {
             steps.push(step(
                 Action::Grant,
@@ -411,8 +413,12 @@ impl<'a> Planner<'a> {
             role != owner
                 && (self.has_managed_privileges(role) || self.is_group_of_application(role))
         };
-        let declared =
-            DeclaredAcl { wanted: &wanted, managed: &managed, public: Some(Privileges::new()) };
+        let declared = DeclaredAcl {
+            wanted: &wanted,
+            managed: &managed,
+            public: Some(Privileges::new()),
+            elsewhere: None,
+        };
         let difference = acl::diff(&acl, &declared);
         let closed = ClosedDatabase { owner, acl: &acl, declared: Some(database) };
         self.database_acl(name, database, owner, &difference, &closed, steps);

@@ -56,7 +56,8 @@ impl DatabasePlanner<'_, '_> {
             })
             .flat_map(|row| row.acl.iter().cloned())
             .collect();
-        let declared = DeclaredAcl { wanted: &wanted, managed: &|_| false, public: None };
+        let declared =
+            DeclaredAcl { wanted: &wanted, managed: &|_| false, public: None, elsewhere: None };
         let acl_diff = acl::diff(&held, &declared);
         let missing = acl_diff.grants();
         let is_clone = self.planner.role_of_clone(creator).is_some();
@@ -102,8 +103,10 @@ impl DatabasePlanner<'_, '_> {
             let public =
                 (covered && of_creator && row.kind.is_closed_to_public()).then(Privileges::new);
             let managed = |role: &RoleName| *role != row.role && self.is_compared(role, of_creator);
-            let acl_diff =
-                acl::diff(&row.acl, &DeclaredAcl { wanted: &wanted, managed: &managed, public });
+            let acl_diff = acl::diff(
+                &row.acl,
+                &DeclaredAcl { wanted: &wanted, managed: &managed, public, elsewhere: None },
+            );
             for revoke in &acl_diff.revoke {
                 self.revoke_excess_in(row, revoke.scope, &revoke.privileges, &revoke.grantee);
             }

@@ -106,6 +106,15 @@ fn print_diff(diff: &AclDiff) -> String {
 /// A policy: the wanted privileges of managed roles (`app`, `desk` and `old` are managed), and
 /// those that PUBLIC may keep, or `None` if those of PUBLIC are not managed.
 fn compare(acl: &str, wanted: &str, public: Option<&str>) -> AclDiff {
+    compare_with(acl, wanted, public, None)
+}
+
+fn compare_with(
+    acl: &str,
+    wanted: &str,
+    public: Option<&str>,
+    elsewhere: Option<OptionsElsewhere<'_>>,
+) -> AclDiff {
     let mut roles: BTreeMap<RoleName, Privileges> = BTreeMap::new();
     for part in wanted.split_whitespace() {
         let (name, letters) = part.split_once('=').unwrap();
@@ -113,7 +122,8 @@ fn compare(acl: &str, wanted: &str, public: Option<&str>) -> AclDiff {
     }
     let managed = |name: &RoleName| ["app", "desk", "old"].contains(&name.as_str());
     let public = public.map(|letters| letters.chars().map(privilege).collect());
-    diff(&parse_acl(acl), &DeclaredAcl { wanted: &roles, managed: &managed, public })
+    let declared = DeclaredAcl { wanted: &roles, managed: &managed, public, elsewhere };
+    diff(&parse_acl(acl), &declared)
 }
 
 #[test]
@@ -318,5 +328,40 @@ fn acl_after_a_change_of_the_owner() {
     ] {
         let changed = with_owner(&parse_acl(before), &role("old"), &role("app"));
         assert_eq!(print_acl(&changed), after, "{before}");
+    }
+}
+
+/// The ACL of a column, on whose relation `guest` may grant UPDATE.
+#[test]
+fn options_of_the_relation_on_its_columns() {
+    let held = BTreeMap::from([(role("guest"), Privileges::from([privilege('w')]))]);
+    let owner = role("owner");
+    for (acl, wanted, changes) in [
+        // The option of a managed role is revoked, or has been.
+        ("desk=w/app", "", "-desk=w/app"),
+        ("=w/app", "", "-PUBLIC=w/app"),
+        ("app=w/owner desk=w/app", "", "-app=w/owner; -desk=w/app"),
+        ("desk=r/app", "desk=r", "+desk=r; -desk=r/app"),
+        ("desk=w/app other=w/app", "", "-desk=w/app; !other=w/app"),
+        ("desk=w/app other=w/app other=w/owner", "", "-desk=w/app"),
+        ("other=w/app", "", ""),
+        ("app=w*/owner desk=w/app", "", "-app=w/owner cascade to desk"),
+        // Another role revokes as itself as long as it has the option.
+        ("desk=w/guest", "", "-desk=w/guest"),
+        ("desk=w/guest", "desk=w", ""),
+        ("desk=r/guest", "desk=r", ""),
+        ("desk=r/guest", "", "-desk=r/guest"),
+        ("guest=r/owner desk=r/guest other=r/guest", "", "-desk=r/guest; !other=r/guest"),
+        ("other=r/guest", "", ""),
+    ] {
+        let elsewhere = Some(OptionsElsewhere { owner: &owner, held: &held });
+        let found = compare_with(acl, wanted, Some(""), elsewhere);
+        assert_eq!(print_diff(&found), changes, "{acl}");
+        // The owner revokes what its grantor cannot revoke.
+        for revoke in &found.revoke {
+            let may = revoke.grantor == owner
+                || revoke.grantor == role("guest") && acl.contains("=w/guest");
+            assert_eq!(revoke.lost_option.is_none(), may, "{acl}");
+        }
     }
 }
