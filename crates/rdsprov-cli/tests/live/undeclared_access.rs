@@ -362,6 +362,101 @@ fn hints_about_objects_can_be_executed() {
     }
 }
 
+/// A role without a declaration, or a reader, writes code, and the statements of a hint would give it to the owner of
+/// the database: each session that can call a function with `SECURITY DEFINER` would then act as the owner.
+#[test]
+fn hints_hand_over_no_code() {
+    const HARMLESS: &str = "CREATE TYPE ms.e AS ENUM ('a'); CREATE TABLE ms.t (id serial PRIMARY KEY,
+           a int DEFAULT 1 CHECK (a > 0), e ms.e DEFAULT 'a', at timestamptz DEFAULT now(), c varchar(3) DEFAULT 'x');
+         CREATE TABLE ms.u (id int REFERENCES ms.t ON DELETE CASCADE); CREATE INDEX ON ms.t (lower(c));
+         CREATE TABLE ms.p (a int) PARTITION BY RANGE (a); CREATE TABLE ms.p1 PARTITION OF ms.p FOR VALUES FROM (1) TO (2);
+         GRANT SELECT ON ms.t TO PUBLIC; GRANT USAGE ON SCHEMA ms TO PUBLIC;
+         CREATE FUNCTION ms.f(a int) RETURNS int IMMUTABLE LANGUAGE sql AS 'SELECT 1';
+         CREATE FUNCTION ms.tf() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'";
+    let code = [
+        (
+            "CREATE FUNCTION ms.d(q text) RETURNS void SECURITY DEFINER LANGUAGE plpgsql AS 'BEGIN EXECUTE q; END'",
+            "function ms.d(text)",
+        ),
+        (
+            "CREATE TRIGGER tr AFTER INSERT ON ms.t EXECUTE FUNCTION ms.tf()",
+            "trigger tr on table ms.t",
+        ),
+        ("CREATE VIEW ms.v AS SELECT ms.f(1)", "view ms.v"),
+        ("CREATE RULE r AS ON INSERT TO ms.u DO ALSO SELECT ms.f(1)", "rule r on table ms.u"),
+        ("CREATE POLICY p ON ms.t USING (ms.f(1) = 1)", "policy p on table ms.t"),
+        (
+            "ALTER TABLE ms.t ALTER a SET DEFAULT ms.f(1)",
+            "default value for column a of table ms.t",
+        ),
+        (
+            "ALTER TABLE ms.t ALTER c SET DEFAULT query_to_xml('SELECT 1', true, true, '')::varchar(3)",
+            "default value for column c of table ms.t",
+        ),
+        ("ALTER TABLE ms.t ADD CONSTRAINT k CHECK (ms.f(1) = 1)", "constraint k on table ms.t"),
+        ("CREATE INDEX i ON ms.t (ms.f(a))", "index ms.i"),
+        ("CREATE DOMAIN ms.dom AS int", "type ms.dom"),
+        (
+            "CREATE OPERATOR ms.@+@ (RIGHTARG = int, FUNCTION = ms.f)",
+            "operator ms.@+@(NONE,integer)",
+        ),
+        ("GRANT TRIGGER ON ms.t TO PUBLIC", "TRIGGER of PUBLIC on table ms.t"),
+        ("GRANT CREATE ON SCHEMA ms TO unrelated", "CREATE of role unrelated on schema ms"),
+    ];
+    for major in versions() {
+        let (fixture, definitions) = fixture(major);
+        fixture.query(
+            "CREATE ROLE ghost LOGIN PASSWORD 'boo'; CREATE ROLE unrelated; GRANT ghost TO platform_admin",
+        );
+        fixture.query_in("shop", "GRANT CONNECT, CREATE ON DATABASE shop TO ghost, shop_reader");
+        let owner = |schema: &str| {
+            let owner = "SELECT pg_get_userbyid(nspowner) FROM pg_namespace WHERE nspname = ";
+            fixture.query_in("shop", &format!("{owner}'{schema}'"))
+        };
+        for (role, secret) in
+            [("ghost", "boo".to_owned()), ("shop_reader", password("shop_reports"))]
+        {
+            let by_role = |sql: &str| fixture.server.sql_as(role, &secret, "shop", sql).unwrap();
+            let transfer = || {
+                let output =
+                    fixture.run(&definitions, &["plan", "--env", "dev", "--format", "json"]);
+                let plan: Value = serde_json::from_slice(&output.stdout).unwrap();
+                let of_note = plan["undeclared_access"].as_array().unwrap().iter();
+                let of_note = of_note.flat_map(|one| one["statements"].as_array().unwrap());
+                let of_refusal = plan["refusals"].as_array().unwrap().iter();
+                let all = of_note.chain(of_refusal.map(|one| &one["manual_fix"]));
+                let all: Vec<&str> = all.filter_map(|one| one["sql"].as_str()).collect();
+                let one =
+                    all.iter().find(|sql| sql.contains(&format!("REASSIGN OWNED BY \"{role}\"")));
+                (*one.unwrap_or_else(|| panic!("PostgreSQL {major}: {plan}"))).to_owned()
+            };
+            for (sql, name) in code {
+                by_role(&format!("CREATE SCHEMA ms; {HARMLESS}; {sql}"));
+                let error = fixture.server.master("shop", &transfer()).unwrap_err().to_string();
+                assert!(
+                    error.contains("would receive code"),
+                    "PostgreSQL {major}: {name}: {error}"
+                );
+                assert!(error.contains(name), "PostgreSQL {major}: {name}: {error}");
+                assert_eq!(owner("ms"), role, "PostgreSQL {major}: {name}");
+                by_role("DROP SCHEMA ms CASCADE");
+            }
+            // The code is written after the user has read the hint.
+            by_role(&format!("CREATE SCHEMA ms; {HARMLESS}"));
+            let read = transfer();
+            let (sql, _) = code[0];
+            by_role(sql);
+            fixture.server.master("shop", &read).unwrap_err();
+            by_role("DROP FUNCTION ms.d(text)");
+            fixture.server.master("shop", &read).unwrap();
+            assert_eq!(owner("ms"), "shop_owner", "PostgreSQL {major}");
+            fixture.query_in("shop", "DROP SCHEMA ms CASCADE");
+            fixture.query_in("shop", &format!("REVOKE ALL ON DATABASE shop FROM {role}"));
+        }
+        assert_eq!(fixture.admin_grants(), "0", "PostgreSQL {major}");
+    }
+}
+
 /// The server checks `CONNECT` at the login, before any `SET ROLE`.
 #[test]
 fn only_inherited_connect_counts() {

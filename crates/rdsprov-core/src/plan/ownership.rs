@@ -237,7 +237,10 @@ impl Planner<'_> {
                 statements
                     .extend(sql::create_temporary_owner(&temporary_owner, self.observed.major()));
             }
-            statements.extend(sql::reassign_database_only(from, to, &temporary_owner, &shared));
+            // The hazard `hands_over_code` names code only in the steps of the program.
+            let reassign = sql::give_without_code(&[sql::reassign_owned(from, to)], to);
+            let reassigned = sql::reassign_database_only(from, reassign, &temporary_owner, &shared);
+            statements.extend(reassigned);
             if !shared.is_empty() {
                 statements.push(sql::drop_role(&temporary_owner));
             }
@@ -433,6 +436,7 @@ impl DatabasePlanner<'_, '_> {
         let (place, to) = self.current_database_and_owner();
         let statements: Vec<Statement> =
             objects.first.iter().map(|one| sql::change_object_owner(one, &to)).collect();
+        let statements = vec![sql::give_without_code(&statements, &to)];
         let both = [&objects.role, &to];
         if both.into_iter().any(|role| self.planner.act_as(role).is_none()) {
             let fix = ManualFix::from(statements).in_database(&place);
@@ -646,7 +650,8 @@ impl DatabasePlanner<'_, '_> {
                 self.planner.observed.major(),
             ));
         }
-        statements.extend(sql::reassign_database_only(from, to, &temporary_owner, &shared));
+        let reassign = sql::reassign_owned(from, to);
+        statements.extend(sql::reassign_database_only(from, reassign, &temporary_owner, &shared));
         if !shared.is_empty() {
             statements.push(sql::drop_role(&temporary_owner));
         }

@@ -2,6 +2,7 @@
 //! does not execute them.
 
 use super::ownership::change_named_owner;
+use super::statement::one_line;
 use super::{
     GrantTarget, RevokeScope, Statement, grant_usage, grant_with_grant_option, revoke, revoke_usage,
 };
@@ -10,6 +11,37 @@ use crate::name::{DatabaseName, RoleName, SchemaName, literal, quote};
 use crate::observed::{Grantee, OwnedObject};
 use crate::plan::Executor;
 use crate::privilege::{ObjectKind, Privilege, Privileges};
+
+/// The query for the code among the objects that a role has received. `WITH received AS (…)` precedes it.
+const RECEIVED_CODE: &str = include_str!("received_code.sql");
+
+/// Executes statements that give objects to a role, unless the role would receive code with them that its
+/// sessions execute, such as a trigger or a function with `SECURITY DEFINER`: then nothing is changed.
+///
+/// The old owner can write code until the statement locks its objects, after the user has read the hint. So
+/// the check follows the transfer, in one statement. It compares with what the role owned before, because
+/// `xmin` is that of a subtransaction if the client uses savepoints (`ON_ERROR_ROLLBACK`). A database can set
+/// the `search_path` of the session.
+pub fn give_without_code(statements: &[Statement], to: &RoleName) -> Statement {
+    let owned = "s.dbid = (SELECT oid FROM pg_database WHERE datname = current_database()) \
+                 AND s.refclassid = 'pg_authid'::regclass AND s.refobjid = new_owner AND s.deptype = 'o'";
+    let statements: Vec<String> = statements.iter().map(Statement::redacted).collect();
+    let body = format!(
+        "DECLARE new_owner oid; owned text[]; code text; BEGIN SET LOCAL search_path = pg_catalog, pg_temp; \
+         new_owner := (SELECT oid FROM pg_roles WHERE rolname = {to}); \
+         owned := ARRAY(SELECT format('%s %s', s.classid::oid, s.objid) FROM pg_shdepend s WHERE {owned}); \
+         {statements}; \
+         code := (WITH received AS MATERIALIZED (SELECT s.classid, s.objid FROM pg_shdepend s WHERE {owned} \
+         AND format('%s %s', s.classid::oid, s.objid) NOT IN (SELECT unnest(owned))) {query}); \
+         IF code IS NOT NULL THEN RAISE EXCEPTION USING \
+         MESSAGE = format('role %s would receive code that its sessions execute, or that other roles can change: %s', {to}, code), \
+         HINT = 'Nothing is changed. Review this code, and drop it or give it to the role yourself.'; END IF; END",
+        to = literal(to.as_str()),
+        statements = statements.join("; "),
+        query = one_line(RECEIVED_CODE),
+    );
+    Statement::plain(format!("DO {}", literal(&body)))
+}
 
 /// Removes the marker from a comment, and keeps the other text.
 pub fn remove_marker(object: MarkedObject<'_>, comment: Option<&str>) -> Statement {

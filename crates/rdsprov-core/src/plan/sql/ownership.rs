@@ -50,18 +50,19 @@ pub fn assert_owns_only(role: &RoleName, shared: &BTreeSet<SharedObject<'_>>) ->
     Statement::plain(format!("DO {}", literal(&body)))
 }
 
-/// Transfers the objects of a role in the current database, and the database. Its other shared
+/// Transfers the objects of a role in the current database, and the database, with
+/// [`reassign_owned`]. Its other shared
 /// objects are parked with a temporary owner that has no privileges, so that `REASSIGN OWNED`
 /// cannot merge two ACL entries.
 pub fn reassign_database_only(
     from: &RoleName,
-    to: &RoleName,
+    reassign: Statement,
     temporary_owner: &RoleName,
     shared: &BTreeSet<SharedObject<'_>>,
 ) -> Vec<Statement> {
     let mut statements: Vec<Statement> =
         shared.iter().map(|one| one.change_owner(temporary_owner)).collect();
-    statements.push(reassign_owned(from, to));
+    statements.push(reassign);
     statements.extend(shared.iter().map(|one| one.change_owner(from)));
     statements
 }

@@ -361,7 +361,7 @@ fn changes_of_ownership() {
     let shared = BTreeSet::from([SharedObject::Database(&desk), SharedObject::Tablespace(fast)]);
     // The shared objects are with the temporary owner while REASSIGN OWNED runs.
     assert_eq!(
-        texts(&reassign_database_only(&old, &new, &keeper, &shared)),
+        texts(&reassign_database_only(&old, reassign_owned(&old, &new), &keeper, &shared)),
         [
             r#"ALTER DATABASE "desk" OWNER TO "keeper""#,
             r#"ALTER TABLESPACE "fast ""1""" OWNER TO "keeper""#,
@@ -371,7 +371,7 @@ fn changes_of_ownership() {
         ]
     );
     assert_eq!(
-        texts(&reassign_database_only(&old, &new, &keeper, &BTreeSet::new())),
+        texts(&reassign_database_only(&old, reassign_owned(&old, &new), &keeper, &BTreeSet::new())),
         [r#"REASSIGN OWNED BY "old" TO "new""#]
     );
     assert_statements(&[
