@@ -286,6 +286,23 @@ impl Planner<'_> {
             .copied()
             .filter(|member| !self.desired.roles.contains_key(*member))
             .collect();
+        let is_foreign = application == role.application
+            && self.is_granted_by_others(name, role, seen, membership);
+        let left = NoteKind::MembershipByOther {
+            role: name.clone(),
+            object: match scope {
+                RevocationScope::Membership => "a membership".to_owned(),
+                RevocationScope::AdminOption => "ADMIN OPTION".to_owned(),
+            },
+            group: group.clone(),
+            grantor: membership.grantor.clone(),
+        };
+        // With ADMIN OPTION, the role has made others members. It must not keep its own login with that.
+        let prevents_its_end = role.is_retired() && !unmanaged.is_empty();
+        if is_foreign && self.is_given_away(membership) || prevents_its_end {
+            self.note(left);
+            return;
+        }
         let administrator = &self.observed.administrator;
         // Only a superuser may revoke a membership in a superuser, also one that another role has granted before.
         let needs_superuser = !administrator.superuser
@@ -309,21 +326,6 @@ impl Planner<'_> {
                 executor,
                 statements,
             );
-            return;
-        }
-        let is_foreign = application == role.application
-            && self.is_granted_by_others(name, role, seen, membership);
-        let left = NoteKind::MembershipByOther {
-            role: name.clone(),
-            object: match scope {
-                RevocationScope::Membership => "a membership".to_owned(),
-                RevocationScope::AdminOption => "ADMIN OPTION".to_owned(),
-            },
-            group: group.clone(),
-            grantor: membership.grantor.clone(),
-        };
-        if is_foreign && self.is_given_away(membership) {
-            self.note(left);
             return;
         }
         let of_administrator = membership.grantor == administrator.name;
