@@ -511,10 +511,14 @@ fn roles_with_objects_are_not_dropped() {
 
         // Objects of the reader in a database that nothing manages.
         fixture.query("CREATE DATABASE other");
-        fixture.query_in("other", "CREATE SCHEMA s AUTHORIZATION shop_reader");
+        fixture.query_in(
+            "other",
+            "CREATE SCHEMA s AUTHORIZATION shop_reader; SELECT lo_create(900);
+             ALTER LARGE OBJECT 900 OWNER TO shop_reader",
+        );
         let output = run(&fixture, "retire hr_reports", &[SHOP], &drop, 3);
-        assert!(output.contains("1 object of its own in database other"), "{output}");
-        fixture.query_in("other", "DROP SCHEMA s");
+        assert!(output.contains("2 objects of its own in database other"), "{output}");
+        fixture.query_in("other", "DROP SCHEMA s; SELECT lo_unlink(900)");
         // What other roles have given it keeps it from the drop only, and they are named.
         fixture.query("CREATE ROLE mallory LOGIN PASSWORD 'Canary-mallory'");
         let given = |sql: &str| {

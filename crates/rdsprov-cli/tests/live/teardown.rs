@@ -272,6 +272,42 @@ fn what_is_used_otherwise_is_refused() {
     }
 }
 
+/// Others can give a role a membership that it passes on, or initial privileges in an extension, which `REVOKE` does
+/// not end (PostgreSQL 17). Neither keeps the role from being locked, nor what else is dropped.
+#[test]
+fn what_others_give_a_role_stops_no_teardown() {
+    for major in versions().into_iter().filter(|major| *major >= 16) {
+        for of_extension in if major < 17 { &[false][..] } else { &[false, true] } {
+            let fixture = with_builds(major);
+            let as_role = |role: &str, secret: &str, database: &str, sql: &str| {
+                fixture.server.sql_as(role, secret, database, sql).unwrap();
+            };
+            let note = if *of_extension {
+                let initial = "CREATE EXTENSION citext; CREATE TABLE ip (a int); GRANT SELECT ON ip TO shop_reader;
+                    ALTER EXTENSION citext ADD TABLE ip";
+                as_role("other_owner", &password("other"), "other", initial);
+                "initial privileges on 1 object of extensions of other_owner in database other"
+            } else {
+                fixture.query("CREATE ROLE lead LOGIN CREATEROLE PASSWORD 'Canary-lead'");
+                let tools = "CREATE ROLE tools; GRANT tools TO shop_reader WITH ADMIN OPTION";
+                as_role("lead", "Canary-lead", "postgres", tools);
+                let passed_on = "GRANT tools TO mallory";
+                as_role("shop_reader", &password("shop_reports"), "other", passed_on);
+                "note[membership-by-other]: role shop_reader has a membership in tools"
+            };
+            let output = confirmed(&fixture, "b1", 0);
+            assert!(output.contains(note), "PostgreSQL {major}: {output}");
+            assert!(output.contains("note[role-not-dropped]"), "PostgreSQL {major}: {output}");
+            let login = "SELECT rolcanlogin FROM pg_roles WHERE rolname = 'shop_reader'";
+            assert_eq!(fixture.query(login), "f", "PostgreSQL {major}: {output}");
+            assert_eq!(left(&fixture), "legacy legacy_owner other other_owner shop_reader");
+            // The next run says the same.
+            let output = teardown(&fixture, "b1", &[&ALLOW, &["--without-backup"]], 0);
+            assert!(output.contains("note[role-not-dropped]"), "PostgreSQL {major}: {output}");
+        }
+    }
+}
+
 /// The owner of a database can write its marker, and so cannot have another one dropped.
 #[test]
 fn marker_counts_with_that_of_the_owner() {

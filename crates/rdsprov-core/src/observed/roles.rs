@@ -247,6 +247,9 @@ pub enum DependencyKind {
     Owner,
     /// The grantee or the grantor of privileges.
     Privileges,
+    /// A role in the initial privileges of an object of an extension, since PostgreSQL 17. Only the end of the
+    /// extension or `DROP OWNED` removes them, and not `REVOKE`.
+    InitialPrivileges,
     /// The role of a policy, for example.
     Other,
 }

@@ -269,7 +269,7 @@ impl Planner<'_> {
         let left: Vec<&RoleDependency> = all.iter().filter(is_left).collect();
         let prepared: Vec<String> = prepared.collect();
         let is_own = !prepared.is_empty() || left.iter().any(|one| !one.is_made_by_others());
-        let held: Vec<String> = left.into_iter().map(in_words).chain(prepared).collect();
+        let held: Vec<String> = summed(left).iter().map(in_words).chain(prepared).collect();
         if is_own {
             let kind = RefusalKind::RoleNotDroppable { role: name.clone(), held };
             self.refuse(&role.application, kind);
@@ -292,6 +292,30 @@ impl Planner<'_> {
     }
 }
 
+/// Returns dependencies with one count for what [`in_words`] does not distinguish: it names large objects only where
+/// the role has privileges on them.
+fn summed(all: Vec<&RoleDependency>) -> Vec<RoleDependency> {
+    let mut sums: Vec<RoleDependency> = Vec::new();
+    for one in all {
+        let mut one = one.clone();
+        if one.class == DependencyClass::LargeObject && one.kind != DependencyKind::Privileges {
+            one.class = DependencyClass::Object;
+        }
+        let is_same = |sum: &&mut RoleDependency| {
+            (&sum.database, sum.is_database, sum.kind, sum.class)
+                == (&one.database, one.is_database, one.kind, one.class)
+        };
+        match sums.iter_mut().find(is_same) {
+            Some(sum) => {
+                sum.count += one.count;
+                sum.owners.append(&mut one.owners);
+            }
+            None => sums.push(one),
+        }
+    }
+    sums
+}
+
 /// Returns what a role has, in words: `3 objects of its own in database hr`.
 fn in_words(one: &RoleDependency) -> String {
     let of_owners = match one.owners.is_empty() {
@@ -311,6 +335,10 @@ fn in_words(one: &RoleDependency) -> String {
                 _ => "object",
             };
             format!("privileges on {}{of_owners}", counted(one.count, noun))
+        }
+        (DependencyKind::InitialPrivileges, _) => {
+            let objects = counted(one.count, "object");
+            format!("initial privileges on {objects} of extensions{of_owners}")
         }
         (DependencyKind::Other, _) => match one.count {
             1 => "1 policy".to_owned(),

@@ -3,7 +3,7 @@
 -- dropped is not counted. Of the owners of the objects, three are enough to find the others.
 WITH dependency AS (
   SELECT r.rolname, coalesce(d.datname, o.datname) AS database, s.dbid = 0 AND o.oid IS NOT NULL AS is_database,
-    CASE s.deptype WHEN 'o' THEN 'owner' WHEN 'a' THEN 'privileges' WHEN 'i' THEN 'privileges' ELSE 'other' END AS kind,
+    CASE s.deptype WHEN 'o' THEN 'owner' WHEN 'a' THEN 'privileges' WHEN 'i' THEN 'initial_privileges' ELSE 'other' END AS kind,
     CASE s.classid WHEN 'pg_catalog.pg_default_acl'::regclass THEN 'default_privileges'
       WHEN 'pg_catalog.pg_largeobject'::regclass THEN 'large_object'
       WHEN 'pg_catalog.pg_user_mapping'::regclass THEN 'user_mapping' ELSE 'object' END AS class,
