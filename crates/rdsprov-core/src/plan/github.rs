@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use super::groups::Detail;
-use super::refusal::by_hint;
 use super::render::{change_lines, line};
 use super::{Hazard, Plan, Refusal};
 use crate::hint::Wording;
@@ -17,7 +16,7 @@ impl Plan {
     #[must_use]
     pub fn to_github_worded(&self, wording: &dyn Wording) -> String {
         let mut text = String::new();
-        for group in by_hint(&self.refusals) {
+        for group in self.shown_refusals(Detail::Brief).0 {
             let fact = |one: &&Refusal| format!("{}: {}", one.application, one.message());
             let mut lines: Vec<String> = group.refusals.iter().map(fact).collect();
             lines.extend(group.hints.iter().map(|hint| format!("hint: {}", hint.worded(wording))));
@@ -28,7 +27,7 @@ impl Plan {
         for hazard in self.hazards() {
             annotate(&mut text, "warning", &format!("hazard {hazard}"), &self.lines_with(hazard));
         }
-        for note in &self.notes {
+        for note in self.shown_notes(Detail::Brief).0 {
             let mut lines = vec![note.message()];
             lines.extend(note.hints().iter().map(|hint| format!("hint: {}", hint.worded(wording))));
             annotate(&mut text, "notice", &format!("note[{}]", note.code()), &lines);

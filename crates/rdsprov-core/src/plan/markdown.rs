@@ -4,8 +4,8 @@ use std::fmt::Write as _;
 
 use super::Plan;
 use super::groups::{Change, Detail};
-use super::refusal::by_hint;
 use super::render::change_lines;
+use super::undeclared_role_access::roles_left_out;
 use crate::hint::Wording;
 use crate::text::escaped;
 
@@ -46,7 +46,8 @@ impl Plan {
             let first = if number == 0 { "\n" } else { "" };
             let _ = writeln!(text, "{first}- {}", escaped(line));
         }
-        for group in by_hint(&self.refusals) {
+        let (refusals, refused_roles) = self.shown_refusals(detail);
+        for group in refusals {
             text.push('\n');
             for refusal in group.refusals {
                 let _ = writeln!(
@@ -61,6 +62,9 @@ impl Plan {
             for hint in group.hints {
                 let _ = writeln!(text, "  - Hint: {}", escaped(&hint.worded(wording)));
             }
+        }
+        if refused_roles > 0 {
+            let _ = writeln!(text, "\n- **refused**: {}", roles_left_out(refused_roles));
         }
         let _ = writeln!(text, "\n{}", escaped(&self.closing()));
         if let Some(hazards) = self.hazards_in_words() {
@@ -96,11 +100,15 @@ impl Plan {
         for deferred in &self.deferred {
             let _ = writeln!(text, "\n- deferred: {}", escaped(&deferred.comparison));
         }
-        for note in &self.notes {
+        let (notes, noted_roles) = self.shown_notes(detail);
+        for note in notes {
             let _ = writeln!(text, "\n- note `{}`: {}", note.code(), escaped(&note.message()));
             for hint in note.hints() {
                 let _ = writeln!(text, "  - Hint: {}", escaped(&hint.worded(wording)));
             }
+        }
+        if noted_roles > 0 {
+            let _ = writeln!(text, "\n- note: {}", roles_left_out(noted_roles));
         }
         text
     }

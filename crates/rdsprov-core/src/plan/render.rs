@@ -7,6 +7,7 @@ use std::fmt::Write as _;
 use super::groups::{Change, Detail, Kind};
 use super::refusal::by_hint;
 use super::sql::ScriptVariables;
+use super::undeclared_role_access::roles_left_out;
 use super::words;
 use super::{
     BEGIN_SESSION, Hazard, Line, Plan, Scope, SlotError, Slots, Statement, Step, session_settings,
@@ -132,7 +133,8 @@ impl Plan {
         for line in self.settings_in_words(wording) {
             let _ = writeln!(text, "  {}", visible(&line));
         }
-        for group in by_hint(&self.refusals) {
+        let (refusals, refused_roles) = self.shown_refusals(detail);
+        for group in refusals {
             text.push('\n');
             for refusal in group.refusals {
                 let _ = writeln!(
@@ -146,6 +148,9 @@ impl Plan {
             for hint in group.hints {
                 let _ = writeln!(text, "  hint: {}", visible(&hint.worded(wording)));
             }
+        }
+        if refused_roles > 0 {
+            let _ = writeln!(text, "\nrefused: {}", roles_left_out(refused_roles));
         }
         for group in self.groups(detail) {
             let _ = writeln!(text, "\n{}", visible(&group.title()));
@@ -175,11 +180,15 @@ impl Plan {
             let _ =
                 writeln!(text, "\ndeferred: {deferred}; {apply} compares it in its second plan");
         }
-        for note in &self.notes {
+        let (notes, noted_roles) = self.shown_notes(detail);
+        for note in notes {
             let _ = writeln!(text, "\nnote[{}]: {}", note.code(), visible(&note.message()));
             for hint in note.hints() {
                 let _ = writeln!(text, "  hint: {}", visible(&hint.worded(wording)));
             }
+        }
+        if noted_roles > 0 {
+            let _ = writeln!(text, "\nnote: {}", roles_left_out(noted_roles));
         }
         if let Some(hazards) = self.hazards_in_words() {
             let _ = writeln!(text, "\n{hazards}");

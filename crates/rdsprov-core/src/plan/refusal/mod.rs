@@ -13,7 +13,7 @@ use std::fmt;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-pub(crate) use by_hint::{adoption, by_hint};
+pub(crate) use by_hint::{RefusalsByHint, adoption, by_hint};
 pub use kind::{AdminOptionPurpose, RefusalCode, RefusalKind};
 
 use crate::hint::{Hint, Neutral, Opt, Part, Wording};
