@@ -15,7 +15,7 @@ use super::{
 };
 use crate::desired;
 use crate::name::{ApplicationName, DatabaseName, RoleName, SchemaName};
-use crate::observed::{self, Grantee, Membership, RDS_SUPERUSER};
+use crate::observed::{self, AclItem, Grantee, Membership, RDS_SUPERUSER};
 use crate::policy::UndeclaredAccess;
 use crate::predefined_role::is_of_server;
 use crate::privilege::{ObjectKind, Privilege, Privileges};
@@ -67,6 +67,8 @@ struct Connecting<'b> {
     roles: BTreeSet<&'b RoleName>,
     /// Those among them that can grant it to others: the owners, and the roles with the grant option.
     granting: BTreeSet<&'b RoleName>,
+    /// Those that the definitions declare, or that own the database: the others lose their `CONNECT`.
+    declared: BTreeSet<&'b RoleName>,
 }
 
 impl Connecting<'_> {
@@ -117,14 +119,16 @@ impl<'a> Planner<'a> {
         }
         let connect = seen.acl.iter().filter(|item| item.privilege == Privilege::Connect);
         let granted = connect.clone().filter_map(|item| item.grantee.role());
-        let declared = database.access.keys().chain([&seen.owner]);
+        let declared = database.access.keys().chain(&database.owner).chain([&seen.owner]);
+        let declared: BTreeSet<&RoleName> = declared.collect();
         let grantable = connect.filter(|item| item.grantable).filter_map(|one| one.grantee.role());
         // The plan revokes the grant options of managed roles.
         let grantable = grantable.filter(|role| !self.desired.selects_role(role));
         let owners = database.owner.iter().chain([&seen.owner]);
         let connecting = Connecting {
-            roles: granted.chain(declared).collect(),
+            roles: granted.chain(database.access.keys()).chain([&seen.owner]).collect(),
             granting: grantable.chain(owners).collect(),
+            declared,
         };
         // Also creators: `creators` declares the grants on what they create, and no access.
         let strangers = self.strangers().iter().filter(|(role, _)| **role != seen.owner);
@@ -278,14 +282,9 @@ impl<'a> Planner<'a> {
     ) -> Means {
         let mut means = Means::default();
         let grantee = Grantee::Role(role.clone());
-        for item in &seen.acl {
-            if item.grantee == grantee && item.privilege == Privilege::Connect {
-                let privileges = Privileges::from([Privilege::Connect]);
-                let target = GrantTarget::Database(name.clone());
-                let revoke = sql::revoke(RevokeScope::Privilege, &privileges, &target, &grantee);
-                means.enters = true;
-                means.add("CONNECT".to_owned(), self.executor(&item.grantor), &revoke);
-            }
+        for (executor, revoke) in self.revocations_of_connect(name, seen, role) {
+            means.enters = true;
+            means.add("CONNECT".to_owned(), executor, &revoke);
         }
         // A role that cannot log in has no access by its memberships, but its members have.
         let memberships = attributes.memberships.iter().filter(|_| attributes.login);
@@ -299,7 +298,12 @@ impl<'a> Planner<'a> {
             let counts = |one: &&(&RoleName, Reach)| {
                 connecting.can_grant(one) || means.enters && connecting.roles.contains(one.0)
             };
-            let Some((connecting, _)) = reached.iter().find(counts).copied() else { continue };
+            let leading: Vec<&RoleName> = reached.iter().filter(counts).map(|one| one.0).collect();
+            let is_declared = |role: &RoleName| {
+                connecting.declared.contains(role) || self.desired.selects_role(role)
+            };
+            let to_declared = leading.iter().find(|role| is_declared(role));
+            let Some(first) = to_declared.or(leading.first()) else { continue };
             let group = &membership.role;
             let old = self.observed.major() < 16;
             let words =
@@ -308,22 +312,15 @@ impl<'a> Planner<'a> {
                     (false, false) => format!("SET ROLE to role {group}"),
                     (true, false) => format!("ADMIN OPTION on role {group}"),
                 };
-            let (member, leading) = self.revocable((role, membership), connecting);
-            let of_leading = Grantee::Role(leading.role.clone());
-            // What the owner of the database has granted to a role of the server.
-            let mut of_server: Vec<_> = seen
-                .acl
-                .iter()
-                .filter(|item| item.grantee == of_leading && item.privilege == Privilege::Connect)
-                .collect();
-            of_server.retain(|_| self.is_of_server(&leading.role));
-            for item in &of_server {
-                let privileges = Privileges::from([Privilege::Connect]);
-                let target = GrantTarget::Database(name.clone());
-                let revoke = sql::revoke(RevokeScope::Privilege, &privileges, &target, &of_leading);
-                means.add(words.clone(), self.executor(&item.grantor), &revoke);
+            means.connect_through(words);
+            // A group gives its members more than this database: it loses its CONNECT, and they stay members.
+            for other in leading.iter().filter(|role| !is_declared(role)) {
+                for (executor, revoke) in self.revocations_of_connect(name, seen, other) {
+                    means.end_once(executor, &revoke);
+                }
             }
-            if of_server.is_empty() {
+            if let Some(target) = to_declared {
+                let (member, leading) = self.revocable((role, membership), target);
                 let revoke = sql::revoke_membership(&MembershipRevocation {
                     role: leading.role.clone(),
                     member: member.clone(),
@@ -336,9 +333,9 @@ impl<'a> Planner<'a> {
                 } else {
                     self.executor(&leading.grantor)
                 };
-                means.add(words, executor, &revoke);
+                means.end_with(executor, None, &revoke);
             }
-            let application = self.desired.roles.get(connecting).map(|role| &role.application);
+            let application = self.desired.roles.get(*first).map(|role| &role.application);
             means.application = means.application.take().or_else(|| application.cloned());
         }
         let contents = seen.contents.as_ref();
@@ -441,6 +438,25 @@ impl<'a> Planner<'a> {
         all
     }
 
+    /// Returns the statements that revoke `CONNECT` on a database from a role, each with its executor.
+    fn revocations_of_connect(
+        &self,
+        name: &DatabaseName,
+        seen: &observed::Database,
+        role: &RoleName,
+    ) -> Vec<(Executor, Statement)> {
+        let grantee = Grantee::Role(role.clone());
+        let privileges = Privileges::from([Privilege::Connect]);
+        let target = GrantTarget::Database(name.clone());
+        let items = seen.acl.iter().filter(|item| item.privilege == Privilege::Connect);
+        let items = items.filter(|item| item.grantee == grantee);
+        let revoke = |item: &AclItem| {
+            let revoke = sql::revoke(RevokeScope::Privilege, &privileges, &target, &grantee);
+            (self.executor(&item.grantor), revoke)
+        };
+        items.map(revoke).collect()
+    }
+
     /// Returns the roles to which a membership leads, the nearest first, and how.
     fn reached<'b>(
         &self,
@@ -478,10 +494,22 @@ impl<'a> Planner<'a> {
 
 impl Means {
     fn add(&mut self, words: String, executor: Executor, statement: &Statement) {
+        self.connect_through(words);
+        self.end_with(executor, None, statement);
+    }
+
+    fn connect_through(&mut self, words: String) {
         if !self.connects.contains(&words) {
             self.connects.push(words);
         }
-        self.end_with(executor, None, statement);
+    }
+
+    /// Adds a statement, unless another membership leads to the same group.
+    fn end_once(&mut self, executor: Executor, statement: &Statement) {
+        let sql = statement.redacted();
+        if !self.statements.iter().any(|one| one.executor == executor && one.sql == sql) {
+            self.end_with(executor, None, statement);
+        }
     }
 
     fn end_with(

@@ -2,10 +2,12 @@
 
 use serde_json::{Value, json};
 
+use crate::hint::Neutral;
 use crate::name::{DatabaseName, RoleName};
 use crate::observed::{Observed, Schema};
 use crate::plan::test_states::{desired_from, marker, observed_with};
-use crate::plan::{Executor, Plan, SecretFindings, UndeclaredRoleAccess};
+use crate::plan::{Detail, Executor, Plan, SecretFindings, UndeclaredRoleAccess};
+use crate::policy::UndeclaredAccess;
 use crate::probe::{Probe, ProbeResult};
 
 const DEFINITIONS: &str = r#"
@@ -137,5 +139,58 @@ fn power_to_grant_connect_is_reported() {
             assert_eq!(alone.means, format!("can grant CONNECT on database shop: it has {words}"));
             assert!(access(&plan, "g").unwrap().used_by.is_empty());
         }
+    }
+}
+
+/// The owner of a database can grant `CONNECT` to a group whose members need it for something else, such as
+/// monitoring: the group loses it, and its members stay members. This ends the access of all of them.
+#[test]
+fn connect_of_a_group_is_revoked_from_the_group() {
+    let sql = |plan: &Plan, role: &str| -> Vec<String> {
+        access(plan, role).unwrap().statements.iter().map(|one| one.sql.clone()).collect()
+    };
+    for major in [15, 17] {
+        for group in ["pg_monitor", "dba_group"] {
+            let mut observed = observed(major, &["datadog", "other", group]);
+            grant_connect(&mut observed, group);
+            for (member, role) in [("datadog", group), ("other", "shop_owner")] {
+                let membership = json!({ "role": role, "grantor": "rdsadmin", "inherit": true });
+                add_membership(&mut observed, member, membership);
+            }
+            let plan = plan(&observed);
+            let of_group = format!(r#"REVOKE CONNECT ON DATABASE "shop" FROM "{group}""#);
+            assert_eq!(sql(&plan, "datadog"), [of_group], "PostgreSQL {major}");
+            let owner = Executor::Role(RoleName::new_unchecked("shop_owner"));
+            assert_eq!(executors(&plan, "datadog"), [owner], "PostgreSQL {major}");
+            // A declared role keeps what is declared.
+            let other = sql(&plan, "other");
+            let of_member = r#"REVOKE "shop_owner" FROM "other""#;
+            assert!(other.len() == 1 && other[0].starts_with(of_member), "{other:?}");
+        }
+    }
+}
+
+/// A role with `CREATEROLE` can create any number of roles.
+#[test]
+fn texts_name_some_roles_only() {
+    let names: Vec<String> = (0..600).map(|number| format!("stranger{number:03}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let mut observed = observed(17, &names);
+    for name in &names {
+        grant_connect(&mut observed, name);
+    }
+    let mut desired = desired_from(DEFINITIONS);
+    for policy in [UndeclaredAccess::Report, UndeclaredAccess::Refuse] {
+        desired.undeclared_access = policy;
+        let plan = Plan::new(&desired, &observed, SecretFindings::default());
+        let left_out =
+            "580 more roles that are not declared have access, which the JSON of the plan lists";
+        for text in [plan.to_text(), plan.to_markdown_worded(&Neutral)] {
+            assert!(text.contains(left_out) && text.len() < 20_000, "{text}");
+            assert!(text.contains("stranger019") && !text.contains("stranger020"), "{text}");
+        }
+        assert!(plan.to_github_worded(&Neutral).len() < 20_000);
+        assert!(plan.to_text_with(&Neutral, Detail::Full).contains("stranger599"));
+        assert_eq!(plan.undeclared_access.len(), 600);
     }
 }
