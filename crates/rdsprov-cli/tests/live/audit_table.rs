@@ -708,6 +708,14 @@ fn tables_are_compared_with_the_ledger() {
         let text = report(&compared, 2);
         assert!(!text.contains("row in database copied"), "{text}");
         fixture.query("DROP DATABASE copied");
+        // Nor with another database of this name: without a ledger, only the renamed database contains its rows.
+        fixture.query("ALTER DATABASE shop RENAME TO renamed");
+        fixture.query("CREATE DATABASE shop OWNER shop_owner");
+        let text = report(&[], 0);
+        let renamed = text.matches(", row in database renamed\n").count();
+        assert_eq!(renamed, before, "PostgreSQL {major}: {text}");
+        fixture.query("DROP DATABASE shop");
+        fixture.query("ALTER DATABASE renamed RENAME TO shop");
         fixture.query("CREATE ROLE mallory");
         fixture.query("CREATE DATABASE forged OWNER mallory");
         let forged = fixture.query("SELECT shobj_description('shop_reader'::regrole, 'pg_authid')");

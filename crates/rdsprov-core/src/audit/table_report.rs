@@ -21,7 +21,7 @@ use crate::plan::{Action, Transaction};
 use crate::text::{counted, pretty_json, visible};
 
 /// A row of an audit table.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub struct TableRow {
     /// The database whose audit table contains the row.
     #[serde(default = "unknown_database")]

@@ -6,7 +6,7 @@
 //! The owner of a database cannot hide its table: the marker of its role decides whether the database is managed, and
 //! a database to which the administrator cannot connect is reported.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 
 use super::connection::AdminConnection;
 use super::error::RunError;
@@ -80,19 +80,30 @@ impl AdminConnection {
             // Its rows are not lost, but not read.
             report.databases.remove(database);
         }
-        // A role with CREATEDB can copy its database with all rows. A transaction writes no rows about another
-        // database than its own, except in the database of the administrator.
-        let is_copy = |row: &TableRow| {
-            row.table_database != shared
-                && row.database != row.table_database.as_str()
-                && observed.databases.keys().any(|name| name.as_str() == row.database)
-        };
-        report.rows.retain(|row| !is_copy(row));
+        remove_copies(&mut report.rows);
         report.tables.sort_by(|one, other| one.database.cmp(&other.database));
         // The order of the rows of one transaction remains.
         report.rows.sort_by(|one, other| one.timestamp_utc.cmp(&other.timestamp_utc));
         Ok(report)
     }
+}
+
+/// Removes the rows that a role with `CREATEDB` has copied together with its database. A transaction writes no rows
+/// about another database than its own, except in the database of the administrator.
+///
+/// A copy is a row that the database which it names has, too. Otherwise, the owner could hide its rows: it renames
+/// its database, and creates another one with the old name.
+fn remove_copies(rows: &mut Vec<TableRow>) {
+    let is_original = |row: &TableRow| row.database == row.table_database.as_str();
+    let originals: HashSet<TableRow> =
+        rows.iter().filter(|row| is_original(row)).cloned().collect();
+    let is_copy = |row: &TableRow| {
+        row.table_database.as_str() != LOCK_DATABASE && !is_original(row) && {
+            let table_database = DatabaseName::new_unchecked(row.database.clone());
+            originals.contains(&TableRow { table_database, ..row.clone() })
+        }
+    };
+    rows.retain(|row| !is_copy(row));
 }
 
 /// Returns the audit table of a database and its rows of an environment, in one snapshot.
