@@ -369,6 +369,7 @@ fn hints_hand_over_no_code() {
     const HARMLESS: &str = "CREATE TYPE ms.e AS ENUM ('a'); CREATE TABLE ms.t (id serial PRIMARY KEY,
            a int DEFAULT 1 CHECK (a > 0), e ms.e DEFAULT 'a', at timestamptz DEFAULT now(), c varchar(3) DEFAULT 'x');
          CREATE TABLE ms.u (id int REFERENCES ms.t ON DELETE CASCADE); CREATE INDEX ON ms.t (lower(c));
+         CREATE VIEW ms.h AS SELECT id, lower(c) FROM ms.t; CREATE DOMAIN ms.small AS int CHECK (VALUE < 9);
          CREATE TABLE ms.p (a int) PARTITION BY RANGE (a); CREATE TABLE ms.p1 PARTITION OF ms.p FOR VALUES FROM (1) TO (2);
          GRANT SELECT ON ms.t TO PUBLIC; GRANT USAGE ON SCHEMA ms TO PUBLIC;
          CREATE FUNCTION ms.f(a int) RETURNS int IMMUTABLE LANGUAGE sql AS 'SELECT 1';
@@ -395,7 +396,8 @@ fn hints_hand_over_no_code() {
         ),
         ("ALTER TABLE ms.t ADD CONSTRAINT k CHECK (ms.f(1) = 1)", "constraint k on table ms.t"),
         ("CREATE INDEX i ON ms.t (ms.f(a))", "index ms.i"),
-        ("CREATE DOMAIN ms.dom AS int", "type ms.dom"),
+        ("CREATE DOMAIN ms.dom AS int CHECK (ms.f(VALUE) = 1)", "constraint dom_check"),
+        ("CREATE VIEW ms.w AS SELECT * FROM public.orders", "view ms.w"),
         (
             "CREATE OPERATOR ms.@+@ (RIGHTARG = int, FUNCTION = ms.f)",
             "operator ms.@+@(NONE,integer)",

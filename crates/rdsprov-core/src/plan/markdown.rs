@@ -4,8 +4,7 @@ use std::fmt::Write as _;
 
 use super::Plan;
 use super::groups::{Change, Detail};
-use super::render::change_lines;
-use super::undeclared_role_access::roles_left_out;
+use super::render::{change_lines, roles_left_out};
 use crate::hint::Wording;
 use crate::text::escaped;
 

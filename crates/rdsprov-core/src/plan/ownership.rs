@@ -608,7 +608,10 @@ impl DatabasePlanner<'_, '_> {
                 sql::change_object_owner(one, to)
             }
         };
-        let statements: Vec<Statement> = objects.iter().map(change).collect();
+        let mut statements: Vec<Statement> = objects.iter().map(change).collect();
+        if !needs_superuser && *from != self.planner.observed.administrator.name {
+            statements = vec![sql::give_without_code(&statements, to)];
+        }
         let fix = ManualFix::from(statements).in_database(self.name);
         let remedy = if needs_superuser || self.planner.observed.roles.contains_key(to) {
             Remedy::Run(Executor::Superuser, fix)

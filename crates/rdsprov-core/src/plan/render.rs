@@ -5,12 +5,12 @@ use std::convert::Infallible;
 use std::fmt::Write as _;
 
 use super::groups::{Change, Detail, Kind};
-use super::refusal::by_hint;
+use super::refusal::{RefusalsByHint, by_hint};
 use super::sql::ScriptVariables;
-use super::undeclared_role_access::roles_left_out;
 use super::words;
 use super::{
-    BEGIN_SESSION, Hazard, Line, Plan, Scope, SlotError, Slots, Statement, Step, session_settings,
+    BEGIN_SESSION, Hazard, Line, Note, NoteKind, Plan, RefusalKind, Scope, SlotError, Slots,
+    Statement, Step, session_settings,
 };
 use crate::audit_table::AuditedRun;
 use crate::hint;
@@ -110,6 +110,51 @@ fn code_lines<S>(step: &Step<S>) -> Vec<String> {
         lines.push(format!("    and {count} more ({kinds}), which the JSON of the plan lists"));
     }
     lines
+}
+
+/// How many roles with undeclared access a text names. A role with `CREATEROLE` can create any number.
+const MOST_ROLES: usize = 20;
+
+impl Plan {
+    /// Returns the notes that a text with this detail contains, and how many others there are about undeclared access.
+    pub(super) fn shown_notes(&self, detail: Detail) -> (Vec<&Note>, usize) {
+        let is_access = |note: &&Note| matches!(note.0, NoteKind::UndeclaredAccess { .. });
+        shown(self.notes.iter(), is_access, detail)
+    }
+
+    /// Returns the refusals that a text with this detail contains, and how many others there are about undeclared
+    /// access.
+    pub(super) fn shown_refusals(&self, detail: Detail) -> (Vec<RefusalsByHint<'_>>, usize) {
+        let is_access = |group: &RefusalsByHint<'_>| {
+            matches!(group.refusals[0].kind, RefusalKind::AccessNotDeclared { .. })
+        };
+        shown(by_hint(&self.refusals).into_iter(), is_access, detail)
+    }
+}
+
+/// Returns the roles with undeclared access that a text does not name, in words.
+pub(super) fn roles_left_out(count: usize) -> String {
+    format!(
+        "{count} more {} not declared {} access, which the JSON of the plan lists",
+        if count == 1 { "role that is" } else { "roles that are" },
+        if count == 1 { "has" } else { "have" },
+    )
+}
+
+fn shown<T>(
+    all: impl Iterator<Item = T>,
+    is_access: impl Fn(&T) -> bool,
+    detail: Detail,
+) -> (Vec<T>, usize) {
+    let (mut shown, mut count) = (Vec::new(), 0);
+    for one in all {
+        count += usize::from(is_access(&one));
+        if count <= MOST_ROLES || detail == Detail::Full || !is_access(&one) {
+            shown.push(one);
+        }
+    }
+    let left_out = if detail == Detail::Full { 0 } else { count.saturating_sub(MOST_ROLES) };
+    (shown, left_out)
 }
 
 impl Plan {

@@ -17,7 +17,7 @@ use crate::announced;
 use crate::checker::Checker;
 use crate::coverage::Coverage;
 use crate::declared::{Declared, parse};
-use crate::fixes::{Fix, fixes};
+use crate::fixes::{Fix, WOULD_GIVE_CODE, fixes, reviewed};
 use crate::host::{HarnessError, Host};
 use crate::initial_state::{ADMINISTRATOR, Base, Case, ManualChange};
 use crate::oracle::Rules;
@@ -356,7 +356,13 @@ impl Running<'_> {
                 }
                 Fix::OfRefusal { code, executor, scope, sql, message } => {
                     self.coverage.count("refusals: opened");
-                    let result = self.host.by_hand_as(executor.as_deref(), &scope, &[sql]).await?;
+                    let by = executor.as_deref();
+                    let mut result = self.host.by_hand_as(by, &scope, &[sql.clone()]).await?;
+                    let gives_code = |error: &String| error.contains(WOULD_GIVE_CODE);
+                    if result.as_ref().is_err_and(gives_code) {
+                        self.coverage.count("refusals: opened after a review of code");
+                        result = self.host.by_hand_as(by, &scope, &[reviewed(&sql)]).await?;
+                    }
                     if let Err(error) = result {
                         if is_changed {
                             self.coverage.count("refusals: outdated by the statements of others");

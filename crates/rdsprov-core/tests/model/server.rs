@@ -19,7 +19,7 @@ use serde_json::Value;
 
 use crate::coverage::Coverage;
 use crate::declared::Declared;
-use crate::fixes::{Fix, fixes};
+use crate::fixes::{Fix, fixes, reviewed};
 use crate::host::Host;
 use crate::initial_state::{Base, Case, ManualChange, Scope};
 use crate::run;
@@ -213,7 +213,8 @@ impl Pair<'_> {
                     if sql != same {
                         return Err(format!("fixes: the server: {sql}, the model: {same}"));
                     }
-                    self.by_hand(executor.as_deref(), &scope, &[sql]).await?;
+                    // The model has no code.
+                    self.by_hand(executor.as_deref(), &scope, &[reviewed(&sql)]).await?;
                 }
                 _ => return Err("other fixes".to_owned()),
             }

@@ -1,37 +1,44 @@
 -- Finds in the objects that a role has just received the code that its sessions would execute, and the privileges with
 -- which other roles could add such code. `WITH received AS (SELECT classid, objid ...)` precedes it, in a block of PL/pgSQL
 -- with the variable `new_owner`. It is a part of the statements that a user executes, and is therefore
--- shorter and stricter than code.sql: each view, domain or operator counts.
+-- shorter and stricter than code.sql: each operator counts, for example.
 , relation AS (
   SELECT c.oid, c.relacl FROM received r JOIN pg_class c ON r.classid = 'pg_class'::regclass AND c.oid = r.objid
+), part AS (
+  -- The objects, and the defaults, constraints, indexes, statistics and rules that belong to relations and types.
+  SELECT classid, objid FROM received WHERE classid IN ('pg_class'::regclass, 'pg_type'::regclass)
+  UNION SELECT d.classid, d.objid FROM received r JOIN pg_depend d ON d.refclassid = r.classid AND d.refobjid = r.objid
+  WHERE r.classid IN ('pg_class'::regclass, 'pg_type'::regclass) AND d.deptype IN ('a', 'i')
 ), trusted AS (
   SELECT oid FROM pg_roles WHERE rolsuper OR oid = new_owner OR rolname IN (current_user, 'pg_database_owner')
 ), code AS (
   SELECT r.classid, r.objid FROM received r
   LEFT JOIN pg_proc p ON r.classid = 'pg_proc'::regclass AND p.oid = r.objid
   LEFT JOIN pg_class c ON r.classid = 'pg_class'::regclass AND c.oid = r.objid
-  LEFT JOIN pg_type t ON r.classid = 'pg_type'::regclass AND t.oid = r.objid
   WHERE CASE r.classid WHEN 'pg_proc'::regclass THEN p.prosecdef OR p.prokind = 'a'
-    WHEN 'pg_class'::regclass THEN c.relkind IN ('v', 'm', 'f') WHEN 'pg_type'::regclass THEN t.typtype <> 'e'
-    ELSE r.classid NOT IN ('pg_namespace'::regclass, 'pg_database'::regclass, 'pg_default_acl'::regclass,
-      'pg_largeobject'::regclass, 'pg_statistic_ext'::regclass, 'pg_publication'::regclass, 'pg_collation'::regclass) END
+    WHEN 'pg_class'::regclass THEN c.relkind = 'f'
+    ELSE r.classid NOT IN ('pg_type'::regclass, 'pg_namespace'::regclass, 'pg_database'::regclass, 'pg_default_acl'::regclass,
+      'pg_largeobject'::regclass, 'pg_statistic_ext'::regclass, 'pg_publication'::regclass, 'pg_collation'::regclass,
+      'pg_ts_config'::regclass, 'pg_ts_dict'::regclass) END
   UNION SELECT 'pg_trigger'::regclass, t.oid FROM relation r JOIN pg_trigger t ON t.tgrelid = r.oid
   WHERE NOT t.tgisinternal OR t.tgfoid >= 16384
   UNION SELECT 'pg_rewrite'::regclass, w.oid FROM relation r JOIN pg_rewrite w ON w.ev_class = r.oid WHERE w.rulename <> '_RETURN'
   UNION SELECT 'pg_policy'::regclass, p.oid FROM relation r JOIN pg_policy p ON p.polrelid = r.oid
-  -- Defaults, constraints, indexes, statistics and partition keys that call functions: pg_depend contains those of users.
-  UNION SELECT d.classid, d.objid FROM relation r
-  JOIN pg_depend i ON i.refclassid = 'pg_class'::regclass AND i.refobjid = r.oid AND i.deptype IN ('a', 'i')
-  JOIN pg_depend d ON d.classid = i.classid AND d.objid = i.objid
-  WHERE d.refclassid IN ('pg_proc'::regclass, 'pg_operator'::regclass)
-  UNION SELECT d.classid, d.objid FROM relation r JOIN pg_depend d ON d.classid = 'pg_class'::regclass AND d.objid = r.oid
+  -- What calls functions: pg_depend contains those of users. The other functions are in the stored expression only.
+  UNION SELECT p.classid, p.objid FROM part p JOIN pg_depend d ON d.classid = p.classid AND d.objid = p.objid
   WHERE d.refclassid IN ('pg_proc'::regclass, 'pg_operator'::regclass)
   UNION SELECT e.classid, e.objid FROM (
-    SELECT 'pg_attrdef'::regclass, a.oid, a.adbin::text FROM relation r JOIN pg_attrdef a ON a.adrelid = r.oid
-    UNION ALL SELECT 'pg_constraint'::regclass, c.oid, c.conbin::text FROM relation r JOIN pg_constraint c ON c.conrelid = r.oid
+    SELECT p.classid, p.objid, coalesce(a.adbin, c.conbin, w.ev_action)::text FROM part p
+    LEFT JOIN pg_attrdef a ON p.classid = 'pg_attrdef'::regclass AND a.oid = p.objid
+    LEFT JOIN pg_constraint c ON p.classid = 'pg_constraint'::regclass AND c.oid = p.objid
+    LEFT JOIN pg_rewrite w ON p.classid = 'pg_rewrite'::regclass AND w.oid = p.objid
   ) e(classid, objid, tree) CROSS JOIN LATERAL regexp_matches(e.tree, ':(?:funcid|opfuncid) ([0-9]+)', 'g') f(match)
   JOIN pg_proc p ON p.oid::text = f.match[1]
   WHERE p.provolatile = 'v' AND p.proname NOT IN ('nextval', 'random', 'gen_random_uuid', 'uuidv4', 'uuidv7', 'clock_timestamp')
+  -- Views read other relations with the privileges of their owner.
+  UNION SELECT p.classid, p.objid FROM part p JOIN pg_depend d ON d.classid = p.classid AND d.objid = p.objid
+  WHERE p.classid = 'pg_rewrite'::regclass AND d.refclassid = 'pg_class'::regclass AND d.refobjid >= 16384
+    AND d.refobjid NOT IN (SELECT oid FROM relation)
   -- Partitions, other children and parents, tables of foreign keys, and types of columns, of other roles.
   UNION SELECT 'pg_class'::regclass, o.oid FROM (
     SELECT i.inhrelid FROM relation r JOIN pg_inherits i ON i.inhparent = r.oid

@@ -1,7 +1,7 @@
 //! The `DO` blocks of the planner and of the generator, told apart by their texts.
 
 use super::catalog::{BOOTSTRAP, Kind, Membership};
-use super::lexer::{self, Token};
+use super::lexer::{self, Reader, Token};
 use super::{Failure, Outcome, Session};
 
 /// Blocks without an effect on privileges: the model does not contain code.
@@ -27,11 +27,24 @@ impl Session<'_> {
         } else if body.contains("schema % does not exist, or other roles can create objects in it")
         {
             self.verify_extension_schemas(body)
+        } else if body.contains("would receive code that its sessions execute") {
+            self.give_without_code(body)
         } else if WITHOUT_EFFECT.iter().any(|parameter| body.contains(parameter)) {
             Ok(())
         } else {
             Err(Failure::unknown(format!("DO: {body}")))
         }
+    }
+
+    /// The statement of a hint that gives objects to another role, unless they contain code. The model has none.
+    fn give_without_code(&mut self, body: &str) -> Outcome<()> {
+        let given = body.split_once("AND s.deptype = 'o'); ").and_then(|(_, rest)| {
+            let (statements, _) = rest.split_once("; code := (")?;
+            Some(statements)
+        });
+        let Some(given) = given else { return Err(Failure::unknown(body)) };
+        let statements = lexer::statements(given)?;
+        statements.iter().try_for_each(|tokens| self.statement(&mut Reader::new(tokens)))
     }
 
     /// Users add a line to a comment.
