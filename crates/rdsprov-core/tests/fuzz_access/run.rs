@@ -357,7 +357,8 @@ impl Running<'_> {
                 Fix::OfRefusal { code, executor, scope, sql, message } => {
                     self.coverage.count("refusals: opened");
                     let by = executor.as_deref();
-                    let mut result = self.host.by_hand_as(by, &scope, &[sql.clone()]).await?;
+                    let mut result =
+                        self.host.by_hand_as(by, &scope, std::slice::from_ref(&sql)).await?;
                     let gives_code = |error: &String| error.contains(WOULD_GIVE_CODE);
                     if result.as_ref().is_err_and(gives_code) {
                         self.coverage.count("refusals: opened after a review of code");
