@@ -142,6 +142,10 @@ pub struct Access {
     pub extensions: BTreeSet<ExtensionName>,
     /// The settings of the role in the database (`ALTER ROLE … IN DATABASE … SET`).
     pub settings: BTreeMap<Parameter, String>,
+    /// Whether another entry, the home of the role, says how the role logs in, and this entry alone would
+    /// give it another secret.
+    #[serde(skip_serializing_if = "is_false")]
+    pub inherits_credential: bool,
 }
 
 impl Access {
@@ -153,6 +157,7 @@ impl Access {
             schemas: BTreeSet::new(),
             extensions: BTreeSet::new(),
             settings: BTreeMap::new(),
+            inherits_credential: false,
         }
     }
 }
@@ -438,6 +443,9 @@ impl Desired {
                 continue;
             }
             let secret = secret_of(app, build_id)?;
+            let of_role = roles.get(&app.username).and_then(Role::secret);
+            let inherits_credential =
+                app.inherits_credential && (secret.is_none() || secret.as_ref() != of_role);
             if let (Some(role), Some(id)) = (roles.get_mut(&app.username), secret) {
                 role.other_secrets.entry(id).or_insert_with(|| app.application.clone());
             }
@@ -462,6 +470,7 @@ impl Desired {
                     schemas: app.schemas.iter().cloned().collect(),
                     extensions: app.extensions.iter().cloned().collect(),
                     settings: app.settings.clone(),
+                    inherits_credential,
                 },
             );
         }

@@ -74,6 +74,53 @@ fn entry_in_the_same_run() {
     }
 }
 
+/// The role does not exist yet, and the other team says first which secret it has.
+#[test]
+fn entry_takes_no_role_before_it_exists() {
+    for major in versions() {
+        let fixture = two_teams(major);
+        fixture.app("dev", "bank", "bank_role");
+        fixture.secret("teamA/mine", &format!(r#"{{"password": "{}"}}"#, password("mine")));
+        let config = "[environments.dev]\napproval = \"required\"\n";
+        std::fs::write(fixture.path().join("rdsprov.toml"), config).unwrap();
+        let apply = |entries: &[&str]| {
+            let definitions = fixture.definitions(&declared(&[&[SHOP, OTHER], entries].concat()));
+            fixture
+                .command(&definitions, &["apply", "--env", "dev"])
+                .env("ALLOW_DB_PROVISION", "true")
+                .output()
+                .unwrap()
+        };
+        let state = fixture.catalog_state();
+        let owner = r#"bank = { database_name = "bank", username = "bank_role" }"#;
+        let reader =
+            r#"bank = { database_name = "shop", username = "bank_role", access_level = "reader" }"#;
+        let attack = |keys: &str| {
+            format!(
+                r#"a_team = {{ database_name = "a_team", username = "bank_role", secret = "teamA/mine"{keys} }}"#
+            )
+        };
+        for bank in [owner, reader] {
+            let output = expect(&apply(&[bank, &attack("")]), 1);
+            assert!(output.contains("conflicting-role-keys"), "{output}");
+            let output = expect(&apply(&[bank, &attack(", role_owner = true")]), 3);
+            let of_whom = "role bank_role is that of application a_team, with secret teamA/mine";
+            assert!(output.contains(of_whom) && output.contains("widens_access"), "{output}");
+            assert_eq!(fixture.catalog_state(), state, "PostgreSQL {major}");
+        }
+        // The role is that of the other team already, which has created it alone.
+        expect(&apply(&[&attack("")]), 0);
+        let state = fixture.catalog_state();
+        for (keys, exit) in [("", 1), (", role_owner = true", 3)] {
+            expect(&apply(&[owner, &attack(keys)]), exit);
+            assert_eq!(fixture.catalog_state(), state, "PostgreSQL {major}");
+        }
+        // Both entries name the secret.
+        let agrees = owner.replace(" }", r#", secret = "teamA/mine" }"#);
+        expect(&apply(&[&agrees, &attack(", role_owner = true")]), 0);
+    }
+}
+
 /// The role has no owner entry, so that an added entry could become its home: its name comes first.
 #[test]
 fn added_entry_does_not_become_the_home() {

@@ -47,6 +47,10 @@ pub struct Application {
     /// Whether the file says `role_owner = true`.
     #[serde(skip)]
     pub says_role_owner: bool,
+    /// Whether the role logs in otherwise than the entry alone would say: the home of the role sets `secret`
+    /// or `auth`, and the entry does not.
+    #[serde(skip)]
+    pub inherits_credential: bool,
     /// Whether the role has the attribute `CREATEDB`.
     pub createdb: bool,
     /// The predefined roles of which the role is a member.

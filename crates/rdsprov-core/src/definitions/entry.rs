@@ -92,6 +92,7 @@ pub fn application(
         secret,
         role_owner: role_owner.unwrap_or(false),
         says_role_owner: role_owner.unwrap_or(false),
+        inherits_credential: false,
         createdb: all.createdb.unwrap_or(false),
         memberships: all.memberships.unwrap_or_default(),
         connection_limit: all.connection_limit.unwrap_or(-1),

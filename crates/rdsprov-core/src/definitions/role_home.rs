@@ -18,37 +18,64 @@ struct RoleKey {
     name: &'static str,
     /// Returns the value that the entry sets itself, as messages print it.
     set_by: fn(&Application, &Defaults) -> Option<String>,
+    /// Returns whether a role gets another value from one entry than from the other, with the defaults.
+    differs: fn(&Application, &Application) -> bool,
+    /// Whether the key says how the role logs in.
+    is_credential: bool,
 }
 
 const ROLE_KEYS: [RoleKey; 7] = [
-    RoleKey { name: "auth", set_by: |_, explicit| explicit.auth.map(|auth| format!("\"{auth}\"")) },
+    RoleKey {
+        name: "auth",
+        set_by: |_, explicit| explicit.auth.map(|auth| format!("\"{auth}\"")),
+        differs: |one, other| one.auth != other.auth,
+        is_credential: true,
+    },
     RoleKey {
         name: "secret",
         set_by: |application, _| application.secret.as_ref().map(|secret| format!("{secret:?}")),
+        differs: |one, other| one.secret != other.secret,
+        is_credential: true,
     },
     RoleKey {
         name: "createdb",
         set_by: |_, explicit| explicit.createdb.map(|value| value.to_string()),
+        differs: |one, other| one.createdb != other.createdb,
+        is_credential: false,
     },
     RoleKey {
         name: "connection_limit",
         set_by: |_, explicit| explicit.connection_limit.map(|value| value.to_string()),
+        differs: |one, other| one.connection_limit != other.connection_limit,
+        is_credential: false,
     },
     RoleKey {
         name: "valid_until",
         set_by: |_, explicit| explicit.valid_until.map(|time| format!("\"{time}\"")),
+        differs: |one, other| one.valid_until != other.valid_until,
+        is_credential: false,
     },
     RoleKey {
         name: "memberships",
         set_by: |_, explicit| {
             Some(as_set(explicit.memberships.as_ref()?.iter().map(RoleName::as_str)))
         },
+        differs: |one, other| {
+            let (one, other) = (&one.memberships, &other.memberships);
+            one.iter().collect::<BTreeSet<_>>() != other.iter().collect::<BTreeSet<_>>()
+        },
+        is_credential: false,
     },
     RoleKey {
         name: "plugin_databases",
         set_by: |_, explicit| {
             Some(as_set(explicit.plugin_databases.as_ref()?.iter().map(|one| one.as_str())))
         },
+        differs: |one, other| {
+            let (one, other) = (&one.plugin_databases, &other.plugin_databases);
+            one.iter().collect::<BTreeSet<_>>() != other.iter().collect::<BTreeSet<_>>()
+        },
+        is_credential: false,
     },
 ];
 
@@ -77,6 +104,9 @@ pub fn settle_roles(
         let Some(home) = home(&role, &entries, explicit, &mut errors).cloned() else { continue };
         for entry in &entries {
             compare(&role, &home, entry, explicit, &mut errors);
+            if !home.says_role_owner {
+                refuse_ambiguous_home(&role, &home, entry, explicit, &mut errors);
+            }
         }
         if let Some(declared) = home.memberships.iter().find(|one| declared.contains(*one)) {
             errors.push(EntryError {
@@ -103,7 +133,8 @@ pub fn settle_roles(
 }
 
 /// Returns the home of a role: its owner entry, or else the first entry that says something about
-/// the role. `role_owner = true` chooses between several.
+/// the role. `role_owner = true` chooses between several, and must do so if they disagree: see
+/// [`refuse_ambiguous_home`].
 fn home<'a>(
     role: &RoleName,
     entries: &[&'a Application],
@@ -205,6 +236,48 @@ fn compare(
     }
 }
 
+/// Reports the keys that the home of a role sets, and that the entry would get without a word in it, if no
+/// entry says that it is the home: each team can add an entry that becomes the home of the role of another
+/// team.
+///
+/// Between owner entries, all keys count: each of them could be the home. In other entries, only how the role
+/// logs in counts.
+fn refuse_ambiguous_home(
+    role: &RoleName,
+    home: &Application,
+    entry: &Application,
+    explicit: &ExplicitKeys,
+    errors: &mut Vec<EntryError>,
+) {
+    if entry.application == home.application || entry.access_level == AccessLevel::None {
+        return;
+    }
+    let (Some(of_entry), Some(of_home)) =
+        (explicit.get(&entry.application), explicit.get(&home.application))
+    else {
+        return;
+    };
+    let are_owners = [home, entry].iter().all(|one| one.access_level == AccessLevel::Owner);
+    for key in ROLE_KEYS.iter().filter(|key| are_owners || key.is_credential) {
+        let is_unsaid = (key.set_by)(entry, of_entry).is_none() && (key.differs)(home, entry);
+        let Some(theirs) = (key.set_by)(home, of_home).filter(|_| is_unsaid) else { continue };
+        let name = key.name;
+        errors.push(EntryError {
+            application: entry.application.clone(),
+            code: ErrorCode::ConflictingRoleKeys,
+            message: format!(
+                "role `{role}` would get {name} = {theirs} from `{}` ({}), and this entry does not \
+                 set it",
+                home.application, home.location
+            ),
+            hint: format!(
+                "set `role_owner = true` in the entry that sets the keys of the role, or write the \
+                 same `{name}` here"
+            ),
+        });
+    }
+}
+
 /// Returns the error of a role whose entries are in several files.
 fn in_several_files(
     role: &RoleName,
@@ -229,6 +302,8 @@ fn in_several_files(
 /// Sets the keys of an entry that concern its role to those of the home of the role.
 fn inherit(entry: &mut Application, home: &Application) {
     entry.role_owner = entry.application == home.application;
+    entry.inherits_credential =
+        ROLE_KEYS.iter().any(|key| key.is_credential && (key.differs)(home, entry));
     entry.auth = home.auth;
     entry.createdb = home.createdb;
     entry.connection_limit = home.connection_limit;

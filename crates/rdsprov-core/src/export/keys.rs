@@ -65,6 +65,8 @@ pub(super) fn assign(
     for (entry, key) in entries.iter_mut().zip(keys.assigned) {
         entry.application = key.unwrap_or_else(|| entry.application.clone());
     }
+    let defaults = context.rules.defaults_for(Some(context.environment));
+    let by_default = defaults.auth.unwrap_or(Auth::Password);
     for (role, places) in &roles {
         let possible = candidates(entries, places);
         let first = possible.iter().min_by_key(|at| entries[**at].application.clone());
@@ -72,7 +74,10 @@ pub(super) fn assign(
         let secret = secret(&entries[home], of_role(role), places.len() > 1, context);
         for at in places {
             entries[*at].role_owner = *at == home;
-            entries[*at].says_role_owner = *at == home && possible.len() > 1;
+            entries[*at].says_role_owner = *at == home && places.len() > 1;
+            // Only the home names how the role logs in.
+            entries[*at].inherits_credential =
+                *at != home && (secret.is_some() || entries[home].auth != by_default);
         }
         entries[home].secret = secret;
     }

@@ -120,6 +120,7 @@ pub(super) fn of_role(
         secret: None,
         role_owner: false,
         says_role_owner: false,
+        inherits_credential: false,
         createdb: false,
         memberships: Vec::new(),
         connection_limit: -1,

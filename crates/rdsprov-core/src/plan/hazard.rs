@@ -22,7 +22,8 @@ named_enum! {
         /// A role that is adopted gets more privileges than it had, or a role may log in again: it
         /// had `NOLOGIN`, `CONNECTION LIMIT 0`, or a password with `VALID UNTIL`. Or the clone of a role
         /// becomes a member of the role. Or a role gets its privileges in the database of an application
-        /// that is not declared. Or the default privileges of the role of such an application change.
+        /// that is not declared. Or a role gets its first access to the database of an application that does not name
+        /// its secret, which is that of another application. Or the default privileges of the role of such an application change.
         WidensAccess,
         /// A database that did not allow connections allows them again.
         ReopensDatabase,

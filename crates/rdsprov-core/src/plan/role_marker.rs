@@ -353,8 +353,9 @@ mod tests {
     /// An entry that comes first or that sets a key of the role does not become its home.
     #[test]
     fn added_entry_does_not_take_the_role_over() {
-        for a_new in ["", ", connection_limit = 5", r#", secret = "team/mine""#] {
-            let plan = plan(a_new, "");
+        let secret = r#", secret = "team/mine""#;
+        for (a_new, reports) in [("", ""), (", connection_limit = 5", ""), (secret, secret)] {
+            let plan = plan(a_new, reports);
             let refusal = plan.refusals.first().unwrap();
             assert_eq!(refusal.code(), RefusalCode::RoleOwnerMissing, "{a_new}");
             assert_eq!(refusal.application.as_str(), "a_new");

@@ -1,5 +1,6 @@
 //! Marks the grants that give an adopted role more access than it had, and those in the database of an
-//! application that is not declared: its team does not see them.
+//! application that is not declared: its team does not see them. And those to a role that another application
+//! declares with its own secret, which this application has then let into its database.
 //!
 //! A role is adopted in one transaction, and gets its privileges in others: also in a later run, if
 //! one fails, if the contents of a database are not known yet, or if a plan is restricted to some
@@ -11,7 +12,7 @@ use std::collections::BTreeSet;
 use super::database_marker::is_of_other_definitions;
 use super::recorded::Recorded;
 use super::{Action, Hazard, Step, Transaction};
-use crate::desired::Desired;
+use crate::desired::{self, Desired};
 use crate::name::{DatabaseName, RoleName};
 use crate::observed::Observed;
 
@@ -39,6 +40,7 @@ pub(super) fn mark(
         !is_listed || seen.contents.is_none() || incomplete.contains(&(role.clone(), name.clone()))
     };
     for step in transactions.iter_mut().flat_map(|transaction| &mut transaction.steps) {
+        mark_inherited_credential(desired, observed, &is_incomplete, step);
         let declared = step.role.as_ref().filter(|role| {
             // A delegate enters each database.
             desired.roles.contains_key(*role) && !desired.is_delegate(role)
@@ -65,6 +67,44 @@ pub(super) fn mark(
         if widens {
             step.hazards.insert(Hazard::WidensAccess);
         }
+    }
+}
+
+/// Adds the hazard to a step that gives a role its first access to a database, or adopts it, if the secret of
+/// the role is that of another application, and the entry for the database does not name it. The step says
+/// whose secret it is.
+fn mark_inherited_credential(
+    desired: &Desired,
+    observed: &Observed,
+    is_incomplete: &impl Fn(&RoleName, &DatabaseName) -> bool,
+    step: &mut Step,
+) {
+    let Some((name, role)) = step.role.as_ref().and_then(|role| desired.roles.get_key_value(role))
+    else {
+        return;
+    };
+    let inherits = |database: &desired::Database| {
+        database.access.get(name).is_some_and(|access| access.inherits_credential)
+    };
+    let is_marked = match &step.database {
+        None => step.action == Action::Adopt && desired.databases.values().any(inherits),
+        Some(database) => {
+            let is_new = observed
+                .databases
+                .get(database)
+                .is_none_or(|seen| seen.is_unfinished(&observed.administrator.name));
+            let gives_access = matches!(step.action, Action::CreateDatabase | Action::Adopt)
+                || is_grant(step) && (is_new || is_incomplete(name, database));
+            gives_access && desired.databases.get(database).is_some_and(inherits)
+        }
+    };
+    if is_marked {
+        let of = match role.secret() {
+            Some(secret) => format!("application {}, with secret {secret}", role.application),
+            None => format!("application {}", role.application),
+        };
+        step.summary = format!("{}; role {name} is that of {of}", step.summary);
+        step.hazards.insert(Hazard::WidensAccess);
     }
 }
 

@@ -176,3 +176,62 @@ fn entry_for_the_owner_is_not_its_home() {
     assert_eq!(marked("dummy"), (names(["shop"]), BTreeSet::new()));
     assert_eq!(marked("shop"), (BTreeSet::new(), names(["shop"])));
 }
+
+/// Returns the summaries of the steps that have the hazard, in a plan in which application `team` is the home
+/// of the role of application `bank`.
+fn marked(bank: &str, home: &str, observed: &Observed) -> Vec<String> {
+    let desired = desired_from(&format!(
+        r#"
+        [application_databases]
+        bank = {{ {bank} }}
+        team = {{ database_name = "team", username = "bank_role", adopt = true{home} }}
+        hr = {{ database_name = "hr", username = "hr_owner" }}
+        "#
+    ));
+    let plan = plan(&desired, observed);
+    let marked = plan.steps().filter(|step| step.hazards.contains(&Hazard::WidensAccess));
+    marked.map(|step| step.summary.clone()).collect()
+}
+
+const OF_TEAM: &str = r#", secret = "team/mine", role_owner = true"#;
+
+/// A role gets its first database, or its first access to one, and the secret of another application.
+#[test]
+fn role_with_the_secret_of_another_application_is_a_hazard() {
+    let owner = marker("hr", "hr_owner", "");
+    let of_team = marker("team", "bank_role", r#" secret="team/mine""#);
+    let hr = [("hr", "hr_owner", &*marker("hr", "hr", ""))];
+    let new = observed_with(&[("hr_owner", &owner)], &hr);
+    let managed = observed_with(&[("hr_owner", &owner), ("bank_role", &of_team)], &hr);
+    let unmanaged = observed_with(&[("hr_owner", &owner), ("bank_role", "")], &hr);
+    let of_whom = "role bank_role is that of application team, with secret team/mine";
+    for (observed, bank) in [
+        (&new, r#"database_name = "bank", username = "bank_role""#),
+        (&managed, r#"database_name = "bank", username = "bank_role""#),
+        (&new, r#"database_name = "hr", username = "bank_role", access_level = "reader""#),
+        (&managed, r#"database_name = "hr", username = "bank_role", access_level = "reader""#),
+        (&unmanaged, r#"database_name = "bank", username = "bank_role""#),
+    ] {
+        let found = marked(bank, OF_TEAM, observed);
+        assert!(found.iter().any(|one| one.ends_with(of_whom)), "{bank}: {found:?}");
+        assert!(found.iter().all(|one| one.ends_with(of_whom)), "{bank}: {found:?}");
+        // The entry names the secret itself.
+        let agrees = format!(r#"{bank}, secret = "team/mine""#);
+        let found = marked(&agrees, OF_TEAM, observed);
+        assert!(!found.iter().any(|one| one.contains("is that of")), "{bank}: {found:?}");
+        // Both secrets must contain the same password.
+        let found = marked(bank, ", role_owner = true", observed);
+        assert!(!found.iter().any(|one| one.contains("is that of")), "{bank}: {found:?}");
+    }
+    let bank = r#"database_name = "bank", username = "bank_role""#;
+    let database = "database bank, closed to PUBLIC";
+    let named = marked(bank, OF_TEAM, &new);
+    assert!(named.contains(&format!("{database}; {of_whom}")), "{named:?}");
+    let with_iam = observed_with(&[("hr_owner", &owner), ("rds_iam", "")], &hr);
+    let iam = marked(bank, r#", auth = "iam", role_owner = true"#, &with_iam);
+    let of_whom = "role bank_role is that of application team";
+    assert!(iam.contains(&format!("{database}; {of_whom}")), "{iam:?}");
+    // The secret that the template gives the entry is that of the home.
+    let same = r#", secret = "goldenpath/dev/bank/postgres", role_owner = true"#;
+    assert!(marked(bank, same, &new).is_empty());
+}
