@@ -215,6 +215,43 @@ fn privileges_through_groups_are_reported() {
     }
 }
 
+/// Since PostgreSQL 16, a role with `CREATEROLE` is not an administrator, and writes the comments of the roles that it
+/// creates: a marker there hides nothing.
+#[test]
+fn forged_marker_of_a_role_hides_no_privilege() {
+    for major in versions().into_iter().filter(|major| *major >= 16) {
+        let (fixture, definitions) = fixture(major);
+        fixture.query("CREATE ROLE mallory LOGIN CREATEROLE PASSWORD 'of-mallory-1'");
+        let mallory = |statements: &str| {
+            fixture.server.sql_as("mallory", "of-mallory-1", "postgres", statements).unwrap();
+        };
+        mallory("CREATE ROLE group_in; GRANT group_in TO shop_reader");
+        fixture.query_in("shop", "GRANT SELECT, UPDATE ON orders TO group_in");
+        let config = "[access]\nundeclared = \"refuse\"\n";
+        std::fs::write(fixture.path().join("rdsprov.toml"), config).unwrap();
+        for comment in [
+            "",
+            "[managed by rdsprov: environment=dev application=x build_id=1 name=\"group_in\"]",
+            "[managed by rdsprov: environment=dev scope=y application=x build_id=1 name=\"group_in\"]",
+            "[managed by rdsprov: environment=dev application=rdsprov:administrator build_id=1 name=\"group_in\"]",
+        ] {
+            mallory(&format!("COMMENT ON ROLE group_in IS '{comment}'"));
+            let refused = expect(&fixture.run(&definitions, &["plan", "--env", "dev"]), 3);
+            assert!(
+                findings(&refused).iter().any(|line| line.contains(
+                    "role group_in is not declared and has privileges on relations in schema public of database shop"
+                )),
+                "PostgreSQL {major}: {comment}: {refused}"
+            );
+            std::fs::remove_file(fixture.path().join("rdsprov.toml")).unwrap();
+            let check = ["check", "--env", "dev", "--strict"];
+            let found = expect(&fixture.run(&definitions, &check), 2);
+            assert!(found.contains("role group_in is not declared"), "{comment}: {found}");
+            std::fs::write(fixture.path().join("rdsprov.toml"), config).unwrap();
+        }
+    }
+}
+
 /// The owner of an object has all privileges on it. A creator owns objects by its declaration.
 #[test]
 fn owners_of_objects_are_reported() {

@@ -397,11 +397,11 @@ fn relevant_databases(desired: &Desired, observed: &Observed) -> Vec<DatabaseNam
     databases.map(|(name, _)| name.clone()).chain(template).collect()
 }
 
-/// Returns the declared roles with their clones and the orphans, whose privileges are queried.
+/// Returns the declared roles with their clones and the orphans, whose privileges are queried. A role that
+/// another role than an administrator can have marked is not one of them: it is reported as undeclared.
 fn relevant_roles(desired: &Desired, observed: &Observed) -> BTreeSet<RoleName> {
     let clones = observed.clones.values().map(|clone| &clone.name);
-    let managed =
-        observed.roles.iter().filter(|(_, seen)| desired.manages(seen.claimed().as_ref()));
+    let managed = observed.roles.iter().filter(|(_, seen)| desired.manages(seen.marker().as_ref()));
     // A role has the privileges that its database's owner grants to such a group.
     let groups = plan::predefined_groups(desired, observed);
     let names = managed.map(|(name, _)| name).chain(desired.roles.keys()).chain(clones);
@@ -642,5 +642,23 @@ pub(crate) async fn probe(
             Some(_) => Ok(ProbeResult::Denied(describe_error(&error))),
             None => Err(failed(error)),
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::test_states::{desired, marker, observed_with};
+
+    /// What a role has that is not concerned is reported as undeclared.
+    #[test]
+    fn roles_that_others_have_marked_are_not_concerned() {
+        let comment = marker("old", "old_role", "");
+        let mut observed = observed_with(&[("old_role", &comment)], &[]);
+        let role = RoleName::new_unchecked("old_role");
+        assert!(relevant_roles(&desired(), &observed).contains(&role));
+        let seen = observed.roles.get_mut(&role).unwrap();
+        seen.controllers = vec![RoleName::new_unchecked("mallory")];
+        assert!(!relevant_roles(&desired(), &observed).contains(&role));
     }
 }

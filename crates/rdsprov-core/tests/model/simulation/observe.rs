@@ -77,8 +77,7 @@ impl Model {
 /// Returns the roles whose privileges are observed: the declared and the managed ones, and `rds_iam` if
 /// declared roles are members of it.
 fn concerned(desired: &Desired, observed: &Observed) -> BTreeSet<RoleName> {
-    let managed =
-        observed.roles.iter().filter(|(_, seen)| desired.manages(seen.reported().as_ref()));
+    let managed = observed.roles.iter().filter(|(_, seen)| desired.manages(seen.marker().as_ref()));
     let mut all: BTreeSet<RoleName> = managed.map(|(name, _)| name.clone()).collect();
     all.extend(desired.roles.keys().cloned());
     if desired.roles.values().any(|role| role.credential == Credential::Iam) {
