@@ -38,8 +38,11 @@ impl Wording for CommandWording {
     }
 
     fn operation_on(&self, operation: Operation, applications: &[&str]) -> String {
-        let names: Vec<String> = applications.iter().map(|name| quoted(name)).collect();
-        format!("`rdsprov {} {}`", operation.name(), names.join(" "))
+        // After `--`, no name is read as an option: a marker of the server can contain any name.
+        let end = applications.iter().any(|name| name.starts_with('-')).then(|| "--".to_owned());
+        let names = applications.iter().map(|name| quoted(name));
+        let words: Vec<String> = end.into_iter().chain(names).collect();
+        format!("`rdsprov {} {}`", operation.name(), words.join(" "))
     }
 }
 
@@ -130,5 +133,7 @@ mod tests {
         assert_eq!(CommandWording.operation(Operation::Plan), "`rdsprov plan`");
         let retire = CommandWording.operation_on(Operation::Retire, &["shop", "it's"]);
         assert_eq!(retire, r"`rdsprov retire shop 'it'\''s'`");
+        let retire = CommandWording.operation_on(Operation::Retire, &["shop", "--drop-role"]);
+        assert_eq!(retire, "`rdsprov retire -- shop --drop-role`");
     }
 }

@@ -55,20 +55,17 @@ pub(super) fn orphans(
             in_other_scopes.update(|count| count + 1);
             return None;
         }
-        Some(Orphan {
-            kind,
-            name: name.to_owned(),
-            application: marker.application,
-            holds: holds(),
-        })
+        let name = name.to_owned();
+        Some(Orphan { kind, name, application: marker.application, holds: holds() })
     };
     let roles = observed.roles.iter().filter_map(|(name, role)| {
         let declared = desired.roles.contains_key(name);
         let marker = role.claimed();
         let scope = marker.as_ref().map(|marker| marker.scope.clone());
-        of(OrphanKind::Role, name.as_str(), marker, scope, declared, &|| {
+        let orphan = of(OrphanKind::Role, name.as_str(), marker, scope, declared, &|| {
             remaining_privileges(name, observed)
-        })
+        })?;
+        Some((role.marker().is_some(), orphan))
     });
     let databases = observed.databases.iter().filter_map(|(name, database)| {
         let marker = database.marker().filter(|_| {
@@ -89,11 +86,25 @@ pub(super) fn orphans(
         let scope = marker
             .as_ref()
             .and_then(|_| scope_of_database(desired, observed, recorded, name, database));
-        of(OrphanKind::Database, name.as_str(), marker, scope, declared, &holds)
+        let orphan = of(OrphanKind::Database, name.as_str(), marker, scope, declared, &holds)?;
+        Some((true, orphan))
     });
-    let mut orphans: Vec<Orphan> = roles.chain(databases).collect();
-    orphans.sort_by(|one, other| one.application.cmp(&other.application));
-    (orphans, in_other_scopes.get())
+    (proven_first(roles.chain(databases).collect()), in_other_scopes.get())
+}
+
+/// Sorts orphans by their applications. Those that another role than an administrator can have marked follow
+/// the others: only the first are named, and such a role can mark any number, of any applications.
+fn proven_first(mut orphans: Vec<(bool, Orphan)>) -> Vec<Orphan> {
+    let proven: BTreeSet<String> = orphans
+        .iter()
+        .filter(|(is_proven, _)| *is_proven)
+        .map(|(_, orphan)| orphan.application.clone())
+        .collect();
+    orphans.sort_by_cached_key(|(is_proven, orphan)| {
+        let application = orphan.application.clone();
+        (!proven.contains(&application), application, !is_proven)
+    });
+    orphans.into_iter().map(|(_, orphan)| orphan).collect()
 }
 
 /// The number of applications with orphans that are named without full detail, and of the orphans of each.
@@ -140,11 +151,15 @@ impl Plan {
     pub(super) fn hint_about_orphans(&self) -> Option<Hint> {
         let declared: BTreeSet<&str> =
             self.applications.iter().map(|one| one.application.as_str()).collect();
-        let orphaned: BTreeSet<&str> =
-            self.orphaned.iter().map(|orphan| orphan.application.as_str()).collect();
-        // Not those of applications that the plan does not name without full detail.
-        let names = orphaned.difference(&declared).take(MOST_ORPHANED);
-        let names: Vec<String> = names.map(ToString::to_string).collect();
+        let same = |one: &Orphan, next: &Orphan| one.application == next.application;
+        let orphaned = self.orphaned.chunk_by(same).filter_map(|orphans| orphans.first());
+        let orphaned = orphaned.map(|orphan| orphan.application.as_str());
+        // Not those of applications that the plan does not name without full detail, and not a text that is not
+        // the key of an application: the command would do something else with it.
+        let names = orphaned.filter(|application| {
+            !declared.contains(application) && ApplicationName::new(*application).is_ok()
+        });
+        let names: Vec<String> = names.take(MOST_ORPHANED).map(ToString::to_string).collect();
         let pronoun = if names.len() == 1 { "its" } else { "their" };
         let in_scope = match &self.origin.scope {
             Some(_) => "",
@@ -182,9 +197,8 @@ impl Plan {
                 let _ =
                     writeln!(text, "  application {}: {}", visible(application), visible(names));
             }
-            let others = applications.len().saturating_sub(MOST_ORPHANED);
-            if others > 0 {
-                let _ = writeln!(text, "  and {others} other applications");
+            if let Some(others) = others_with_orphans(applications.len()) {
+                let _ = writeln!(text, "  {others}");
             }
         }
         for orphan in self.orphaned.iter().filter(|_| in_full) {
@@ -368,7 +382,7 @@ pub fn undeclared_databases(desired: &Desired, observed: &Observed) -> Vec<Undec
 #[cfg(test)]
 mod tests {
     use super::super::SecretFindings;
-    use super::super::test_states::{desired, observed_with};
+    use super::super::test_states::{desired, marker, observed_with};
     use super::*;
     use crate::hint::Neutral;
 
@@ -406,5 +420,52 @@ mod tests {
                 .count(),
             24
         );
+    }
+
+    /// Ten roles of which another role has made the markers, and one of an administrator.
+    fn with_forged_markers(application: impl Fn(usize) -> String) -> Plan {
+        let forged: Vec<(String, String)> = (0..10)
+            .map(|number| {
+                let name = format!("a{number}");
+                let comment = marker(&application(number), &name, "");
+                (name, comment)
+            })
+            .collect();
+        let wiki = marker("wiki_old", "z_wiki", "");
+        let mut roles: Vec<(&str, &str)> =
+            forged.iter().map(|(name, comment)| (name.as_str(), comment.as_str())).collect();
+        roles.push(("z_wiki", &wiki));
+        let mut observed = observed_with(&roles, &[]);
+        for (name, seen) in &mut observed.roles {
+            if name.as_str() != "z_wiki" {
+                seen.controllers = vec![RoleName::new_unchecked("mallory")];
+            }
+        }
+        Plan::new(&desired(), &observed, SecretFindings::default())
+    }
+
+    /// A role that can only mark roles of its own hides no orphan behind them.
+    #[test]
+    fn orphans_that_administrators_have_marked_are_named_first() {
+        let plan = with_forged_markers(|number| format!("app{number}"));
+        let text = plan.to_text_with(&Neutral, Detail::Brief);
+        assert!(text.contains("  application wiki_old: role z_wiki\n"), "{text}");
+        assert!(text.contains("  and 1 other application\n"), "{text}");
+        let lines = plan.orphans_in_markdown();
+        assert_eq!(lines[0], "application wiki\\_old: role z\\_wiki");
+        assert!(plan.hint_about_orphans().unwrap().to_string().contains("wiki_old, app0, "));
+        // In the same application, too.
+        let plan = with_forged_markers(|_| "wiki_old".to_owned());
+        let text = plan.to_text_with(&Neutral, Detail::Brief);
+        assert!(text.contains("  application wiki_old: role z_wiki, role a0, "), "{text}");
+    }
+
+    /// The command that a plan prints can be executed as it is printed.
+    #[test]
+    fn no_marker_adds_an_option_to_the_command() {
+        let options = ["--drop-role", "--yes", "--confirm=jg", "-", "", "a'b", "a,b", "a`b"];
+        let plan = with_forged_markers(|number| options[number % options.len()].to_owned());
+        let hint = plan.hint_about_orphans().unwrap().to_string();
+        assert!(hint.contains("`retire` for application wiki_old; "), "{hint}");
     }
 }
