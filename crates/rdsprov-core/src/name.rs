@@ -24,6 +24,12 @@ use crate::text::{brief, characters, is_shown_as_it_is};
 /// The maximum length of a name in bytes: `NAMEDATALEN` of PostgreSQL without the terminating NUL.
 pub const MAX_BYTES: usize = 63;
 
+/// The maximum length of an environment, a scope and the key of an application in characters. They are ASCII.
+///
+/// A marker contains them, and a comment that is longer than 64 kB is not read. They are also parts of the ids
+/// of secrets, and of each line about an application.
+pub const MAX_KEY: usize = 100;
+
 /// A text cannot be used as a name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -76,6 +82,24 @@ pub enum NameError {
         /// The text that was rejected.
         name: String,
     },
+    /// An environment, a scope or the key of an application begins with `-`.
+    #[error("{kind} {name:?} begins with `-`, so that a command would read it as an option")]
+    BeginsWithHyphen {
+        /// What the text was to become.
+        kind: &'static str,
+        /// The text that was rejected.
+        name: String,
+    },
+    /// An environment, a scope or the key of an application is longer than [`MAX_KEY`].
+    #[error("{kind} `{name}` has {characters} characters; {MAX_KEY} are allowed")]
+    TooManyCharacters {
+        /// What the text was to become.
+        kind: &'static str,
+        /// The begin of the text that was rejected.
+        name: String,
+        /// Its length in characters.
+        characters: usize,
+    },
     /// The key of an application is not a safe path segment; it is part of secret names.
     #[error("application key {name:?} contains other characters than letters, digits, `_` and `-`")]
     NotAPathSegment {
@@ -95,6 +119,8 @@ impl NameError {
             | Self::TooLong { .. }
             | Self::NotAnEnvironment { .. }
             | Self::NotAScope { .. }
+            | Self::BeginsWithHyphen { .. }
+            | Self::TooManyCharacters { .. }
             | Self::NotAPathSegment { .. } => ErrorCode::InvalidName,
         }
     }
@@ -105,8 +131,10 @@ impl NameError {
         match self {
             Self::Empty { .. } => "write a name".into(),
             Self::ControlCharacter { .. } => "remove the control character".into(),
-            Self::TooLong { .. } => "choose a shorter name".into(),
-            Self::Reserved { .. } | Self::NotAScope { .. } => "choose another name".into(),
+            Self::TooLong { .. } | Self::TooManyCharacters { .. } => "choose a shorter name".into(),
+            Self::Reserved { .. } | Self::NotAScope { .. } | Self::BeginsWithHyphen { .. } => {
+                "choose another name".into()
+            }
             Self::NotAnEnvironment { .. } | Self::NotAPathSegment { .. } => {
                 "choose another name: it becomes part of secret names".into()
             }
@@ -178,31 +206,41 @@ fn check_stored(kind: &'static str, name: &str) -> Result<(), NameError> {
     Ok(())
 }
 
-fn is_path_segment(text: &str) -> bool {
-    !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-')
+/// Checks a text that becomes a part of the ids of secrets, of markers and of commands.
+fn check_key(
+    kind: &'static str,
+    text: &str,
+    other_characters: fn(String) -> NameError,
+) -> Result<(), NameError> {
+    let is_allowed = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+    let name = brief(text).into_owned();
+    if text.is_empty() || !text.chars().all(is_allowed) {
+        return Err(other_characters(name));
+    }
+    if text.len() > MAX_KEY {
+        return Err(NameError::TooManyCharacters { kind, name, characters: text.len() });
+    }
+    if text.starts_with('-') {
+        return Err(NameError::BeginsWithHyphen { kind, name });
+    }
+    Ok(())
 }
 
 /// Validates the name of an environment, which becomes a part of the ids of secrets.
 ///
 /// # Errors
-/// Returns [`NameError::NotAnEnvironment`] unless the name consists of ASCII letters,
-/// digits, `_` and `-`.
+/// Returns a [`NameError`] unless the name consists of up to [`MAX_KEY`] ASCII letters, digits, `_` and `-`,
+/// and does not begin with `-`.
 pub fn check_environment(name: &str) -> Result<(), NameError> {
-    if is_path_segment(name) {
-        return Ok(());
-    }
-    Err(NameError::NotAnEnvironment { name: brief(name).into_owned() })
+    check_key("environment name", name, |name| NameError::NotAnEnvironment { name })
 }
 
 /// Checks the name of a scope.
 ///
 /// # Errors
-/// Returns [`NameError::NotAScope`] unless the name consists of ASCII letters, digits, `_` and `-`.
+/// Returns a [`NameError`] as [`check_environment`] does.
 pub fn check_scope(name: &str) -> Result<(), NameError> {
-    if is_path_segment(name) {
-        return Ok(());
-    }
-    Err(NameError::NotAScope { name: brief(name).into_owned() })
+    check_key("scope name", name, |name| NameError::NotAScope { name })
 }
 
 /// Returns the known name that is most similar to a name, if one is similar.
@@ -453,18 +491,15 @@ impl ApplicationName {
     /// Validates a declared key.
     ///
     /// # Errors
-    /// Returns a [`NameError`] if the key is empty or contains a character that is not an ASCII
-    /// letter, a digit, `_` or `-`.
+    /// Returns a [`NameError`] if the key is empty, has more than [`MAX_KEY`] characters, contains a character
+    /// that is not an ASCII letter, a digit, `_` or `-`, or begins with `-`.
     pub fn new(text: impl Into<String>) -> Result<Self, NameError> {
         let name = text.into();
         if name.is_empty() {
             return Err(NameError::Empty { kind: "application" });
         }
-        if is_path_segment(&name) {
-            Ok(Self(name))
-        } else {
-            Err(NameError::NotAPathSegment { name: brief(&name).into_owned() })
-        }
+        check_key("application key", &name, |name| NameError::NotAPathSegment { name })?;
+        Ok(Self(name))
     }
 
     /// Returns the value for steps and refusals that concern the administrator and not an
@@ -507,6 +542,29 @@ mod tests {
             assert_eq!(misspelt(name, known), meant, "{name}");
         }
         assert_eq!(misspelt("shop_reports", ["shop", "hr"]), None);
+    }
+
+    #[test]
+    fn keys_are_short_and_no_options() {
+        let long = "k".repeat(MAX_KEY + 1);
+        for (key, says) in [
+            ("--drop-role", "begins with `-`"),
+            ("-", "begins with `-`"),
+            (&*long, "has 101 characters; 100 are allowed"),
+            (&"k".repeat(2_000_000), "has 2000000 characters"),
+            (&"-".repeat(2_000_000), "has 2000000 characters"),
+            (&"é".repeat(2_000_000), "contains other characters"),
+        ] {
+            let of_application = ApplicationName::new(key).map(|_| ());
+            for result in [of_application, check_environment(key), check_scope(key)] {
+                let message = result.unwrap_err().to_string();
+                assert!(message.contains(says) && message.len() < 600, "{message}");
+            }
+        }
+        for key in ["a-", "_", "0", &long[1..]] {
+            assert!(ApplicationName::new(key).is_ok());
+            assert_eq!((check_environment(key), check_scope(key)), (Ok(()), Ok(())));
+        }
     }
 
     #[test]
