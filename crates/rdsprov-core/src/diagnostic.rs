@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use crate::error_code::ErrorCode;
 use crate::hint::{Hint, Wording};
-use crate::text::visible;
+use crate::text::{visible, with_ends, without_middle};
 
 /// One error: its code, the fact, an excerpt of the file that it concerns, and hints.
 ///
@@ -22,7 +22,8 @@ use crate::text::visible;
 pub struct Diagnostic {
     /// The stable code, which front ends print in brackets.
     pub code: ErrorCode,
-    /// What happened, to what, in one sentence, without hidden characters.
+    /// What happened, to what, in one sentence, without hidden characters, and without its middle if it repeats
+    /// a very long text.
     pub fact: String,
     /// The position in a file, and the line there, without a line break at the end.
     pub excerpt: Option<String>,
@@ -36,7 +37,7 @@ impl Diagnostic {
     /// Makes an error that concerns no position in a file.
     #[must_use]
     pub fn new(code: ErrorCode, fact: impl ToString, hints: Vec<Hint>) -> Self {
-        let fact = visible(&fact.to_string());
+        let fact = visible(&without_middle(fact.to_string()));
         Self { code, fact, excerpt: None, margin: String::new(), hints }
     }
 
@@ -54,7 +55,7 @@ impl Diagnostic {
             text = text + "\n" + &visible(line);
         }
         for hint in &self.hints {
-            text = text + "\n" + &self.margin + "hint: " + &visible(&hint.worded(wording));
+            text = text + "\n" + &self.margin + "hint: " + &worded(hint, wording);
         }
         text
     }
@@ -84,13 +85,42 @@ impl ReportedError {
         Self {
             code: error.code.name().to_owned(),
             message: error.fact.clone(),
-            hints: error.hints.iter().map(|hint| visible(&hint.worded(wording))).collect(),
+            hints: error.hints.iter().map(|hint| worded(hint, wording)).collect(),
         }
     }
+}
+
+/// The number of characters at each end of a hint that are kept. A hint with a long statement is complete.
+const HINT_END: usize = 10_000;
+
+/// Returns a hint in words, without hidden characters.
+fn worded(hint: &Hint, wording: &dyn Wording) -> String {
+    visible(&with_ends(hint.worded(wording), HINT_END))
 }
 
 /// Returns several errors, each with its code, separated by empty lines.
 #[must_use]
 pub fn labelled(errors: &[Diagnostic], wording: &dyn Wording) -> String {
     errors.iter().map(|error| error.labelled(wording)).collect::<Vec<_>>().join("\n\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::hint::Neutral;
+
+    /// Also a text that is longer when it is escaped.
+    #[test]
+    fn errors_are_short_whatever_they_repeat() {
+        for repeated in ["a", "\u{202e}", "é", "\n"] {
+            let long = repeated.repeat(2_000_000);
+            let hint = format!("set {long}").into();
+            let error =
+                Diagnostic::new(ErrorCode::InvalidConfig, format!("{long} is long"), vec![hint]);
+            assert!(error.fact.ends_with(" is long"));
+            assert!(error.labelled(&Neutral).len() < 250_000);
+            let reported = ReportedError::new(&error, &Neutral);
+            assert!(reported.message.len() < 30_000 && reported.hints[0].len() < 250_000);
+        }
+    }
 }

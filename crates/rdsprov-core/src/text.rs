@@ -245,12 +245,17 @@ const MESSAGE_END: usize = 1000;
 /// of the server.
 #[must_use]
 pub fn without_middle(message: String) -> String {
+    with_ends(message, MESSAGE_END)
+}
+
+/// Returns a text of which only a number of characters at each end are kept.
+pub(crate) fn with_ends(message: String, characters: usize) -> String {
     // No character has more than four bytes.
-    if message.len() <= 2 * MESSAGE_END {
+    if message.len() <= 2 * characters {
         return message;
     }
-    let begin = message.char_indices().nth(MESSAGE_END).map_or(message.len(), |(at, _)| at);
-    let end = message.char_indices().rev().nth(MESSAGE_END - 1).map_or(0, |(at, _)| at);
+    let begin = message.char_indices().nth(characters).map_or(message.len(), |(at, _)| at);
+    let end = message.char_indices().rev().nth(characters - 1).map_or(0, |(at, _)| at);
     if end <= begin {
         return message;
     }
