@@ -34,6 +34,7 @@ use crate::hint::Hint;
 use crate::name::{check_environment, check_scope};
 use crate::named_enum::named_enum;
 use crate::policy::{ApprovalPolicy, Policy, UndeclaredAccess};
+use crate::secret_id::Templates;
 
 named_enum! {
     /// How a run finds out whether a role has the password of its secret.
@@ -293,8 +294,18 @@ impl Config {
             environment: None,
             scope: self.definitions.scope.clone(),
             config_file: self.path.clone(),
+            templates: self.templates(),
             defaults: self.defaults.clone(),
             environment_defaults: self.environments.iter().map(defaults_of).collect(),
+        }
+    }
+
+    /// Returns the templates for the ids of secrets: those of the file, or else the usual ones.
+    pub(crate) fn templates(&self) -> Templates {
+        let default = Templates::default();
+        Templates {
+            admin: self.secrets.admin.clone().unwrap_or(default.admin),
+            application: self.secrets.application.clone().unwrap_or(default.application),
         }
     }
 

@@ -114,6 +114,28 @@ fn several_files_are_merged() {
     insta::assert_snapshot!("files__no_file", outcome(&[], &rules));
 }
 
+/// The secret that an entry names is that of another entry anyway, or not.
+#[test]
+fn secret_of_the_template_is_the_same() {
+    let entries = r#"application_databases = {
+        shop   = { database_name = "shop", username = "shop_owner" }
+        legacy = { database_name = "legacy", username = "shop_owner", secret = "goldenpath/dev/shop/postgres" }
+    }"#;
+    let is_valid = |environment: Option<&str>, template: &str| {
+        let rules = rules(|rules| {
+            rules.environment = environment.map(str::to_owned);
+            rules.templates.application = template.to_owned();
+        });
+        Definitions::parse(&[source("a.tfvars", entries)], &rules).is_ok()
+    };
+    let usual = Rules::default().templates.application;
+    assert!(is_valid(Some("dev"), &usual) && is_valid(None, &usual));
+    assert!(!is_valid(Some("prod"), &usual));
+    assert!(
+        !is_valid(Some("dev"), "other/{application}") && !is_valid(None, "other/{application}")
+    );
+}
+
 #[test]
 fn mode_selects_the_definitions() {
     let both = format!("{A}\nrds_config = {{ {B} }}\n");

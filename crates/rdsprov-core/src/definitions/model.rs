@@ -189,7 +189,7 @@ fn gather(sources: &[SourceText], rules: &Rules) -> Gathered {
         }
         read.push(file);
     }
-    let mut of_entries = settle_roles(&mut definitions, &explicit, rules.role_files);
+    let mut of_entries = settle_roles(&mut definitions, &explicit, rules);
     of_entries.extend(settle_creators(&mut definitions, &explicit));
     for error in of_entries {
         let Some(entry) = definitions.applications.get(&error.application) else { continue };

@@ -8,10 +8,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::cross_checks::{EntryError, ExplicitKeys};
 use super::rules::RoleFiles;
-use super::{Application, Defaults, Definitions};
+use super::{Application, Defaults, Definitions, Rules};
 use crate::error_code::ErrorCode;
-use crate::name::{ApplicationName, RoleName};
+use crate::name::{ApplicationName, RoleName, matches_pattern};
 use crate::privilege::AccessLevel;
+use crate::secret_id::Templates;
 
 /// A key of an entry that concerns the role in all its databases.
 struct RoleKey {
@@ -89,8 +90,12 @@ fn as_set<'a>(names: impl Iterator<Item = &'a str>) -> String {
 pub fn settle_roles(
     definitions: &mut Definitions,
     explicit: &ExplicitKeys,
-    files: RoleFiles,
+    rules: &Rules,
 ) -> Vec<EntryError> {
+    let environment = rules.environment.clone().or_else(|| definitions.environment.clone());
+    let is_of_template = |entry: &Application, secret: &str| {
+        is_secret_of_template(&rules.templates, environment.as_deref(), entry, secret)
+    };
     let mut by_role: BTreeMap<RoleName, Vec<ApplicationName>> = BTreeMap::new();
     for application in definitions.applications.values() {
         let entries = by_role.entry(application.username.clone()).or_default();
@@ -104,8 +109,9 @@ pub fn settle_roles(
         let Some(home) = home(&role, &entries, explicit, &mut errors).cloned() else { continue };
         for entry in &entries {
             compare(&role, &home, entry, explicit, &mut errors);
+            let same_secret = home.secret.as_ref().is_some_and(|one| is_of_template(entry, one));
             if !home.says_role_owner {
-                refuse_ambiguous_home(&role, &home, entry, explicit, &mut errors);
+                refuse_ambiguous_home(&role, &home, entry, same_secret, explicit, &mut errors);
             }
         }
         if let Some(declared) = home.memberships.iter().find(|one| declared.contains(*one)) {
@@ -120,7 +126,7 @@ pub fn settle_roles(
                 ),
             });
         }
-        if files == RoleFiles::One {
+        if rules.role_files == RoleFiles::One {
             errors.extend(in_several_files(&role, &home, &entries));
         }
         for name in &names {
@@ -241,11 +247,12 @@ fn compare(
 /// team.
 ///
 /// Between owner entries, all keys count: each of them could be the home. In other entries, only how the role
-/// logs in counts.
+/// logs in counts. The secret that the template gives the entry anyway is the same.
 fn refuse_ambiguous_home(
     role: &RoleName,
     home: &Application,
     entry: &Application,
+    same_secret: bool,
     explicit: &ExplicitKeys,
     errors: &mut Vec<EntryError>,
 ) {
@@ -259,6 +266,9 @@ fn refuse_ambiguous_home(
     };
     let are_owners = [home, entry].iter().all(|one| one.access_level == AccessLevel::Owner);
     for key in ROLE_KEYS.iter().filter(|key| are_owners || key.is_credential) {
+        if key.name == "secret" && same_secret {
+            continue;
+        }
         let is_unsaid = (key.set_by)(entry, of_entry).is_none() && (key.differs)(home, entry);
         let Some(theirs) = (key.set_by)(home, of_home).filter(|_| is_unsaid) else { continue };
         let name = key.name;
@@ -275,6 +285,27 @@ fn refuse_ambiguous_home(
                  same `{name}` here"
             ),
         });
+    }
+}
+
+/// Returns whether an entry without `secret` has a secret, as the template gives it. Before the environment is
+/// known, it can be any.
+fn is_secret_of_template(
+    templates: &Templates,
+    environment: Option<&str>,
+    entry: &Application,
+    secret: &str,
+) -> bool {
+    let id = templates.application_secret(
+        environment.unwrap_or("*"),
+        entry.application.as_str(),
+        entry.database_name.as_str(),
+        entry.username.as_str(),
+        Some("{build_id}"),
+    );
+    match environment {
+        Some(_) => id.is_ok_and(|id| id.0 == secret),
+        None => id.is_ok_and(|id| matches_pattern(&id.0, secret)),
     }
 }
 

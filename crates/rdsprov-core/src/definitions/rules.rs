@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use super::defaults::Defaults;
 use crate::named_enum::named_enum;
+use crate::secret_id::Templates;
 
 /// The settings for reading definitions files, from `rdsprov.toml` and the options.
 #[derive(Debug, Clone, Default)]
@@ -34,6 +35,8 @@ pub struct Rules {
     pub scope: Option<String>,
     /// The path of the configuration file, for messages; `None` means `rdsprov.toml`.
     pub config_file: Option<String>,
+    /// The templates for the ids of secrets that entries do not set.
+    pub templates: Templates,
     /// The values of keys that an application does not set, in every environment.
     pub defaults: Defaults,
     /// The values of keys that an application does not set, for each environment. They

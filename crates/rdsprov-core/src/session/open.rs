@@ -568,12 +568,7 @@ impl Setup {
     }
 
     fn templates(&self) -> Templates {
-        let default = Templates::default();
-        let secrets = &self.config.secrets;
-        Templates {
-            admin: secrets.admin.clone().unwrap_or(default.admin),
-            application: secrets.application.clone().unwrap_or(default.application),
-        }
+        self.config.templates()
     }
 
     /// Returns the AWS region with the place that sets it; no region if only the AWS SDK can find one.
