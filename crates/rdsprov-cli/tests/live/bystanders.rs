@@ -190,8 +190,11 @@ fn reader_keeps_its_grants_in_other_databases() {
             shop_reports = { database_name = "shop", username = "analyst", access_level = "reader" }
         }"#;
         let declared = format!("{home:12} = {{");
-        let secret = format!("secret = \"goldenpath/prod/{home}/postgres\",");
-        let chosen = text.replace(&declared, &format!("{declared} role_owner = true, {secret}"));
+        // Both entries name the secret: otherwise the access of the other one is a hazard.
+        let reader = r#"access_level = "reader""#;
+        let with_secret = format!("{reader}, secret = \"goldenpath/prod/{home}/postgres\"");
+        let chosen = text.replace(reader, &with_secret);
+        let chosen = chosen.replace(&declared, &format!("{declared} role_owner = true,"));
         assert_ne!(chosen, text);
         let definitions = fixture.definitions(&chosen);
         let apply = |more: &[&str], code| {
