@@ -461,9 +461,10 @@ pub fn earlier(random: &mut Random, site: &Site) -> Declared {
     }
     settle(&mut other);
     // The home of a role follows from its entries. The later definitions say which it is, because
-    // another entry than before can be the home there.
+    // another entry than before can be the home there. An entry that sets keys which others inherit must say so.
     for app in &mut other.applications {
-        app.role_owner = false;
+        let sets_keys = app.secret || app.iam || app.plugins;
+        app.role_owner &= sets_keys || app.createdb.is_some() || app.connection_limit.is_some();
     }
     other
 }
