@@ -101,6 +101,7 @@ VALUES: list[Any] = [
         None,
         "committed",
         None,
+        None,
     ),
     rdsprov.Definitions.from_text(
         'application_databases = { a = { database_name = "a", username = "a", settings = '

@@ -638,7 +638,7 @@ fn tables_are_compared_with_the_ledger() {
         for (table, note) in [
             (
                 Some("other_audit.changes"),
-                "1 committed change of runs with the audit table other_audit.changes: compare it with `--audit-table other_audit.changes`",
+                "1 committed change of runs with the audit table other_audit.changes, which this report does not contain",
             ),
             (None, "1 committed change of runs without an audit table"),
         ] {

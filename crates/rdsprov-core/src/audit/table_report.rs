@@ -630,7 +630,7 @@ impl fmt::Display for TableReport {
             let changes = counted(*changes, "committed change");
             let text = match table {
                 Some(table) => format!(
-                    "note: {changes} of runs with the audit table {table}: compare it with `--audit-table {table}`"
+                    "note: {changes} of runs with the audit table {table}, which this report does not contain"
                 ),
                 None => format!("note: {changes} of runs without an audit table"),
             };

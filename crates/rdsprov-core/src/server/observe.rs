@@ -21,7 +21,7 @@ use super::databases::in_each_as_owner;
 use super::earlier_look::EarlierLook;
 use super::owner_login::OwnerLogins;
 use super::parameter::Parameter;
-use super::password_check::{self, FirstLogin, PasswordChecks};
+use super::password_check::{self, FirstLogin, KnownLogins, PasswordChecks};
 use super::snapshot::{ObserveError, Snapshot};
 use super::wait::catalog_lock;
 use crate::audit_table::{AuditTableName, COLUMNS};
@@ -136,10 +136,11 @@ pub async fn observe(
         look.observed().administrators == observed.administrators
             && roles(look.observed()) == roles(&observed)
     });
-    let logins =
+    let first =
         observe_databases(admin, admin_session, desired, &mut observed, secrets, checks, earlier)
             .await;
     blue_green::observe(admin, admin_session, &mut observed).await?;
+    let known = KnownLogins { first, earlier };
     let checked = password_check::check_passwords(
         admin,
         admin_session,
@@ -147,8 +148,7 @@ pub async fn observe(
         &observed,
         secrets,
         checks,
-        &logins,
-        earlier,
+        &known,
     );
     observed.password_checks = checked.await?;
     Ok(observed)

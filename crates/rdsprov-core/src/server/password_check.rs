@@ -43,6 +43,13 @@ pub(crate) struct PasswordChecks {
     pub created: BTreeSet<RoleName>,
 }
 
+/// What is known before passwords are checked.
+pub(super) struct KnownLogins<'a> {
+    /// What logins of owners have shown in this look.
+    pub first: BTreeMap<RoleName, FirstLogin>,
+    pub earlier: Option<&'a EarlierLook>,
+}
+
 /// Checks the password of each role of the selected applications, by a login as the role that its
 /// secret names: the role itself or its clone. Roles whose correct password the server rejects, too, are
 /// left out.
@@ -51,9 +58,9 @@ pub(crate) struct PasswordChecks {
 /// them. Whether it accepts such a verifier is the same for all of them: if the first one logs in, the others
 /// do not. A verifier depends on how a password is normalized if it is not ASCII, and such a role logs in.
 ///
-/// The password that an `earlier` look has found to be correct is not checked again, unless the run has changed the role.
+/// The password that an earlier look has found to be correct is not checked again, unless the run has changed the role.
 ///
-/// `first_logins` contains what logins to the databases of roles have shown before, see [`OwnerLogins`].
+/// `known` also contains what logins to the databases of roles have shown before, see [`OwnerLogins`].
 ///
 /// [`OwnerLogins`]: super::owner_login::OwnerLogins
 pub(super) async fn check_passwords<'a>(
@@ -63,8 +70,7 @@ pub(super) async fn check_passwords<'a>(
     observed: &'a Observed,
     secrets: &'a BTreeMap<SecretId, Secret>,
     PasswordChecks { verify, created }: &PasswordChecks,
-    first_logins: &BTreeMap<RoleName, FirstLogin>,
-    earlier: Option<&EarlierLook>,
+    known: &KnownLogins<'_>,
 ) -> Result<BTreeMap<RoleName, PasswordCheck>, ObserveError> {
     let candidates: Vec<Candidate<'a>> = desired
         .selected_roles()
@@ -91,7 +97,7 @@ pub(super) async fn check_passwords<'a>(
             let check = async |Candidate { name, user, password }: Candidate<'a>| {
                 let databases = login_databases(desired, observed, name);
                 let target = admin.as_role(user.clone(), password.clone());
-                let first = first_logins.get(user);
+                let first = known.first.get(user);
                 let result = log_in(&target, &databases, platform, first).await;
                 (name.clone(), result.check(admin.server_identity(Some(admin_session))))
             };
@@ -106,7 +112,7 @@ pub(super) async fn check_passwords<'a>(
             };
             let is_accepted = |one: &Candidate<'_>| {
                 one.user == one.name
-                    && earlier.is_some_and(|look| look.is_accepted(observed, one.name))
+                    && known.earlier.is_some_and(|look| look.is_accepted(observed, one.name))
             };
             let (accepted, candidates): (Vec<_>, Vec<_>) =
                 candidates.into_iter().partition(is_accepted);

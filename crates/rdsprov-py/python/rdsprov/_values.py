@@ -513,11 +513,23 @@ class TableDifference(_Value):
 
 
 @dataclass(frozen=True)
+class NotCompared(_Value):
+    """Committed changes of a ledger that were not compared, because their runs have used another audit table.
+
+    ``table`` is ``None`` if they have used none.
+    """
+
+    table: str | None
+    changes: int
+
+
+@dataclass(frozen=True)
 class TableReport(_Value):
     """The rows of the audit tables of a server. Iterating over it gives each ``TableRow``.
 
     ``differences`` is ``None`` if no ledger was compared.
-    ``compared_records`` is the number of committed changes of the ledger that were compared.
+    ``compared_records`` is the number of committed changes of the ledger that were compared, and ``not_compared``
+    contains those of other audit tables.
     ``is_consistent`` says whether all tables could be read and are as documented, and whether nothing differs from the
     ledger.
     ``text`` is the text that ``rdsprov audit report --from-tables`` prints.
@@ -530,6 +542,7 @@ class TableReport(_Value):
     rows: tuple[TableRow, ...]
     differences: tuple[TableDifference, ...] | None
     compared_records: int
+    not_compared: tuple[NotCompared, ...]
     is_consistent: bool
     text: str
 
@@ -745,6 +758,7 @@ def _table_report(values):
             "rows": tuple(_make(TableRow, one) for one in report["rows"]),
             "differences": None if differences is None else tuple(map(_table_difference, differences)),
             "compared_records": report["compared_records"],
+            "not_compared": tuple(_make(NotCompared, one) for one in report["not_compared"]),
             "is_consistent": values["is_consistent"],
             "text": values["text"],
         },

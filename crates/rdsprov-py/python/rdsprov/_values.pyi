@@ -37,4 +37,14 @@ from ._enums import (
     SourceKind as SourceKind,
     Status as Status,
 )
-from .audit import Change as Change, Finding as Finding, Verified as Verified
+from .audit import (
+    AnnouncedStep as AnnouncedStep,
+    Change as Change,
+    Finding as Finding,
+    NotCompared as NotCompared,
+    TableDifference as TableDifference,
+    TableReport as TableReport,
+    TableRow as TableRow,
+    TableState as TableState,
+    Verified as Verified,
+)

@@ -11,6 +11,7 @@ __all__ = [
     "AnnouncedStep",
     "Change",
     "Finding",
+    "NotCompared",
     "TableDifference",
     "TableReport",
     "TableRow",
@@ -109,6 +110,11 @@ class TableDifference(_Value):
     step: AnnouncedStep | None
 
 @dataclass(frozen=True)
+class NotCompared(_Value):
+    table: str | None
+    changes: int
+
+@dataclass(frozen=True)
 class TableReport(_Value):
     server: str
     environment: str
@@ -117,6 +123,7 @@ class TableReport(_Value):
     rows: tuple[TableRow, ...]
     differences: tuple[TableDifference, ...] | None
     compared_records: int
+    not_compared: tuple[NotCompared, ...]
     is_consistent: bool
     text: str
     def __iter__(self) -> Iterator[TableRow]: ...
