@@ -474,7 +474,7 @@ fn grant_on_a_type_of_the_standard() {
                }"#,
         );
         expect(&fixture.run(&definitions, &["apply", "--env", "dev"]), 0);
-        let grant = "GRANT USAGE ON TYPE timestamp TO keycloak_reader WITH GRANT OPTION";
+        let grant = "GRANT USAGE ON TYPE timestamp TO keycloak_reader";
         fixture.server.superuser("keycloak", grant).unwrap();
         let text = expect(&fixture.run(&definitions, &["check", "--env", "dev"]), 0);
         let note = r#"cannot revoke USAGE on type pg_catalog."timestamp" from keycloak_reader"#;

@@ -11,7 +11,7 @@ const DOCUMENT: &str = include_str!("../../../../docs/iam.md");
 
 /// The commands by their headings, with their arguments and exit codes. Commands that only read
 /// precede the one that changes their input.
-const COMMANDS: [(&str, &[&str], i32); 20] = [
+const COMMANDS: [(&str, &[&str], i32); 21] = [
     ("validate", &["validate"], 0),
     ("plan", &["plan", "--out", "plan.json"], 0),
     ("check", &["check"], 2),
@@ -43,6 +43,22 @@ const COMMANDS: [(&str, &[&str], i32); 20] = [
     ("export", &["export"], 0),
     ("audit", &["audit", "verify", "ledger.jsonl"], 0),
     ("audit", &["audit", "report", "ledger.jsonl"], 0),
+    // No result is missing.
+    (
+        "audit",
+        &[
+            "audit",
+            "acknowledge",
+            "ledger.jsonl",
+            "--line",
+            "1",
+            "--found",
+            "unknown",
+            "--reason",
+            "none",
+        ],
+        64,
+    ),
     ("schema", &["schema", "plan"], 0),
     ("completions", &["completions", "bash"], 0),
     ("man", &["man"], 0),

@@ -101,12 +101,13 @@ fn run_is_recorded_from_intent_to_outcome() {
         );
 
         let report = audit(&fixture, &["report", "--role", "shop_reader", "--database", "shop"], 0);
+        let server = format!("{}:{}", fixture.server.host(), fixture.server.port());
         assert!(
-            report.contains(
-                "dev: database shop: grant CONNECT on database shop to shop_reader\n    \
+            report.contains(&format!(
+                "dev on {server}: database shop: grant CONNECT on database shop to shop_reader\n    \
                  by ada, approved by grace, request CHG-7, build 16-01, run 1, \
                  approval not_required, line "
-            ),
+            )),
             "{report}"
         );
         assert!(!report.contains("create_role"), "{report}");
