@@ -103,7 +103,10 @@ impl Fixture {
     /// Writes a definitions file into the directory of the secrets.
     pub fn definitions(&self, text: &str) -> String {
         let path = self.path().join("own.tfvars");
-        std::fs::write(&path, text).unwrap();
+        // Replaced as a whole: another thread of the test can have a run that reads it.
+        let new = self.path().join(format!("own.tfvars.{:?}", std::thread::current().id()));
+        std::fs::write(&new, text).unwrap();
+        std::fs::rename(&new, &path).unwrap();
         path.display().to_string()
     }
 
