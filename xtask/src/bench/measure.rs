@@ -1,5 +1,6 @@
 //! Times and memory of other programs.
 
+use std::io::{Read as _, Seek as _};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -12,9 +13,12 @@ pub struct Run {
 
 /// Runs a program without its output; any other exit code than 0 is an error.
 pub fn run(command: &mut Command) -> Result<Run, String> {
-    let words = format!("{command:?}");
+    // Not its environment, which contains a password.
+    let words = format!("{:?} {:?}", command.get_program(), command.get_args());
     let failed = |what: &dyn std::fmt::Display| format!("{words}: {what}");
-    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    let mut output = tempfile::tempfile().map_err(|error| failed(&error))?;
+    let writer = || output.try_clone().map_err(|error| failed(&error));
+    command.stdin(Stdio::null()).stdout(writer()?).stderr(writer()?);
     let started = Instant::now();
     let mut child = command.spawn().map_err(|error| failed(&error))?;
     let status_file = format!("/proc/{}/status", child.id());
@@ -32,7 +36,10 @@ pub fn run(command: &mut Command) -> Result<Run, String> {
     };
     let milliseconds = started.elapsed().as_secs_f64() * 1000.0;
     if !status.success() {
-        return Err(failed(&status));
+        let mut text = String::new();
+        output.rewind().and_then(|()| output.read_to_string(&mut text)).unwrap_or_default();
+        let start = text.len().saturating_sub(2000);
+        return Err(format!("{}: …{}", failed(&status), text.get(start..).unwrap_or_default()));
     }
     Ok(Run { milliseconds, mebibytes: f64::from(kibibytes) / 1024.0 })
 }

@@ -59,8 +59,9 @@ impl Others {
         let database = entries.first().map(|owner| owner.database.as_str()).unwrap_or_default();
         let mut command = Command::new(&self.pgroles);
         command.arg("apply").arg("--file").arg(manifest);
-        command.arg("--database-url").arg(site.url(database));
-        measure::run(command.envs(site.server.psql_environment()))
+        // It grants nothing on the tables of another owner, except as a superuser.
+        command.arg("--database-url").arg(site.superuser_url(database));
+        measure::run(&mut command)
     }
 }
 
@@ -87,11 +88,13 @@ fn playbook(site: &Site, entries: &[Entry]) -> String {
                  login_port: \"{{ lookup('env', 'PGPORT') }}\", \
                  login_user: \"{{ lookup('env', 'PGUSER') }}\", \
                  login_password: \"{{ lookup('env', 'PGPASSWORD') }}\"";
+    // Since PostgreSQL 16, `postgresql_membership` takes the ADMIN OPTION of the creator for the membership, without
+    // which it cannot create a database for the role.
     format!(
         "- hosts: all\n  connection: local\n  gather_facts: false\n  tasks:\n\
          \x20   - community.postgresql.postgresql_user: {{name: \"{{{{ item }}}}\", password: \"{PASSWORD}\", login_db: {initial}, {login}}}\n\
          \x20     loop: [{}]\n\
-         \x20   - community.postgresql.postgresql_membership: {{groups: \"{{{{ item }}}}\", target_roles: \"{{{{ lookup('env', 'PGUSER') }}}}\", login_db: {initial}, {login}}}\n\
+         \x20   - community.postgresql.postgresql_query: {{query: 'GRANT \"{{{{ item }}}}\" TO CURRENT_USER', login_db: {initial}, {login}}}\n\
          \x20     loop: [{}]\n\
          \x20   - community.postgresql.postgresql_db: {{name: \"{{{{ item.name }}}}\", owner: \"{{{{ item.owner }}}}\", maintenance_db: {initial}, {login}}}\n\
          \x20     loop: [{databases}]\n",

@@ -69,21 +69,12 @@ impl Site {
         Ok(path)
     }
 
-    /// Returns the URL of a database for the administrator.
-    pub fn url(&self, database: &str) -> String {
-        let environment = self.server.psql_environment();
-        let value = |name: &str| {
-            let found = environment.iter().find(|(one, _)| *one == name);
-            found.map(|(_, value)| value.to_string_lossy().into_owned()).unwrap_or_default()
-        };
-        format!(
-            "postgres://{}:{}@{}:{}/{database}?sslmode=verify-full&sslrootcert={}",
-            value("PGUSER"),
-            value("PGPASSWORD"),
-            value("PGHOST"),
-            value("PGPORT"),
-            value("PGSSLROOTCERT")
-        )
+    /// Returns the URL of a database for the superuser, over the Unix socket.
+    pub fn superuser_url(&self, database: &str) -> String {
+        let data = self.server.ca_file();
+        let directory = data.parent().and_then(Path::parent).unwrap_or(Path::new("/"));
+        let (directory, port) = (directory.display(), self.server.port());
+        format!("postgres://rdsadmin@localhost:{port}/{database}?host={directory}")
     }
 
     /// Runs the command with definitions, at the port of the server or of a relay.

@@ -16,11 +16,11 @@ def main() -> None:
     with psycopg.connect(autocommit=True) as administrator:
         for entry in entries:
             user, database = Identifier(entry["user"]), Identifier(entry["database"])
-            found = administrator.execute("SELECT FROM pg_roles WHERE rolname = %s", [entry["user"]])
+            found = administrator.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [entry["user"]])
             verb = SQL("ALTER" if found.fetchone() else "CREATE")
             password = Literal(entry["password"])
             administrator.execute(SQL("{} ROLE {} LOGIN PASSWORD {}").format(verb, user, password))
-            found = administrator.execute("SELECT FROM pg_database WHERE datname = %s", [entry["database"]])
+            found = administrator.execute("SELECT 1 FROM pg_database WHERE datname = %s", [entry["database"]])
             if found.fetchone():
                 continue
             administrator.execute(SQL("CREATE DATABASE {}").format(database))

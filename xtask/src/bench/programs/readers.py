@@ -15,7 +15,7 @@ def main() -> None:
         owner, *readers = json.load(file)
     with psycopg.connect(autocommit=True) as administrator:
         for entry in readers:
-            found = administrator.execute("SELECT FROM pg_roles WHERE rolname = %s", [entry["user"]])
+            found = administrator.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [entry["user"]])
             verb = SQL("ALTER" if found.fetchone() else "CREATE")
             user, password = Identifier(entry["user"]), Literal(entry["password"])
             administrator.execute(SQL("{} ROLE {} LOGIN PASSWORD {}").format(verb, user, password))
