@@ -623,7 +623,7 @@ mod tests {
         assert_eq!(left, [Some("a:5432".to_owned())]);
     }
 
-    /// Whoever writes a ledger can write anything into it, also where a time is expected.
+    /// A ledger can contain any text, also where a time is expected.
     #[test]
     fn texts_of_a_ledger_are_escaped() {
         let hostile = "x\u{1b}[2J\n::error::done\u{202e}".to_owned();

@@ -259,8 +259,8 @@ impl AclDiff {
         privileges.is_subset(&self.kept_by_public())
     }
 
-    /// Adds the revocations of what managed roles got from managed roles that have lost the grant option: no
-    /// other revocation takes it from them.
+    /// Adds the revocations of what managed roles got from grantors that have no grant option in the ACL: no other
+    /// revocation takes it from them.
     fn add_lost_options(
         &mut self,
         acl: &[AclItem],
