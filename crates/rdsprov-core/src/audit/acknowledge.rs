@@ -53,7 +53,7 @@ pub enum AcknowledgeError {
     #[error(transparent)]
     Audit(#[from] AuditError),
     /// The line has no change, of this role and in this database, whose result is unknown.
-    #[error("line {line} is not an intent with such a change without a result")]
+    #[error("line {line} announces no such change whose result is missing")]
     NothingUnknown {
         /// The line.
         line: u64,
