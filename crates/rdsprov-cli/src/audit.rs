@@ -131,13 +131,12 @@ fn acknowledge(options: &AcknowledgeArgs) -> Result<Exit, CliError> {
         run_id: context.run_id,
     };
     let changes = audit::acknowledge(&options.ledger, &statement).map_err(|error| {
-        let (exit, code) = match &error {
-            AcknowledgeError::Audit(error) => (Exit::Failed, error.code()),
-            AcknowledgeError::Unreadable { .. } => (Exit::Usage, ErrorCode::FileUnreadable),
-            _ => (Exit::Usage, ErrorCode::WrongUsage),
+        let exit = match &error {
+            AcknowledgeError::Audit(_) => Exit::Failed,
+            _ => Exit::Usage,
         };
         let hints = error.hints();
-        hints.into_iter().fold(CliError::new(exit, code, &error), CliError::with_hint)
+        hints.into_iter().fold(CliError::new(exit, error.code(), &error), CliError::with_hint)
     })?;
     for change in &changes {
         let text = format!("acknowledged: {} {}", change.step.action, change.step.summary);

@@ -248,7 +248,10 @@ fn changes_of_applications_that_left_are_acknowledged() {
         audit(&fixture, &ledger, &words, code)
     };
     let wrong = acknowledge("1000", 64);
-    assert!(wrong.contains(&format!("results are missing of intents in {line}")), "{wrong}");
+    assert!(
+        wrong.contains(&format!("the changes that lines {line} announce have no result")),
+        "{wrong}"
+    );
     let done = acknowledge(&line, 0);
     assert!(done.contains("acknowledged: create_role role shop_owner"), "{done}");
     let report = audit(&fixture, &ledger, &["report"], 0);

@@ -12,6 +12,7 @@ use super::report::{Change, changes};
 use super::{
     AnnouncedStep, Attribution, AuditError, Event, EventKind, Found, LedgerWriter, RunContext,
 };
+use crate::error_code::ErrorCode;
 use crate::hint::Hint;
 use crate::text::os_reason;
 
@@ -69,6 +70,16 @@ pub enum AcknowledgeError {
 }
 
 impl AcknowledgeError {
+    /// Returns the stable code.
+    #[must_use]
+    pub fn code(&self) -> ErrorCode {
+        match self {
+            Self::Audit(error) => error.code(),
+            Self::Unreadable { .. } => ErrorCode::FileUnreadable,
+            Self::NothingUnknown { .. } | Self::Reason { .. } => ErrorCode::WrongUsage,
+        }
+    }
+
     /// Returns what to do next.
     #[must_use]
     pub fn hints(&self) -> Vec<Hint> {
@@ -84,7 +95,7 @@ impl AcknowledgeError {
                 let lines: Vec<String> = others.iter().map(u64::to_string).collect();
                 vec![
                     format!(
-                        "results are missing of intents in {}: `rdsprov audit report` lists the changes",
+                        "the changes that lines {} announce have no result: `rdsprov audit report` lists them",
                         lines.join(", ")
                     )
                     .into(),
